@@ -1,0 +1,171 @@
+"""The table of causes: one row for each thing that a check can find.
+
+A code is stable: scripts and alerts key on it. It fixes the verdict, so that no two places can
+judge the same cause differently. `docs/codes.md` is generated from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["healthy", "degraded", "down", "misconfigured", "unknown"]
+Actor = Literal["nobody", "you", "provider", "us"]
+
+#: What each verdict is written as in a health log's `status` column.
+LOG_STATUS: dict[Verdict, str] = {
+    "healthy": "success",
+    "degraded": "success",
+    "down": "failure",
+    "misconfigured": "failure",
+    "unknown": "unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One row: the verdict, who has to act, what it means, what to do next.
+
+    `transient`: a time-out or a reset, tried once more inside the deadline and counted up to the
+    failure threshold before a scheduled check calls the integration an error.
+    `rejection`: the credential was definitely refused; trying it again may lock the account.
+    """
+
+    verdict: Verdict
+    actor: Actor
+    meaning: str
+    next_step: str
+    transient: bool = False
+    rejection: bool = False
+
+
+def _ok(meaning: str) -> Cause:
+    return Cause("healthy", "nobody", meaning, "Nothing to do.")
+
+
+CODES: dict[str, Cause] = {
+    "ok": _ok("The provider answered and accepted the credential"),
+    # Names
+    "dns.nxdomain": Cause("down", "you", "The host name does not exist",
+        "Check the spelling of host or base_url; ask the provider if the name was retired."),
+    "dns.failure": Cause("unknown", "us", "This machine's resolver could not answer for the host name",
+        "Check /etc/resolv.conf and the resolver; the provider is not to blame yet."),
+    "dns.timeout": Cause("unknown", "us", "This machine's resolver did not answer in 3 seconds",
+        "Check /etc/resolv.conf and the resolver; the provider is not to blame yet."),
+    "blocked.address": Cause("misconfigured", "you", "The host leads to an address that intctl refuses to contact",
+        "Point host or base_url elsewhere, or open the network with INTCTL_ALLOW_NETWORKS."),
+    # Connection
+    "connect.refused": Cause("down", "provider", "Nothing listens on that port: the connection was refused",
+        "Check host and port; if they are right, the provider's server is not running."),
+    "connect.timeout": Cause("down", "provider", "The connection was not answered in 5 seconds",
+        "Check host and port and the firewall on the way; port 25 is often closed by networks.", transient=True),
+    "connect.unreachable": Cause("down", "provider", "The network on the way says that the host cannot be reached",
+        "Check host and the routes to it.", transient=True),
+    "connection.closed": Cause("down", "provider", "The other side closed the connection in mid-exchange",
+        "Check again; if it stays, check port and TLS mode, then ask the provider.", transient=True),
+    "connection.reset": Cause("down", "provider", "The other side, or a firewall, reset the connection",
+        "Check again; if it stays, look at firewalls on the way, then ask the provider.", transient=True),
+    "reply.timeout": Cause("down", "provider", "The other side took the connection and then said nothing",
+        "Check port and TLS mode; if they are right, the provider is overloaded or hung.", transient=True),
+    "deadline": Cause("down", "provider", "The exchange was still going on when its time was up",
+        "The other side sends too slowly; check again, then ask the provider.", transient=True),
+    "protocol.error": Cause("down", "provider", "The other side does not keep to the protocol",
+        "Check host and port: something else may listen there."),
+    # TLS
+    "tls.expired": Cause("down", "provider", "The server's certificate has expired",
+        "The provider must renew it; for a server of your own, renew the certificate there."),
+    "tls.not_yet_valid": Cause("down", "provider", "The server's certificate is not valid yet",
+        "Check this machine's clock first; then the server's certificate."),
+    "tls.wrong_host": Cause("down", "provider", "The server's certificate is for another name",
+        "Check host or base_url: use the name that the certificate was made for."),
+    "tls.untrusted": Cause("down", "provider", "The server's certificate comes from an authority that this machine does not trust",
+        "For a private authority, name its certificate with ca_file; for a public one, the server sends an incomplete chain."),
+    "tls.expires_soon": Cause("degraded", "provider", "It works, but the server's certificate expires soon",
+        "See that it is renewed in time."),
+    "tls.timeout": Cause("down", "provider", "The TLS handshake was not answered in 5 seconds",
+        "Check port and TLS mode; 587 and 25 speak STARTTLS, 465 speaks TLS from the start.", transient=True),
+    "tls.too_old": Cause("down", "provider", "The server speaks no TLS version that is still safe",
+        "The server must offer TLS 1.2 or newer."),
+    "tls.not_spoken": Cause("misconfigured", "you", "That port does not speak TLS",
+        "Use another port or TLS mode: 465 with tls, 587 with starttls."),
+    "tls.client_certificate": Cause("misconfigured", "you", "The server refused or missed our client certificate",
+        "Check client_certificate and client_private_key: registered with the provider, not expired, belonging together.", rejection=True),
+    "tls.handshake_failed": Cause("down", "provider", "The TLS handshake failed",
+        "Check port and TLS mode; then ask the provider."),
+    # SMTP
+    "smtp.auth.rejected": Cause("misconfigured", "you", "The mail server refused user name or password",
+        "Put the right password in place (intctl edit NAME --secret password), then intctl reconnect NAME.", rejection=True),
+    "auth.method": Cause("misconfigured", "you", "The mail server offers no way to log in that fits this credential",
+        "Check port and TLS mode; some providers want an app password or OAuth.", rejection=True),
+    "tls.required": Cause("misconfigured", "you", "The mail server wants TLS before a login",
+        "Set security: starttls (port 587) or tls (port 465)."),
+    "starttls.missing": Cause("down", "provider", "The mail server does not offer STARTTLS; no credential was sent",
+        "Use port 465 with security: tls, or look for something on the way that strips STARTTLS."),
+    "starttls.refused": Cause("down", "provider", "The mail server offered STARTTLS and then refused it; no credential was sent",
+        "Check again later; if it stays, ask the provider."),
+    "starttls.injection": Cause("down", "provider", "Extra replies came before TLS was up; no credential was sent",
+        "Something on the way may be tampering: look at the network before trying again."),
+    "temporary": Cause("degraded", "provider", "The mail server says: not now, try later",
+        "Nothing to do yet; if it lasts, the provider throttles or is overloaded."),
+    "rejected": Cause("down", "provider", "The mail server turned us away",
+        "Read its words: it may refuse this machine's address or be closed."),
+    "not.smtp": Cause("misconfigured", "you", "What answers there is not a mail server",
+        "Check host and port."),
+    "sender.refused": Cause("misconfigured", "you", "The mail server refused the sender address",
+        "Verify from_email with the provider."),
+    "recipient.refused": Cause("misconfigured", "you", "The mail server refused the recipient address",
+        "Check the address given with --send-to."),
+    # HTTP
+    "http.auth.rejected": Cause("misconfigured", "you", "The provider refused the credential",
+        "Put the right credential in place (intctl edit NAME --secret FIELD), then intctl reconnect NAME.", rejection=True),
+    "http.forbidden": Cause("misconfigured", "you", "The provider knows who asks and refuses it",
+        "Check what the credential is allowed to do, and address allow-lists, in the provider's settings.", rejection=True),
+    "http.scope_missing": Cause("degraded", "you", "The credential works, but lacks the permission that the check needs",
+        "Grant the permission in the provider's settings if you want a full check."),
+    "http.account_inactive": Cause("misconfigured", "you", "The credential works, but the account is suspended or closed",
+        "Settle it with the provider."),
+    "not.found": Cause("misconfigured", "you", "The provider does not know that address or account",
+        "Check the account, tenant or subdomain fields, and base_url or url."),
+    "http.rate_limited": Cause("degraded", "provider", "The provider asks us to slow down",
+        "Nothing to do: the next check waits as long as the provider asked."),
+    "server.error": Cause("down", "provider", "The provider answered with an error of its own",
+        "Look at the provider's status page; check again later."),
+    "unexpected.reply": Cause("down", "provider", "The provider's answer is not what its interface promises",
+        "Check url and base_url: a login page or a proxy may be answering."),
+    "redirect.refused": Cause("down", "provider", "The provider sent us elsewhere; intctl does not follow with a credential",
+        "Point base_url or url at the final address."),
+    # OAuth
+    "reauthorise": Cause("misconfigured", "you", "The provider no longer accepts the refresh token",
+        "Authorise again at the provider and put the new token in place (intctl edit NAME --secret refresh_token).", rejection=True),
+    "odd.token": Cause("degraded", "provider", "It works, but the token's lifetime made no sense; one hour was assumed",
+        "Nothing to do; tell the provider if you can."),
+    # Our own faults and limits: never the provider's, never an outage
+    "self.not_checked": Cause("unknown", "nobody", "Not checked since it was saved",
+        "Run intctl check NAME."),
+    "self.no_probe": Cause("unknown", "nobody", "No read-only way to prove this provider is known",
+        "Nothing to do: it is stored, and never shown as healthy."),
+    "self.no_route": Cause("unknown", "us", "This machine has no network route to the host",
+        "Check this machine's network; the provider is not to blame yet."),
+    "self.no_descriptors": Cause("unknown", "us", "This machine has no file descriptors left",
+        "Raise the limit (ulimit -n, LimitNOFILE=) or lower --concurrency."),
+    "self.ca_file": Cause("unknown", "us", "The file named by ca_file cannot be used",
+        "See that ca_file is readable by the user that runs intctl and holds PEM certificates."),
+    "self.key_missing": Cause("unknown", "us", "The key that this config is sealed with is not in the keyring",
+        "Add the key to the keyring; nothing was changed."),
+    "self.config_damaged": Cause("unknown", "us", "The stored config failed its integrity check",
+        "Restore the row, or set the config again with intctl edit NAME -f FILE."),
+    "self.config_foreign": Cause("unknown", "us", "The stored config is not in intctl's format",
+        "Set the config with intctl edit NAME -f FILE; nothing was read from it."),
+    "self.config_invalid": Cause("unknown", "us", "The stored config does not fit this version's fields",
+        "Set the config again with intctl edit NAME -f FILE."),
+    "self.provider_unknown": Cause("unknown", "us", "This version of intctl does not know the provider",
+        "Upgrade intctl on this machine."),
+    "self.token_not_saved": Cause("unknown", "us", "A new token could not be saved, so it was not used",
+        "Check the database, then run intctl check NAME."),
+    "self.database": Cause("unknown", "us", "The database could not be asked during the check",
+        "Check the database, then run intctl check NAME."),
+    "self.set_aside": Cause("unknown", "us", "Three checks in a row ended without a result; set aside for an hour",
+        "Run intctl check NAME and report what it shows."),
+    "self.crash": Cause("unknown", "us", "The check itself failed: a bug of intctl",
+        "Please report it; the provider was not judged."),
+}

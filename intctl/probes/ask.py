@@ -1,0 +1,171 @@
+"""What a probe asks, as values. Providers make them; nothing here touches the network.
+
+All of them are frozen and show no secret in their repr: secrets are `text.Secret`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from intctl.text import Secret
+
+Security = Literal["starttls", "tls", "none"]
+
+
+# How a credential is shown to an HTTP API.
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """`Authorization: Basic`. Either half may be the secret one."""
+
+    username: str | Secret
+    password: str | Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """`Authorization: Bearer TOKEN`."""
+
+    token: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header of the vendor's own, such as `X-Postmark-Server-Token`."""
+
+    name: str
+    value: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """OAuth 2 client credentials (RFC 6749 §4.4): the token call is the proof of the client.
+
+    `client_in` says where id and secret go: form fields (`body`) or `Authorization: Basic`.
+    """
+
+    token_url: str
+    client_id: str
+    client_secret: Secret
+    scope: str = ""
+    client_in: Literal["body", "basic"] = "body"
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """OAuth 2 refresh token (RFC 6749 §6). `single_use`: the vendor kills the old one when it is used."""
+
+    token_url: str
+    client_id: str
+    client_secret: Secret
+    refresh_token: Secret
+    scope: str = ""
+    client_in: Literal["body", "basic"] = "body"
+    single_use: bool = False
+
+
+Auth = Basic | Bearer | Header | ClientCredentials | RefreshToken
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A client certificate and its key, both PEM text, for mutual TLS."""
+
+    certificate: str
+    private_key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A special answer of one vendor and the code that it deserves. The first that matches wins.
+
+    Matches when the HTTP status is `status` and, if `pointer` is given, the JSON body's value
+    there (RFC 6901) equals `equals`, or differs from it when `unless` is set; or contains
+    `contains` (case-insensitive, text values). `detail` is added to the outcome's message.
+    """
+
+    status: int
+    code: str
+    pointer: str = ""
+    equals: object = None
+    unless: bool = False
+    contains: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpProbe:
+    """One read-only HTTP request, or only the token exchange when `url` is empty.
+
+    Healthy: the status is `expect_status`, the body is JSON when `json` is set, and every pointer
+    in `expect_json` has its value. `facts` maps a fact's name to a pointer into the body, for what
+    may be shown (account name, quota): never a secret. `answers` are the vendor's special cases.
+    `compare_without` asks a second time without the credential: if that passes too, the credential
+    is not proven (`facts["credential_proven"] = False`).
+    """
+
+    url: str
+    auth: Auth | None
+    method: Literal["GET", "HEAD", "POST"] = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    expect_status: int = 200
+    json: bool = True
+    expect_json: Mapping[str, object] = field(default_factory=dict)
+    require: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    answers: tuple[Answer, ...] = ()
+    ca_file: str | None = None
+    client_certificate: ClientCertificate | None = None
+    compare_without: bool = False
+    allow_plain_http: bool = False
+    max_body_bytes: int = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpProbe:
+    """Greeting, EHLO, STARTTLS or TLS, AUTH, NOOP, QUIT. Never MAIL FROM, never DATA."""
+
+    host: str
+    port: int
+    security: Security
+    username: str | None = None
+    password: Secret | None = None
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoProbe:
+    """No read-only proof is known: the verdict is `unknown`, never healthy."""
+
+
+Probe = HttpProbe | SmtpProbe | NoProbe
+
+
+@dataclass(frozen=True, slots=True)
+class TestMail:
+    """One real mail, for `intctl test --send-to`."""
+
+    __test__ = False  # not a pytest class
+
+    sender: str
+    recipient: str
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """OAuth tokens of one integration, as the token store keeps them (sealed at rest).
+
+    `origin` is the refresh token as the manifest gave it; `refresh_token` its latest successor.
+    `expires_at` is a UNIX time in seconds. `origin` is None for client credentials.
+    """
+
+    access_token: Secret | None
+    expires_at: float | None
+    refresh_token: Secret | None = None
+    origin: Secret | None = None
+    scope: str = ""
