@@ -1,0 +1,62 @@
+# A machine with Python 3.11+ (venv module) and make is enough: everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet install
+
+.PHONY: help demo test test-slow lint schema clean
+
+help:
+	@echo "make demo       try intctl on loopback providers; nothing outside this folder is touched"
+	@echo "make test       the tests, with coverage (PostgreSQL comes from a wheel)"
+	@echo "make test-slow  the long fuzz and chaos runs"
+	@echo "make lint       ruff, mypy --strict and the import contracts"
+	@echo "make schema     write schema.sql from the models and migrations"
+	@echo "make clean      remove .venv and everything built"
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "intctl wants Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(PY)
+	@echo "Installing intctl ..."
+	@$(PIP) -e '.[sandbox]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(PY)
+	@echo "Installing intctl with what the tests need ..."
+	@$(PIP) -e '.[test,sandbox]'
+	@touch $@
+
+$(VENV)/.lint: pyproject.toml | $(VENV)/.test
+	@echo "Installing the linters ..."
+	@$(PIP) -e '.[test,sandbox,lint]'
+	@touch $@
+
+demo: $(VENV)/.demo
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" intctl sandbox run -- sh examples/demo.sh
+
+# The tests come before the coverage figures, whose lines must not read like a test summary.
+test: $(VENV)/.test
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest -n 2
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report
+	@$(PY) -m coverage report --include=intctl/keyring.py --fail-under=100 >/dev/null \
+	  || { echo "intctl/keyring.py must be covered to 100 %" >&2; exit 1; }
+
+test-slow: $(VENV)/.test
+	@$(PY) -m pytest -m slow
+
+lint: $(VENV)/.lint
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports
+
+schema: $(VENV)/.test
+	@$(PY) -m intctl.store.ddl
+
+clean:
+	@rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
