@@ -1,0 +1,77 @@
+"""The units in contrib/systemd, judged by systemd's own tool."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parents[2] / "contrib" / "systemd"
+DOCS = Path(__file__).parents[2] / "docs" / "systemd.md"
+NAMES = ("intctl-agent.service", "intctl-agent-loop.service")
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed: the units are NOT verified"
+)
+
+
+def copied(folder: Path, *, postgresql: bool) -> list[Path]:
+    """The units with an ExecStart that exists on this machine."""
+    shutil.copytree(UNITS, folder, dirs_exist_ok=True)
+    for path in [*folder.glob("*.service"), *folder.glob("*/*.conf")]:
+        path.write_text(path.read_text().replace("/usr/local/bin/intctl", shutil.which("true") or ""))
+    if not postgresql:
+        for drop_in in folder.glob("*.d"):
+            shutil.rmtree(drop_in)
+    return [folder / name for name in (*NAMES, "intctl-agent.timer")]
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *map(str, arguments)], capture_output=True, text=True, timeout=60
+    )
+
+
+@needs_systemd
+@pytest.mark.parametrize("postgresql", [False, True], ids=["sqlite", "postgresql"])
+def test_units_verify_clean(tmp_path: Path, postgresql: bool) -> None:
+    """systemd finds nothing to say about the units, with and without the PostgreSQL drop-in."""
+    found = analyze("verify", *copied(tmp_path, postgresql=postgresql))
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+@needs_systemd
+@pytest.mark.parametrize("postgresql", [False, True], ids=["sqlite", "postgresql"])
+def test_exposure_is_what_the_docs_say(tmp_path: Path, postgresql: bool) -> None:
+    """The exposure that docs/systemd.md states is not exceeded by any unit."""
+    stated = re.search(r"exposure \*\*([\d.]+)\*\*", DOCS.read_text())
+    assert stated
+    for unit in copied(tmp_path, postgresql=postgresql)[:2]:
+        report = analyze("security", "--offline=true", unit).stdout
+        measured = re.search(r"Overall exposure level for \S+: ([\d.]+)", report)
+        assert measured and float(measured[1]) <= float(stated[1]), report
+
+
+def test_hardening_is_the_same_in_both_services() -> None:
+    """The timer's service and the loop service are confined alike."""
+    apart = {"Type", "ExecStart", "Restart", "RestartSec", "TimeoutStartSec"}
+    confined = [
+        [line for line in service_section(name) if not line.startswith("#") and line.partition("=")[0] not in apart]
+        for name in NAMES
+    ]
+    assert confined[0] == confined[1]
+
+
+def test_timer_is_minutely() -> None:
+    """The timer fires every minute, to the second: longer ones leave gaps over two intervals."""
+    text = (UNITS / "intctl-agent.timer").read_text()
+    for line in ("OnCalendar=minutely", "AccuracySec=1s", "Persistent=true"):
+        assert line in text.splitlines()
+
+
+def service_section(name: str) -> list[str]:
+    section = (UNITS / name).read_text().split("[Service]")[1].split("[Install]")[0]
+    return [line for line in section.splitlines() if line]
