@@ -1,0 +1,117 @@
+"""The sandbox itself: servers on a thread of their own, and what a manifest needs to reach them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from intctl.sandbox.authority import Authority
+from intctl.sandbox.http import serve
+from intctl.sandbox.mail import Login, Mail, Postbox
+from intctl.sandbox.vendors import MAIL, VENDORS, Account, random_text
+
+#: The only address that is ever listened on: the credentials are real enough to be worth guessing.
+HOST = "127.0.0.1"
+_START_SECONDS = 15.0
+
+
+class Sandbox:
+    """Loopback servers for every provider. `folder` must exist; certificates are written into it (0600).
+
+    Used as a context manager: the servers run from enter to exit. The right credentials are random,
+    new for each sandbox; everything else is refused the way the vendor refuses it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = Authority()
+        self.folder = folder
+        folder.chmod(0o700)
+        self.ca_file = self._write("ca.pem", self._authority.certificate)
+        certificate, key = self._authority.client("adp.sandbox.invalid")
+        self.client_certificate = self._write("adp-client.pem", certificate)
+        self.client_key = self._write("adp-client-key.pem", key)
+        self.accounts = {name: Account(vendor) for name, vendor in VENDORS.items()}
+        self.logins = {
+            name: Login(random_text(account.username), random_text("{token}"), account.refusal)
+            for name, account in MAIL.items()
+        }
+        self._postbox = Postbox(self.logins)
+        self.ports: dict[str, int] = {}
+        self._started: Future[asyncio.Event] = Future()
+        self._thread = threading.Thread(target=self._run, name="intctl-sandbox", daemon=True)
+
+    @property
+    def mails(self) -> list[Mail]:
+        """The messages that arrived so far, oldest first."""
+        return list(self._postbox.mails)
+
+    def url(self, provider: str) -> str:
+        """Scheme, host and port of an HTTPS vendor."""
+        return f"https://{HOST}:{self.ports[provider]}"
+
+    def settings(self, provider: str) -> list[str]:
+        """`key=value` assignments (`--set`) that point the provider's example here."""
+        ca_file = f"ca_file={self.ca_file}"
+        if provider in self.logins:
+            return [f"host={HOST}", f"port={self.ports['starttls']}", "security=starttls", ca_file]
+        if provider == "http":
+            return [f"url={self.url(provider)}/health", ca_file]
+        return [f"base_url={self.url(provider)}", ca_file]
+
+    def environ(self) -> dict[str, str]:
+        """The variables that the files in `examples/` refer to, with the right values."""
+        return {}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._stop = self._started.result(_START_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed already
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(_START_SECONDS)
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.touch(0o600, exist_ok=False)
+        path.write_text(text)
+        return path.absolute()
+
+    # --- on the thread ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._started.done():
+                raise
+            self._started.set_exception(error)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        servers = await self._listen()
+        self._started.set_result(stop)
+        await stop.wait()
+        for server in servers:
+            server.close()
+        self._postbox.hang_up()
+        # Requests that are still being answered are cancelled by asyncio.run.
+
+    async def _listen(self) -> list[asyncio.Server]:
+        tls = self._authority.server_context()
+        mutual = self._authority.server_context(ask_client=True)
+        loop, servers = asyncio.get_running_loop(), {}
+        for name, account in self.accounts.items():
+            context = mutual if account.vendor.client_certificate else tls
+            servers[name] = await asyncio.start_server(partial(serve, account.answer), HOST, 0, ssl=context)
+        servers["starttls"] = await loop.create_server(partial(self._postbox.starttls, tls), HOST, 0)
+        servers["tls"] = await loop.create_server(self._postbox.implicit, HOST, 0, ssl=tls)
+        self.ports = {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}
+        return list(servers.values())

@@ -1,0 +1,89 @@
+"""The mail side: aiosmtpd behind STARTTLS and behind TLS from the start, with AUTH PLAIN and LOGIN."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from intctl.sandbox.vendors import same
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message that arrived."""
+
+    user: str
+    sender: str
+    recipients: tuple[str, ...]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who may log in, and what anybody else with this user name is told."""
+
+    username: str
+    password: str
+    refusal: str
+
+
+class Postbox:
+    """Judges logins and keeps what arrives. Makes the protocol objects for a listening socket."""
+
+    def __init__(self, logins: Mapping[str, Login]) -> None:
+        self._logins = {login.username: login for login in logins.values()}
+        self.mails: list[Mail] = []
+        self._sessions: list[SMTP] = []
+        # aiosmtpd warns in its log of its own deprecations; without a handler that lands on stderr.
+        logging.getLogger("mail.log").addHandler(logging.NullHandler())
+
+    def starttls(self, context: ssl.SSLContext) -> SMTP:
+        """A session that refuses everything but EHLO, NOOP, QUIT and STARTTLS before TLS is up."""
+        return self._session(tls_context=context, require_starttls=True)
+
+    def implicit(self) -> SMTP:
+        """A session on a socket that speaks TLS already."""
+        return self._session(auth_require_tls=False)
+
+    def hang_up(self) -> None:
+        """Cuts every connection that is still open."""
+        for session in self._sessions:
+            if isinstance(session.transport, asyncio.Transport):
+                session.transport.abort()
+
+    def _session(self, **options: Any) -> SMTP:
+        session = SMTP(self, hostname="sandbox.invalid", ident="intctl sandbox", authenticator=self._judge, **options)
+        self._sessions.append(session)
+        return session
+
+    def _judge(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: Any) -> AuthResult:
+        if isinstance(given, LoginPassword):
+            username, password = (part.decode("utf-8", "replace") for part in (given.login, given.password))
+            login = self._logins.get(username)
+            if login and same(password, login.password):
+                return AuthResult(success=True, auth_data=username)
+            if login:
+                return AuthResult(success=False, handled=False, message=login.refusal)
+        return AuthResult(success=False, handled=False)
+
+    # aiosmtpd calls these by name.
+
+    async def handle_MAIL(
+        self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if not session.authenticated:
+            return "530 5.7.0 Authentication required"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
+        content = envelope.content if isinstance(envelope.content, bytes) else b""
+        self.mails.append(Mail(str(session.auth_data), envelope.mail_from or "", tuple(envelope.rcpt_tos), content))
+        return "250 2.0.0 Accepted"

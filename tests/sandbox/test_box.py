@@ -1,0 +1,74 @@
+"""The sandbox as a whole: where it listens, what it writes, that it ends."""
+
+from __future__ import annotations
+
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from intctl.sandbox import Sandbox
+
+
+def test_listens_on_loopback_only(box: Sandbox) -> None:
+    """Every port is bound to 127.0.0.1: on another of this machine's addresses, nobody answers."""
+    for port in box.ports.values():
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_files_are_private(box: Sandbox) -> None:
+    """Folder 0700, files 0600, and no private key but the client's is ever written."""
+    assert stat.S_IMODE(box.folder.stat().st_mode) == 0o700
+    texts = {path.name: path.read_text() for path in box.folder.iterdir()}
+    assert set(texts) == {"ca.pem", "adp-client.pem", "adp-client-key.pem"}
+    assert {stat.S_IMODE((box.folder / name).stat().st_mode) for name in texts} == {0o600}
+    assert [name for name, text in texts.items() if "PRIVATE KEY" in text] == ["adp-client-key.pem"]
+
+
+def test_credentials_differ_between_sandboxes(box: Sandbox, folder: Path) -> None:
+    """Nothing that is right in one sandbox is right in the next."""
+    other = Sandbox(folder)
+    for name, account in box.accounts.items():
+        assert not set(account.credentials.values()) & set(other.accounts[name].credentials.values())
+    assert not {login.password for login in box.logins.values()} & {login.password for login in other.logins.values()}
+
+
+def test_authority_may_sign_certificates(box: Sandbox) -> None:
+    """The CA certificate carries what strict verification (Python 3.13's default) asks for."""
+    extensions = x509.load_pem_x509_certificate(box.ca_file.read_bytes()).extensions
+    assert extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    client = x509.load_pem_x509_certificate(box.client_certificate.read_bytes()).extensions
+    assert client.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    assert not client.get_extension_for_class(x509.BasicConstraints).value.ca
+
+
+def test_ends_while_clients_hang_on(folder: Path) -> None:
+    """Leaving the sandbox closes its ports and its thread, also with clients that say nothing."""
+    before = set(threading.enumerate())
+    with Sandbox(folder) as box:
+        ports = [box.ports["starttls"], box.ports["tls"], box.ports["twilio"]]
+        clients = [socket.create_connection(("127.0.0.1", port), timeout=5) for port in ports]
+        assert clients[0].recv(100).startswith(b"220")
+    try:
+        assert set(threading.enumerate()) <= before
+        for port in ports:
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), timeout=5)
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_environ_and_settings_hold_no_placeholder(box: Sandbox) -> None:
+    """Every provider has settings that lead to loopback, and every variable a value."""
+    for provider in (*box.accounts, *box.logins):
+        settings = dict(setting.split("=", 1) for setting in box.settings(provider))
+        assert "127.0.0.1" in (settings.get("base_url") or settings.get("url") or settings["host"])
+        assert settings["ca_file"] == str(box.ca_file)
+    assert all(box.environ().values())
