@@ -1,0 +1,387 @@
+"""The changes: functions on a session that never commit. `unit_of_work` does, once, at the end.
+
+Each acts inside one organisation; a row that is not there, or not yours, is a NotFoundError. Every
+time that is written is the database's own. Rows are locked in one order, schedule first and then
+integration, as the agent locks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import case, delete, insert, inspect, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, CursorResult, Result
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session
+
+from intctl.codes import LOG_STATUS
+from intctl.errors import ConflictError, NotFoundError, StoreError
+from intctl.probes.outcome import Outcome
+from intctl.store.claims import metadata, settle
+from intctl.store.connect import POSTGRESQL, Database, Target, engine, require_ready, translate
+from intctl.store.ids import new_id, new_log_id
+from intctl.store.models import TABLES, Clock, Later
+
+__all__ = [
+    "Due", "create_organization", "delete_integration", "delete_tokens", "insert_integration", "new_id", "new_log_id",
+    "organizations_are_ours", "record_outcome", "record_sync", "restore_integration", "save_tokens", "set_interval",
+    "set_status", "unit_of_work", "update_integration",
+]
+
+Due = Literal["now", "later", "never"]
+
+_tables = {table.name: table for table in TABLES}
+_organizations = _tables["organizations"]
+_integrations = _tables["integrations"]
+_schedules = _tables["integration_schedules"]
+_logs = _tables["integration_health_logs"]
+_tokens = _tables["oauth_tokens"]
+
+
+@contextmanager
+def unit_of_work(target: Target) -> Iterator[Session]:
+    """A session in one transaction: committed at the end, rolled back on any error.
+
+    Raises StoreError when the database is not ready, and our own errors for the driver's.
+    """
+    made = engine(target)
+    try:
+        with Session(made) as session:
+            raw = session.connection().connection.dbapi_connection
+            require_ready(Database(target, raw))
+            yield session
+            session.commit()
+    except Exception as error:
+        ours = translate(error, target.label)
+        if ours is None:
+            raise
+        raise ours from None
+    finally:
+        made.dispose()
+
+
+@contextmanager
+def _rules(name: str = "") -> Iterator[None]:
+    """Says which rule of the database a change would have broken."""
+    try:
+        yield
+    except IntegrityError as error:
+        diagnostics = getattr(error.orig, "diag", None)
+        rule = (diagnostics.constraint_name or "") if diagnostics else str(error.orig)
+        if "uq_integrations_org_name" in rule:
+            raise ConflictError(f'There is already an integration named "{name}".') from None
+        if "organizations" in rule and "slug" in rule:
+            raise ConflictError(f'There is already an organisation with the slug "{name}".') from None
+        # SQLite does not say which reference; an organisation is the only one that we write.
+        if "org_id_fkey" in rule or "FOREIGN KEY" in rule:
+            raise NotFoundError("No such organisation.") from None
+        raise
+
+
+# --- organisations -------------------------------------------------------------------------------
+
+
+def organizations_are_ours(connection: Connection) -> bool:
+    """Whether we made the organizations table: exactly id, name and slug, and no row-level security."""
+    if {column["name"] for column in inspect(connection).get_columns("organizations")} != {"id", "name", "slug"}:
+        return False
+    if connection.dialect.name != POSTGRESQL:
+        return True
+    secured = connection.exec_driver_sql(
+        "SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass('organizations')"
+    )
+    return not secured.scalar()
+
+
+def create_organization(session: Session, name: str, slug: str) -> dict[str, Any]:
+    """Adds an organisation: its id, name and slug.
+
+    Raises ConflictError when the slug is taken, StoreError when the table is a portal's.
+    """
+    if not organizations_are_ours(session.connection()):
+        raise StoreError(
+            "The organizations table belongs to another program, which must make the organisation. Nothing was changed."
+        )
+    made: dict[str, Any] = {"id": new_id(), "name": name, "slug": slug}
+    with _rules(slug):
+        session.execute(insert(_organizations).values(**made))
+    return made
+
+
+# --- integrations --------------------------------------------------------------------------------
+
+
+def insert_integration(
+    session: Session,
+    *,
+    id: str,
+    org_id: str,
+    type: str,
+    provider: str,
+    name: str,
+    config: dict[str, Any],
+    status: str,
+    interval_minutes: int,
+    due: Due,
+) -> None:
+    """Adds an integration and its schedule. `config` is a sealed envelope.
+
+    Raises ConflictError when the name is taken, NotFoundError when there is no such organisation.
+    """
+    with _rules(name):
+        session.execute(
+            insert(_integrations).values(
+                id=id, org_id=org_id, type=type, provider=provider, name=name, config=config, status=status,
+                health_check_interval_minutes=interval_minutes, created_at=Clock(), updated_at=Clock(),
+            )
+        )
+    _schedule(session, id, next_check_at=_due_at(due, interval_minutes))
+
+
+def update_integration(
+    session: Session,
+    *,
+    id: str,
+    org_id: str,
+    expected_version: int,
+    name: str | None = None,
+    config: dict[str, Any] | None = None,
+    type: str | None = None,
+    interval_minutes: int | None = None,
+    status: str | None = None,
+    due: Due | None = None,
+) -> None:
+    """Changes what is given. A config raises config_version and forgets attempts and rejections.
+
+    Raises ConflictError when config_version is no longer `expected_version`, or the name is taken.
+    """
+    row = _living(session, id, org_id)
+    if row.config_version != expected_version:
+        raise ConflictError(f'"{row.name}" was changed by somebody else meanwhile. Look at it and try again.')
+    given = {
+        "name": name, "config": config, "type": type, "status": status,
+        "health_check_interval_minutes": interval_minutes,
+    }
+    values: dict[str, Any] = {column: value for column, value in given.items() if value is not None}
+    if config is not None:
+        values["config_version"] = expected_version + 1
+    if values:
+        with _rules(name or ""):
+            _change(session, id, **values, updated_at=Clock())
+    status = status or row.status
+    minutes = interval_minutes or row.minutes
+    if status not in ("active", "error"):
+        due = "never"
+    elif due is None and config is not None and not row.scheduled:
+        due = "now"
+    times = {} if due is None else {"next_check_at": _due_at(due, minutes)}
+    if config is not None:
+        # A row that a portal made has had no schedule until now.
+        _schedule(session, id, **times, attempts=0, rejections=0)
+    elif times:
+        _reschedule(session, id, **times)
+    if due is None and interval_minutes is not None:
+        _sooner(session, id, interval_minutes)
+
+
+def set_status(session: Session, *, id: str, org_id: str, status: Literal["active", "inactive"]) -> bool:
+    """Switches an integration on (due now, its error cleared) or off. False where it is so already."""
+    row = _living(session, id, org_id)
+    if row.status == status:
+        return False
+    if status == "active":
+        _change(session, id, status=status, error_count=0, error_message=None, updated_at=Clock())
+        _reschedule(session, id, next_check_at=Clock(), rejections=0, attempts=0)
+    else:
+        _change(session, id, status=status, updated_at=Clock())
+        _reschedule(session, id, next_check_at=None)
+    return True
+
+
+def delete_integration(session: Session, *, id: str, org_id: str) -> None:
+    """Marks an integration as deleted: never checked again, its name free. Its history stays."""
+    _living(session, id, org_id)
+    _change(session, id, deleted_at=Clock(), status="inactive", updated_at=Clock())
+    _reschedule(session, id, next_check_at=None)
+
+
+def restore_integration(session: Session, *, id: str, org_id: str, name: str | None = None) -> None:
+    """Brings a deleted integration back, under another name if one is given.
+
+    It comes back inactive: whoever deleted it may have revoked the credential, and a login with a
+    revoked one can lock the account, so a person switches it on. Raises ConflictError when the
+    name was taken meanwhile.
+    """
+    row = _locked(session, id, org_id, deleted=True)
+    wanted = name or row.name
+    with _rules(wanted):
+        _change(session, id, deleted_at=None, status="inactive", name=wanted, updated_at=Clock())
+    _reschedule(session, id, next_check_at=None, attempts=0, rejections=0)
+
+
+def set_interval(session: Session, *, id: str, org_id: str, minutes: int) -> bool:
+    """Sets how often it is checked; a shorter interval counts from now. False where it is so already."""
+    row = _living(session, id, org_id)
+    if row.minutes == minutes:
+        return False
+    _change(session, id, health_check_interval_minutes=minutes, updated_at=Clock())
+    _sooner(session, id, minutes)
+    return True
+
+
+def record_sync(session: Session, *, id: str, org_id: str, at: datetime | None, failed: str | None) -> None:
+    """Records that data was moved (`at`, or now), or why that failed: a failure leaves last_sync as it was."""
+    _living(session, id, org_id)
+    if failed is not None:
+        _change(session, id, last_sync_error=failed)
+    else:
+        _change(session, id, last_sync=Clock() if at is None else at, last_sync_error=None)
+
+
+def record_outcome(
+    session: Session, *, id: str, org_id: str, check_type: str, outcome: Outcome, agent: str
+) -> None:
+    """Adds the health log and settles the status, for a check that a person's command made."""
+    row = _living(session, id, org_id)
+    state = {
+        "id": id, "status": row.status, "error_count": row.error_count, "error_message": row.error_message,
+        "rejections": row.rejections, "health_check_interval_minutes": row.minutes,
+    }
+    settled = settle(state, outcome, check_type)
+    _change(
+        session, id, status=settled.status, error_count=settled.error_count, error_message=settled.error_message,
+        last_health_check=Clock(),
+    )
+    session.execute(
+        insert(_logs).values(
+            id=new_log_id(), integration_id=id, check_type=check_type, status=LOG_STATUS[outcome.verdict],
+            response_time_ms=outcome.response_time_ms,
+            error_message=None if outcome.verdict == "healthy" else outcome.message,
+            metadata=metadata(outcome, agent, row.config_version), checked_at=Clock(),
+        )
+    )
+
+
+# --- tokens --------------------------------------------------------------------------------------
+
+
+def save_tokens(
+    session: Session,
+    *,
+    integration_id: str,
+    access: str,
+    refresh: str | None,
+    expires_at: datetime | None,
+    scope: str | None,
+    previous_refresh: str | None,
+    row_id: str | None,
+) -> bool:
+    """Stores sealed tokens: a new row without `row_id`, else in place of `previous_refresh`.
+
+    `refresh` is what the row holds from now on. False when the stored refresh token is no longer
+    `previous_refresh`: somebody else has spent it, and nothing was written.
+    """
+    values = {"access_token": access, "refresh_token": refresh, "expires_at": expires_at, "scope": scope}
+    if row_id is None:
+        session.execute(
+            insert(_tokens).values(
+                id=new_id(), integration_id=integration_id, created_at=Clock(), updated_at=Clock(), **values
+            )
+        )
+        return True
+    stored = _tokens.c.refresh_token
+    done = session.execute(
+        update(_tokens)
+        .where(_tokens.c.id == row_id, _tokens.c.integration_id == integration_id)
+        .where(stored.is_(None) if previous_refresh is None else stored == previous_refresh)
+        .values(updated_at=Clock(), **values)
+    )
+    return _count(done) == 1
+
+
+def delete_tokens(session: Session, *, integration_id: str, keep: Collection[str]) -> None:
+    """Removes the integration's tokens, except the rows named by `keep`."""
+    session.execute(
+        delete(_tokens).where(_tokens.c.integration_id == integration_id, _tokens.c.id.not_in(list(keep)))
+    )
+
+
+# --- the rows below ------------------------------------------------------------------------------
+
+
+class _State(NamedTuple):
+    """An integration as it is now."""
+
+    name: str
+    status: str
+    error_count: int
+    error_message: str | None
+    config_version: int
+    minutes: int
+    rejections: int
+    scheduled: bool
+
+
+def _living(session: Session, id: str, org_id: str) -> _State:
+    return _locked(session, id, org_id, deleted=False)
+
+
+def _locked(session: Session, id: str, org_id: str, *, deleted: bool) -> _State:
+    """The integration's present state, its rows locked until the end of the transaction."""
+    rejections = session.execute(
+        select(_schedules.c.rejections).where(_schedules.c.integration_id == id).with_for_update()
+    ).scalar()
+    table = _integrations.c
+    found = session.execute(
+        select(
+            table.name, table.status, table.error_count, table.error_message, table.config_version,
+            table.health_check_interval_minutes,
+        )
+        .where(table.id == id, table.org_id == org_id)
+        .where(table.deleted_at.is_not(None) if deleted else table.deleted_at.is_(None))
+        .with_for_update(key_share=True)
+    ).one_or_none()
+    if found is None:
+        raise NotFoundError(f"There is no {'deleted ' if deleted else ''}integration with the id {id}.")
+    name, status, count, message, version, minutes = found
+    return _State(
+        name, status or "inactive", count or 0, message, version, minutes or 5, rejections or 0, rejections is not None
+    )
+
+
+def _change(session: Session, id: str, **values: Any) -> None:
+    session.execute(update(_integrations).where(_integrations.c.id == id).values(**values))
+
+
+def _due_at(due: Due, minutes: int) -> Any:
+    return {"now": Clock(), "later": Later(minutes * 60), "never": None}[due]
+
+
+def _schedule(session: Session, id: str, **values: Any) -> None:
+    """Changes the schedule, or makes it."""
+    kind = postgresql if session.get_bind().dialect.name == POSTGRESQL else sqlite
+    session.execute(
+        kind.insert(_schedules)
+        .values(integration_id=id, **values)
+        .on_conflict_do_update(index_elements=["integration_id"], set_=values)
+    )
+
+
+def _reschedule(session: Session, id: str, **values: Any) -> None:
+    """Changes the schedule if there is one: a portal's own row, which we can't check, has none."""
+    session.execute(update(_schedules).where(_schedules.c.integration_id == id).values(**values))
+
+
+def _sooner(session: Session, id: str, minutes: int) -> None:
+    """Pulls the next check forward to one interval from now, where it is further off."""
+    at, then = _schedules.c.next_check_at, Later(minutes * 60)
+    _reschedule(session, id, next_check_at=case((at > then, then), else_=at))
+
+
+def _count(result: Result[Any]) -> int:
+    assert isinstance(result, CursorResult)
+    return result.rowcount
