@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
+from urllib.parse import urlsplit
 
 from intctl.probes.ask import Probe
+from intctl.text import Secret
 
 Kind = Literal["text", "integer", "boolean", "choice", "host", "port", "url", "email", "pem", "path", "json"]
 
@@ -43,6 +45,8 @@ class Field:
 
     `secret` values are references in the manifest, sealed at rest and masked wherever shown.
     `destination` says that it decides where a secret goes: changing it asks for the secret again.
+    For a url, `choices` are the schemes that it may have (http and https when empty). `pattern`
+    must match the whole value; `example` then shows the reader what was meant.
     """
 
     name: str
@@ -65,9 +69,42 @@ class Field:
 
 BASE_URL = Field(
     "base_url", "Ask here instead: replaces scheme and host of every URL of the provider",
-    kind="url", destination=True,
+    kind="url", destination=True, pattern=r"[^?#]*", example="https://sandbox.example.com",
 )
 CA_FILE = Field("ca_file", "PEM file of a private certificate authority", kind="path", destination=True)
+
+
+def asked(config: Mapping[str, object], url: str) -> str:
+    """`url`, or its twin below the config's `base_url` when one is given."""
+    base = config.get("base_url")
+    if not base:
+        return url
+    parts = urlsplit(url)
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{str(base).rstrip('/')}{parts.path}{query}"
+
+
+def text_of(config: Mapping[str, object], name: str) -> str:
+    """A text field of a config; "" when it is absent."""
+    value = config.get(name)
+    return "" if value is None else str(value)
+
+
+def secret_of(config: Mapping[str, object], name: str) -> Secret:
+    """A secret field of a config that must be there."""
+    value = config[name]
+    if not isinstance(value, Secret):
+        raise TypeError(f"{name} is not a secret")
+    return value
+
+
+def plain_http_problem(config: Mapping[str, object], name: str) -> list[tuple[str, str]]:
+    """A credential does not travel over http:// except to this machine itself."""
+    parts = urlsplit(text_of(config, name))
+    host = parts.hostname or ""
+    if parts.scheme != "http" or host in ("localhost", "::1") or host.startswith("127."):
+        return []
+    return [(name, "over http:// the credential would travel in clear: use https://")]
 
 
 class Provider:
@@ -86,7 +123,7 @@ class Provider:
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
         """What is wrong with this config beyond its single fields: (field name, message) pairs."""
-        return []
+        return plain_http_problem(config, "base_url")
 
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:
         """The config with the presets filled in that depend on other fields."""

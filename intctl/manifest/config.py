@@ -1,0 +1,86 @@
+"""A validated config: presets, masks, the plain form that is sealed, and what an edit may keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from intctl.errors import SealError
+from intctl.providers.base import Field, Provider
+from intctl.text import MASK, Secret
+
+_PLAIN_TYPES: dict[str, type] = {"integer": int, "port": int, "boolean": bool, "json": dict}
+
+
+def filled(provider: Provider, config: Mapping[str, object]) -> dict[str, object]:
+    """The config with defaults and presets: what is stored."""
+    full = {field.name: field.default for field in provider.fields if field.default is not None}
+    return provider.complete(full | dict(config))
+
+
+def without_implied(provider: Provider, config: Mapping[str, object], changed: Iterable[str]) -> dict[str, object]:
+    """A stored config ready for a change: presets that follow from other fields are left to follow anew.
+
+    So `port=465` turns 587's STARTTLS into TLS, while what somebody chose stays.
+    """
+    if not changed:
+        return dict(config)
+    kept = dict(config)
+    for field in provider.fields:
+        if field.required or field.secret or field.name not in config:
+            continue
+        rest = {name: value for name, value in config.items() if name != field.name}
+        if filled(provider, rest).get(field.name) == config[field.name]:
+            del kept[field.name]
+    return kept
+
+
+def needs_secret_again(provider: Provider, old: Mapping[str, object], new: Mapping[str, object]) -> frozenset[str]:
+    """The secrets of `old` that `new` would send somewhere else: each must be given anew.
+
+    Empty when no field that decides where a secret goes differs.
+    """
+    if all(old.get(name) == new.get(name) for name in provider.destinations):
+        return frozenset()
+    return frozenset(name for name in provider.secrets if name in old and name in new)
+
+
+def to_plain(provider: Provider, config: Mapping[str, object]) -> dict[str, object]:
+    """The config as JSON can hold it, secrets revealed: for sealing and nothing else."""
+    names = (field.name for field in provider.fields if field.name in config)
+    return {name: value.reveal() if isinstance(value := config[name], Secret) else value for name in names}
+
+
+def from_plain(provider: Provider, plain: Mapping[str, object]) -> dict[str, object]:
+    """The config that `to_plain` wrote, secrets wrapped.
+
+    Raises SealError with the code `self.config_invalid` when it does not fit the provider's fields.
+    """
+    fields = {field.name: field for field in provider.fields}
+    config: dict[str, object] = {}
+    for name, value in plain.items():
+        field = fields.get(name)
+        if field is None or not _fits(field, value):
+            raise _invalid(provider)
+        config[name] = Secret(str(value)) if field.secret else value
+    if any(field.required and field.name not in config for field in provider.fields):
+        raise _invalid(provider)
+    return config
+
+
+def masked(provider: Provider, config: Mapping[str, object]) -> dict[str, object]:
+    """The config as it may be shown: every secret is the mask."""
+    secrets = provider.secrets
+    return {name: MASK if name in secrets or isinstance(value, Secret) else value for name, value in config.items()}
+
+
+def _fits(field: Field, value: object) -> bool:
+    kind = _PLAIN_TYPES.get(field.kind, str)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _invalid(provider: Provider) -> SealError:
+    return SealError(
+        f"The stored config does not fit this version's fields of {provider.name}. "
+        "Set it again with intctl edit NAME -f FILE.",
+        "self.config_invalid",
+    )

@@ -1,0 +1,415 @@
+"""From a manifest's bytes to validated integrations, or to every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from intctl.errors import ManifestError, Problem
+from intctl.manifest import tree
+from intctl.manifest.config import filled, needs_secret_again, without_implied
+from intctl.manifest.references import from_environment, from_file
+from intctl.manifest.tree import Node, Scalar, quoted
+from intctl.manifest.values import Wrong, from_node, from_text
+from intctl.providers import catalogue
+from intctl.providers.base import TYPES, Field, Provider
+from intctl.text import Secret, name_problem, nearest
+
+_T = TypeVar("_T")
+
+#: The `file` of problems that stand on the command line.
+SET = "--set"
+MAX_ITEMS = tree.MAX_ITEMS
+
+_NAME = Field("name", "Name of the integration", required=True)
+_PROVIDER = Field("provider", "Which service it is", kind="choice", required=True, choices=catalogue.names())
+_TYPE = Field("type", "What it is for", kind="choice", choices=TYPES)
+_ENABLED = Field("enabled", "Whether it is checked", kind="boolean")
+_INTERVAL = Field("health_check_interval_minutes", "Minutes between checks", kind="integer", minimum=1, maximum=60)
+#: The top-level keys of one integration, `config` aside.
+KEYS = (_NAME, _PROVIDER, _TYPE, _ENABLED, _INTERVAL)
+_SETTABLE = (_NAME, _TYPE, _ENABLED, _INTERVAL)
+_SCALAR_KEYS = {key.name: key for key in KEYS}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One integration as a manifest asks for it. None: the file does not say.
+
+    `config` is validated and complete, secrets wrapped. `has_config` is False when the file gives
+    no `config` (only with `partial`); `kept` are the secrets that were taken from the stored config.
+    """
+
+    name: str | None
+    provider: Provider
+    type: str | None
+    enabled: bool | None
+    interval: int | None
+    config: dict[str, object]
+    has_config: bool = True
+    kept: frozenset[str] = frozenset()
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a file holds, and what its author should know."""
+
+    items: tuple[Manifest, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The integration that a manifest edits: its provider can't change, its secrets can be kept."""
+
+    provider: Provider
+    config: Mapping[str, object]
+
+
+class SecretsNeeded(ManifestError):
+    """The only thing wrong: the destination changed, and `fields` must be given anew."""
+
+    def __init__(self, problems: Sequence[Problem], fields: frozenset[str]) -> None:
+        super().__init__(problems)
+        self.fields = fields
+
+
+def load(
+    data: bytes, *, file: str, environ: Mapping[str, str], allow_inline_secrets: bool = False,
+    assignments: Sequence[str] = (), secrets: Mapping[str, Secret] | None = None,
+    forbidden: Sequence[Path] = (), stored: Stored | None = None, partial: bool = False,
+) -> Loaded:
+    """The integrations that `data` asks for; `file` is its name in messages and the base of relative paths.
+
+    `assignments` are `key=value` texts and `secrets` values given beside the file; both override it.
+    With `stored` the file edits that integration: it holds one, may leave out any top-level key, and
+    `!keep` stands for a stored secret. With `partial` an item may leave out `config` (apply: what is
+    stored stays). Raises ManifestError with every problem at once.
+    """
+    root, problems = tree.parse(data, file)
+    here = _Reader(file, environ, _folder(file), allow_inline_secrets, tuple(forbidden), stored, partial, problems)
+    nodes = _items(here, root)
+    if len(nodes) > 1 and (assignments or secrets or stored):
+        here.at(None, "one integration is expected here: --set, --secret and edit don't fit a list")
+        nodes = nodes[:1]
+    found = [_item(here, node, assignments, secrets or {}) for node in nodes]
+    items = tuple(item for item in found if item is not None)
+    here.problems += same_names(items)
+    if not nodes and not here.problems:
+        here.at(None, f"no integrations in {file}")
+    here.finish()
+    return Loaded(items, tuple(dict.fromkeys(here.warnings)))
+
+
+def revise(
+    stored: Stored, *, environ: Mapping[str, str], assignments: Sequence[str] = (),
+    secrets: Mapping[str, Secret] | None = None,
+) -> Loaded:
+    """The stored integration with `assignments` and new `secrets`: an edit without a file.
+
+    Raises SecretsNeeded when the destination changes and a secret was not given anew, ManifestError
+    for everything else that is wrong.
+    """
+    here = _Reader(SET, environ, Path.cwd(), False, (), stored, True, [])
+    item = _item(here, tree.Mapping(0, 0, ()), assignments, secrets or {})
+    here.finish()
+    return Loaded((item,) if item else (), tuple(here.warnings))
+
+
+def same_names(items: Iterable[Manifest]) -> list[Problem]:
+    """A problem for each name that was there before, ASCII upper and lower case being the same."""
+    problems: list[Problem] = []
+    first: dict[str, Manifest] = {}
+    for item in items:
+        if item.name is None:
+            continue
+        folded = "".join(char.lower() if char.isascii() else char for char in item.name)
+        other = first.setdefault(folded, item)
+        if other is not item:
+            where = f"{other.file}:{other.line}" if other.file != item.file else f"line {other.line}"
+            problems.append(Problem(item.file, item.line, 1, f"name: taken by that of {where} (case does not count)"))
+    return problems
+
+
+def _folder(file: str) -> Path:
+    path = Path(file)
+    return Path.cwd() if file.startswith(("/dev/", "/proc/")) else path.parent.absolute()
+
+
+@dataclass(slots=True)
+class _Reader:
+    """What one load needs everywhere, and what it has found so far."""
+
+    file: str
+    environ: Mapping[str, str]
+    folder: Path
+    allow_inline_secrets: bool
+    forbidden: tuple[Path, ...]
+    stored: Stored | None
+    partial: bool
+    problems: list[Problem]
+    warnings: list[str] = field(default_factory=list)
+    #: Secrets that an edit would send elsewhere.
+    needed: set[str] = field(default_factory=set)
+
+    def at(self, node: Node | None, message: str) -> None:
+        line, column = (node.line, node.column) if node else (0, 0)
+        self.problems.append(Problem(self.file, line, column, message))
+
+    def on_line(self, message: str) -> None:
+        self.problems.append(Problem(SET, 0, 0, message))
+
+    def finish(self) -> None:
+        if self.problems and len(self.problems) == len(self.needed):
+            raise SecretsNeeded(self.problems, frozenset(self.needed))
+        if self.problems:
+            raise ManifestError(self.problems)
+
+
+def _items(here: _Reader, root: Node | None) -> list[tree.Mapping]:
+    if root is None:
+        return [tree.Mapping(0, 0, ())] if here.stored else []
+    if not isinstance(root, tree.Mapping):
+        here.at(root, "keys and values are expected at the top: name, provider, config, or a list under integrations")
+        return []
+    several = next((value for key, value in root.entries if key.text == "integrations"), None)
+    if several is None:
+        return [root]
+    for key, _ in root.entries:
+        if key.text != "integrations":
+            here.at(key, f"{quoted(key.text)} does not fit beside integrations: put it into its entries")
+    if not isinstance(several, tree.Items):
+        here.at(several, "integrations: a list is expected")
+        return []
+    found = []
+    for node in several.items:
+        if isinstance(node, tree.Mapping):
+            found.append(node)
+        else:
+            here.at(node, "integrations: each entry has keys and values: name, provider, config")
+    return found
+
+
+def _item(
+    here: _Reader, node: tree.Mapping, assignments: Sequence[str], secrets: Mapping[str, Secret]
+) -> Manifest | None:
+    before = len(here.problems)
+    values, nodes = _top(here, node)
+    provider = here.stored.provider if here.stored else catalogue.get(str(values.get("provider", "")))
+    if here.stored and provider and values.get("provider", provider.name) != provider.name:
+        here.at(nodes["provider"], f"provider: can't be edited: it is {provider.name}; add a new integration instead")
+    if provider is None:
+        if "provider" not in nodes:
+            here.at(node, "provider is missing")
+        return None
+    given, changed = _assigned(here, provider, assignments)
+    values |= given
+    for name in secrets:
+        if name not in provider.secrets:
+            here.on_line(f"{quoted(name)} is not a secret of {provider.name}{nearest(name, sorted(provider.secrets))}")
+    if "name" not in values and "name" not in nodes and not here.stored:
+        here.at(node, "name is missing")
+    if provider.type != "custom" and values.get("type", provider.type) != provider.type:
+        here.at(nodes.get("type"), f"type: {provider.name} is of type {provider.type}")
+    config, kept = _config(here, provider, node, nodes.get("config"), changed, secrets)
+    if len(here.problems) > before:
+        return None
+    return Manifest(
+        name=_as(str, values.get("name")), provider=provider, type=_as(str, values.get("type")),
+        enabled=_as(bool, values.get("enabled")), interval=_as(int, values.get(_INTERVAL.name)),
+        config=config, has_config="config" in nodes or bool(here.stored), kept=kept, file=here.file, line=node.line,
+    )
+
+
+def _as(kind: type[_T], value: object) -> _T | None:
+    return value if isinstance(value, kind) else None
+
+
+def _top(here: _Reader, node: tree.Mapping) -> tuple[dict[str, object], dict[str, Node]]:
+    values: dict[str, object] = {}
+    nodes: dict[str, Node] = {}
+    known = (*_SCALAR_KEYS, "config")
+    for key, value in node.entries:
+        nodes[key.text] = value
+        if key.text == "config":
+            continue
+        if key.text not in _SCALAR_KEYS:
+            here.at(key, f"unknown key {quoted(key.text)}{nearest(key.text[:100], known)}")
+            continue
+        try:
+            found = from_node(_SCALAR_KEYS[key.text], _untagged(value), here.folder)
+            if key.text == "name" and (problem := name_problem(str(found))):
+                raise Wrong(problem)
+            values[key.text] = found
+        except Wrong as wrong:
+            here.at(value, f"{key.text}: {wrong}")
+    return values, nodes
+
+
+def _untagged(node: Node) -> Node:
+    if isinstance(node, Scalar) and node.tag:
+        raise Wrong(f"{node.tag} fits the fields of config only")
+    return node
+
+
+def _assigned(
+    here: _Reader, provider: Provider, assignments: Sequence[str]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """What --set says: top-level values, and config values (None: taken away)."""
+    top: dict[str, object] = {}
+    config: dict[str, object] = {}
+    settable = {key.name: key for key in _SETTABLE}
+    fields = {one.name: one for one in provider.fields}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        one = settable.get(name) or fields.get(name)
+        if not equals:
+            here.on_line("key=value is expected")
+        elif one is None:
+            here.on_line(f"unknown key {quoted(name)}{nearest(name[:100], (*settable, *fields))}")
+        elif one.secret:
+            here.on_line(f"{name} is a secret: use --secret {name}, or a reference in a file")
+        elif name in top or name in config:
+            here.on_line(f"{name} is given twice")
+        else:
+            try:
+                _assign(one, value, top if name in settable else config)
+            except Wrong as wrong:
+                here.on_line(f"{name}: {wrong}")
+    return top, config
+
+
+def _assign(one: Field, text: str, into: dict[str, object]) -> None:
+    if one.kind == "json":
+        raise Wrong("has several values: give it in a file")
+    if not text and one not in KEYS:
+        into[one.name] = None
+        return
+    value = from_text(one, text, Path.cwd())
+    if one is _NAME and (problem := name_problem(text)):
+        raise Wrong(problem)
+    into[one.name] = value
+
+
+def _config(
+    here: _Reader, provider: Provider, item: tree.Mapping, node: Node | None,
+    changed: Mapping[str, object], secrets: Mapping[str, Secret],
+) -> tuple[dict[str, object], frozenset[str]]:
+    values: dict[str, object] = {}
+    nodes: dict[str, Node] = {}
+    kept: set[str] = set()
+    before = len(here.problems)
+    if node is None and here.stored:
+        values = without_implied(provider, here.stored.config, [*changed, *secrets])
+        kept = {name for name in provider.secrets if name in values}
+    elif node is None and here.partial and not changed and not secrets:
+        return {}, frozenset()
+    elif isinstance(node, tree.Mapping):
+        kept = _fields(here, provider, node, values, nodes)
+    elif node is not None:
+        here.at(node, "config: keys and values are expected")
+        return {}, frozenset()
+    values.update(changed)
+    values.update({name: secret for name, secret in secrets.items() if name in provider.secrets})
+    values = {name: value for name, value in values.items() if value is not None}
+    kept -= set(secrets)
+    sound = len(here.problems) == before
+    for one in provider.fields:
+        if one.required and one.name not in values and one.name not in nodes:
+            here.at(node or item, f"{one.name} is missing" if node or here.stored else f"config: {one.name} is missing")
+    if sound:
+        for name, message in provider.check({one.name: one.default for one in provider.fields if one.default} | values):
+            here.at(nodes.get(name, node or item), f"{name}: {message}")
+    if len(here.problems) > before:
+        return {}, frozenset()
+    full = filled(provider, values)
+    if here.stored:
+        for name in sorted(needs_secret_again(provider, here.stored.config, full) & kept):
+            here.needed.add(name)
+            here.at(nodes.get(name), f"{name}: the destination changes, so the secret must be given again")
+    return full, frozenset(kept)
+
+
+def _fields(
+    here: _Reader, provider: Provider, node: tree.Mapping, values: dict[str, object], nodes: dict[str, Node]
+) -> set[str]:
+    """Reads the fields of a config into `values` and `nodes`; the names of those that are kept."""
+    fields = {one.name: one for one in provider.fields}
+    kept: set[str] = set()
+    for key, value in node.entries:
+        one = fields.get(key.text)
+        if one is None:
+            here.at(key, f"unknown key {quoted(key.text)}{nearest(key.text[:100], tuple(fields))}")
+            continue
+        nodes[one.name] = value
+        try:
+            if isinstance(value, Scalar) and value.tag == "!keep":
+                values[one.name] = _stored_value(here, one, value)
+                kept.add(one.name)
+            else:
+                found = _value(here, one, value)
+                values[one.name] = Secret(str(found)) if one.secret else found
+        except Wrong as wrong:
+            here.at(value, f"{one.name}: {wrong}")
+    return kept
+
+
+def _stored_value(here: _Reader, one: Field, node: Scalar) -> object:
+    if not one.secret:
+        raise Wrong("!keep fits secrets only: write the value")
+    if node.text:
+        raise Wrong("!keep stands alone")
+    if here.stored is None or one.name not in here.stored.config:
+        raise Wrong("!keep: nothing is stored that could be kept")
+    return here.stored.config[one.name]
+
+
+def _value(here: _Reader, one: Field, node: Node) -> object:
+    reference = _reference(one, node)
+    if reference is None:
+        if one.secret:
+            _inline(here, one, node)
+        return from_node(one, node, here.folder)
+    kind, text = reference
+    if kind == "env":
+        return from_text(one, from_environment(text, here.environ), here.folder)
+    content, warning = from_file(text, here.folder, here.forbidden, secret=one.secret)
+    if warning:
+        here.warnings.append(f"{here.file}:{node.line}:{node.column}: {one.name}: {warning}")
+    return from_text(one, content, here.folder)
+
+
+def _reference(one: Field, node: Node) -> tuple[str, str] | None:
+    """("env" | "file", what it names), or None when the value is written out. Raises Wrong."""
+    if isinstance(node, Scalar):
+        if not node.tag:
+            return None
+        kind, target = node.tag.removeprefix("!"), node.text
+    elif isinstance(node, tree.Mapping) and one.kind != "json":
+        if len(node.entries) != 1:
+            raise Wrong("a reference has exactly one key: env or file")
+        key, value = node.entries[0]
+        if key.text not in ("env", "file"):
+            raise Wrong("a reference has exactly one key: env or file")
+        if not isinstance(value, Scalar) or value.tag or value.reads_as != "str":
+            raise Wrong(f"{key.text} takes {'the name of a variable' if key.text == 'env' else 'a path'}")
+        kind, target = key.text, value.text
+    else:
+        return None
+    if one.kind == "json":
+        raise Wrong("has several values: write them out")
+    return kind, target
+
+
+def _inline(here: _Reader, one: Field, node: Node) -> None:
+    """A secret that is written out: its own mistakes first, then whether that is allowed at all."""
+    from_node(one, node, here.folder)
+    if not here.allow_inline_secrets:
+        raise Wrong("a secret is not written into the file: use {env: NAME} or {file: PATH}")
+    here.warnings.append(
+        f"{here.file}:{node.line}:{node.column}: {one.name}: the secret stands in the file; better use {{env: NAME}}"
+    )

@@ -1,0 +1,101 @@
+"""Files and variables that a manifest refers to, and the manifest file itself. Nothing here waits."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from intctl.errors import ManifestError, Problem
+from intctl.manifest.tree import MAX_BYTES
+from intctl.manifest.values import Wrong
+from intctl.text import clean
+
+MAX_SECRET_BYTES = 64 * 1024
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+#: Where a shell's process substitution and standard input stand: pipes that somebody is writing to.
+_STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a manifest: a regular file, or a pipe given as /dev/stdin or `<(command)`.
+
+    Raises ManifestError for anything else, and above 1 MiB.
+    """
+    try:
+        return _read(path, MAX_BYTES, "1 MiB", stream=str(path).startswith(_STREAMS))[0]
+    except Wrong as wrong:
+        raise ManifestError([Problem(clean(path), 0, 0, str(wrong))]) from None
+
+
+def from_environment(name: str, environ: Mapping[str, str]) -> str:
+    """The value of a variable. Raises Wrong when it is unset or empty."""
+    if not _VARIABLE.fullmatch(name):
+        raise Wrong("env takes the name of an environment variable")
+    if name not in environ:
+        raise Wrong(f"environment variable {name} is not set")
+    if not environ[name].strip():
+        raise Wrong(f"environment variable {name} is empty")
+    return environ[name]
+
+
+def from_file(text: str, folder: Path, forbidden: Iterable[Path], *, secret: bool) -> tuple[str, str]:
+    """The text of a file (one newline at its end taken off) and a warning, or "". Raises Wrong."""
+    if not text.strip() or "\0" in text:
+        raise Wrong("file takes the path of a file")
+    path = folder / text
+    shown = clean(path, 200)
+    try:
+        data, found = _read(path, MAX_SECRET_BYTES, "64 KiB")
+    except Wrong as wrong:
+        raise Wrong(f"{shown}: {wrong}") from None
+    if any(_same(found, other) for other in forbidden):
+        raise Wrong(f"{shown}: that is intctl's own keyring or database")
+    try:
+        content = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Wrong(f"{shown}: not UTF-8 text") from None
+    content = content.removesuffix("\n").removesuffix("\r")
+    if not content.strip():
+        raise Wrong(f"{shown}: is empty")
+    if secret and found.st_mode & stat.S_IROTH:
+        return content, f"{shown} is readable by everybody here. Run: chmod 600 {clean(shlex.quote(str(path)))}"
+    return content, ""
+
+
+def _same(found: os.stat_result, other: Path) -> bool:
+    try:
+        return os.path.samestat(found, other.stat())
+    except OSError:
+        return False
+
+
+def _read(path: Path, limit: int, limit_name: str, *, stream: bool = False) -> tuple[bytes, os.stat_result]:
+    try:
+        # Non-blocking, so that a FIFO that nobody writes to is refused and not waited for.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except FileNotFoundError:
+        raise Wrong("there is no such file") from None
+    except PermissionError:
+        raise Wrong("this user may not read it") from None
+    except (OSError, ValueError):
+        raise Wrong("it can't be opened") from None
+    try:
+        found = os.fstat(handle)
+        if stream and stat.S_ISFIFO(found.st_mode):
+            os.set_blocking(handle, True)
+        elif not stat.S_ISREG(found.st_mode):
+            raise Wrong("it is a folder" if stat.S_ISDIR(found.st_mode) else "it is not a regular file")
+        data = b""
+        while len(data) <= limit and (part := os.read(handle, limit + 1 - len(data))):
+            data += part
+    except OSError:
+        raise Wrong("it can't be read") from None
+    finally:
+        os.close(handle)
+    if len(data) > limit:
+        raise Wrong(f"it is larger than {limit_name}")
+    return data, found

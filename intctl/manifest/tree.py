@@ -1,0 +1,256 @@
+"""YAML text to a small tree that knows where everything stands.
+
+We walk PyYAML's parse events instead of loading: that ends deep and endless documents early, sees
+duplicate keys, keeps positions, and leaves `no`, `017` and `12:30:45` as they were written.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from intctl.errors import ManifestError, Problem
+from intctl.text import clean
+
+if TYPE_CHECKING:
+    import yaml
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+MAX_ITEMS = 10_000
+#: Nodes of one document, those that aliases repeat included.
+MAX_NODES = 500_000
+
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_TAG = "tag:yaml.org,2002:"
+#: Tags that a scalar may have. `!` and `!!str` only say that it is text.
+_TAGS = {"!env", "!file", "!keep"}
+
+#: Words of PyYAML's complaints and ours; its own are not shown, they may quote the file.
+_COMPLAINTS = (
+    ("mapping values are not allowed", 'a ":" does not fit here: quote the text, or check the indentation'),
+    ("could not find expected ':'", 'a key without ":", or text that wants quotes'),
+    ("'\\t'", "a tab can't indent: use blanks"),
+    ("cannot start any token", "this character can't begin a value: quote the text"),
+    ("end of stream", "a quote or bracket is not closed"),
+    ("expected ',' or", "a bracket is not closed, or a comma is missing"),
+    ("expected <block end>", "the indentation does not fit"),
+    ("undefined tag handle", "a tag that is not known"),
+    ("unknown escape", 'an escape that YAML does not know: write \\\\ for a backslash in "…"'),
+    ("anchor", "an anchor or alias without a proper name"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A single value as it was written. `reads_as` is YAML 1.1's idea of it: str, int, bool, null, …"""
+
+    line: int
+    column: int
+    text: str = field(repr=False)
+    plain: bool = False
+    tag: str = ""
+    reads_as: str = "str"
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list."""
+
+    line: int
+    column: int
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys and values in the file's order, each key once."""
+
+    line: int
+    column: int
+    entries: tuple[tuple[Scalar, Node], ...]
+
+
+Node = Scalar | Items | Mapping
+
+
+def quoted(key: str) -> str:
+    """A key for a message: shown when it looks like one, so that misplaced secrets are not."""
+    return f'"{key}"' if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,39}", key) else f"({len(key)} characters)"
+
+
+def parse(data: bytes, file: str) -> tuple[Node | None, list[Problem]]:
+    """The document's tree (None when it is empty) and what was wrong but did not stop the reading.
+
+    Raises ManifestError for what does: too large, not UTF-8, not YAML, too deep.
+    """
+    import yaml
+
+    text = _decoded(data, file)
+    walk = _Walk(yaml.SafeLoader(text), file)
+    try:
+        return walk.document(), walk.problems
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or walk.loader.get_mark()
+        said = str(getattr(error, "problem", ""))
+        walk.stop(mark, next((ours for theirs, ours in _COMPLAINTS if theirs in said), "this is not valid YAML"))
+    except (ValueError, OverflowError):
+        # Python's own limits on what an escape or a directive may hold.
+        walk.stop(walk.loader.get_mark(), "a number or escape here is out of range")
+
+
+def reads_as(text: str) -> str:
+    """What YAML 1.1 takes `text` for when it is not quoted: str, int, float, bool, null, timestamp, …"""
+    import yaml
+
+    return _implicit(yaml.SafeLoader(""), text)
+
+
+def _implicit(loader: yaml.SafeLoader, text: str) -> str:
+    import yaml
+
+    return str(loader.resolve(yaml.ScalarNode, text, (True, False))).removeprefix(_TAG)
+
+
+def _decoded(data: bytes, file: str) -> str:
+    if len(data) > MAX_BYTES:
+        raise ManifestError([Problem(file, 0, 0, "larger than 1 MiB")])
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        offset = error.start
+        message = "not UTF-8: save the file as UTF-8"
+    else:
+        found = _UNPRINTABLE.search(text)
+        if not found:
+            return text.removeprefix("\ufeff")
+        offset = len(text[: found.start()].encode())
+        message = f"{'a NUL' if found[0] == chr(0) else 'a control character'} does not belong in a manifest"
+    before = data[:offset]
+    line, column = before.count(b"\n") + 1, offset - before.rfind(b"\n")
+    raise ManifestError([Problem(file, line, column, f"{message} (byte {offset})")])
+
+
+class _Walk:
+    """One pass over the events of one document."""
+
+    def __init__(self, loader: Any, file: str) -> None:
+        self.loader = loader  # its parser is not typed
+        self.file = file
+        self.problems: list[Problem] = []
+        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.nodes = 0
+
+    def wrong(self, mark: Any, message: str) -> None:
+        self.problems.append(Problem(self.file, mark.line + 1, mark.column + 1, message))
+
+    def stop(self, mark: Any, message: str) -> NoReturn:
+        self.wrong(mark, message)
+        raise ManifestError(self.problems) from None
+
+    def document(self) -> Node | None:
+        import yaml
+
+        self.loader.get_event()
+        if isinstance(self.loader.get_event(), yaml.StreamEndEvent):
+            return None
+        root = self.node(self.loader.get_event(), 1)
+        self.loader.get_event()
+        after = self.loader.get_event()
+        if not isinstance(after, yaml.StreamEndEvent):
+            self.stop(after.start_mark, "a second document starts here: put several integrations under integrations:")
+        if isinstance(root, Scalar) and root.plain and not root.text and not root.tag:
+            return None
+        return root
+
+    def node(self, event: Any, depth: int) -> Node:
+        import yaml
+
+        mark = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event)
+        before = self.nodes
+        self.count(mark, 1)
+        if depth > MAX_DEPTH:
+            self.stop(mark, f"nested deeper than {MAX_DEPTH} levels")
+        made: Node
+        if isinstance(event, yaml.ScalarEvent):
+            made = self.scalar(event)
+        else:
+            if event.tag is not None:
+                self.wrong(mark, "a tag does not fit a list or a mapping")
+            mapping = isinstance(event, yaml.MappingStartEvent)
+            made = self.mapping(mark, depth) if mapping else self.items(mark, depth)
+        if event.anchor is not None:
+            # Known only when it is complete: an alias inside itself finds nothing.
+            self.anchors[event.anchor] = (made, self.nodes - before)
+        return made
+
+    def count(self, mark: Any, nodes: int) -> None:
+        self.nodes += nodes
+        if self.nodes > MAX_NODES:
+            self.stop(mark, "too much in one file: split it (aliases count as what they repeat)")
+
+    def alias(self, event: Any) -> Node:
+        known = self.anchors.get(event.anchor)
+        if known is None:
+            self.stop(event.start_mark, "an alias (*…) of something that is not defined above it")
+        self.count(event.start_mark, known[1])
+        return known[0]
+
+    def scalar(self, event: Any) -> Scalar:
+        mark, plain, tag = event.start_mark, event.style is None, event.tag or ""
+        if tag in ("!", f"{_TAG}str"):
+            plain, tag = False, ""
+        elif tag and tag not in _TAGS:
+            self.wrong(mark, "a tag that is not known: !env, !file and !keep are")
+            tag = ""
+        kind = _implicit(self.loader, event.value) if plain and not tag else "str"
+        return Scalar(mark.line + 1, mark.column + 1, event.value, plain, tag, kind)
+
+    def items(self, mark: Any, depth: int) -> Items:
+        import yaml
+
+        found: list[Node] = []
+        while not isinstance(event := self.loader.get_event(), yaml.SequenceEndEvent):
+            if len(found) == MAX_ITEMS:
+                self.stop(event.start_mark, f"more than {MAX_ITEMS:,} entries in one list: split the file")
+            found.append(self.node(event, depth + 1))
+        return Items(mark.line + 1, mark.column + 1, tuple(found))
+
+    def mapping(self, mark: Any, depth: int) -> Mapping:
+        import yaml
+
+        found: dict[str, tuple[Scalar, Node]] = {}
+        while not isinstance(event := self.loader.get_event(), yaml.MappingEndEvent):
+            key = self.node(event, depth + 1)
+            value = self.node(self.loader.get_event(), depth + 1)
+            if not isinstance(key, Scalar) or key.tag:
+                self.wrong(event.start_mark, "a key is a simple word")
+            elif key.plain and key.text == "<<":
+                for merged, what in self.merged(key, value):
+                    self.enter(found, merged, what, key)
+            else:
+                self.enter(found, key, value, key)
+        return Mapping(mark.line + 1, mark.column + 1, tuple(found.values()))
+
+    def merged(self, key: Scalar, value: Node) -> list[tuple[Scalar, Node]]:
+        parts = value.items if isinstance(value, Items) else (value,)
+        entries: list[tuple[Scalar, Node]] = []
+        for part in parts:
+            if isinstance(part, Mapping):
+                entries += part.entries
+            else:
+                self.problems.append(Problem(self.file, key.line, key.column, "<<: takes a mapping, or a list of them"))
+        return entries
+
+    def enter(self, found: dict[str, tuple[Scalar, Node]], key: Scalar, value: Node, at: Scalar) -> None:
+        first = found.setdefault(key.text, (key, value))
+        if first[0] is key and first[1] is value:
+            return
+        through = " through <<" if at is not key else ""
+        self.problems.append(Problem(
+            self.file, at.line, at.column,
+            f"{clean(quoted(key.text))} is given twice{through}: first on line {first[0].line}",
+        ))

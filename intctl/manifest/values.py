@@ -1,0 +1,234 @@
+"""One value of one field: strict types, no guessing. Messages never hold the value."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from intctl.manifest.tree import Mapping, Node, Scalar
+from intctl.providers.base import Field
+from intctl.text import nearest
+
+#: Longest text of a field that is not PEM, in characters.
+MAX_TEXT = 8192
+
+_READS = {
+    "bool": "true or false", "int": "a number", "float": "a number", "null": "nothing", "timestamp": "a date or time",
+}
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,15})\.[0-9]{1,15}")
+_MASKED = re.compile(r".{0,4}[*\u2022]{4,}.{0,4}")
+_BAD = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+class Wrong(Exception):
+    """A value that its field does not take; the message says what it takes."""
+
+
+def from_node(field: Field, node: Node, folder: Path) -> object:
+    """The value of a field that is written out in the file. Raises Wrong."""
+    if field.kind == "json":
+        return _json(node)
+    if not isinstance(node, Scalar):
+        raise Wrong("one value is expected here, not a list or a mapping")
+    if field.kind in ("integer", "port", "boolean"):
+        if not node.plain:
+            raise Wrong("is written without quotes")
+    elif node.plain and node.reads_as != "str":
+        raise Wrong(f"YAML reads this as {_READS.get(node.reads_as, 'something else')}: quote it")
+    return from_text(field, node.text, folder)
+
+
+def from_text(field: Field, text: str, folder: Path) -> object:
+    """The value of a field that is given as text: quoted, by reference, or with --set. Raises Wrong."""
+    if field.kind == "pem":
+        return _pem(field, text)
+    if not text.strip():
+        raise Wrong("is empty" if field.required or field.secret else "is empty: leave the key out")
+    if len(text) > MAX_TEXT:
+        raise Wrong(f"is longer than {MAX_TEXT} characters")
+    if any(unicodedata.category(char) in _BAD for char in text):
+        raise Wrong("holds a line break, or a control, bidi or zero-width character")
+    if field.secret:
+        if _MASKED.fullmatch(text):
+            raise Wrong("that is the masked form, not the secret")
+        return text
+    if text != text.strip():
+        raise Wrong("starts or ends with a blank")
+    value = _judged(field, text, folder)
+    if field.pattern and not re.fullmatch(field.pattern, str(value)):
+        raise Wrong(f"does not look right; for example: {field.example}")
+    return value
+
+
+def _judged(field: Field, text: str, folder: Path) -> object:
+    match field.kind:
+        case "integer" | "port":
+            return _integer(field, text)
+        case "boolean":
+            return _boolean(text)
+        case "choice":
+            return _choice(field, text)
+        case "host":
+            return host(text)
+        case "url":
+            return _url(field.choices or ("https", "http"), text)
+        case "email":
+            return _email(text)
+        case "path":
+            return _path(text, folder)
+        case _:
+            return text
+
+
+def _integer(field: Field, text: str) -> int:
+    low, high = field.minimum, field.maximum
+    span = f" from {low} to {high}" if low is not None and high is not None else ""
+    span = span or (f" of at least {low}" if low is not None else "")
+    if not _INTEGER.fullmatch(text):
+        raise Wrong(f"a plain whole number{span} is expected")
+    value = int(text)
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise Wrong(f"a plain whole number{span} is expected")
+    return value
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise Wrong("true or false is expected")
+    return text == "true"
+
+
+def _choice(field: Field, text: str) -> str:
+    if text not in field.choices:
+        raise Wrong(f"one of {', '.join(field.choices)} is expected{nearest(text[:100], field.choices)}")
+    return text
+
+
+def host(text: str) -> str:
+    """A host name in lower-case ASCII (IDN as punycode), or an IP address. Raises Wrong."""
+    if "://" in text:
+        raise Wrong("a host name has no scheme: leave out everything up to ://")
+    if "/" in text or "@" in text:
+        raise Wrong("a host name alone is expected, without user or path")
+    if len(text) > 253:
+        raise Wrong("is longer than a host name can be")
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" in bare:
+        try:
+            return str(ipaddress.IPv6Address(bare)) if "%" not in bare else _no_host()
+        except ValueError:
+            raise Wrong("a host name has no port: put it in its own field") from None
+    try:
+        return str(ipaddress.IPv4Address(bare))
+    except ValueError:
+        pass
+    try:
+        name = bare.rstrip(".").encode("idna").decode().lower()
+    except UnicodeError:
+        return _no_host()
+    labels = name.split(".")
+    if not all(_LABEL.fullmatch(label) for label in labels) or _NUMBER.fullmatch(labels[-1]):
+        return _no_host()
+    return name
+
+
+def _no_host() -> str:
+    raise Wrong("is not a host name or IP address")
+
+
+def _url(schemes: tuple[str, ...], text: str) -> str:
+    shape = " or ".join(f"{scheme}://" for scheme in schemes)
+    if any(char in " \\<>\"^`{|}" for char in text):
+        raise Wrong("a URL holds no blank, backslash, quote or bracket")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise Wrong("is not a valid URL: check host and port") from None
+    if parts.scheme not in schemes or not text.lower().startswith(f"{parts.scheme}://"):
+        raise Wrong(f"a URL that begins with {shape} is expected")
+    if "@" in parts.netloc:
+        raise Wrong("a URL holds no user or password: they have fields of their own")
+    if port == 0 or (parts.netloc.endswith(":")):
+        raise Wrong("is not a valid URL: check host and port")
+    if "#" in text:
+        raise Wrong("a URL holds no #fragment")
+    if not (parts.path + parts.query).isascii():
+        raise Wrong("a URL holds ASCII only after its host: write the rest with %XX")
+    name = host(parts.hostname or "")
+    place = f"[{name}]" if ":" in name else name
+    return urlunsplit((parts.scheme, f"{place}:{port}" if port else place, parts.path, parts.query, ""))
+
+
+def _email(text: str) -> str:
+    local, at, domain = text.rpartition("@")
+    if not at or len(local) > 64 or not _LOCAL_PART.fullmatch(local):
+        raise Wrong("is not a mail address")
+    try:
+        return f"{local}@{host(domain)}"
+    except Wrong:
+        raise Wrong("is not a mail address") from None
+
+
+def _path(text: str, folder: Path) -> str:
+    path = (folder / text).absolute()
+    try:
+        usable = path.is_file()
+    except OSError:
+        usable = False
+    if not usable:
+        raise Wrong("does not name a file that is there")
+    return str(path)
+
+
+def _pem(field: Field, text: str) -> str:
+    kind = "PRIVATE KEY" if field.secret else "CERTIFICATE"
+    text = text.replace("\r\n", "\n")
+    if not text.strip():
+        raise Wrong("is empty")
+    if field.secret and _MASKED.fullmatch(text.strip()):
+        raise Wrong("that is the masked form, not the secret")
+    if len(text) > 64 * 1024 or not text.isascii() or any(not (char.isprintable() or char in "\n\t") for char in text):
+        raise Wrong("is not PEM text")
+    if "BEGIN ENCRYPTED" in text or "Proc-Type: 4,ENCRYPTED" in text:
+        raise Wrong("is protected with a passphrase: give the key without one")
+    if not re.search(rf"-----BEGIN ([A-Z0-9]+ )*{kind}-----\n[^-]+\n-----END ([A-Z0-9]+ )*{kind}-----", text):
+        raise Wrong(f"is not PEM text with a {kind}")
+    return text.strip() + "\n"
+
+
+def _json(node: Node) -> dict[str, object]:
+    if not isinstance(node, Mapping) or not node.entries:
+        raise Wrong('JSON pointers and values are expected, such as {"/status": "ok"}')
+    return {_pointer(key): _plain_value(value) for key, value in node.entries}
+
+
+def _pointer(key: Scalar) -> str:
+    if not key.text.startswith("/") or re.search(r"~(?![01])", key.text) or len(key.text) > 1000:
+        raise Wrong('a JSON pointer begins with "/", such as /status')
+    return key.text
+
+
+def _plain_value(node: Node) -> object:
+    if not isinstance(node, Scalar) or node.tag:
+        raise Wrong("a JSON pointer has one plain value")
+    if any(unicodedata.category(char) in _BAD for char in node.text):
+        raise Wrong("holds a line break, or a control, bidi or zero-width character")
+    if node.reads_as == "str":
+        return node.text
+    if node.text in ("true", "false"):
+        return node.text == "true"
+    if node.text == "null":
+        return None
+    if _INTEGER.fullmatch(node.text):
+        return int(node.text)
+    if _DECIMAL.fullmatch(node.text):
+        return float(node.text)
+    raise Wrong(f"YAML reads a value as {_READS.get(node.reads_as, 'something else')}: quote it")

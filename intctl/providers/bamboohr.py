@@ -1,0 +1,39 @@
+"""BambooHR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Answer, Basic, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class BambooHR(Provider):
+    """BambooHR's API on the company's own host (its OpenAPI description and SDK, read directly).
+
+    HTTP Basic: the API key as user, any password. 403 on company_information is a key without that
+    permission, alive otherwise; 401 is a bad key. JSON must be asked for, the default being XML,
+    and repeated bad keys may lock the API (general knowledge).
+    """
+
+    name = "bamboohr"
+    title = "BambooHR"
+    type = "hris"
+    proof = "GET company_information"
+    fields = (
+        Field("subdomain", "Company name in https://NAME.bamboohr.com", required=True, destination=True,
+              pattern="[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", example="mycompany"),
+        Field("api_key", "API key", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        host = f"https://{text_of(config, 'subdomain')}.bamboohr.com"
+        return HttpProbe(
+            asked(config, f"{host}/api/v1/company_information"),
+            Basic(secret_of(config, "api_key"), "x"),
+            headers={"Accept": "application/json"},
+            answers=(Answer(403, "http.scope_missing", detail="the key may not read company information"),),
+            ca_file=text_of(config, "ca_file") or None,
+        )

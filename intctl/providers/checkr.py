@@ -1,0 +1,32 @@
+"""Checkr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Answer, Basic, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Checkr(Provider):
+    """Checkr's API (as Nango uses it).
+
+    HTTP Basic: the secret key as user, an empty password; GET /v1/account. Staging is
+    `https://api.checkr-staging.com` with keys of its own: give it as base_url. 401 is a bad key;
+    403 "Request blocked" is Checkr's edge, before any key was looked at (third-party sources).
+    """
+
+    name = "checkr"
+    title = "Checkr"
+    type = "background_check"
+    proof = "GET the account"
+    fields = (Field("api_key", "Secret API key", secret=True, required=True), CA_FILE, BASE_URL)
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://api.checkr.com/v1/account"),
+            Basic(secret_of(config, "api_key"), ""),
+            answers=(Answer(403, "rejected", pointer="/error", contains="blocked",
+                            detail="its edge blocks requests from here; the key was not looked at"),),
+            ca_file=text_of(config, "ca_file") or None,
+        )

@@ -1,0 +1,86 @@
+"""What the providers that speak SMTP share: fields, port presets, and the probe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, cast
+from urllib.parse import urlsplit
+
+from intctl.probes.ask import Security, SmtpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider
+from intctl.text import Secret
+
+#: What a port means when `security` is not given, and the other way round.
+SECURITY_OF_PORT: dict[int, Security] = {587: "starttls", 465: "tls", 25: "none"}
+PORT_OF_SECURITY: dict[str, int] = {security: port for port, security in SECURITY_OF_PORT.items()}
+
+HOST = Field("host", "Mail server", kind="host", required=True, destination=True, example="smtp.example.com")
+USERNAME = Field("username", "User name of the login", example="mailer@example.com")
+PASSWORD = Field("password", "Password of the login", secret=True)
+_PORT = Field("port", "587 is STARTTLS, 465 TLS, 25 plain", kind="port", minimum=1, maximum=65535, destination=True)
+_SECURITY = Field(
+    "security", "How the connection is protected; by default what the port means",
+    kind="choice", choices=("starttls", "tls", "none"), destination=True,
+)
+_SENDER = (
+    Field("from_email", "Sender address", kind="email", example="noreply@example.com"),
+    Field("from_name", "Sender name"),
+    Field("max_emails_per_hour", "Sending limit per hour", kind="integer", minimum=1),
+    Field("max_emails_per_day", "Sending limit per day", kind="integer", minimum=1),
+)
+_BASE_URL = BASE_URL.but(
+    help="Connect here instead of host and port: smtp://host:port or smtps://host:port",
+    choices=("smtp", "smtps"), pattern=r"smtps?://[^/?#]+/?", example="smtp://localhost:2525",
+)
+
+
+def mail_fields(*first: Field) -> tuple[Field, ...]:
+    """The fields of a mail provider: its own ones for host and login, then the shared ones."""
+    return (first[0], _PORT, _SECURITY, *first[1:], *_SENDER, CA_FILE, _BASE_URL)
+
+
+class MailProvider(Provider):
+    """A provider that is proven by a login at its mail server."""
+
+    type: ClassVar[str] = "email"
+    speaks: ClassVar[str] = "smtp"
+    proof: ClassVar[str] = "EHLO, TLS and a login at the mail server; no mail is sent"
+
+    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        if ("username" in config) != ("password" in config):
+            missing = "password" if "username" in config else "username"
+            found.append((missing, "username and password come together, or not at all"))
+        if config.get("security") is None and "password" in config and self._security(config) == "none":
+            found.append(("port", "this port is plain and would carry the password in clear: use 587, "
+                                  "or accept it with security: none"))
+        return found
+
+    def complete(self, config: Mapping[str, object]) -> dict[str, object]:
+        full = dict(config)
+        if "port" not in full:
+            full["port"] = PORT_OF_SECURITY[str(full.get("security", "starttls"))]
+        # A password in clear is never filled in: somebody has to say `none` himself.
+        if "security" not in full and not (self._security(full) == "none" and "password" in full):
+            full["security"] = self._security(full)
+        return full
+
+    def probe(self, config: Mapping[str, object]) -> SmtpProbe:
+        full = self.complete(config)
+        host, port, security = str(full["host"]), cast(int, full["port"]), full.get("security", "starttls")
+        if full.get("base_url"):
+            parts = urlsplit(str(full["base_url"]))
+            host = parts.hostname or ""
+            port = parts.port or (465 if parts.scheme == "smtps" else port)
+            security = "tls" if parts.scheme == "smtps" else security
+        username, password, ca_file = full.get("username"), full.get("password"), full.get("ca_file")
+        return SmtpProbe(
+            host=host, port=port, security=cast(Security, security),
+            username=str(username) if username is not None else None,
+            password=password if isinstance(password, Secret) else None,
+            ca_file=str(ca_file) if ca_file is not None else None,
+        )
+
+    @staticmethod
+    def _security(config: Mapping[str, object]) -> Security:
+        return SECURITY_OF_PORT.get(cast(int, config.get("port", 587)), "starttls")

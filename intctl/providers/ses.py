@@ -1,0 +1,49 @@
+"""Amazon SES, through its mail server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.providers.base import Field
+from intctl.providers.mail import HOST, PASSWORD, USERNAME, MailProvider, mail_fields
+
+REGION = Field(
+    "region", "AWS region that the SMTP credential was made for",
+    pattern=r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}", destination=True, example="eu-west-1",
+)
+
+
+class Ses(MailProvider):
+    """Amazon SES's SMTP interface (AWS's developer guide, read directly).
+
+    Server `email-smtp.REGION.amazonaws.com`; 25, 587, 2587 STARTTLS, 465 and 2465 TLS; TLS is
+    mandatory. User name and password are SMTP credentials made in the SES console, one pair per
+    region: the password is derived from a secret access key and is not that key; temporary
+    credentials do not work. 535 is a wrong credential or an account that is not subscribed; 454,
+    421 and 451 are temporary. A login does not prove the permission to send: 554 comes later.
+    """
+
+    name = "ses"
+    title = "Amazon SES"
+    status_page = "https://health.aws.amazon.com/public/currentevents"
+    fields = (
+        REGION,
+        *mail_fields(
+            HOST.but(required=False, help="Mail server; by default the region's",
+                     example="email-smtp.eu-west-1.amazonaws.com"),
+            USERNAME.but(required=True, help="SMTP user name made in the SES console", example="AKIA…"),
+            PASSWORD.but(required=True, help="SMTP password made in the SES console (not the secret access key)"),
+        ),
+    )
+
+    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+        found = super().check(config)
+        if "region" not in config and "host" not in config:
+            found.append(("region", "is missing (or give host)"))
+        return found
+
+    def complete(self, config: Mapping[str, object]) -> dict[str, object]:
+        full = super().complete(config)
+        if "host" not in full:
+            full["host"] = f"email-smtp.{full['region']}.amazonaws.com"
+        return full

@@ -1,0 +1,59 @@
+"""Twilio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Answer, Basic, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Twilio(Provider):
+    """Twilio's REST API 2010-04-01 (its OpenAPI description, read directly).
+
+    HTTP Basic: account SID and auth token, or API key SID and secret. The account answers
+    `status` active, suspended or closed, with HTTP 200 in each case; its body also holds the auth
+    token and is not kept. Standard API keys can't read the account (general knowledge), so with a
+    key we list one message instead (as Nango does). 401 carries code 20003 (third-party sources).
+    """
+
+    name = "twilio"
+    title = "Twilio"
+    type = "sms"
+    proof = "GET the account (or, with an API key, one message)"
+    status_page = "https://status.twilio.com/api/v2/summary.json"
+    fields = (
+        Field("account_sid", "Account SID", required=True, pattern="AC[0-9a-fA-F]{32}", example="AC and 32 hex digits"),
+        Field("auth_token", "Auth token of the account; or else an API key", secret=True),
+        Field("api_key_sid", "API key SID, instead of the auth token", pattern="SK[0-9a-fA-F]{32}",
+              example="SK and 32 hex digits"),
+        Field("api_key_secret", "API key secret, instead of the auth token", secret=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+        found = super().check(config)
+        key = [name for name in ("api_key_sid", "api_key_secret") if name in config]
+        if "auth_token" in config and key:
+            found.append((key[0], "give auth_token, or api_key_sid and api_key_secret, not both"))
+        elif "auth_token" not in config and len(key) < 2:
+            found.append(("auth_token", "is missing (or give api_key_sid and api_key_secret)"))
+        return found
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        account = text_of(config, "account_sid")
+        url = asked(config, f"https://api.twilio.com/2010-04-01/Accounts/{account}")
+        ca_file = text_of(config, "ca_file") or None
+        if "api_key_sid" in config:
+            auth = Basic(text_of(config, "api_key_sid"), secret_of(config, "api_key_secret"))
+            return HttpProbe(f"{url}/Messages.json?PageSize=1", auth, require=("/messages",), ca_file=ca_file)
+        return HttpProbe(
+            f"{url}.json", Basic(account, secret_of(config, "auth_token")),
+            require=("/sid",), expect_json={"/status": "active"}, facts={"account_status": "/status"},
+            answers=tuple(
+                Answer(200, "http.account_inactive", pointer="/status", equals=status, detail=f"its status is {status}")
+                for status in ("suspended", "closed")
+            ),
+            ca_file=ca_file,
+        )
