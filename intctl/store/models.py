@@ -6,6 +6,7 @@ revision that added it, where that is not the table's own). Tests hold models, m
 schema.sql to each other.
 """
 
+# ruff: noqa: ARG001, ARG002 - SQLAlchemy fixes the signatures of types and compilers
 from __future__ import annotations
 
 import json
@@ -267,7 +268,9 @@ class Integration(SQLModel, table=True):
     )
     config_version: int = Field(
         default=1,
-        sa_column=Column(Integer, nullable=False, server_default=text("1"), info=_added("rises with each change of config")),
+        sa_column=Column(
+            Integer, nullable=False, server_default=text("1"), info=_added("rises with each change of config")
+        ),
     )
     last_sync_error: str | None = Field(
         default=None, sa_column=Column(Text, info=_added("why the last sync failed; NULL after a good one"))
@@ -390,7 +393,9 @@ class Schedule(SQLModel, table=True):
     lease_owner: str | None = Field(default=None, sa_column=Column(Text))
     lease_token: int = Field(
         default=0,
-        sa_column=Column(BigInteger, nullable=False, server_default=text("0"), info=_noted("only rises: a stale holder is refused")),
+        sa_column=Column(
+            BigInteger, nullable=False, server_default=text("0"), info=_noted("only rises: a stale holder is refused")
+        ),
     )
     lease_expires_at: datetime | None = Field(default=None, sa_column=Column(Time))
     attempts: int = Field(

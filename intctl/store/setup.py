@@ -147,8 +147,8 @@ def _portals_organizations(database: Database) -> str:
     notice = "The organizations table belongs to another program and was left alone. Name yours by its id: --org ID"
     readable = database.row(
         """SELECT count(*) AS n FROM pg_attribute a
-            WHERE a.attrelid = to_regclass('organizations') AND a.attname IN ('id', 'name', 'slug') AND NOT a.attisdropped
-              AND has_column_privilege(a.attrelid, a.attnum, 'SELECT')"""
+            WHERE a.attrelid = to_regclass('organizations') AND a.attname IN ('id', 'name', 'slug')
+              AND NOT a.attisdropped AND has_column_privilege(a.attrelid, a.attnum, 'SELECT')"""
     )
     if not readable or readable["n"] != 3:
         return notice
@@ -262,7 +262,7 @@ def _require_local(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> No
         if place.is_relative_to(mounted) and len(mounted.parts) >= len(best.parts):
             best, kind = mounted, found
     if kind in _NETWORK:
-        raise StoreError(f"{folder} is on a network file system ({kind}): SQLite can't be shared there. Use PostgreSQL.")
+        raise StoreError(f"{folder} is on a network file system ({kind}): SQLite can't work there. Use PostgreSQL.")
 
 
 def _require_empty(database: Database) -> None:

