@@ -18,6 +18,8 @@ from intctl.sandbox.vendors import MAIL, VENDORS, Account, random_text
 #: The only address that is ever listened on: the credentials are real enough to be worth guessing.
 HOST = "127.0.0.1"
 _START_SECONDS = 15.0
+# A few turns of the loop: a connection just accepted gets its task, one that was cut reports its end.
+_TURNS_SECONDS = 0.02
 
 
 class Sandbox:
@@ -56,16 +58,21 @@ class Sandbox:
 
     def settings(self, provider: str) -> list[str]:
         """`key=value` assignments (`--set`) that point the provider's example here."""
-        ca_file = f"ca_file={self.ca_file}"
+        found = [f"ca_file={self.ca_file}"]
         if provider in self.logins:
-            return [f"host={HOST}", f"port={self.ports['starttls']}", "security=starttls", ca_file]
-        if provider == "http":
-            return [f"url={self.url(provider)}/health", ca_file]
-        return [f"base_url={self.url(provider)}", ca_file]
+            address = [f"host={HOST}", f"port={self.ports['starttls']}", "security=starttls"]
+            return [*address, f"username={self.logins[provider].username}", *found]
+        account = self.accounts[provider]
+        secret = set(account.vendor.variables.values())
+        found += [f"{name}={value}" for name, value in account.credentials.items() if name not in secret]
+        return [f"url={self.url(provider)}/health" if provider == "http" else f"base_url={self.url(provider)}", *found]
 
     def environ(self) -> dict[str, str]:
         """The variables that the files in `examples/` refer to, with the right values."""
-        return {}
+        found = {MAIL[name].variable: login.password for name, login in self.logins.items()}
+        for account in self.accounts.values():
+            found |= {name: account.credentials[field] for name, field in account.vendor.variables.items()}
+        return found
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -99,10 +106,15 @@ class Sandbox:
         servers = await self._listen()
         self._started.set_result(stop)
         await stop.wait()
+        await asyncio.sleep(_TURNS_SECONDS)
         for server in servers:
             server.close()
         self._postbox.hang_up()
-        # Requests that are still being answered are cancelled by asyncio.run.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(_TURNS_SECONDS)
 
     async def _listen(self) -> list[asyncio.Server]:
         tls = self._authority.server_context()

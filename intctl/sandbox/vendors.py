@@ -56,9 +56,13 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """One vendor. `credentials` maps a name to its pattern, in which `{hex}` and `{token}` are random."""
+    """One vendor. `credentials` maps a config field to its pattern, in which `{hex}` and `{token}` are random.
+
+    `variables` maps the variables of the vendor's example to the secret fields among them.
+    """
 
     credentials: Mapping[str, str]
+    variables: Mapping[str, str]
     routes: tuple[Route, ...] = ()
     client_certificate: bool = False
     wants_user_agent: bool = False
@@ -67,9 +71,11 @@ class Vendor:
 
 @dataclass(frozen=True, slots=True)
 class MailAccount:
-    """A vendor that is reached by SMTP: its user name (a pattern) and its words for a wrong password."""
+    """A vendor that is reached by SMTP: its user name (a pattern), the variable of
+    its example's password, and its words for a wrong one."""
 
     username: str
+    variable: str
     refusal: str
 
 
@@ -205,6 +211,7 @@ _NO_TENANT = _entra(400, "invalid_request", "AADSTS90002: Tenant not found.")
 VENDORS: dict[str, Vendor] = {
     "twilio": Vendor(
         {"account_sid": "AC{hex}", "auth_token": "{hex}"},
+        {"TWILIO_AUTH_TOKEN": "auth_token"},
         (
             Route("GET", "/2010-04-01/Accounts/{account_sid}.json", guarded(
                 basic("{account_sid}", "{auth_token}"), _TWILIO_REFUSAL,
@@ -215,6 +222,7 @@ VENDORS: dict[str, Vendor] = {
     ),
     "bamboohr": Vendor(
         {"api_key": "{hex}"},
+        {"BAMBOOHR_API_KEY": "api_key"},
         tuple(
             Route("GET", path, guarded(basic("{api_key}", ANYTHING), Reply(401), body))
             for path, body in (
@@ -225,6 +233,7 @@ VENDORS: dict[str, Vendor] = {
     ),
     "adp": Vendor(
         {"client_id": "{hex}", "client_secret": "{token}"},
+        {"ADP_CLIENT_SECRET": "client_secret"},
         (
             Route("POST", "/auth/oauth/v2/token", token("client_credentials")),
             Route("GET", "/hr/v2/workers", guarded(bearer(), Reply(401), {"workers": []})),
@@ -233,6 +242,7 @@ VENDORS: dict[str, Vendor] = {
     ),
     "checkr": Vendor(
         {"api_key": "{hex}"},
+        {"CHECKR_API_KEY": "api_key"},
         (
             Route("GET", "/v1/account", guarded(
                 basic("{api_key}", ""), Reply(401, {"error": "Bad authentication error"}),
@@ -247,6 +257,7 @@ VENDORS: dict[str, Vendor] = {
             "client_secret": "GOCSPX-{token}",
             "refresh_token": "1//{token}",
         },
+        {"GOOGLE_CLIENT_SECRET": "client_secret", "GOOGLE_REFRESH_TOKEN": "refresh_token"},
         (
             Route("POST", "/token", token(
                 "refresh_token",
@@ -262,6 +273,7 @@ VENDORS: dict[str, Vendor] = {
     ),
     "microsoft": Vendor(
         {"tenant_id": "{hex}", "client_id": "{hex}", "client_secret": "{token}", "refresh_token": "0.{token}"},
+        {"MICROSOFT_CLIENT_SECRET": "client_secret", "MICROSOFT_REFRESH_TOKEN": "refresh_token"},
         (
             Route("POST", "/{tenant_id}/oauth2/v2.0/token", token(
                 "refresh_token", "client_credentials", rotates=True,
@@ -276,10 +288,12 @@ VENDORS: dict[str, Vendor] = {
     ),
     "indeed": Vendor(
         {"client_id": "{hex}", "client_secret": "{token}"},
+        {"INDEED_CLIENT_SECRET": "client_secret"},
         (Route("POST", "/oauth/v2/tokens", token("client_credentials")),),
     ),
     "http": Vendor(
         {"token": "{token}"},
+        {"API_TOKEN": "token"},
         (
             Route("GET", "/health", guarded(
                 bearer("token"),
@@ -291,9 +305,11 @@ VENDORS: dict[str, Vendor] = {
 }
 
 MAIL: dict[str, MailAccount] = {
-    "smtp": MailAccount("mailer-{hex}", "535 5.7.8 Authentication credentials invalid"),
+    "smtp": MailAccount("mailer-{hex}", "SMTP_PASSWORD", "535 5.7.8 Authentication credentials invalid"),
     "sendgrid": MailAccount(
-        "apikey", "535 Authentication failed: The provided authorization grant is invalid, expired, or revoked"
+        "apikey",
+        "SENDGRID_API_KEY",
+        "535 Authentication failed: The provided authorization grant is invalid, expired, or revoked",
     ),
-    "ses": MailAccount("AKIA{hex}", "535 Authentication Credentials Invalid"),
+    "ses": MailAccount("AKIA{hex}", "SES_SMTP_PASSWORD", "535 Authentication Credentials Invalid"),
 }
