@@ -41,6 +41,11 @@ def name_problem(name: str) -> str | None:
     return None
 
 
+def fold(name: str) -> str:
+    """`name` for comparing: upper and lower case are the same for ASCII letters only, as in both databases."""
+    return "".join(char.lower() if char.isascii() else char for char in name)
+
+
 def nearest(word: str, choices: list[str] | tuple[str, ...]) -> str:
     """`; did you mean "x"?` for the closest of `choices`, or nothing."""
     from difflib import get_close_matches

@@ -151,6 +151,7 @@ class TestMail:
     __test__ = False  # not a pytest class
 
     sender: str
+    sender_name: str
     recipient: str
     subject: str
     body: str

@@ -38,10 +38,22 @@ POSTGRESQL = "postgresql"
 _LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
 # libpq parameters that a URL may carry. `options` is ours; a password file or a service would be a
 # second place where the target is said, so they are left to libpq's own environment variables.
-_URL_PARAMETERS = frozenset({
-    "sslmode", "sslrootcert", "sslcert", "sslkey", "channel_binding", "connect_timeout",
-    "application_name", "host", "port", "gssencmode", "sslnegotiation", "require_auth",
-})
+_URL_PARAMETERS = frozenset(
+    {
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "channel_binding",
+        "connect_timeout",
+        "application_name",
+        "host",
+        "port",
+        "gssencmode",
+        "sslnegotiation",
+        "require_auth",
+    }
+)
 # SQLSTATEs after which the same statement may succeed a moment later.
 _TRANSIENT = re.compile(r"^(08...|57P0[123]|40001|40P01|55P03|53300|25006)$")
 

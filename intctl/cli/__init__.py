@@ -1,0 +1,172 @@
+"""The command line: the root group, and the one place where a run ends.
+
+Commands load lazily from the literal table below, which also holds their one-line helps: click's
+root help would import every command for them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from intctl import __version__
+from intctl.cli.context import Context, SharedOptions
+from intctl.errors import (
+    EXIT_BUG,
+    EXIT_CODES,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    IntctlError,
+    ManifestError,
+    OutputError,
+)
+from intctl.text import nearest
+
+#: name -> (module, attribute, help line). In the order of a first day with intctl.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": ("intctl.cli.setup", "init", "Prepare database, keyring and organisation."),
+    "add": ("intctl.cli.change", "add", "Add an integration from a YAML file, tested first."),
+    "apply": ("intctl.cli.change", "apply", "Make the integrations what YAML files say."),
+    "edit": ("intctl.cli.change", "edit", "Change an integration, tested before it is saved."),
+    "test": ("intctl.cli.probe", "test", "Test a connection without writing anything."),
+    "check": ("intctl.cli.probe", "check", "Check integrations now and record it."),
+    "reconnect": ("intctl.cli.probe", "reconnect", "Clear the error state, test and activate."),
+    "list": ("intctl.cli.show", "list_", "List the integrations."),
+    "show": ("intctl.cli.show", "show", "Show one integration, its secrets masked."),
+    "dashboard": ("intctl.cli.show", "dashboard", "Show overview, alerts and all integrations."),
+    "stats": ("intctl.cli.show", "stats", "Count total, active, error and disabled."),
+    "alerts": ("intctl.cli.show", "alerts", "Show what fails, its impact and what to do."),
+    "logs": ("intctl.cli.history", "logs", "Show recorded health checks."),
+    "metrics": ("intctl.cli.history", "metrics", "Show uptime, response times and error rate."),
+    "toggle": ("intctl.cli.state", "toggle", "Enable or disable an integration."),
+    "interval": ("intctl.cli.state", "interval", "Set how often an integration is checked."),
+    "synced": ("intctl.cli.state", "synced", "Report that data was synchronised, or was not."),
+    "delete": ("intctl.cli.state", "delete", "Delete an integration; it can be restored."),
+    "restore": ("intctl.cli.state", "restore", "Bring a deleted integration back."),
+    "org": ("intctl.cli.setup", "org", "List and create organisations."),
+    "agent": ("intctl.cli.agent", "agent", "Check what is due: once, or as a service."),
+    "sandbox": ("intctl.cli.sandbox", "sandbox", "Rehearse against providers served on loopback."),
+}
+
+
+class Root(SharedOptions, click.Group):
+    """The root group: knows the commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            ctx.fail(f'There is no command "{args[0]}"{nearest(args[0], tuple(COMMANDS))}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+
+
+@click.command(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="intctl", message="%(prog)s %(version)s")
+@click.pass_context
+def root(ctx: click.Context) -> None:
+    """Provision, prove and watch an organisation's external integrations.
+
+    A first day: intctl init, then intctl add smtp -f smtp.yaml, then intctl dashboard.
+    """
+    ctx.ensure_object(Context)
+
+
+def main() -> NoReturn:
+    """The entry point: runs one command and exits with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # an ASCII locale shows "?", it does not crash
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+    except OSError:
+        _silence(sys.stdout)
+        code = _end(OutputError("The output could not be written (disk full?)."))
+    sys.exit(code)
+
+
+def _run() -> int:
+    context = Context(os.environ)
+    try:
+        answer = root.main(prog_name="intctl", standalone_mode=False, obj=context)
+        return answer if isinstance(answer, int) else EXIT_OK
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "intctl"
+        return _say(f"{error.format_message()}\nTry: {where} --help", EXIT_USAGE)
+    except click.ClickException as error:
+        return _say(error.format_message(), EXIT_USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted", EXIT_INTERRUPTED)
+    except IntctlError as error:
+        return _end(error)
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        return EXIT_OK
+    except OSError as error:
+        if context.writing:
+            _silence(sys.stdout)
+            return _end(OutputError("The output could not be written (disk full?)."))
+        return _bug(error)
+    except Exception as error:
+        return _bug(error)
+    finally:
+        context.close()
+
+
+def _end(error: IntctlError) -> int:
+    if isinstance(error, ManifestError):
+        return _say(str(error), error.exit_code, prefix="")
+    if error.exit_code == EXIT_BUG:
+        return _bug(error)
+    return _say(str(error), error.exit_code)
+
+
+def _say(message: str, code: int, prefix: str = "intctl: ") -> int:
+    try:
+        sys.stderr.write(f"{prefix}{message}\n")
+        sys.stderr.flush()
+    except OSError:
+        _silence(sys.stderr)
+    return code
+
+
+def _bug(error: BaseException) -> int:
+    """Where it happened and the error's type. Its text stays out: libraries put secrets into theirs."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    where = "".join(f"  {frame.filename}:{frame.lineno} in {frame.name}\n" for frame in frames)
+    return _say(
+        f"this is a bug of intctl ({type(error).__name__}); please report it with these lines:\n{where}", EXIT_BUG
+    )
+
+
+def _silence(stream: Any) -> None:
+    # What is still in the buffer has nowhere to go; without this, Python complains at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

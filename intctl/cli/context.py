@@ -1,0 +1,255 @@
+"""What every command is given: the environment, the database, the keyring, the organisation, the output.
+
+The only place that reads the environment and the wall clock; they go down as values.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+import sys
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from intctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from intctl.keyring import Keyring
+    from intctl.probes.guard import AddressPolicy
+    from intctl.render.rows import Column
+    from intctl.store.connect import Database, Target
+
+FORMATS = ("table", "json", "yaml", "csv", "name")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Context:
+    """One run of one command."""
+
+    def __init__(self, environ: MutableMapping[str, str] | None = None) -> None:
+        self.environ: MutableMapping[str, str] = os.environ if environ is None else environ
+        self.org_option: str | None = None
+        self.url_file: Path | None = None
+        self.writing = False
+        self._database: Database | None = None
+        self._keyring: Keyring | None = None
+
+    # --- where things are ---
+
+    @functools.cached_property
+    def home(self) -> Path:
+        """The data folder: INTCTL_HOME, else the platform's place for user data."""
+        if chosen := self.environ.get("INTCTL_HOME"):
+            return Path(chosen).absolute()
+        from platformdirs import user_data_path
+
+        return user_data_path("intctl")
+
+    @functools.cached_property
+    def target(self) -> Target:
+        """The database: --database-url-file, else INTCTL_DATABASE_URL, else SQLite in the data folder."""
+        from intctl.store.connect import parse_url, sqlite_target
+
+        if self.url_file is not None:
+            return parse_url(self._read_url(self.url_file), f"The file {self.url_file}")
+        if url := self.environ.get("INTCTL_DATABASE_URL"):
+            return parse_url(url, "INTCTL_DATABASE_URL")
+        return sqlite_target(self.home / "intctl.db")
+
+    def _read_url(self, path: Path) -> str:
+        try:
+            facts = path.stat()
+            text = path.read_text("utf-8") if stat.S_ISREG(facts.st_mode) and facts.st_size < 65536 else None
+        except (OSError, UnicodeDecodeError):
+            text = None
+        if text is None:
+            raise UsageError(f"--database-url-file: {path} can't be read as a small text file.")
+        if facts.st_mode & 0o004:
+            self.warn(f"{path} can be read by everybody on this machine. Run: chmod 600 {path}")
+        return text
+
+    def database(self) -> Database:
+        """The plain connection, opened once."""
+        if self._database is None:
+            from intctl.store.connect import connect
+
+            self._database = connect(self.target)
+        return self._database
+
+    def org_id(self) -> str:
+        """The organisation that the command acts in."""
+        from intctl.store.reads import organization_id
+
+        return organization_id(self.database(), self.organisation)
+
+    @property
+    def organisation(self) -> str | None:
+        """What --org or INTCTL_ORG says."""
+        return self.org_option or self.environ.get("INTCTL_ORG") or None
+
+    def keyring(self) -> Keyring:
+        """The keyring, loaded once; from then on this process is closed to its neighbours."""
+        if self._keyring is None:
+            from intctl import keyring
+
+            keyring.harden()
+            self._keyring = keyring.load(self.environ, self.home)
+            self.environ.pop(keyring.KEY_VARIABLE, None)
+        return self._keyring
+
+    def policy(self) -> AddressPolicy:
+        """Which addresses may be contacted."""
+        from intctl.probes.guard import AddressPolicy
+
+        deny, allow = self.environ.get("INTCTL_DENY_NETWORKS", ""), self.environ.get("INTCTL_ALLOW_NETWORKS", "")
+        return AddressPolicy.parse(deny, allow)
+
+    @property
+    def forbidden_files(self) -> tuple[Path, ...]:
+        """What no manifest may refer to: our own key and database."""
+        from intctl.keyring import FILE_VARIABLE
+
+        chosen = self.environ.get(FILE_VARIABLE)
+        own = [self.home / "keyring.json", self.target.path, *([Path(chosen)] if chosen else [])]
+        return tuple(own)
+
+    @functools.cached_property
+    def host(self) -> str:
+        """This machine's name, for logs."""
+        import socket
+
+        return socket.gethostname() or "localhost"
+
+    def close(self) -> None:
+        """Ends the database connection, if there is one."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    # --- in and out ---
+
+    def out(self, text: str) -> None:
+        """Data, on standard output."""
+        self.writing = True
+        sys.stdout.write(text)
+        self.writing = False
+
+    def say(self, text: str) -> None:
+        """Everything that is not data, on standard error."""
+        sys.stderr.write(f"{text}\n")
+
+    def warn(self, text: str) -> None:
+        """A warning, on standard error."""
+        self.say(f"warning: {text}")
+
+    def rows(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        columns: Sequence[Column],
+        keys: Sequence[str],
+        style: str,
+        *,
+        name: str = "name",
+        empty: str = "",
+    ) -> None:
+        """Rows, in the style that -o asks for."""
+        from intctl.render.rows import render
+
+        self.out(render(rows, columns, keys, style, name=name, width=self.width, empty=empty))
+
+    @property
+    def width(self) -> int | None:
+        """The terminal's width; None where the output is no terminal, and nothing is cut."""
+        if not sys.stdout.isatty():
+            return None
+        import shutil
+
+        return max(shutil.get_terminal_size().columns, 20)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the terminal can't be trusted with pictures."""
+        return "utf" not in (sys.stdout.encoding or "").lower()
+
+    def confirm(self, question: str, yes: bool) -> None:
+        """Goes on only after a yes. Raises UsageError where nobody can be asked."""
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise UsageError(f"{question} Nobody can be asked here: add --yes")
+        click.confirm(question, abort=True, err=True)
+
+    def secret(self, field: str) -> str:
+        """One secret, typed without echo, or one line of standard input."""
+        if sys.stdin.isatty():
+            value: str = click.prompt(f"New {field}", hide_input=True, err=True)
+        else:
+            value = sys.stdin.readline().rstrip("\r\n")
+        if not value.strip():
+            raise UsageError(f"No {field} was given on standard input. Nothing was changed.")
+        return value
+
+
+class SharedOptions(click.Command):
+    """A command (or the root) that also takes --org and --database-url-file."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *_SHARED]
+
+
+def _take_org(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Context).org_option = value
+
+
+def _take_url_file(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Context).url_file = Path(value)
+
+
+_SHARED: list[click.Parameter] = [
+    click.Option(
+        ["--org"], metavar="ORG", expose_value=False, callback=_take_org,
+        help="Organisation: id, slug or name (or INTCTL_ORG).",
+    ),
+    click.Option(
+        ["--database-url-file"], metavar="FILE", expose_value=False, callback=_take_url_file,
+        help="File that holds the database URL (or INTCTL_DATABASE_URL).",
+    ),
+]  # fmt: skip
+
+
+class Command(SharedOptions):
+    """A command of intctl."""
+
+
+command = functools.partial(click.command, cls=Command)
+pass_context = click.make_pass_decorator(Context, ensure=True)
+
+
+def output_option(function: F) -> F:
+    """-o / --output, wherever rows are shown."""
+    option = click.option(
+        "-o",
+        "--output",
+        "style",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help="How to show it.",
+    )
+    return option(function)
+
+
+def timeout_option(function: F) -> F:
+    """--timeout, wherever a provider is asked."""
+    option = click.option(
+        "--timeout", "deadline_s", type=click.FloatRange(1, 60), default=20.0, show_default=True,
+        help="Seconds that one exchange may take.",
+    )  # fmt: skip
+    return option(function)

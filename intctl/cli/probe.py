@@ -1,0 +1,252 @@
+"""test, check, reconnect: ask the provider, now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intctl.cli.context import Context, command, output_option, pass_context, timeout_option
+from intctl.errors import EXIT_BUSY, EXIT_NOT_HEALTHY, EXIT_OK, UsageError
+
+if TYPE_CHECKING:
+    from intctl.agent import Settings
+    from intctl.plan import Workshop
+    from intctl.probes.outcome import Outcome
+
+Row = dict[str, Any]
+
+OUTCOME_KEYS = (
+    "integration", "id", "provider", "verdict", "code", "phase", "message", "next_step", "response_time_ms",
+    "phases_ms", "facts", "checked_at",
+)  # fmt: skip
+
+
+def outcome_row(name: str, id: str | None, provider: str, outcome: Outcome, checked_at: datetime) -> Row:
+    """One outcome in the shape that scripts rely on."""
+    from intctl.render.words import next_step
+
+    return {
+        "integration": name,
+        "id": id,
+        "provider": provider,
+        "verdict": outcome.verdict,
+        "code": outcome.code,
+        "phase": outcome.phase,
+        "message": outcome.message,
+        "next_step": next_step(outcome.code, name),
+        "response_time_ms": outcome.response_time_ms,
+        "phases_ms": dict(outcome.phases_ms),
+        "facts": dict(outcome.facts),
+        "checked_at": checked_at,
+    }
+
+
+def tell(context: Context, rows: Sequence[Row], style: str, *, nagios: bool = False) -> int:
+    """Shows outcomes; the exit code that they deserve."""
+    from intctl.render.detail import finding
+    from intctl.render.detail import nagios as plugin
+    from intctl.render.rows import Column
+
+    if nagios:
+        text, code = plugin(rows)
+        context.out(text)
+        return code
+    if style == "table":
+        context.out("".join(f"{finding(row)}\n" for row in rows))
+    else:
+        context.rows(
+            rows, [Column("Integration", lambda row: row["integration"])], OUTCOME_KEYS, style, name="integration"
+        )
+    for row in rows:
+        if row["verdict"] == "degraded":
+            context.warn(f"{row['integration']} works, but: {row['message']}")
+    # Where no probe is known there is nothing that could be healthy: shown, not counted.
+    judged = [row for row in rows if row["code"] != "self.no_probe"] or rows
+    return EXIT_OK if all(row["verdict"] in ("healthy", "degraded") for row in judged) else EXIT_NOT_HEALTHY
+
+
+@contextmanager
+def progress(count: int, label: str) -> Iterator[Callable[[], None]]:
+    """A bar on standard error while `count` things are done, where somebody can see it."""
+    import sys
+
+    if count < 2 or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    with click.progressbar(length=count, label=label, file=sys.stderr) as bar:
+        yield lambda: bar.update(1)
+
+
+def agent_settings(context: Context, deadline_s: float, concurrency: int = 50, org_id: str | None = None) -> Settings:
+    """What a pass is told."""
+    from intctl.agent import Settings
+
+    return Settings(
+        host=context.host, policy=context.policy, concurrency=concurrency, deadline_s=deadline_s, org_id=org_id
+    )
+
+
+def workshop(context: Context, deadline_s: float, step: Callable[[], None] = lambda: None) -> Workshop:
+    """What testing and saving are given."""
+    from intctl.plan import Workshop
+
+    return Workshop(
+        target=context.target,
+        database=context.database(),
+        keyring=context.keyring(),
+        org_id=context.org_id(),
+        agent=context.host,
+        deadline_s=deadline_s,
+        policy=context.policy(),
+        progress=step,
+    )
+
+
+# --- check ---------------------------------------------------------------------------------------
+
+
+@command()
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option("--all", "all_", is_flag=True, help="Check all that are enabled.")
+@click.option("--nagios", is_flag=True, help="One line and exit 0 to 3, as a Nagios plugin.")
+@timeout_option
+@output_option
+@pass_context
+def check(context: Context, names: tuple[str, ...], all_: bool, nagios: bool, deadline_s: float, style: str) -> int:
+    """Check integrations now, and record it.
+
+    Exits 0 when all are healthy (or degraded, with a warning), 1 when one is not, and 7 when
+    another process was checking one and did not finish in time.
+    """
+    if bool(names) == all_:
+        raise UsageError("Name the integrations to check, or give --all.")
+    return run_checks(context, _named(context, names, all_), deadline_s, style, nagios=nagios)
+
+
+def _named(context: Context, names: Sequence[str], all_: bool) -> list[Row]:
+    from intctl.store import reads
+
+    database, org_id = context.database(), context.org_id()
+    if all_:
+        return [row for row in reads.integrations(database, org_id) if row["status"] in ("active", "error")]
+    found = {row["id"]: row for row in (reads.find(database, org_id, name) for name in names)}
+    return list(found.values())
+
+
+def run_checks(context: Context, rows: Sequence[Row], deadline_s: float, style: str, *, nagios: bool = False) -> int:
+    """Checks `rows`, shows what was found; the exit code."""
+    from intctl import agent
+
+    if not rows and not nagios:
+        if style == "table":
+            context.say("Nothing to check: no integration is enabled.")
+        else:
+            tell(context, [], style)
+        return EXIT_OK
+    database, keyring = context.database(), context.keyring()
+    with progress(len(rows), "Checking") as step, agent.Stop() as stop:
+        checked = agent.check(database, keyring, agent_settings(context, deadline_s), rows, stop, step)
+    if stop:
+        raise KeyboardInterrupt
+    found = [
+        outcome_row(one.row["name"], one.row["id"], one.row["provider"], one.outcome, one.checked_at)
+        for one in checked
+        if one.outcome is not None
+    ]
+    code = tell(context, found, style, nagios=nagios)
+    busy = [str(one.row["name"]) for one in checked if one.outcome is None]
+    if busy:
+        context.say(f"Being checked by another process, which did not finish in time: {', '.join(busy)}")
+        return code if code != EXIT_OK else 3 if nagios else EXIT_BUSY
+    return code
+
+
+@command()
+@click.argument("name")
+@timeout_option
+@output_option
+@pass_context
+def reconnect(context: Context, name: str, deadline_s: float, style: str) -> int:
+    """Clear the error state of NAME, test it, and activate it when the test passes."""
+    from intctl.store import changes, reads
+
+    org_id = context.org_id()
+    row = reads.find(context.database(), org_id, name)
+    code = run_checks(context, [row], deadline_s, style)
+    if code == EXIT_OK and row["status"] not in ("active", "error"):
+        with changes.unit_of_work(context.target) as session:
+            changes.set_status(session, id=row["id"], org_id=org_id, status="active")
+    return code
+
+
+# --- test ----------------------------------------------------------------------------------------
+
+
+@command()
+@click.argument("name", required=False)
+@click.option("-f", "--file", "file", metavar="FILE", help="Test what this manifest says, - for standard input.")
+@click.option("--send-to", metavar="ADDRESS", help="Send a real test mail there.")
+@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="With -f: override what is not secret.")
+@click.option("--allow-inline-secrets", is_flag=True, help="With -f: take secrets that stand in the file.")
+@timeout_option
+@output_option
+@pass_context
+def test(
+    context: Context,
+    name: str | None,
+    file: str | None,
+    send_to: str | None,
+    assignments: tuple[str, ...],
+    allow_inline_secrets: bool,
+    deadline_s: float,
+    style: str,
+) -> int:
+    """Test a connection: of the integration NAME, or of what a file says. Writes nothing, ever."""
+    from datetime import UTC
+
+    if (name is None) == (file is None):
+        raise UsageError("Name an integration to test, or a file with -f.")
+    if name is not None and (assignments or allow_inline_secrets):
+        raise UsageError("--set and --allow-inline-secrets go with -f.")
+    if name is not None:
+        outcomes = [_test_stored(context, name, send_to, deadline_s)]
+    else:
+        outcomes = _test_file(context, str(file), assignments, allow_inline_secrets, send_to, deadline_s)
+    now = datetime.now(UTC)
+    rows = [outcome_row(label, id, provider, outcome, now) for label, id, provider, outcome in outcomes]
+    return tell(context, rows, style)
+
+
+_Tested = tuple[str, str | None, str, "Outcome"]
+
+
+def _test_stored(context: Context, name: str, send_to: str | None, deadline_s: float) -> _Tested:
+    from intctl import plan
+    from intctl.store import reads
+
+    row = reads.find(context.database(), context.org_id(), name)
+    outcome = plan.test_stored(workshop(context, deadline_s), row, send_to)
+    return row["name"], row["id"], row["provider"], outcome
+
+
+def _test_file(
+    context: Context,
+    file: str,
+    assignments: Sequence[str],
+    allow_inline_secrets: bool,
+    send_to: str | None,
+    deadline_s: float,
+) -> list[_Tested]:
+    from intctl import plan
+    from intctl.cli.change import load
+
+    manifests = load(context, [file], assignments, allow_inline_secrets)
+    outcomes = plan.test_manifests(manifests, policy=context.policy(), deadline_s=deadline_s, send_to=send_to)
+    return [
+        (manifest.name or manifest.provider.name, None, manifest.provider.name, outcome)
+        for manifest, outcome in zip(manifests, outcomes, strict=True)
+    ]

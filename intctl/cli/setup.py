@@ -1,0 +1,147 @@
+"""init and org: what must be there before anything else."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from intctl.cli.context import Context, command, output_option, pass_context
+from intctl.errors import KeyringError, UsageError
+
+if TYPE_CHECKING:
+    from intctl.store.setup import Prepared
+
+
+@command()
+@click.option(
+    "--org-name", metavar="NAME", default="Default", show_default=True, help="Name of the first organisation."
+)
+@click.option("--org-slug", metavar="SLUG", help="Its short name [default: made from the name].")
+@pass_context
+def init(context: Context, org_name: str, org_slug: str | None) -> None:
+    """Prepare database, keyring and organisation.
+
+    Makes what is missing and upgrades what is older. Run again, it changes nothing and says so.
+    The database is an SQLite file in the data folder (INTCTL_HOME), or the PostgreSQL that
+    INTCTL_DATABASE_URL or --database-url-file names.
+    """
+    from intctl import keyring
+    from intctl.store.connect import SQLITE
+    from intctl.store.setup import prepare
+
+    _check_name(org_name)
+    slug = org_slug or _slug(org_name)
+    there = keyring.exists(context.environ, context.home)
+    if there:
+        context.keyring()  # a keyring that can't be used is said before anything is made
+    if not there or context.target.dialect == SQLITE:
+        _make_folder(context)
+    prepared = prepare(context.target, org_name=org_name, org_slug=slug)
+    made = not there and _make_keyring(context)
+    for line in _told(context, prepared, made):
+        context.out(f"{line}\n")
+    for notice in prepared.notices:
+        context.warn(notice)
+    if not prepared.changed and not made and not prepared.organization_created:
+        context.out("Nothing to do: everything is in place.\n")
+
+
+def _make_folder(context: Context) -> None:
+    try:
+        context.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        raise UsageError(f"The data folder {context.home} can't be made. Set INTCTL_HOME to one that can.") from None
+
+
+def _make_keyring(context: Context) -> bool:
+    from intctl import keyring
+
+    path = context.home / "keyring.json"
+    try:
+        keyring.write_file(path, [keyring.new_key()])
+    except KeyringError:
+        if path.exists():  # another init was faster: its keyring is as good
+            keyring.read_file(path)
+            return False
+        raise
+    return True
+
+
+def _told(context: Context, prepared: Prepared, made: bool) -> list[str]:
+    label = context.target.label
+    lines = []
+    if prepared.created:
+        lines.append(f"Database: made {label}")
+    elif prepared.changed:
+        came = f" (was at revision {prepared.upgraded_from})" if prepared.upgraded_from else ""
+        lines.append(f"Database: prepared {label}{came}")
+    else:
+        lines.append(f"Database: {label} is up to date")
+    if made:
+        path = context.home / "keyring.json"
+        lines.append(f"Keyring: made {path}")
+        lines.append("Back it up, apart from the database: without it, no stored secret can be read again.")
+    else:
+        lines.append("Keyring: in place")
+    organization = prepared.organization
+    if organization:
+        verb = "made" if prepared.organization_created else "using"
+        lines.append(f"Organisation: {verb} {organization['name']} ({organization['id']})")
+    if prepared.adopted:
+        lines.append(f"Adopted {len(prepared.adopted)} integrations that are not sealed; they were left alone:")
+        lines += [f"  {name} ({id})" for id, name in prepared.adopted]
+    return lines
+
+
+def _check_name(name: str) -> None:
+    from intctl.text import name_problem
+
+    if problem := name_problem(name):
+        raise UsageError(f"That can't be an organisation's name: {problem}")
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "organisation"
+
+
+@click.group()
+def org() -> None:
+    """List and create organisations."""
+
+
+@org.command("list", cls=command.keywords["cls"])
+@output_option
+@pass_context
+def list_(context: Context, style: str) -> None:
+    """List the organisations that can be read."""
+    from intctl.render.rows import Column
+    from intctl.store.reads import organizations
+
+    columns = [
+        Column("Name", lambda row: row["name"]),
+        Column("Slug", lambda row: row["slug"]),
+        Column("Id", lambda row: row["id"]),
+    ]
+    context.rows(
+        organizations(context.database()),
+        columns,
+        ("id", "name", "slug"),
+        style,
+        empty="No organisation can be seen here. Make one: intctl org create NAME\n",
+    )
+
+
+@org.command("create", cls=command.keywords["cls"])
+@click.argument("name")
+@click.option("--slug", help="Short name [default: made from NAME].")
+@pass_context
+def create(context: Context, name: str, slug: str | None) -> None:
+    """Create an organisation called NAME."""
+    from intctl.store import changes
+
+    _check_name(name)
+    with changes.unit_of_work(context.target) as session:
+        made = changes.create_organization(session, name, slug or _slug(name))
+    context.out(f"Created {made['name']} ({made['id']})\n")

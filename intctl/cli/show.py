@@ -1,0 +1,282 @@
+"""list, show, dashboard, stats, alerts: what is there and how it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from intctl.cli.context import Context, command, output_option, pass_context
+from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK, KeyringError, UsageError
+
+Row = dict[str, Any]
+
+LIST_KEYS = (
+    "id", "name", "type", "provider", "status", "verdict", "last_health_check", "last_sync", "last_sync_error",
+    "error_message", "error_count", "health_check_interval_minutes",
+)  # fmt: skip
+STATS_KEYS = ("total", "active", "error", "disabled")
+ALERT_KEYS = (
+    "id", "name", "type", "provider", "verdict", "code", "message", "impact", "since", "error_count",
+    "scheduled_checks_stopped", "next_step", "command",
+)  # fmt: skip
+#: What people write for a status, and what the database has.
+STATUSES = {"active": "active", "error": "error", "inactive": "inactive", "disabled": "inactive"}
+
+
+@command("list")
+@click.option("--search", metavar="TEXT", default="", help="Text in name, provider or type.")
+@click.option("--type", "type_", metavar="TYPE", default="", help="Only this type, such as email.")
+@click.option("--provider", metavar="PROVIDER", default="", help="Only this provider, such as sendgrid.")
+@click.option("--status", type=click.Choice(list(STATUSES)), help="Only this status.")
+@click.option("--sort", metavar="KEY", default="name", show_default=True, help="Sort by this; -KEY reverses.")
+@output_option
+@pass_context
+def list_(context: Context, search: str, type_: str, provider: str, status: str | None, sort: str, style: str) -> None:
+    """List the integrations."""
+    from intctl.render.rows import Column
+    from intctl.render.words import ago, last_sync_text, status_text
+    from intctl.store import reads
+
+    if sort.removeprefix("-") not in reads.SORTS:
+        raise UsageError(f"--sort takes one of: {', '.join(reads.SORTS)}; with a leading - it is reversed.")
+    if len(search) > 256:
+        raise UsageError("--search takes at most 256 characters.")
+    database, org_id = context.database(), context.org_id()
+    rows = reads.integrations(
+        database,
+        org_id,
+        search=search,
+        type_=type_,
+        provider=provider,
+        status=STATUSES.get(status or "", ""),
+        sort=sort,
+    )
+    now = reads.now(database)
+    titles = _titles()
+    columns = [
+        Column("Integration", lambda row: row["name"]),
+        Column("Type", lambda row: row["type"]),
+        Column("Provider", lambda row: titles.get(row["provider"], row["provider"])),
+        Column("Status", status_text),
+        Column("Last Check", lambda row: ago(row["last_health_check"], now)),
+        Column("Last Sync", lambda row: last_sync_text(row, now)),
+    ]
+    found_none = (
+        "No integration matches.\n"
+        if search or type_ or provider or status
+        else ("No integrations yet. Add one: intctl add smtp -f smtp.yaml\n")
+    )
+    context.rows(rows, columns, LIST_KEYS, style, empty=found_none)
+
+
+def _titles() -> Mapping[str, str]:
+    from intctl.providers.catalogue import CATALOGUE
+
+    return {name: entry.title for name, entry in CATALOGUE.items()}
+
+
+@command()
+@output_option
+@pass_context
+def stats(context: Context, style: str) -> None:
+    """Count total, active, error and disabled integrations."""
+    from intctl.render.dashboard import overview
+    from intctl.render.rows import as_csv, as_json, as_yaml
+    from intctl.store import reads
+
+    counts = reads.stats(context.database(), context.org_id())
+    if style == "json":
+        context.out(as_json(counts))
+    elif style == "yaml":
+        context.out(as_yaml(counts))
+    elif style == "csv":
+        context.out(as_csv([counts], STATS_KEYS))
+    elif style == "name":
+        raise UsageError("stats has no names to show; use another -o.")
+    else:
+        context.out(overview(counts))
+
+
+def _alerts(context: Context) -> list[Row]:
+    """The alerts with their words: message, impact, next step, the command to type."""
+    from intctl.codes import CODES
+    from intctl.providers.base import IMPACT
+    from intctl.render.words import next_step, quoted
+    from intctl.store import reads
+    from intctl.store.claims import MAX_REJECTIONS
+
+    found = reads.alerts(context.database(), context.org_id())
+    for row in found:
+        code = row["code"] if row["code"] in CODES else ""
+        rejected = bool(code) and CODES[code].rejection
+        secret = _secret_field(row["provider"]) if rejected else ""
+        row["message"] = row["error_message"] or "in error, and no check says why"
+        row["impact"] = IMPACT.get(row["type"], IMPACT["custom"])
+        row["since"] = row["since_at"]
+        row["scheduled_checks_stopped"] = (row["rejections"] or 0) >= MAX_REJECTIONS
+        row["next_step"] = next_step(code, row["name"], secret)
+        if row["scheduled_checks_stopped"]:
+            row["next_step"] += (
+                f" Scheduled logins stopped after {row['rejections']} refusals, so as not to lock the account."
+            )
+        if secret:
+            row["command"] = f"intctl edit {quoted(row['name'])} --secret {secret}"
+        else:
+            row["command"] = f"intctl reconnect {quoted(row['name'])}"
+    return found
+
+
+def _secret_field(provider: str) -> str:
+    """The secret that a person most likely has to renew."""
+    from intctl.providers import catalogue
+
+    known = catalogue.get(provider)
+    if known is None:
+        return ""
+    names = [field.name for field in known.fields if field.secret]
+    required = [field.name for field in known.fields if field.secret and field.required]
+    return next(iter(required or names), "")
+
+
+@command()
+@click.option("--exit-code", is_flag=True, help="Exit 1 when there are alerts.")
+@output_option
+@pass_context
+def alerts(context: Context, exit_code: bool, style: str) -> int:
+    """Show what fails, since when, its impact, its cause and what to type next.
+
+    For cron: intctl alerts --exit-code || mail -s "integrations" ops@example.com
+    """
+    from intctl.render.dashboard import alert_lines
+    from intctl.render.rows import Column
+    from intctl.render.words import LIGHTS, PLAIN_LIGHTS
+    from intctl.store import reads
+
+    found = _alerts(context)
+    if style == "table":
+        now = reads.now(context.database())
+        mark = (PLAIN_LIGHTS if context.plain else LIGHTS)["bad"]
+        text = "\n\n".join("\n".join(alert_lines(row, now, mark)) for row in found)
+        context.out(f"{text}\n" if found else "No alerts: nothing is in error.\n")
+    else:
+        context.rows(found, [Column("Integration", lambda row: row["name"])], ALERT_KEYS, style)
+    return EXIT_NOT_HEALTHY if found and exit_code else EXIT_OK
+
+
+@command()
+@click.option("--watch", is_flag=True, help="Show it again every few seconds, until Ctrl-C.")
+@click.option("--every", metavar="SECONDS", type=click.FloatRange(1, 3600), default=5.0, show_default=True,
+              help="With --watch: how often.")  # fmt: skip
+@pass_context
+def dashboard(context: Context, watch: bool, every: float) -> None:
+    """Show overview, critical alerts and all integrations."""
+    import sys
+
+    while True:
+        text = _dashboard(context)
+        if watch and sys.stdout.isatty():
+            click.clear()
+        context.out(text)
+        if not watch:
+            return
+        sys.stdout.flush()
+        context.close()  # nothing is held between two looks
+        time.sleep(every)
+
+
+def _dashboard(context: Context) -> str:
+    from intctl.errors import StoreError
+    from intctl.render.dashboard import dashboard as drawn
+    from intctl.store import reads
+
+    database, org_id = context.database(), context.org_id()
+    try:
+        names = {row["id"]: row["name"] for row in reads.organizations(database)}
+    except StoreError:
+        names = {}
+    return drawn(
+        reads.stats(database, org_id),
+        _alerts(context),
+        reads.integrations(database, org_id),
+        organisation=names.get(org_id, org_id),
+        now=reads.now(database),
+        width=context.width,
+        plain=context.plain,
+        titles=_titles(),
+    )
+
+
+@command()
+@click.argument("name")
+@click.option("--reveal", is_flag=True, help="Show the secrets in clear; asks first.")
+@click.option("--yes", is_flag=True, help="With --reveal: do not ask.")
+@output_option
+@pass_context
+def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> None:
+    """Show the integration NAME: its config with secrets masked, health, metrics and recent errors."""
+    from intctl.render.detail import detail
+    from intctl.render.rows import as_csv, as_json, as_yaml
+    from intctl.render.words import next_step
+    from intctl.store import reads
+
+    if reveal:
+        context.confirm(f"Show the secrets of {name} in clear?", yes)
+    database, org_id = context.database(), context.org_id()
+    row = reads.find(database, org_id, name)
+    row["config"], row["config_problem"] = _config(context, row, reveal)
+    row["title"] = _titles().get(row["provider"], row["provider"])
+    row["next_step"] = next_step(row["code"], row["name"])
+    row["metrics"] = _metrics(context, row["id"])
+    row["recent_errors"] = [
+        {key: log[key] for key in ("checked_at", "verdict", "code", "phase", "error_message")}
+        for log in reads.logs(database, org_id, id=row["id"], limit=5, failures=True)
+    ]
+    shape = {key: row[key] for key in SHOW_KEYS}
+    if style == "json":
+        context.out(as_json(shape))
+    elif style == "yaml":
+        context.out(as_yaml(shape))
+    elif style == "csv":
+        context.out(as_csv([shape], SHOW_KEYS))
+    elif style == "name":
+        context.out(f"{row['name']}\n")
+    else:
+        context.out(detail(row, reads.now(database)))
+
+
+SHOW_KEYS = (
+    *LIST_KEYS, "code", "phase", "phases_ms", "facts", "next_step", "next_check_at", "created_at", "updated_at",
+    "config", "config_problem", "metrics", "recent_errors",
+)  # fmt: skip
+
+
+def _config(context: Context, row: Row, reveal: bool) -> tuple[Row | None, str | None]:
+    """The config as it may be shown, or why it can't be: one unreadable row hides nothing else."""
+    from intctl.manifest import masked, to_plain
+    from intctl.providers import catalogue
+    from intctl.store import reads
+    from intctl.stored import open_config
+
+    provider = catalogue.get(row["provider"])
+    if provider is None:
+        return None, f'This version of intctl does not know the provider "{row["provider"]}".'
+    sealed = reads.sealed(context.database(), row["org_id"], id=row["id"])[0]
+    try:
+        config = open_config(context.keyring(), sealed, provider)
+    except KeyringError as error:
+        return None, str(error)
+    return (to_plain(provider, config) if reveal else masked(provider, config)), None
+
+
+def _metrics(context: Context, id: str) -> Row:
+    from datetime import timedelta
+
+    from intctl.metrics import summarise
+    from intctl.store import reads
+
+    database = context.database()
+    since = reads.now(database) - timedelta(days=1)
+    return summarise(reads.metrics(database, context.org_id(), since=since, id=id)[0], "24h")

@@ -1,0 +1,90 @@
+"""The words of the tables: how long ago, which status, when last in sync, what stops."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from intctl.codes import CODES
+from intctl.text import clean
+
+#: The specification's pictures, two cells wide each, and what stands for them in plain ASCII.
+TYPE_ICONS = {
+    "email": "📧", "sms": "📱", "calendar": "📅", "video": "🎥", "hris": "💼", "payroll": "💰",
+    "background_check": "📋", "job_board": "📌", "messaging": "💬", "storage": "📦", "crm": "👥", "custom": "🔌",
+}  # fmt: skip
+LIGHTS = {"good": "🟢", "bad": "🔴", "care": "🟡", "none": "⚪"}
+PLAIN_LIGHTS = {"good": "ok", "bad": "!!", "care": "~~", "none": "--"}
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """`30 sec ago`, `5 min ago`, `1 hour ago`, `2 days ago`, `never`."""
+    if moment is None:
+        return "never"
+    seconds = int((now - moment).total_seconds())
+    if seconds < 0:
+        return "just now"
+    for size, unit, plural in ((86400, "day", "days"), (3600, "hour", "hours"), (60, "min", "min")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit if count == 1 else plural} ago"
+    return f"{seconds} sec ago"
+
+
+def light(row: Mapping[str, Any]) -> str:
+    """good, bad, care or none: green is only what a real exchange proved."""
+    status, verdict = row["status"], row["verdict"]
+    if status == "error":
+        return "bad"
+    if status != "active" or verdict == "unknown":
+        return "none"
+    return "good" if verdict == "healthy" else "care"
+
+
+def status_text(row: Mapping[str, Any]) -> str:
+    """Active, Error, Disabled or Unchecked, with what else is to be known."""
+    status, verdict = row["status"], row["verdict"]
+    if status == "error":
+        return "Error"
+    if status != "active":
+        return "Disabled"
+    if row["code"] == "self.not_checked":
+        return "Unchecked"
+    if verdict == "unknown":
+        return "Unknown"
+    if verdict == "degraded":
+        return "Active (degraded)"
+    return "Active" if verdict == "healthy" else "Active (failing)"
+
+
+def last_sync_text(row: Mapping[str, Any], now: datetime) -> str:
+    """The last sync that was reported; where none is, the last check, marked as one."""
+    if row["last_sync_error"]:
+        return f"{ago(row['last_sync'], now)} (failed)" if row["last_sync"] else "failed"
+    if row["last_sync"]:
+        return ago(row["last_sync"], now)
+    if row["verdict"] in ("down", "misconfigured"):
+        return f"{ago(row['last_health_check'], now)} (check failed)"
+    if row["last_success_at"]:
+        return f"{ago(row['last_success_at'], now)} (check)"
+    return "never"
+
+
+def next_step(code: str, name: str, secret_field: str = "") -> str:
+    """What to do about a code, with this integration's name in the commands."""
+    if code not in CODES:
+        return f"Run intctl check {quoted(name)}."
+    text = CODES[code].next_step.replace("NAME", quoted(name))
+    return text.replace("--secret FIELD", f"--secret {secret_field}") if secret_field else text
+
+
+def quoted(name: str) -> str:
+    """`name` as it is typed in a shell."""
+    return shlex.quote(clean(name))
+
+
+def percent(part: int, whole: int) -> str:
+    """`16 (89%)`; 0 of 0 is `0`."""
+    return f"{part} ({round(100 * part / whole)}%)" if whole else str(part)

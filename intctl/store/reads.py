@@ -1,0 +1,294 @@
+"""The reads: named SQL over the plain connection, each one inside an organisation.
+
+One text serves both databases; `connect.prepared` spells out the clock and the parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+from intctl.codes import Verdict
+from intctl.errors import NotFoundError, StoreError, UsageError
+from intctl.store.connect import POSTGRESQL, Database
+
+Row = dict[str, Any]
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+#: What `list --sort` takes, and what it sorts by. Reversed with a leading "-".
+SORTS = {
+    "name": "lower(i.name)",
+    "type": "i.type",
+    "provider": "i.provider",
+    "status": "i.status",
+    "last-check": "i.last_health_check",
+    "last-sync": "i.last_sync",
+    "created": "i.created_at",
+}
+
+# The newest log says what is known now; the last success is what "Last Sync" falls back to.
+_INTEGRATION = """
+SELECT i.id, i.org_id, i.name, i.type, i.provider, i.status, i.last_health_check, i.last_sync,
+       i.last_sync_error, i.error_message, i.error_count, i.health_check_interval_minutes,
+       i.config_version, i.created_at, i.updated_at, i.deleted_at, s.next_check_at, s.rejections,
+       (SELECT l.metadata FROM integration_health_logs l WHERE l.integration_id = i.id
+         ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) AS metadata,
+       (SELECT l.checked_at FROM integration_health_logs l WHERE l.integration_id = i.id AND l.status = 'success'
+         ORDER BY l.checked_at DESC LIMIT 1) AS last_success_at
+  FROM integrations i LEFT JOIN integration_schedules s ON s.integration_id = i.id
+ WHERE i.org_id = :org_id"""
+
+_SEALED = """
+SELECT i.id, i.org_id, i.name, i.type, i.provider, i.status, i.config, i.config_version,
+       i.health_check_interval_minutes, i.deleted_at
+  FROM integrations i WHERE i.org_id = :org_id AND i.deleted_at IS NULL"""
+
+_ORGANISATIONS = "SELECT id, name, slug FROM organizations ORDER BY name"
+_ORGANISATION_IDS = "SELECT id FROM organizations WHERE slug = :text OR name = :text"
+_STATS = """
+SELECT status, count(*) AS n FROM integrations WHERE org_id = :org_id AND deleted_at IS NULL GROUP BY status"""
+
+_FAILING_SINCE = """
+SELECT min(l.checked_at) AS since_at FROM integration_health_logs l
+ WHERE l.integration_id = :id AND l.status = 'failure'
+   AND NOT EXISTS (SELECT 1 FROM integration_health_logs n WHERE n.integration_id = l.integration_id
+                    AND n.status = 'success' AND n.checked_at >= l.checked_at)"""
+
+_LOGS = """
+SELECT l.id, i.name AS integration, l.integration_id, l.checked_at, l.check_type, l.status, l.response_time_ms,
+       l.error_message, l.metadata, l.lease_token
+  FROM integration_health_logs l JOIN integrations i ON i.id = l.integration_id
+ WHERE i.org_id = :org_id"""
+
+# Nearest-rank 95th percentile of the successful checks, the same arithmetic on both databases.
+_METRICS = """
+WITH ranked AS (
+  SELECT l.integration_id, l.status, l.response_time_ms,
+         row_number() OVER (PARTITION BY l.integration_id, l.status ORDER BY l.response_time_ms) AS place,
+         count(*) OVER (PARTITION BY l.integration_id, l.status) AS n
+    FROM integration_health_logs l WHERE l.checked_at >= :since)
+SELECT i.id, i.name AS integration,
+       count(CASE WHEN r.status = 'success' THEN 1 END) AS successes,
+       count(CASE WHEN r.status = 'failure' THEN 1 END) AS failures,
+       count(CASE WHEN r.status = 'unknown' THEN 1 END) AS unknowns,
+       avg(CASE WHEN r.status = 'success' THEN r.response_time_ms END) AS average_ms,
+       min(CASE WHEN r.status = 'success' AND r.place >= 0.95 * r.n THEN r.response_time_ms END) AS p95_ms
+  FROM integrations i LEFT JOIN ranked r ON r.integration_id = i.id
+ WHERE i.org_id = :org_id AND i.deleted_at IS NULL"""
+
+_TOKENS = """
+SELECT t.id, t.access_token, t.refresh_token, t.expires_at, t.scope, t.created_at
+  FROM oauth_tokens t JOIN integrations i ON i.id = t.integration_id
+ WHERE t.integration_id = :id AND i.org_id = :org_id ORDER BY t.created_at, t.id"""
+
+
+# --- organisations -------------------------------------------------------------------------------
+
+
+def organizations(database: Database) -> list[Row]:
+    """The organisations that can be read: id, name and slug.
+
+    Raises StoreError where a portal's table hides them or has no such columns.
+    """
+    try:
+        return database.rows(_ORGANISATIONS)
+    except StoreError as error:
+        if error.transient:
+            raise
+        raise StoreError("The organisations can't be read in this database. Name yours by its id: --org ID") from None
+
+
+def organization_id(database: Database, text: str | None) -> str:
+    """The id that `--org` means: an id is taken as it is; a slug or a name is looked up.
+
+    Without one, the only organisation. Raises NotFoundError, or UsageError when there are several.
+    """
+    if text is not None and _UUID.fullmatch(text.lower()):
+        # Not looked up: a portal's row-level security may hide the row from us, not from its rules.
+        return text.lower()
+    if text is not None:
+        try:
+            found = database.rows(_ORGANISATION_IDS, {"text": text})
+        except StoreError as error:
+            if error.transient:
+                raise
+            found = []
+        if len(found) == 1:
+            return str(found[0]["id"])
+        raise NotFoundError("No such organisation. See: intctl org list (or name it by its id)")
+    there = organizations(database)
+    if len(there) == 1:
+        return str(there[0]["id"])
+    if not there:
+        raise NotFoundError("No organisation can be seen here. Make one (intctl org create NAME) or name it: --org ID")
+    raise UsageError("There are several organisations. Name one with --org or INTCTL_ORG (see: intctl org list)")
+
+
+# --- integrations --------------------------------------------------------------------------------
+
+
+def integrations(
+    database: Database,
+    org_id: str,
+    *,
+    search: str = "",
+    type_: str = "",
+    provider: str = "",
+    status: str = "",
+    sort: str = "name",
+) -> list[Row]:
+    """The living integrations that match. `sort` is a key of SORTS, reversed with a leading "-"."""
+    text, parameters = _INTEGRATION + " AND i.deleted_at IS NULL", {"org_id": org_id}
+    for column, wanted in (("type", type_), ("provider", provider), ("status", status)):
+        if wanted:
+            text += f" AND i.{column} = :{column}"
+            parameters[column] = wanted
+    if search:
+        text += """ AND (lower(i.name) LIKE lower(:search) ESCAPE '!' OR lower(i.provider) LIKE lower(:search) ESCAPE '!'
+                     OR lower(i.type) LIKE lower(:search) ESCAPE '!')"""
+        parameters["search"] = f"%{_literal(search)}%"
+    direction = "DESC" if sort.startswith("-") else "ASC"
+    nulls = "NULLS LAST" if direction == "DESC" else "NULLS FIRST"
+    text += f" ORDER BY {SORTS[sort.lstrip('-')]} {direction} {nulls}, lower(i.name)"
+    return [_with_verdict(row) for row in database.rows(text, parameters)]
+
+
+def _literal(text: str) -> str:
+    """`text` for LIKE, with nothing in it that LIKE would read as a pattern."""
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+
+
+def _with_verdict(row: Row) -> Row:
+    """The row with verdict, code, phase and detail of the newest check of the config as it is now."""
+    newest = row.pop("metadata")
+    current = isinstance(newest, dict) and newest.get("config_version") == row["config_version"]
+    known: Row = newest if current else {}
+    row["verdict"] = known.get("verdict", "unknown")
+    row["code"] = known.get("code", "self.not_checked")
+    row["phase"] = known.get("phase", "")
+    row["phases_ms"] = known.get("phases_ms", {})
+    row["facts"] = known.get("facts", {})
+    return row
+
+
+def find(database: Database, org_id: str, name: str, *, deleted: bool = False) -> Row:
+    """The one integration that NAME means: an exact name, else an id, else a unique prefix of one.
+
+    `deleted` looks among the deleted ones instead. Raises NotFoundError, or UsageError with the
+    candidates when a prefix is ambiguous.
+    """
+    base = _INTEGRATION + f" AND i.deleted_at IS {'NOT ' if deleted else ''}NULL"
+    # Of several deleted ones with one name, the one deleted last.
+    order = " ORDER BY i.deleted_at DESC, lower(i.name)"
+    for condition in ("i.name = :name", "lower(i.name) = lower(:name)"):
+        if found := database.rows(f"{base} AND {condition}{order}", {"org_id": org_id, "name": name}):
+            return _with_verdict(found[0])
+    if _UUID.fullmatch(name.lower()):
+        found = database.rows(f"{base} AND i.id = :id", {"org_id": org_id, "id": name.lower()})
+    elif name:
+        id_text = "CAST(i.id AS text)" if database.dialect == POSTGRESQL else "i.id"
+        pattern = f"{_literal(name)}%"
+        condition = f"(lower(i.name) LIKE lower(:pattern) ESCAPE '!' OR {id_text} LIKE lower(:pattern) ESCAPE '!')"
+        found = database.rows(f"{base} AND {condition}{order}", {"org_id": org_id, "pattern": pattern})
+    else:
+        found = []
+    if not found:
+        there = "deleted integration" if deleted else "integration"
+        raise NotFoundError(f'There is no {there} "{name}". See: intctl list')
+    if len(found) > 1:
+        names = ", ".join(f'"{row["name"]}"' for row in found[:10])
+        raise UsageError(f'"{name}" could be {len(found)} integrations: {names}. Write more of the name, or the id.')
+    return _with_verdict(found[0])
+
+
+def sealed(database: Database, org_id: str, *, id: str | None = None) -> list[Row]:
+    """The living integrations with their envelopes: all of them, or one."""
+    if id is not None:
+        return database.rows(_SEALED + " AND i.id = :id", {"org_id": org_id, "id": id})
+    return database.rows(_SEALED + " ORDER BY lower(i.name)", {"org_id": org_id})
+
+
+def tokens(database: Database, org_id: str, id: str) -> list[Row]:
+    """The stored OAuth tokens of one integration, still sealed, oldest first."""
+    return database.rows(_TOKENS, {"org_id": org_id, "id": id})
+
+
+# --- what is known about them --------------------------------------------------------------------
+
+
+def stats(database: Database, org_id: str) -> dict[str, int]:
+    """How many living integrations there are: total, active, error, disabled."""
+    counts = {str(row["status"]): int(row["n"]) for row in database.rows(_STATS, {"org_id": org_id})}
+    return {
+        "total": sum(counts.values()),
+        "active": counts.get("active", 0),
+        "error": counts.get("error", 0),
+        "disabled": sum(n for status, n in counts.items() if status not in ("active", "error")),
+    }
+
+
+def alerts(database: Database, org_id: str) -> list[Row]:
+    """The integrations in error, each with `since_at`: when the failing began."""
+    found = integrations(database, org_id, status="error", sort="name")
+    for row in found:
+        since = database.row(_FAILING_SINCE, {"id": row["id"]})
+        row["since_at"] = (since or {}).get("since_at") or row["last_health_check"] or row["updated_at"]
+    return found
+
+
+def logs(
+    database: Database,
+    org_id: str,
+    *,
+    id: str | None = None,
+    limit: int = 50,
+    failures: bool = False,
+    since: datetime | None = None,
+) -> list[Row]:
+    """The health logs, newest first; of living integrations unless one is named."""
+    text, parameters = _LOGS, {"org_id": org_id, "limit": limit}
+    if id is not None:
+        text += " AND l.integration_id = :id"
+        parameters["id"] = id
+    else:
+        text += " AND i.deleted_at IS NULL"
+    if failures:
+        text += " AND l.status = 'failure'"
+    if since is not None:
+        text += " AND l.checked_at >= :since"
+        parameters["since"] = since
+    found = database.rows(f"{text} ORDER BY l.checked_at DESC, l.id DESC LIMIT :limit", parameters)
+    for row in found:
+        known = row.pop("metadata")
+        known = known if isinstance(known, dict) else {}
+        row["verdict"] = known.get("verdict") or _verdict_of(row["status"])
+        row["code"] = known.get("code", "")
+        row["phase"] = known.get("phase", "")
+        row["phases_ms"] = known.get("phases_ms", {})
+        row["facts"] = known.get("facts", {})
+        row["detail"] = known.get("detail", "")
+    return found
+
+
+def _verdict_of(status: str) -> Verdict:
+    """The verdict of a log row that another program wrote."""
+    return "healthy" if status == "success" else "down" if status == "failure" else "unknown"
+
+
+def metrics(database: Database, org_id: str, *, since: datetime, id: str | None = None) -> list[Row]:
+    """Counts of checks by result, average and 95th percentile of response times since `since`."""
+    text, parameters = _METRICS, {"org_id": org_id, "since": since}
+    if id is not None:
+        text += " AND i.id = :id"
+        parameters["id"] = id
+    return database.rows(f"{text} GROUP BY i.id, i.name ORDER BY lower(i.name)", parameters)
+
+
+def now(database: Database) -> datetime:
+    """The database's clock."""
+    found = database.row("SELECT {now} AS now_at")
+    assert found is not None
+    moment: datetime = found["now_at"]
+    return moment
