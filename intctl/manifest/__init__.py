@@ -1,14 +1,16 @@
 """Manifests: YAML to validated integrations and back. The only room that reads YAML.
 
 `tree` finds the structure and its positions, `values` judges single values, `references` fetches
-what stands elsewhere, `load` puts them together, `config` knows the validated form, `dump` writes.
+what stands elsewhere, `loader` puts them together, `config` knows the validated form, `dumper` writes it.
 """
 
 from intctl.manifest.config import from_plain, masked, needs_secret_again, to_plain
-from intctl.manifest.load import Loaded, Manifest, SecretsNeeded, Stored, load, revise, same_names
+from intctl.manifest.dumper import dump
+from intctl.manifest.loader import Loaded, Manifest, SecretsNeeded, Stored, load, revise, same_names
 from intctl.manifest.references import read_file
+from intctl.manifest.tree import MAX_BYTES
 
 __all__ = [
-    "Loaded", "Manifest", "SecretsNeeded", "Stored", "from_plain", "load", "masked",
+    "MAX_BYTES", "Loaded", "Manifest", "SecretsNeeded", "Stored", "dump", "from_plain", "load", "masked",
     "needs_secret_again", "read_file", "revise", "same_names", "to_plain",
 ]

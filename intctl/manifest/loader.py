@@ -131,7 +131,7 @@ def same_names(items: Iterable[Manifest]) -> list[Problem]:
         other = first.setdefault(folded, item)
         if other is not item:
             where = f"{other.file}:{other.line}" if other.file != item.file else f"line {other.line}"
-            problems.append(Problem(item.file, item.line, 1, f"name: taken by that of {where} (case does not count)"))
+            problems.append(Problem(item.file, item.line, 1, f"name: {where} has the same one (case does not count)"))
     return problems
 
 
@@ -167,7 +167,7 @@ class _Reader:
         if self.problems and len(self.problems) == len(self.needed):
             raise SecretsNeeded(self.problems, frozenset(self.needed))
         if self.problems:
-            raise ManifestError(self.problems)
+            raise ManifestError(sorted(self.problems)[: tree.MAX_PROBLEMS])
 
 
 def _items(here: _Reader, root: Node | None) -> list[tree.Mapping]:

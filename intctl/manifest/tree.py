@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from intctl.errors import ManifestError, Problem
-from intctl.text import clean
-
-if TYPE_CHECKING:
-    import yaml
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_ITEMS = 10_000
 #: Nodes of one document, those that aliases repeat included.
 MAX_NODES = 500_000
+MAX_KEYS = 1_000
+#: After so many problems the rest is not looked for.
+MAX_PROBLEMS = 1_000
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_DASHES = re.compile(r"^ *- ", re.MULTILINE)
+_TOO_MANY = f"more than {MAX_ITEMS:,} entries in one list: split the file"
 _TAG = "tag:yaml.org,2002:"
 #: Tags that a scalar may have. `!` and `!!str` only say that it is text.
 _TAGS = {"!env", "!file", "!keep"}
@@ -34,6 +35,7 @@ _COMPLAINTS = (
     ("'\\t'", "a tab can't indent: use blanks"),
     ("cannot start any token", "this character can't begin a value: quote the text"),
     ("end of stream", "a quote or bracket is not closed"),
+    ("<stream end>", "a quote or bracket is not closed"),
     ("expected ',' or", "a bracket is not closed, or a comma is missing"),
     ("expected <block end>", "the indentation does not fit"),
     ("undefined tag handle", "a tag that is not known"),
@@ -88,6 +90,10 @@ def parse(data: bytes, file: str) -> tuple[Node | None, list[Problem]]:
     import yaml
 
     text = _decoded(data, file)
+    # Lists stand under `integrations` only, and our fields are single lines or PEM, so this counts
+    # entries at least: a list that is far too long is refused before seconds go into parsing it.
+    if len(_DASHES.findall(text)) > MAX_ITEMS:
+        raise ManifestError([Problem(file, 0, 0, _TOO_MANY)])
     walk = _Walk(yaml.SafeLoader(text), file)
     try:
         return walk.document(), walk.problems
@@ -107,7 +113,7 @@ def reads_as(text: str) -> str:
     return _implicit(yaml.SafeLoader(""), text)
 
 
-def _implicit(loader: yaml.SafeLoader, text: str) -> str:
+def _implicit(loader: Any, text: str) -> str:
     import yaml
 
     return str(loader.resolve(yaml.ScalarNode, text, (True, False))).removeprefix(_TAG)
@@ -172,6 +178,8 @@ class _Walk:
             return self.alias(event)
         before = self.nodes
         self.count(mark, 1)
+        if len(self.problems) >= MAX_PROBLEMS:
+            self.stop(mark, "too many problems: the rest of the file was not read")
         if depth > MAX_DEPTH:
             self.stop(mark, f"nested deeper than {MAX_DEPTH} levels")
         made: Node
@@ -215,7 +223,7 @@ class _Walk:
         found: list[Node] = []
         while not isinstance(event := self.loader.get_event(), yaml.SequenceEndEvent):
             if len(found) == MAX_ITEMS:
-                self.stop(event.start_mark, f"more than {MAX_ITEMS:,} entries in one list: split the file")
+                self.stop(event.start_mark, _TOO_MANY)
             found.append(self.node(event, depth + 1))
         return Items(mark.line + 1, mark.column + 1, tuple(found))
 
@@ -224,6 +232,8 @@ class _Walk:
 
         found: dict[str, tuple[Scalar, Node]] = {}
         while not isinstance(event := self.loader.get_event(), yaml.MappingEndEvent):
+            if len(found) >= MAX_KEYS:
+                self.stop(event.start_mark, f"more than {MAX_KEYS:,} keys in one mapping")
             key = self.node(event, depth + 1)
             value = self.node(self.loader.get_event(), depth + 1)
             if not isinstance(key, Scalar) or key.tag:
@@ -252,5 +262,5 @@ class _Walk:
         through = " through <<" if at is not key else ""
         self.problems.append(Problem(
             self.file, at.line, at.column,
-            f"{clean(quoted(key.text))} is given twice{through}: first on line {first[0].line}",
+            f"{quoted(key.text)} is given twice{through}: first on line {first[0].line}",
         ))

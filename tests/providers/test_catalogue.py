@@ -1,0 +1,108 @@
+"""The catalogue's table and the classes behind it agree, and what every provider promises."""
+
+import subprocess
+import sys
+
+import pytest
+
+from intctl.codes import CODES
+from intctl.probes.ask import HttpProbe
+from intctl.providers import catalogue
+from intctl.providers.base import IMPACT, TYPES, Provider
+
+NAMES = catalogue.names()
+
+
+def provider(name: str) -> Provider:
+    found = catalogue.get(name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_table_and_class_agree(name: str) -> None:
+    """Name, title and type in the table are those of the class."""
+    entry, found = catalogue.CATALOGUE[name], provider(name)
+    assert (found.name, found.title, found.type) == (name, entry.title, entry.type)
+    assert found.type in TYPES
+    assert found.speaks in ("", *catalogue.SPOKEN)
+    assert found.proof
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fields_are_well_made(name: str) -> None:
+    """Fields have unique names and a help line, choices where they choose; base_url and ca_file are there."""
+    fields = provider(name).fields
+    names = [field.name for field in fields]
+    assert len(set(names)) == len(names)
+    assert {"base_url", "ca_file"} <= set(names)
+    for field in fields:
+        assert field.help
+        assert (field.kind == "choice") == (bool(field.choices) and field.kind != "url")
+        assert field.example or not field.pattern, f"{field.name}: a pattern wants an example"
+        assert not (field.secret and field.destination)
+        assert not (field.secret and field.default is not None)
+        if field.name in ("host", "port", "security", "url", "base_url", "ca_file", "subdomain", "region"):
+            assert field.destination
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_docstring_tells_the_vendor(name: str) -> None:
+    """Each provider's class says what is known about the vendor."""
+    assert len(type(provider(name)).__doc__ or "") > 80
+
+
+def test_every_type_has_an_impact() -> None:
+    """No type is without words for what stops when it fails."""
+    assert set(IMPACT) == set(TYPES)
+
+
+def test_unknown_name_is_none() -> None:
+    """A name that this version does not know is no error: a newer version may have written it."""
+    assert catalogue.get("fax") is None
+
+
+@pytest.mark.parametrize(("kind", "taken"), [
+    ("smtp", {"smtp", "sendgrid", "ses"}),
+    ("oauth", {"google", "microsoft", "adp", "indeed"}),
+    ("email", {"smtp", "sendgrid", "ses"}),
+    ("calendar", {"google", "microsoft"}),
+    ("twilio", {"twilio"}),
+    ("", set()),
+])
+def test_accepts(kind: str, taken: set[str]) -> None:
+    """KIND is a provider, a type, or a way of speaking."""
+    assert {name for name in NAMES if catalogue.accepts(kind, provider(name))} == taken
+
+
+def test_accepts_the_type_that_http_was_given() -> None:
+    """An http integration of type crm answers to crm and no longer to custom."""
+    assert catalogue.accepts("crm", provider("http"), "crm")
+    assert not catalogue.accepts("custom", provider("http"), "crm")
+
+
+def test_kinds_are_all_that_is_accepted() -> None:
+    """Each offered KIND fits a provider."""
+    for kind in catalogue.kinds():
+        assert any(catalogue.accepts(kind, provider(name)) for name in NAMES), kind
+
+
+def test_titles_cost_no_import() -> None:
+    """Listing names, titles and kinds imports no provider, no probe and nothing heavy."""
+    code = (
+        "import sys; from intctl.providers import catalogue as c; c.kinds(); [e.title for e in c.CATALOGUE.values()];"
+        "bad = [m for m in sys.modules if m in ('dataclasses','yaml','httpx','asyncio') or "
+        "(m.startswith('intctl.') and m not in ('intctl.providers','intctl.providers.catalogue'))]; assert not bad, bad"
+    )
+    assert subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True).stderr == ""
+
+
+def test_answers_use_known_codes() -> None:
+    """The special answers of every example's probe point into the table of codes."""
+    from tests.manifest.test_examples import EXAMPLES, example
+
+    for path in EXAMPLES:
+        item = example(path)
+        probe = item.provider.probe(item.config)
+        if isinstance(probe, HttpProbe):
+            assert all(answer.code in CODES for answer in probe.answers)
