@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -58,21 +59,31 @@ class Sandbox:
 
     def settings(self, provider: str) -> list[str]:
         """`key=value` assignments (`--set`) that point the provider's example here."""
-        found = [f"ca_file={self.ca_file}"]
+        found: dict[str, object] = {"ca_file": self.ca_file}
         if provider in self.logins:
-            address = [f"host={HOST}", f"port={self.ports['starttls']}", "security=starttls"]
-            return [*address, f"username={self.logins[provider].username}", *found]
-        account = self.accounts[provider]
-        secret = set(account.vendor.variables.values())
-        found += [f"{name}={value}" for name, value in account.credentials.items() if name not in secret]
-        return [f"url={self.url(provider)}/health" if provider == "http" else f"base_url={self.url(provider)}", *found]
+            found |= {"host": HOST, "port": self.ports["starttls"], "security": "starttls"}
+        else:
+            found["base_url"] = self.url(provider)
+        credentials, variables = self._credentials(provider)
+        found |= {name: value for name, value in credentials.items() if name not in variables.values()}
+        return [f"{name}={value}" for name, value in found.items()]
 
     def environ(self) -> dict[str, str]:
         """The variables that the files in `examples/` refer to, with the right values."""
-        found = {MAIL[name].variable: login.password for name, login in self.logins.items()}
-        for account in self.accounts.values():
-            found |= {name: account.credentials[field] for name, field in account.vendor.variables.items()}
+        found: dict[str, str] = {}
+        for provider in (*self.logins, *self.accounts):
+            credentials, variables = self._credentials(provider)
+            found |= {variable: credentials[name] for variable, name in variables.items()}
+        found["ADP_CLIENT_CERTIFICATE"] = self.client_certificate.read_text()
+        found["ADP_CLIENT_PRIVATE_KEY"] = self.client_key.read_text()
         return found
+
+    def _credentials(self, provider: str) -> tuple[dict[str, str], Mapping[str, str]]:
+        """Config fields with their right values, and which variable of the example holds which field."""
+        if provider in self.logins:
+            login = self.logins[provider]
+            return {"username": login.username, "password": login.password}, MAIL[provider].variables
+        return self.accounts[provider].credentials, VENDORS[provider].variables
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -58,7 +58,7 @@ class Route:
 class Vendor:
     """One vendor. `credentials` maps a config field to its pattern, in which `{hex}` and `{token}` are random.
 
-    `variables` maps the variables of the vendor's example to the secret fields among them.
+    `variables` maps the variables that the vendor's example refers to to fields among them.
     """
 
     credentials: Mapping[str, str]
@@ -71,11 +71,11 @@ class Vendor:
 
 @dataclass(frozen=True, slots=True)
 class MailAccount:
-    """A vendor that is reached by SMTP: its user name (a pattern), the variable of
-    its example's password, and its words for a wrong one."""
+    """A vendor that is reached by SMTP: its user name (a pattern), the variables of its example, and
+    its words for a wrong password."""
 
     username: str
-    variable: str
+    variables: Mapping[str, str]
     refusal: str
 
 
@@ -293,23 +293,27 @@ VENDORS: dict[str, Vendor] = {
     ),
     "http": Vendor(
         {"token": "{token}"},
-        {"API_TOKEN": "token"},
+        {"STATUS_API_TOKEN": "token"},
         (
-            Route("GET", "/health", guarded(
+            Route("GET", "/v1/me", guarded(
                 bearer("token"),
                 Reply(401, {"error": "unauthorized"}, {"WWW-Authenticate": "Bearer"}),
-                {"status": "ok"},
+                {"status": "active"},
             )),
         ),
     ),
 }
 
 MAIL: dict[str, MailAccount] = {
-    "smtp": MailAccount("mailer-{hex}", "SMTP_PASSWORD", "535 5.7.8 Authentication credentials invalid"),
+    "smtp": MailAccount("mailer-{hex}", {"SMTP_PASSWORD": "password"}, "535 5.7.8 Authentication credentials invalid"),
     "sendgrid": MailAccount(
         "apikey",
-        "SENDGRID_API_KEY",
+        {"SENDGRID_API_KEY": "password"},
         "535 Authentication failed: The provided authorization grant is invalid, expired, or revoked",
     ),
-    "ses": MailAccount("AKIA{hex}", "SES_SMTP_PASSWORD", "535 Authentication Credentials Invalid"),
+    "ses": MailAccount(
+        "AKIA{hex}",
+        {"SES_SMTP_USERNAME": "username", "SES_SMTP_PASSWORD": "password"},
+        "535 Authentication Credentials Invalid",
+    ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import stat
 import threading
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from intctl.providers import catalogue
 from intctl.sandbox import Sandbox
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_listens_on_loopback_only(box: Sandbox) -> None:
@@ -65,10 +69,20 @@ def test_ends_while_clients_hang_on(folder: Path) -> None:
             client.close()
 
 
-def test_environ_and_settings_hold_no_placeholder(box: Sandbox) -> None:
-    """Every provider has settings that lead to loopback, and every variable a value."""
-    for provider in (*box.accounts, *box.logins):
-        settings = dict(setting.split("=", 1) for setting in box.settings(provider))
-        assert "127.0.0.1" in (settings.get("base_url") or settings.get("url") or settings["host"])
-        assert settings["ca_file"] == str(box.ca_file)
+def test_environ_is_what_the_examples_refer_to(box: Sandbox) -> None:
+    """Every variable that a file in examples/ refers to is there with a value, and no other."""
+    texts = [path.read_text() for path in EXAMPLES.glob("*.yaml")]
+    referred = {name for text in texts for name in re.findall(r"^[^#\n]*\{env: (\w+)\}", text, re.MULTILINE)}
+    assert set(box.environ()) == referred
     assert all(box.environ().values())
+
+
+@pytest.mark.parametrize("provider", catalogue.names())
+def test_settings_fit_the_provider(box: Sandbox, provider: str) -> None:
+    """Settings name fields of the provider that are not secret, and lead to loopback."""
+    known = catalogue.get(provider)
+    assert known
+    settings = dict(setting.split("=", 1) for setting in box.settings(provider))
+    assert set(settings) <= {field.name for field in known.fields if not field.secret}
+    assert "127.0.0.1" in (settings.get("base_url") or settings["host"])
+    assert settings["ca_file"] == str(box.ca_file)

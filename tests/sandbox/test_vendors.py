@@ -63,9 +63,9 @@ def test_checkr(box: Sandbox, web: httpx.Client) -> None:
 
 def test_http(box: Sandbox, web: httpx.Client) -> None:
     """The generic API: GET and HEAD with a bearer token; 401 without it; 404 elsewhere."""
-    url, key = box.url("http") + "/health", credentials(box, "http")["token"]
+    url, key = box.url("http") + "/v1/me", credentials(box, "http")["token"]
     right = {"Authorization": f"Bearer {key}"}
-    assert web.get(url, headers=right).json() == {"status": "ok"}
+    assert web.get(url, headers=right).json() == {"status": "active"}
     head = web.head(url, headers=right)
     assert (head.status_code, head.content) == (200, b"")
     assert web.get(url, headers={"Authorization": f"Bearer {WRONG}"}).status_code == 401
