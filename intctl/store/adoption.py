@@ -30,7 +30,8 @@ SELECT a.attname AS name
 _REFERENCES = """
 SELECT a.attname AS name, c.confdeltype AS on_delete, c.confrelid = to_regclass('organizations') AS to_organizations,
        c.confrelid = to_regclass('user_profiles') AS to_user_profiles,
-       c.confrelid = to_regclass('integrations') AS to_integrations, c.confrelid = to_regclass('webhooks') AS to_webhooks
+       c.confrelid = to_regclass('integrations') AS to_integrations,
+       c.confrelid = to_regclass('webhooks') AS to_webhooks
   FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
  WHERE c.conrelid = to_regclass(:table) AND c.contype = 'f' AND cardinality(c.conkey) = 1"""
 _TABLE = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -257,7 +258,7 @@ def _require_local(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> No
     place, best, kind = folder.resolve(), Path(), ""
     for line in mounts.read_text(errors="replace").splitlines():
         _, point, found, *_ = line.split(" ")
-        mounted = Path(point.encode().decode("unicode_escape"))
+        mounted = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point))
         # Later lines lie over earlier ones at the same point.
         if place.is_relative_to(mounted) and len(mounted.parts) >= len(best.parts):
             best, kind = mounted, found
