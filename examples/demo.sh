@@ -56,7 +56,6 @@ heading "The agent checks what is due: here, what was never checked"
 try 'intctl agent --once'
 
 heading "The dashboard"
-echo
 try 'intctl dashboard'
 
 printf '\nThat was it: everything is removed again. Next: README.md\n'
