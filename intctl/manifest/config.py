@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from intctl.errors import SealError
 from intctl.providers.base import Field, Provider
@@ -17,21 +17,29 @@ def filled(provider: Provider, config: Mapping[str, object]) -> dict[str, object
     return provider.complete(full | dict(config))
 
 
-def without_implied(provider: Provider, config: Mapping[str, object], changed: Iterable[str]) -> dict[str, object]:
-    """A stored config ready for a change: presets that follow from other fields are left to follow anew.
+def revised(provider: Provider, old: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    """The stored config with `changes` (None takes a field away), presets that followed following anew.
 
     So `port=465` turns 587's STARTTLS into TLS, while what somebody chose stays.
     """
-    if not changed:
-        return dict(config)
-    kept = dict(config)
+    new = {name: value for name, value in {**old, **changes}.items() if value is not None}
+    after = dict(new)
     for field in provider.fields:
-        if field.required or field.secret or field.name not in config:
+        name = field.name
+        if field.secret or field.required or name not in old or name in changes:
             continue
-        rest = {name: value for name, value in config.items() if name != field.name}
-        if filled(provider, rest).get(field.name) == config[field.name]:
-            del kept[field.name]
-    return kept
+        if filled(provider, _without(old, name)).get(name) != old[name]:
+            continue
+        again = filled(provider, _without(new, name)).get(name)
+        if again is None:
+            del after[name]
+        else:
+            after[name] = again
+    return after
+
+
+def _without(config: Mapping[str, object], name: str) -> dict[str, object]:
+    return {key: value for key, value in config.items() if key != name}
 
 
 def needs_secret_again(provider: Provider, old: Mapping[str, object], new: Mapping[str, object]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from intctl.errors import ManifestError, Problem
 from intctl.manifest import tree
-from intctl.manifest.config import filled, needs_secret_again, without_implied
+from intctl.manifest.config import filled, needs_secret_again, revised
 from intctl.manifest.references import from_environment, from_file
 from intctl.manifest.tree import Node, Scalar, quoted
 from intctl.manifest.values import Wrong, from_node, from_text
@@ -303,27 +303,29 @@ def _config(
     nodes: dict[str, Node] = {}
     kept: set[str] = set()
     before = len(here.problems)
+    changes = {**changed, **{name: secret for name, secret in secrets.items() if name in provider.secrets}}
     if node is None and here.stored:
-        values = without_implied(provider, here.stored.config, [*changed, *secrets])
+        values = revised(provider, here.stored.config, changes)
         kept = {name for name in provider.secrets if name in values}
-    elif node is None and here.partial and not changed and not secrets:
+    elif node is None and here.partial and not changes:
         return {}, frozenset()
     elif isinstance(node, tree.Mapping):
         kept = _fields(here, provider, node, values, nodes)
     elif node is not None:
         here.at(node, "config: keys and values are expected")
         return {}, frozenset()
-    values.update(changed)
-    values.update({name: secret for name, secret in secrets.items() if name in provider.secrets})
-    values = {name: value for name, value in values.items() if value is not None}
-    kept -= set(secrets)
+    values = {name: value for name, value in {**values, **changes}.items() if value is not None}
+    kept -= set(changes)
     sound = len(here.problems) == before
-    for one in provider.fields:
-        if one.required and one.name not in values and one.name not in nodes:
-            here.at(node or item, f"{one.name} is missing" if node or here.stored else f"config: {one.name} is missing")
+    missing = [
+        one.name for one in provider.fields if one.required and one.name not in values and one.name not in nodes
+    ]
+    for name in missing:
+        here.at(node or item, f"{name} is missing" if node or here.stored else f"config: {name} is missing")
     if sound:
         for name, message in provider.check({one.name: one.default for one in provider.fields if one.default} | values):
-            here.at(nodes.get(name, node or item), f"{name}: {message}")
+            if name not in missing:
+                here.at(nodes.get(name, node or item), f"{name}: {message}")
     if len(here.problems) > before:
         return {}, frozenset()
     full = filled(provider, values)

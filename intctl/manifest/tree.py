@@ -39,6 +39,7 @@ _COMPLAINTS = (
     ("expected ',' or", "a bracket is not closed, or a comma is missing"),
     ("expected <block end>", "the indentation does not fit"),
     ("undefined tag handle", "a tag that is not known"),
+    ("expected ' ', but found", "a tag such as !keep wants a blank after it"),
     ("unknown escape", 'an escape that YAML does not know: write \\\\ for a backslash in "…"'),
     ("anchor", "an anchor or alias without a proper name"),
 )

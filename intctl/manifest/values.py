@@ -16,7 +16,7 @@ from intctl.text import nearest
 MAX_TEXT = 8192
 
 _READS = {
-    "bool": "true or false", "int": "a number", "float": "a number", "null": "nothing", "timestamp": "a date or time",
+    "bool": "true or false", "int": "a number", "float": "a number", "timestamp": "a date or time",
 }
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
@@ -39,8 +39,10 @@ def from_node(field: Field, node: Node, folder: Path) -> object:
         raise Wrong("one value is expected here, not a list or a mapping")
     if field.kind in ("integer", "port", "boolean"):
         if not node.plain:
-            raise Wrong("is written without quotes")
-    elif node.plain and node.reads_as != "str":
+            raise Wrong("quotes make it a text: leave them out")
+    elif node.reads_as == "null":
+        raise Wrong("is empty" if field.required or field.secret else "is empty: leave the key out")
+    elif node.reads_as != "str":
         raise Wrong(f"YAML reads this as {_READS.get(node.reads_as, 'something else')}: quote it")
     return from_text(field, node.text, folder)
 
@@ -124,7 +126,9 @@ def host(text: str) -> str:
         try:
             return str(ipaddress.IPv6Address(bare)) if "%" not in bare else _no_host()
         except ValueError:
-            raise Wrong("a host name has no port: put it in its own field") from None
+            if bare.count(":") == 1:
+                raise Wrong("a host name has no port: put it in its own field") from None
+            return _no_host()
     try:
         return str(ipaddress.IPv4Address(bare))
     except ValueError:
@@ -162,7 +166,10 @@ def _url(schemes: tuple[str, ...], text: str) -> str:
         raise Wrong("a URL holds no #fragment")
     if not (parts.path + parts.query).isascii():
         raise Wrong("a URL holds ASCII only after its host: write the rest with %XX")
-    name = host(parts.hostname or "")
+    try:
+        name = host(parts.hostname or "")
+    except Wrong:
+        raise Wrong("a URL has a host name or an IP address after ://") from None
     place = f"[{name}]" if ":" in name else name
     return urlunsplit((parts.scheme, f"{place}:{port}" if port else place, parts.path, parts.query, ""))
 

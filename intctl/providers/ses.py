@@ -44,6 +44,6 @@ class Ses(MailProvider):
 
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:
         full = super().complete(config)
-        if "host" not in full:
+        if "host" not in full and "region" in full:
             full["host"] = f"email-smtp.{full['region']}.amazonaws.com"
         return full

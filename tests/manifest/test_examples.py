@@ -117,7 +117,8 @@ def test_dump_loads_back(path: Path) -> None:
     item = example(path)
     assert item.name
     text = manifest.dump(
-        item.provider, item.config, name=item.name, type_=item.type, enabled=True, interval=item.interval, secrets="keep",
+        item.provider, item.config, name=item.name, type_=item.type, enabled=True, interval=item.interval,
+        secrets="keep",
     )
     stored = manifest.Stored(item.provider, item.config)
     (back,) = manifest.load(text.encode(), file="edit.yaml", environ={}, stored=stored).items
