@@ -300,6 +300,18 @@ CODES: dict[str, Cause] = {
         "The provider sent us elsewhere; intctl does not follow with a credential",
         "Point base_url or url at the final address.",
     ),
+    "http.plain": Cause(
+        "misconfigured",
+        "you",
+        "The credential would cross the network unencrypted; it was not sent",
+        "Use https:// in url or base_url; plain http:// is for this machine only.",
+    ),
+    "credential.malformed": Cause(
+        "misconfigured",
+        "you",
+        "The credential holds characters that cannot be sent; nothing was sent",
+        "Look for a line break or a stray character in it, then put the right one in place.",
+    ),
     # OAuth
     "reauthorise": Cause(
         "misconfigured",
@@ -339,6 +351,12 @@ CODES: dict[str, Cause] = {
         "us",
         "The file named by ca_file cannot be used",
         "See that ca_file is readable by the user that runs intctl and holds PEM certificates.",
+    ),
+    "self.no_authorities": Cause(
+        "unknown",
+        "us",
+        "This machine has no set of trusted certificate authorities",
+        "Install the system's CA certificates (ca-certificates), or set SSL_CERT_FILE or SSL_CERT_DIR.",
     ),
     "self.key_missing": Cause(
         "unknown",

@@ -1,0 +1,120 @@
+"""Which addresses may be contacted. Metadata services and the like are refused, in every disguise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from intctl.errors import UsageError
+
+Address = IPv4Address | IPv6Address
+NetworkRange = IPv4Network | IPv6Network
+
+#: Refused unless a network at least as narrow is allowed.
+REFUSED: dict[NetworkRange, str] = {
+    ip_network(text): why
+    for text, why in {
+        "0.0.0.0/8": "unspecified",
+        "::/128": "unspecified",
+        "169.254.0.0/16": "link-local or cloud metadata",
+        "fe80::/10": "link-local",
+        "fd00:ec2::254/128": "cloud metadata",
+        "168.63.129.16/32": "cloud metadata",
+        "192.0.0.192/32": "cloud metadata",
+        "100.100.100.200/32": "cloud metadata",
+        "224.0.0.0/4": "multicast",
+        "ff00::/8": "multicast",
+        "255.255.255.255/32": "broadcast",
+    }.items()
+}
+
+#: Words that stand for networks in INTCTL_DENY_NETWORKS and INTCTL_ALLOW_NETWORKS.
+WORDS: dict[str, tuple[NetworkRange, ...]] = {
+    "loopback": (ip_network("127.0.0.0/8"), ip_network("::1/128")),
+    "private": tuple(
+        ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+    ),
+}
+
+_NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
+_COMPATIBLE = ip_network("::/96")
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPolicy:
+    """What may be contacted. Of the rules that hold an address, the narrowest wins, then `allow`."""
+
+    deny: tuple[NetworkRange, ...] = ()
+    allow: tuple[NetworkRange, ...] = ()
+
+    @classmethod
+    def parse(cls, deny: str = "", allow: str = "") -> AddressPolicy:
+        """From the two variables: networks in CIDR form, `loopback` or `private`, comma separated.
+
+        Raises UsageError.
+        """
+        return cls(tuple(_networks("INTCTL_DENY_NETWORKS", deny)), tuple(_networks("INTCTL_ALLOW_NETWORKS", allow)))
+
+    def refusal(self, address: str) -> str | None:
+        """Why this address must not be contacted, or None."""
+        outer = ip_address(address)
+        for form in (outer, *_inside(outer)):
+            why = self._refused(form)
+            if why is not None:
+                return why if form == outer else f"{why}, {form} inside"
+        return None
+
+    def _refused(self, address: Address) -> str | None:
+        allowed = _narrowest(self.allow, address)
+        built_in = _narrowest(REFUSED, address)
+        if built_in > allowed:
+            return next(why for net, why in REFUSED.items() if net.prefixlen == built_in and address in net)
+        return "closed by INTCTL_DENY_NETWORKS" if _narrowest(self.deny, address) > allowed else None
+
+
+def is_loopback(address: str) -> bool:
+    """Whether the address is this machine, however it is written."""
+    outer = ip_address(address)
+    mapped = outer.ipv4_mapped if isinstance(outer, IPv6Address) else None
+    return (mapped or outer).is_loopback
+
+
+def _narrowest(networks: Iterable[NetworkRange], address: Address) -> int:
+    """The longest prefix among the networks that hold the address, or -1."""
+    return max((net.prefixlen for net in networks if address in net), default=-1)
+
+
+def _inside(address: Address) -> Iterator[Address]:
+    """The IPv4 addresses that an IPv6 address may lead to."""
+    if not isinstance(address, IPv6Address):
+        return
+    number = int(address)
+    low = IPv4Address(number & 0xFFFFFFFF)
+    if address.scope_id is not None:
+        yield IPv6Address(number)
+    if address in _COMPATIBLE:
+        if number > 0xFFFF:  # ::1 is no disguise
+            yield low
+    elif address.ipv4_mapped is not None or any(address in net for net in _NAT64):
+        yield low
+    elif address.sixtofour is not None:
+        yield address.sixtofour
+    elif address.teredo is not None:
+        yield from address.teredo
+    elif (number >> 32) & 0xFDFFFFFF == 0x5EFE:  # ISATAP
+        yield low
+
+
+def _networks(variable: str, text: str) -> Iterator[NetworkRange]:
+    for part in text.split(","):
+        word = part.strip()
+        if word.lower() in WORDS:
+            yield from WORDS[word.lower()]
+        elif word:
+            try:
+                yield ip_network(word)
+            except ValueError:
+                raise UsageError(
+                    f'{variable}: "{word[:60]}" is no network; write CIDR such as 10.0.0.0/8, or loopback, or private'
+                ) from None

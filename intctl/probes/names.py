@@ -1,0 +1,122 @@
+"""Host names to addresses, through the system's resolver.
+
+Each lookup has a daemon thread of its own. In asyncio's shared pool six hung names hold up every
+other, and the pool's threads are waited for at exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import threading
+from contextlib import suppress
+
+from intctl.probes.trace import Fault
+
+#: Address family and socket address, as `socket.connect` wants it.
+Target = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
+
+# Either the addresses, or the code of what went wrong: futures nobody awaits may hold no exception.
+_Answer = list[Target] | str
+
+# EAI_NODATA and EAI_ADDRFAMILY are missing on some systems.
+_NO_SUCH_NAME = {
+    getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, name)
+}
+
+
+class Names:
+    """The lookups of one pass: each host and port is asked once, however many probes want it."""
+
+    def __init__(self, budget_s: float = 3.0) -> None:
+        self._budget_s = budget_s
+        self._asked: dict[tuple[str, int], asyncio.Future[_Answer]] = {}
+
+    async def look_up(self, host: str, port: int) -> list[Target]:
+        """The addresses of `host`, best first. Raises Fault (`dns.*`, `self.no_descriptors`)."""
+        name = ascii_name(host)
+        literal = _literal(name, port)
+        if literal:
+            return literal
+        future = self._asked.get((name, port))
+        if future is None:
+            future = self._asked[name, port] = self._ask(name, port)
+        answer = await asyncio.shield(future)
+        if isinstance(answer, str):
+            raise Fault(answer)
+        return answer
+
+    def _ask(self, host: str, port: int) -> asyncio.Future[_Answer]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_Answer] = loop.create_future()
+
+        def settle(answer: _Answer) -> None:
+            timer.cancel()
+            if not future.done():
+                future.set_result(answer)
+
+        def work() -> None:
+            answer = _resolve(host, port)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, answer)
+
+        timer = loop.call_later(self._budget_s, settle, "dns.timeout")
+        try:
+            threading.Thread(target=work, name="lookup", daemon=True).start()
+        except RuntimeError:  # the system gives us no thread
+            settle("dns.failure")
+        return future
+
+
+def ascii_name(host: str) -> str:
+    """The host in the form that goes over the wire (IDNA). Raises Fault."""
+    try:
+        name = host if host.isascii() else host.encode("idna").decode()
+        if not 0 < len(name) <= 253 or "\0" in name or not name.isprintable():
+            raise ValueError
+    except ValueError:
+        raise Fault("dns.nxdomain", "it is not a valid host name") from None
+    return name
+
+
+def _literal(host: str, port: int) -> list[Target] | None:
+    """The address itself when `host` is one, in any spelling that the C library takes."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return None
+    return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
+
+
+def _resolve(host: str, port: int) -> _Answer:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        if _descriptors_gone():
+            return "self.no_descriptors"
+        return "dns.nxdomain" if error.errno in _NO_SUCH_NAME else "dns.failure"
+    except OSError as error:
+        return "self.no_descriptors" if error.errno in (errno.EMFILE, errno.ENFILE) else "dns.failure"
+    except ValueError:  # what the IDNA codec refuses, such as an empty label
+        return "dns.nxdomain"
+    return _interleaved([(family, address) for family, _, _, _, address in found])  # type: ignore[misc]
+
+
+def _interleaved(targets: list[Target]) -> list[Target]:
+    """The families in turn, the preferred one first: three dead IPv6 addresses must not hide a good IPv4 one."""
+    first = [target for target in targets if target[0] == targets[0][0]]
+    other = [target for target in targets if target[0] != targets[0][0]]
+    mixed = [target for pair in zip(first, other, strict=False) for target in pair]
+    shorter = min(len(first), len(other))
+    return mixed + first[shorter:] + other[shorter:]
+
+
+def _descriptors_gone() -> bool:
+    """Whether the lookup failed because no file could be opened: the C library doesn't say so."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False

@@ -1,0 +1,198 @@
+"""What an HTTP answer means. Bodies are judged and dropped: only pointed-at scalars are kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from intctl.probes.ask import Answer, HttpProbe
+from intctl.probes.trace import Trace
+
+#: Longest wait that a provider can ask for, in seconds.
+MAX_RETRY_AFTER_S = 3600
+#: A clock that is off by less is not worth a word, in seconds.
+CLOCK_SKEW_S = 60
+
+MISSING = object()
+
+#: Code, detail, Retry-After.
+Judgement = tuple[str, str, int | None]
+
+_BY_STATUS = {
+    401: "http.auth.rejected",
+    403: "http.forbidden",
+    404: "not.found",
+    407: "unexpected.reply",
+    410: "not.found",
+    429: "http.rate_limited",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer. `cut` says that the body went on beyond the cap."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    cut: bool
+
+    @classmethod
+    def of(cls, response: httpx.Response) -> Reply:
+        """The answer that our transport gave."""
+        return cls(response.status_code, response.headers, response.extensions["body"], response.extensions["cut"])
+
+    @property
+    def opaque(self) -> bool:
+        """Whether the body can't be read: cut, or compressed although we asked for plain."""
+        return self.cut or self.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+
+    def json(self) -> Any:
+        """The body as JSON, or MISSING."""
+        if self.opaque:
+            return MISSING
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return MISSING
+
+
+def judge(ask: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement:
+    """Code, detail and Retry-After for an answer; facts go into the trace."""
+    trace.facts["http_status"] = reply.status
+    _note_clock(reply, trace, now)
+    document = reply.json()
+    wait = retry_after(reply.headers.get("retry-after", ""), now)
+    for answer in ask.answers:
+        if _matches(answer, reply.status, document):
+            _note_facts(ask, document, trace)
+            return answer.code, answer.detail, wait
+    if reply.status != ask.expect_status:
+        return *by_status(reply, trace), wait if reply.status in (429, 503) else None
+    complaint = _complaint(ask, reply, document)
+    if complaint:
+        return "unexpected.reply", complaint, None
+    _note_facts(ask, document, trace)
+    return "ok", "", None
+
+
+def by_status(reply: Reply, trace: Trace) -> tuple[str, str]:
+    """Code and detail for a status that was not the expected one."""
+    status = reply.status
+    if status in _BY_STATUS:
+        return _BY_STATUS[status], f"HTTP {status}"
+    if 300 <= status < 400:
+        location = reply.headers.get("location", "").partition("?")[0].partition("#")[0]
+        return "redirect.refused", f"HTTP {status} to {trace.words(location)}" if location else f"HTTP {status}"
+    if 500 <= status < 600:
+        return "server.error", f"HTTP {status}"
+    return "unexpected.reply", f"HTTP {status}"
+
+
+def retry_after(text: str, now: float) -> int | None:
+    """Seconds from a Retry-After header (a number or an HTTP date), within 0…3600; None if there is none."""
+    word = text.strip()
+    if not word:
+        return None
+    try:
+        seconds = float(word) if word.isascii() and word.isdecimal() else _moment(word) - now
+    except (ValueError, OverflowError):
+        return None
+    return int(min(max(seconds, 0), MAX_RETRY_AFTER_S))
+
+
+def value_at(document: Any, pointer: str) -> Any:
+    """The value that a JSON pointer (RFC 6901) names, or MISSING."""
+    if pointer == "":
+        return document
+    if not pointer.startswith("/"):
+        return MISSING
+    for part in pointer[1:].split("/"):
+        token = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, dict):
+            document = document.get(token, MISSING)
+        elif isinstance(document, list) and token.isascii() and token.isdecimal() and len(token) <= 9:
+            index = int(token)
+            document = document[index] if str(index) == token and index < len(document) else MISSING
+        else:
+            return MISSING
+    return document
+
+
+def _matches(answer: Answer, status: int, document: Any) -> bool:
+    if answer.status != status:
+        return False
+    if not answer.pointer:
+        return True
+    found = value_at(document, answer.pointer) if document is not MISSING else MISSING
+    if answer.contains:
+        return isinstance(found, str) and answer.contains.lower() in found.lower()
+    return found is not MISSING and _same(found, answer.equals) != answer.unless
+
+
+def _same(found: Any, wanted: object) -> bool:
+    """Equality as JSON sees it: true is not 1."""
+    return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
+
+
+def _complaint(ask: HttpProbe, reply: Reply, document: Any) -> str:
+    """Why a reply with the expected status is still not the promised one, or ""."""
+    if ask.method == "HEAD":
+        return ""
+    pointed = bool(ask.expect_json or ask.require)
+    if not ask.json and not pointed:
+        return ""
+    if document is MISSING:
+        return _why_unreadable(ask, reply, pointed)
+    for pointer in ask.require:
+        if value_at(document, pointer) is MISSING:
+            return f"{pointer} is missing"
+    for pointer, wanted in ask.expect_json.items():
+        if not _same(value_at(document, pointer), wanted):
+            return f"{pointer} is not what was expected"
+    return ""
+
+
+def _why_unreadable(ask: HttpProbe, reply: Reply, pointed: bool) -> str:
+    kind = reply.headers.get("content-type", "").lower()
+    start = reply.body.lstrip()[:1]
+    if "html" in kind or start == b"<":
+        return "a web page came instead of JSON"
+    if not reply.body:
+        return "it is empty"
+    if reply.opaque:
+        if not pointed and ("json" in kind or start in (b"{", b"[")):
+            return ""  # long or compressed, but JSON by all signs: the status decides
+        return f"it is longer than {ask.max_body_bytes // 1024} KiB" if reply.cut else "it is compressed"
+    return "it is not JSON"
+
+
+def _note_facts(ask: HttpProbe, document: Any, trace: Trace) -> None:
+    if document is MISSING:
+        return
+    for name, pointer in ask.facts.items():
+        found = value_at(document, pointer)
+        if isinstance(found, str):
+            trace.facts[name] = trace.words(found)
+        elif isinstance(found, bool | int | float):
+            trace.facts[name] = found
+
+
+def _note_clock(reply: Reply, trace: Trace, now: float) -> None:
+    try:
+        skew = now - _moment(reply.headers.get("date", ""))
+    except (ValueError, OverflowError):
+        return
+    if abs(skew) > CLOCK_SKEW_S:
+        trace.facts["clock_skew_s"] = round(skew)
+
+
+def _moment(text: str) -> float:
+    """An HTTP date as UNIX time. Raises ValueError or OverflowError."""
+    moment = parsedate_to_datetime(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

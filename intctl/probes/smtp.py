@@ -1,0 +1,365 @@
+"""SMTP: greeting, EHLO, TLS, AUTH, NOOP, QUIT; and one real mail when a person asks for it.
+
+The dialog is ours, step by step, over aiosmtplib's protocol: its own client would log in over a
+connection that was stripped of STARTTLS, and try every method with a password that was refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from ssl import SSLContext, SSLObject
+
+from aiosmtplib import SMTPException, SMTPResponse, SMTPResponseException, SMTPServerDisconnected
+from aiosmtplib.auth import auth_crammd5_verify, auth_login_encode, auth_plain_encode
+from aiosmtplib.errors import SMTPAuthenticationError
+from aiosmtplib.esmtp import parse_esmtp_extensions
+from aiosmtplib.protocol import SMTPProtocol
+
+from intctl.probes import tls, wire
+from intctl.probes.ask import SmtpProbe, TestMail
+from intctl.probes.network import Network
+from intctl.probes.outcome import Outcome
+from intctl.probes.trace import Fault, Trace, bounded
+
+#: The longest reply that is taken, in bytes.
+REPLY_LIMIT = 16 * 1024
+#: How long a server may take to say goodbye, in seconds.
+QUIT_S = 1.0
+#: What we call ourselves in EHLO. Our real name would need a lookup and is nobody's business.
+EHLO_NAME = b"intctl.invalid"
+
+# Behind TLS the simplest first; in clear the one that does not show the password.
+_METHODS_BEHIND_TLS = ("plain", "login", "cram-md5")
+_METHODS_IN_CLEAR = ("cram-md5", "plain", "login")
+
+
+async def probe_smtp(ask: SmtpProbe, network: Network, trace: Trace) -> Outcome:
+    """What the mail server answers to this probe. Raises Fault."""
+    async with _session(ask, network, trace) as session:
+        trace.enter("api")
+        reply = await session.command(b"NOOP")
+        if reply.code != 250:
+            raise session.refusal(reply, "rejected")
+        left = tls.days_left(trace, network.clock())
+        if left is None:
+            return trace.outcome("ok")
+        until = str(trace.facts["certificate_not_after"])[:10]
+        return trace.outcome("tls.expires_soon", f"in {left} days, on {until}")
+
+
+async def send_test_mail(ask: SmtpProbe, mail: TestMail, network: Network, *, deadline_s: float = 20.0) -> Outcome:
+    """Sends one real mail within `deadline_s` seconds. Never tried twice. Raises only CancelledError.
+
+    Facts: `message_id`, and `server_reply`, the server's last word on it.
+    """
+
+    async def attempt(trace: Trace) -> Outcome:
+        async with _session(ask, network, trace) as session:
+            trace.enter("api")
+            return await _deliver(session, mail, trace)
+
+    return await bounded(attempt, deadline_s, retry=False)
+
+
+async def _deliver(session: _Session, mail: TestMail, trace: Trace) -> Outcome:
+    message = EmailMessage()
+    domain = mail.sender.rpartition("@")[2]
+    try:
+        message["From"], message["To"], message["Subject"] = mail.sender, mail.recipient, mail.subject
+        message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain=domain or None)
+        message.set_content(mail.body)
+        data = message.as_bytes()
+        sender, recipient = mail.sender.encode("ascii"), mail.recipient.encode("ascii")
+    except ValueError:
+        raise Fault("sender.refused", "sender, recipient or subject cannot be written in a mail") from None
+    trace.facts["message_id"] = str(message["Message-ID"])
+    reply = await session.command(b"MAIL", b"FROM:<" + sender + b">")
+    if reply.code != 250:
+        raise session.refusal(reply, "sender.refused")
+    reply = await session.command(b"RCPT", b"TO:<" + recipient + b">")
+    if reply.code not in (250, 251):
+        raise session.refusal(reply, "recipient.refused")
+    reply = await session.data(data)
+    if reply.code != 250:
+        raise session.refusal(reply, "rejected")
+    trace.facts["server_reply"] = trace.words(f"{reply.code} {reply.message}")
+    return trace.outcome("ok")
+
+
+@asynccontextmanager
+async def _session(ask: SmtpProbe, network: Network, trace: Trace) -> AsyncIterator[_Session]:
+    """A session as far as the login, ended politely. Raises Fault."""
+    trace.hide(ask.password)
+    context = None if ask.security == "none" else tls.context(ask.ca_file)
+    session = _Session(ask, network, trace)
+    try:
+        try:
+            await session.open(context)
+        except Fault as found:
+            if found.code in tls.CERTIFICATE_CODES:
+                found = await _look_at_certificate(ask, network, trace, found)
+            raise found from None
+        if session.secured is not None:
+            tls.note(session.secured, trace)
+        await session.log_in()
+        yield session
+        await session.quit()
+    except Fault as found:
+        if session.polite and found.code not in ("connection.closed", "connection.reset"):
+            await session.quit()
+        raise
+    finally:
+        session.close()
+
+
+async def _look_at_certificate(ask: SmtpProbe, network: Network, trace: Trace, found: Fault) -> Fault:
+    """A second handshake that sends nothing, to tell what is wrong with the certificate."""
+    aside = _Session(ask, network, Trace())
+    try:
+        async with asyncio.timeout(tls.LOOK_S):
+            await aside.open(tls.unverified())
+        certificate = aside.secured.getpeercert(binary_form=True) if aside.secured else None
+        return tls.note_refused(certificate or b"", trace, found)
+    except (Fault, TimeoutError):
+        return found
+    finally:
+        aside.close()
+
+
+class _Protocol(SMTPProtocol):
+    """aiosmtplib's protocol, with our limit on a reply and an eye on what comes unasked."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self._trace = trace
+        self.reply = bytearray()
+        self.lost: Exception | None = None
+
+    def data_received(self, data: bytes) -> None:
+        self._trace.heard = True
+        self.reply += data
+        if len(self.reply) > REPLY_LIMIT:
+            self.drop(Fault("protocol.error", f"a reply is longer than {REPLY_LIMIT // 1024} KiB"))
+        else:
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.lost is None:
+            self.lost = exc
+        super().connection_lost(exc)
+
+    def drop(self, found: Fault) -> None:
+        """Closes at once, for this reason."""
+        if self.lost is None:
+            self.lost = found
+        if isinstance(self.transport, asyncio.Transport):
+            self.transport.abort()
+
+    @property
+    def overlong(self) -> bool:
+        """Whether more came than the one reply that was asked for."""
+        lines = bytes(self.reply).splitlines(keepends=True)
+        last = next((number for number, line in enumerate(lines) if line[3:4] != b"-"), len(lines))
+        return last + 1 < len(lines)
+
+
+class _Session:
+    """One SMTP session, as far as it has come."""
+
+    def __init__(self, ask: SmtpProbe, network: Network, trace: Trace) -> None:
+        self._ask = ask
+        self._network = network
+        self._trace = trace
+        self._protocol: _Protocol | None = None
+        self._extensions: dict[str, str] = {}
+        self._methods: list[str] = []
+        self.secured: SSLObject | None = None
+        #: Whether the other side has shown itself a mail server, and is owed a QUIT.
+        self.polite = False
+
+    async def open(self, context: SSLContext | None) -> None:
+        """Connects, greets, and brings up TLS as the configuration says. Raises Fault."""
+        ask, trace = self._ask, self._trace
+        sock = await wire.connect(ask.host, ask.port, self._network, trace)
+        implicit = context if ask.security == "tls" else None
+        self._protocol = await wire.stream(lambda: _Protocol(trace), sock, ask.host, self._network, trace, implicit)
+        self._note_tls()
+        trace.enter("greet")
+        await self._greet()
+        if ask.security == "starttls":
+            assert context is not None
+            await self._start_tls(context)
+            trace.enter("greet")
+            await self._ehlo()
+
+    async def _greet(self) -> None:
+        reply = await self._read()
+        self._trace.facts["greeting"] = self._trace.words(reply.message)
+        if not 200 <= reply.code < 600:
+            raise Fault("not.smtp")
+        self.polite = True
+        if reply.code != 220:
+            raise self.refusal(reply, "rejected")
+        await self._ehlo()
+
+    async def _ehlo(self) -> None:
+        reply = await self.command(b"EHLO", EHLO_NAME)
+        if 500 <= reply.code < 600:
+            reply = await self.command(b"HELO", EHLO_NAME)
+        if reply.code != 250:
+            raise self.refusal(reply, "rejected")
+        self._extensions, self._methods = parse_esmtp_extensions(reply.message)
+
+    async def _start_tls(self, context: SSLContext) -> None:
+        if "starttls" not in self._extensions:
+            raise Fault("starttls.missing")
+        protocol = self._protocol
+        assert protocol is not None
+        reply = await self.command(b"STARTTLS")
+        if reply.code != 220:
+            raise Fault("starttls.refused", self._quoted(reply))
+        if protocol.overlong:
+            self.polite = False
+            raise Fault("starttls.injection")
+        if not isinstance(protocol.transport, asyncio.WriteTransport):
+            raise Fault("connection.closed")
+        self.polite = False
+        protocol.transport = await wire.upgrade(
+            protocol.transport, protocol, self._ask.host, self._network, self._trace, context
+        )
+        self.polite = True
+        self._note_tls()
+
+    def _note_tls(self) -> None:
+        transport = self._protocol.transport if self._protocol else None
+        self.secured = transport.get_extra_info("ssl_object") if transport else None
+
+    async def log_in(self) -> None:
+        """AUTH by the first method that both sides know; the next one only if it turns out not to be there."""
+        ask = self._ask
+        if ask.username is None or ask.password is None:
+            return
+        self._trace.enter("auth")
+        known = _METHODS_BEHIND_TLS if self.secured else _METHODS_IN_CLEAR
+        methods = [method for method in known if method in self._methods]
+        if not methods:
+            if not self.secured and "starttls" in self._extensions:
+                raise Fault("tls.required")
+            offered = self._trace.words(", ".join(self._methods).upper(), 60) or "none"
+            raise Fault("auth.method", f"methods offered: {offered}")
+        password = ask.password.reveal()
+        self._trace.hide(auth_plain_encode(ask.username, password))
+        reply = SMTPResponse(0, "")
+        for method in methods:
+            reply = await self._authenticate(method, ask.username, password)
+            if reply.code == 235:
+                self._trace.facts["auth_method"] = method.upper()
+                return
+            if reply.code not in (500, 501, 502, 504):
+                break
+        raise self._login_refused(reply)
+
+    async def _authenticate(self, method: str, username: str, password: str) -> SMTPResponse:
+        if method == "plain":
+            return await self.command(b"AUTH", b"PLAIN", auth_plain_encode(username, password))
+        if method == "login":
+            name, word = auth_login_encode(username, password)
+            reply = await self.command(b"AUTH", b"LOGIN", name)
+            return await self.command(word) if reply.code == 334 else reply
+        reply = await self.command(b"AUTH", b"CRAM-MD5")
+        if reply.code != 334:
+            return reply
+        try:
+            answer = auth_crammd5_verify(username, password, reply.message)
+        except (SMTPAuthenticationError, ValueError):
+            raise Fault("protocol.error", "the CRAM-MD5 challenge is not base64") from None
+        self._trace.hide(answer)
+        return await self.command(answer)
+
+    def _login_refused(self, reply: SMTPResponse) -> Fault:
+        code = reply.code
+        if 400 <= code < 500:
+            return self.refusal(reply, "temporary")
+        if code == 530 and not self.secured:
+            return Fault("tls.required", self._quoted(reply))
+        if code in (500, 501, 502, 503, 504, 530, 534, 538):
+            return Fault("auth.method", self._quoted(reply))
+        if 500 <= code < 600:
+            return Fault("smtp.auth.rejected", self._quoted(reply))
+        return Fault("protocol.error", self._quoted(reply))
+
+    def refusal(self, reply: SMTPResponse, code: str) -> Fault:
+        """`code` for a permanent refusal; `temporary`, `tls.required` or `protocol.error` where the reply says so."""
+        if 400 <= reply.code < 500:
+            code = "temporary"
+        elif reply.code == 530 and not self.secured:
+            code = "tls.required"
+        elif not 500 <= reply.code < 600:
+            code = "protocol.error"
+        return Fault(code, self._quoted(reply))
+
+    def _quoted(self, reply: SMTPResponse) -> str:
+        """What the server said, cleaned and without any secret of ours."""
+        return self._trace.words(f"{reply.code} {_decoded(reply.message)}".strip())
+
+    async def command(self, *parts: bytes) -> SMTPResponse:
+        """One command and its reply. Raises Fault."""
+        return await self._exchange(parts, None)
+
+    async def data(self, message: bytes) -> SMTPResponse:
+        """DATA, the message, and the server's word on it. Raises Fault."""
+        return await self._exchange((b"DATA",), message)
+
+    async def _read(self) -> SMTPResponse:
+        return await self._exchange((), None)
+
+    async def _exchange(self, parts: tuple[bytes, ...], message: bytes | None) -> SMTPResponse:
+        protocol = self._protocol
+        assert protocol is not None
+        greeting = not parts
+        self._trace.heard = bool(greeting and protocol.reply)
+        if not greeting:
+            protocol.reply.clear()
+        try:
+            if message is not None:
+                return await protocol.execute_data_command(message)
+            return await (protocol.read_response() if greeting else protocol.execute_command(*parts))
+        except SMTPServerDisconnected as error:
+            raise self._disconnected(protocol, error) from None
+        except SMTPResponseException as error:
+            if error.code > 0:  # DATA was refused
+                return SMTPResponse(error.code, error.message)
+            self.polite = False
+            raise Fault("not.smtp" if greeting else "protocol.error") from None
+        except SMTPException:
+            raise Fault("protocol.error") from None
+        except ValueError:  # a control character, which would end the command early
+            raise Fault("credential.malformed") from None
+
+    def _disconnected(self, protocol: _Protocol, error: BaseException) -> Fault:
+        self.polite = False
+        if isinstance(protocol.lost, Fault):
+            return protocol.lost
+        if bytes(protocol.reply) and not protocol.reply[:3].isdigit() and self._trace.phase == "greet":
+            return Fault("not.smtp")
+        return tls.lost(protocol.lost or error.__cause__)
+
+    async def quit(self) -> None:
+        """QUIT, and at most a second for the answer."""
+        with suppress(Fault, TimeoutError):
+            async with asyncio.timeout(QUIT_S):
+                await self.command(b"QUIT")
+
+    def close(self) -> None:
+        """Closes at once."""
+        if self._protocol is not None and isinstance(self._protocol.transport, asyncio.Transport):
+            self._protocol.transport.abort()
+
+
+def _decoded(text: str) -> str:
+    """Undecodable bytes, which aiosmtplib leaves as surrogates, made plain."""
+    return text.encode("utf-8", "replace").decode("utf-8", "replace")

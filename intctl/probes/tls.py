@@ -1,0 +1,285 @@
+"""TLS: contexts, what a certificate shows, and what a failed handshake means."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any
+
+from intctl.probes.ask import ClientCertificate
+from intctl.probes.trace import Fault, Trace
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate, Name
+
+#: A certificate that ends sooner than this is worth a warning, in seconds.
+EXPIRES_SOON_S = 14 * 86400
+
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+_CAPATH = "/etc/ssl/certs"
+
+_NOT_TLS = {
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "UNEXPECTED_MESSAGE",
+    "BAD_RECORD_TYPE",
+}
+_TOO_OLD = {
+    "UNSUPPORTED_PROTOCOL",
+    "TLSV1_ALERT_PROTOCOL_VERSION",
+    "NO_PROTOCOLS_AVAILABLE",
+    "VERSION_TOO_LOW",
+    "DH_KEY_TOO_SMALL",
+    "EE_KEY_TOO_SMALL",
+    "CA_KEY_TOO_SMALL",
+    "CA_MD_TOO_WEAK",
+    "INSUFFICIENT_SECURITY",
+    "TLSV1_ALERT_INSUFFICIENT_SECURITY",
+}
+_CLIENT_CERTIFICATE = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+    "TLSV1_ALERT_UNKNOWN_CA",
+    "TLSV1_ALERT_ACCESS_DENIED",
+    "SSLV3_ALERT_BAD_CERTIFICATE",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+    "SSLV3_ALERT_NO_CERTIFICATE",
+}
+# OpenSSL's X509_V_ERR_* numbers.
+_VERIFY = {
+    9: ("tls.not_yet_valid", ""),
+    10: ("tls.expired", ""),
+    18: ("tls.untrusted", "it is signed by itself"),
+    19: ("tls.untrusted", "its authority is a private one"),
+    20: ("tls.untrusted", "its issuer is unknown, or the server leaves out an intermediate certificate"),
+    21: ("tls.untrusted", "the server leaves out an intermediate certificate"),
+    23: ("tls.untrusted", "it was revoked"),
+    62: ("tls.wrong_host", ""),
+    64: ("tls.wrong_host", ""),
+    66: ("tls.too_old", "the key of its certificate is too weak"),
+    67: ("tls.too_old", "the key of an authority in its chain is too weak"),
+    68: ("tls.too_old", "a signature in its chain is too weak"),
+}
+
+#: The codes where a look at the refused certificate tells more.
+CERTIFICATE_CODES = frozenset({"tls.expired", "tls.not_yet_valid", "tls.wrong_host", "tls.untrusted"})
+
+#: How long that look may take, in seconds.
+LOOK_S = 2.0
+
+
+def context(ca_file: str | None, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
+    """The context for these authorities: one a process, or a fresh one where a client certificate is shown.
+
+    `ca_file` takes the place of the system's authorities. Raises Fault (`self.ca_file`,
+    `self.no_authorities`, `tls.client_certificate`).
+    """
+    stamp = 0
+    if ca_file is not None:
+        try:
+            stamp = Path(ca_file).stat().st_mtime_ns
+        except (OSError, ValueError):
+            raise Fault("self.ca_file", "it cannot be read") from None
+    if certificate is None:
+        return _shared(ca_file, stamp)
+    made = _make(ca_file)
+    _show_certificate(made, certificate)
+    return made
+
+
+def unverified() -> ssl.SSLContext:
+    """A context that trusts anybody: to look at a certificate that was refused, never to send anything."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    return made
+
+
+@lru_cache(maxsize=64)
+def _shared(ca_file: str | None, _stamp: int) -> ssl.SSLContext:
+    return _make(ca_file)
+
+
+def _make(ca_file: str | None) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is not None:
+        # An intermediate named by ca_file is an anchor like any other.
+        made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        try:
+            made.load_verify_locations(cafile=ca_file)
+        except (OSError, ValueError):
+            raise Fault("self.ca_file", "it cannot be read, or holds no PEM certificate") from None
+        return made
+    paths = ssl.get_default_verify_paths()
+    chosen = os.environ.get(paths.openssl_cafile_env) or os.environ.get(paths.openssl_capath_env)
+    if not chosen and _is_hashed(_CAPATH):
+        made.load_verify_locations(capath=_CAPATH)  # 0.3 ms; the one big file takes 25
+        return made
+    made.set_default_verify_paths()
+    if not made.cert_store_stats()["x509_ca"] and not (paths.capath and _is_hashed(paths.capath)):
+        raise Fault("self.no_authorities")
+    return made
+
+
+def _is_hashed(folder: str) -> bool:
+    with suppress(OSError), os.scandir(folder) as entries:
+        return any(_HASHED.fullmatch(entry.name) for entry in entries)
+    return False
+
+
+def _show_certificate(made: ssl.SSLContext, certificate: ClientCertificate) -> None:
+    """Loads a client certificate. OpenSSL reads keys from files only: this one is never there in clear."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        key = serialization.load_pem_private_key(certificate.private_key.reveal().encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise Fault("tls.client_certificate", "the private key is not PEM, or has a passphrase") from None
+    passphrase = token_urlsafe(32).encode()
+    sealed = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase),
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="intctl-") as folder:  # 0700
+            path = Path(folder, "client.pem")
+            path.touch(mode=0o600, exist_ok=False)
+            path.write_bytes(certificate.certificate.encode() + b"\n" + sealed)
+            made.load_cert_chain(path, password=passphrase)
+    except ssl.SSLError as error:
+        mismatch = error.reason == "KEY_VALUES_MISMATCH"
+        why = "certificate and key do not belong together" if mismatch else "the certificate is not PEM"
+        raise Fault("tls.client_certificate", why) from None
+
+
+def fault(error: OSError) -> Fault:
+    """What a failed handshake, or an error on a TLS connection, means."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code, why = _VERIFY.get(error.verify_code, ("tls.untrusted", f"OpenSSL's reason {error.verify_code}"))
+        return Fault(code, why)
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return Fault("connection.closed")
+    if isinstance(error, ssl.SSLError):
+        reason = error.reason or ""
+        if reason in _NOT_TLS:
+            return Fault("tls.not_spoken")
+        if reason in _TOO_OLD:
+            return Fault("tls.too_old")
+        if reason in _CLIENT_CERTIFICATE:
+            return Fault("tls.client_certificate")
+        return Fault("tls.handshake_failed", reason.lower().replace("_", " "))
+    return lost(error)
+
+
+def lost(error: BaseException | None) -> Fault:
+    """What the end of a connection means, by the error that asyncio gives for it."""
+    if isinstance(error, ssl.SSLError):
+        return fault(error)
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return Fault("connection.reset")
+    if isinstance(error, TimeoutError):
+        return Fault("reply.timeout")
+    return Fault("connection.closed")
+
+
+# What a certificate shows.
+
+
+def note(secured: ssl.SSLObject, trace: Trace) -> None:
+    """Keeps protocol, end, issuer and names of a verified certificate; of several, the one that ends first."""
+    trace.facts["tls_version"] = secured.version()
+    der = secured.getpeercert(binary_form=True)
+    if der is not None:
+        _keep(_read(der), trace)
+
+
+def note_refused(der: bytes, trace: Trace, found: Fault) -> Fault:
+    """`found` with the particulars of the certificate that was refused."""
+    seen = _read(der)
+    if seen is None:
+        return found
+    _keep(seen, trace)
+    detail = {
+        "tls.expired": f"it ended on {seen['not_after'][:10]}",
+        "tls.not_yet_valid": f"it begins on {seen['not_before'][:10]}",
+        "tls.wrong_host": f"it is made for {', '.join(seen['names'][:3]) or 'no name at all'}",
+        "tls.untrusted": f"{found.detail}; issued by {seen['issuer']}",
+    }.get(found.code, found.detail)
+    return Fault(found.code, trace.words(detail))
+
+
+def days_left(trace: Trace, now: float) -> int | None:
+    """Whole days until the certificate of this exchange ends, when that is soon; else None."""
+    until = trace.facts.get("certificate_not_after")
+    if not isinstance(until, str):
+        return None
+    left = datetime.fromisoformat(until).timestamp() - now
+    return max(0, int(left // 86400)) if left < EXPIRES_SOON_S else None
+
+
+def _keep(seen: dict[str, Any] | None, trace: Trace) -> None:
+    if seen is None:
+        return
+    known = trace.facts.get("certificate_not_after")
+    if isinstance(known, str) and known <= seen["not_after"]:
+        return
+    trace.facts["certificate_not_after"] = seen["not_after"]
+    trace.facts["certificate_issuer"] = trace.words(seen["issuer"])
+    trace.facts["certificate_names"] = [trace.words(name) for name in seen["names"][:5]]
+
+
+@lru_cache(maxsize=256)
+def _read(der: bytes) -> dict[str, Any] | None:
+    """The parts of a certificate that are shown. Cached: most checks meet the one of last time."""
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        return {
+            "not_before": _iso(certificate.not_valid_before_utc),
+            "not_after": _iso(certificate.not_valid_after_utc),
+            "issuer": _organisation(certificate.issuer),
+            "names": _names(certificate),
+        }
+    except (ValueError, x509.DuplicateExtension):
+        return None
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _organisation(name: Name) -> str:
+    from cryptography.x509.oid import NameOID
+
+    for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
+        for attribute in name.get_attributes_for_oid(oid):
+            return str(attribute.value)
+    return "an issuer without a name"
+
+
+def _names(certificate: Certificate) -> list[str]:
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [
+        str(value) for value in (*names.get_values_for_type(x509.DNSName), *names.get_values_for_type(x509.IPAddress))
+    ]
