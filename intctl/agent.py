@@ -232,7 +232,11 @@ class _Pass:
 
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
-        self._stop.wake(lambda: loop.call_soon_threadsafe(stopped.set) and None)
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(stopped.set)
+
+        self._stop.wake(wake)
         self._network = Network(self._settings.policy())
         under_way: dict[asyncio.Task[Outcome], Claimed] = {}
         unwritten: list[Result] = []

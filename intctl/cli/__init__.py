@@ -129,14 +129,21 @@ def _run() -> int:
         _silence(sys.stdout)
         return EXIT_OK
     except OSError as error:
-        if context.writing:
-            _silence(sys.stdout)
-            return _end(OutputError("The output could not be written (disk full?)."))
-        return _bug(error)
+        if not _in_output(error):
+            return _bug(error)
+        _silence(sys.stdout)
+        return _end(OutputError("The output could not be written (disk full?)."))
     except Exception as error:
         return _bug(error)
     finally:
         context.close()
+
+
+def _in_output(error: OSError) -> bool:
+    """Whether it was standard output that failed: a write of ours, or of click's help."""
+    import errno
+
+    return error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EBADF)
 
 
 def _end(error: IntctlError) -> int:

@@ -35,7 +35,6 @@ class Context:
         self.environ: MutableMapping[str, str] = os.environ if environ is None else environ
         self.org_option: str | None = None
         self.url_file: Path | None = None
-        self.writing = False
         self._database: Database | None = None
         self._keyring: Keyring | None = None
 
@@ -135,9 +134,7 @@ class Context:
 
     def out(self, text: str) -> None:
         """Data, on standard output."""
-        self.writing = True
         sys.stdout.write(text)
-        self.writing = False
 
     def say(self, text: str) -> None:
         """Everything that is not data, on standard error."""

@@ -48,10 +48,10 @@ UPDATE integration_schedules s SET {_TAKE} FROM due
  WHERE s.integration_id = due.integration_id RETURNING s.integration_id AS id"""
 _CLAIM_SQLITE = f"""
 UPDATE integration_schedules AS s SET {_TAKE}
- WHERE s.integration_id IN ({_CANDIDATES}) RETURNING s.integration_id AS id"""
+ WHERE s.integration_id IN ({_CANDIDATES}) RETURNING integration_id AS id"""
 _CLAIM_ONE = f"""
 UPDATE integration_schedules AS s SET {_TAKE}
- WHERE s.integration_id = :id AND {_FREE} RETURNING s.integration_id AS id"""
+ WHERE s.integration_id = :id AND {_FREE} RETURNING integration_id AS id"""
 _SCHEDULE_IF_NONE = """
 INSERT INTO integration_schedules (integration_id) VALUES (:id) ON CONFLICT (integration_id) DO NOTHING"""
 

@@ -1,0 +1,85 @@
+"""Runs intctl in this process the way the entry point does, and looks for planted secrets in what it says."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intctl import cli, keyring
+from intctl.store.connect import Target
+
+from ..conftest import database_url
+
+#: Planted in configs as a secret: it must come out nowhere.
+CANARY = "canary-7f3a9c-do-not-show"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+
+class Intctl:
+    """`intctl(…)` runs a command against one database and one home."""
+
+    def __init__(self, target: Target, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.target = target
+        self.home = home
+        self.said = ""
+        self._monkeypatch = monkeypatch
+        self.environ = {
+            "INTCTL_HOME": str(home),
+            "INTCTL_DATABASE_URL": database_url(target),
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+        }
+
+    def __call__(self, *words: str, stdin: str = "", code: int | None = 0, **environ: str) -> Ran:
+        """Runs one command line. `code` is the exit code that is expected; None takes any."""
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+        with self._monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["intctl", *words])
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            patch.setattr(os, "environ", {**self.environ, **environ})
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read())
+        ran = Ran(int(ended.value.code or 0), *texts)
+        self.said += ran.out + ran.err
+        if code is not None:
+            assert ran.code == code, f"{words}: exit {ran.code}\n{ran.out}\n{ran.err}"
+        return ran
+
+
+@pytest.fixture
+def intctl(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Intctl]:
+    """intctl on a prepared database (SQLite and PostgreSQL), with a keyring. No canary may come out of it."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    keyring.write_file(home / "keyring.json", [keyring.new_key()])
+    made = Intctl(target, home, monkeypatch)
+    yield made
+    assert CANARY not in made.said

@@ -1,0 +1,370 @@
+"""The claim protocol on both databases: who may check, whose result counts, what is put off."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from intctl.probes.outcome import Outcome
+from intctl.store import changes, claims, reads
+from intctl.store.claims import Claimed, Result, settle
+from intctl.store.connect import POSTGRESQL, Database, Target, connect
+
+ENVELOPE = {"v": 1, "alg": "A256GCM", "kid": "k_0000000000000000", "n": "A" * 16, "ct": "A" * 22}
+REJECTED = Outcome("smtp.auth.rejected", "auth")
+TIMEOUT = Outcome("connect.timeout", "tcp")
+OK = Outcome("ok", "api", {"tcp": 2.0, "auth": 5.0})
+
+
+@pytest.fixture
+def database(target: Target) -> Iterator[Database]:
+    with connect(target) as opened:
+        yield opened
+
+
+def add(target: Target, org_id: str, name: str = "Email", **values: Any) -> str:
+    """Stores an integration that is due now, and gives its id."""
+    id = changes.new_id()
+    given = {
+        "type": "email", "provider": "smtp", "config": ENVELOPE, "status": "active", "interval_minutes": 5, "due": "now",
+        **values,
+    }  # fmt: skip
+    with changes.unit_of_work(target) as session:
+        changes.insert_integration(session, id=id, org_id=org_id, name=name, **given)
+    return id
+
+
+def shift(database: Database, id: str, column: str, seconds: int) -> None:
+    """Lets time pass for one row: `column` moves `seconds` back."""
+    if database.dialect == POSTGRESQL:
+        moved = f"{column} - make_interval(secs => {seconds})"
+    else:
+        moved = f"strftime('%Y-%m-%dT%H:%M:%f000Z', {column}, '{-seconds:+d} seconds')"
+    database.run(f"UPDATE integration_schedules SET {column} = {moved} WHERE integration_id = :id", {"id": id})
+
+
+def schedule(database: Database, id: str) -> dict[str, Any]:
+    found = database.row("SELECT * FROM integration_schedules WHERE integration_id = :id", {"id": id})
+    assert found is not None
+    return found
+
+
+def due(database: Database, owner: str = "a", slots: int = 10, **options: Any) -> list[Claimed]:
+    return claims.claim_due(database, owner, free_slots=slots, deadline_s=20.0, **options)
+
+
+def record(database: Database, owner: str, *results: Result, check_type: str = "scheduled") -> set[str]:
+    return claims.record(database, owner, results, check_type=check_type, agent="host", deadline_s=20.0)
+
+
+def row(database: Database, org_id: str, id: str) -> dict[str, Any]:
+    return reads.find(database, org_id, id)
+
+
+def test_what_is_due_is_claimed_once(database: Database, target: Target, org_id: str) -> None:
+    """A claimed integration is nobody else's while the lease is valid, and its own is in the answer."""
+    id = add(target, org_id)
+    (claimed,) = due(database, "a")
+    assert (claimed.id, claimed.org_id, claimed.lease_token) == (id, org_id, 1)
+    assert due(database, "b") == []
+    assert claims.claim_one(database, "b", id, deadline_s=20.0) is None
+    assert schedule(database, id)["lease_owner"] == "a"
+
+
+def test_the_longest_due_come_first_and_no_more_than_there_are_slots(
+    database: Database, target: Target, org_id: str
+) -> None:
+    """An agent takes what it can start now, in the order in which it fell due."""
+    ids = [add(target, org_id, f"n{i}") for i in range(5)]
+    for age, id in enumerate(ids):
+        shift(database, id, "next_check_at", 100 * age)
+    assert {claimed.id for claimed in due(database, slots=2)} == set(ids[3:])
+    assert len(due(database, slots=10)) == 3
+
+
+@pytest.mark.parametrize("how", ["inactive", "deleted", "not due"])
+def test_what_is_off_or_not_due_is_left_alone(database: Database, target: Target, org_id: str, how: str) -> None:
+    """Inactive, deleted and not yet due integrations are never claimed by an agent."""
+    id = add(target, org_id, due="later" if how == "not due" else "now")
+    with changes.unit_of_work(target) as session:
+        if how == "inactive":
+            changes.set_status(session, id=id, org_id=org_id, status="inactive")
+        elif how == "deleted":
+            changes.delete_integration(session, id=id, org_id=org_id)
+    assert due(database) == []
+
+
+def test_what_another_program_switched_off_is_left_alone(database: Database, target: Target, org_id: str) -> None:
+    """A portal that shares the table may change the status behind our back: it counts all the same."""
+    add(target, org_id)
+    database.run("UPDATE integrations SET status = 'inactive'")
+    assert due(database) == []
+
+
+def test_an_agent_may_be_kept_to_one_organisation(database: Database, target: Target, org_id: str) -> None:
+    """With an organisation named, nobody else's integrations are claimed."""
+    with changes.unit_of_work(target) as session:
+        other = changes.create_organization(session, "Other", "other")["id"]
+    mine, theirs = add(target, org_id), add(target, other)
+    assert [claimed.id for claimed in due(database, org_id=org_id)] == [mine]
+    assert [claimed.id for claimed in due(database)] == [theirs]
+
+
+def test_a_result_is_recorded_with_log_and_status_together(database: Database, target: Target, org_id: str) -> None:
+    """Recording frees the lease, writes the log and sets the status in one transaction."""
+    id = add(target, org_id)
+    (claimed,) = due(database)
+    assert record(database, "a", Result(claimed, REJECTED)) == {id}
+    now = row(database, org_id, id)
+    assert (now["status"], now["error_count"], now["verdict"]) == ("error", 1, "misconfigured")
+    assert now["error_message"] == REJECTED.message
+    assert now["last_health_check"] is not None
+    (log,) = reads.logs(database, org_id)
+    assert (log["status"], log["check_type"], log["code"], log["phase"]) == (
+        "failure", "scheduled", "smtp.auth.rejected", "auth",
+    )  # fmt: skip
+    after = schedule(database, id)
+    assert (after["lease_owner"], after["lease_expires_at"], after["attempts"]) == (None, None, 0)
+
+
+def test_a_success_clears_the_error(database: Database, target: Target, org_id: str) -> None:
+    """One success sets active, and the error is gone."""
+    id = add(target, org_id)
+    (claimed,) = due(database)
+    record(database, "a", Result(claimed, REJECTED))
+    claimed = claims.claim_one(database, "a", id, deadline_s=20.0)  # type: ignore[assignment]
+    record(database, "a", Result(claimed, OK), check_type="manual")
+    now = row(database, org_id, id)
+    assert (now["status"], now["error_count"], now["error_message"], now["verdict"]) == ("active", 0, None, "healthy")
+    assert reads.logs(database, org_id)[0]["response_time_ms"] == 7
+
+
+def test_a_stale_result_is_dropped(database: Database, target: Target, org_id: str) -> None:
+    """Whoever outlived its lease writes nothing: the fresh result stands."""
+    id = add(target, org_id)
+    (stale,) = due(database, "a")
+    shift(database, id, "lease_expires_at", 100)
+    assert record(database, "a", Result(stale, REJECTED)) == set()
+    (fresh,) = due(database, "b")
+    assert fresh.lease_token == 2
+    assert record(database, "b", Result(fresh, OK)) == {id}
+    assert record(database, "a", Result(stale, REJECTED)) == set()
+    assert row(database, org_id, id)["status"] == "active"
+    assert len(reads.logs(database, org_id)) == 1
+
+
+def test_the_token_decides_even_for_the_same_owner(database: Database, target: Target, org_id: str) -> None:
+    """A result of an earlier lease of the same process is stale too."""
+    id = add(target, org_id)
+    (stale,) = due(database, "a")
+    shift(database, id, "lease_expires_at", 100)
+    (fresh,) = due(database, "a")
+    assert record(database, "a", Result(stale, REJECTED)) == set()
+    assert record(database, "a", Result(fresh, OK)) == {id}
+
+
+def test_the_owner_decides_even_for_the_same_token(database: Database, target: Target, org_id: str) -> None:
+    """Somebody else's name on the lease: the result is dropped."""
+    add(target, org_id)
+    (claimed,) = due(database, "a")
+    assert record(database, "b", Result(claimed, OK)) == set()
+
+
+def test_one_log_row_for_each_lease(database: Database, target: Target, org_id: str) -> None:
+    """Recording twice writes once."""
+    add(target, org_id)
+    (claimed,) = due(database)
+    record(database, "a", Result(claimed, OK))
+    assert record(database, "a", Result(claimed, OK)) == set()
+    assert len(reads.logs(database, org_id)) == 1
+
+
+def test_an_edit_during_the_probe_keeps_its_status_and_is_checked_again_at_once(
+    database: Database, target: Target, org_id: str
+) -> None:
+    """A verdict on the old config says nothing about the new one."""
+    id = add(target, org_id)
+    (claimed,) = due(database)
+    with changes.unit_of_work(target) as session:
+        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config=ENVELOPE)
+    record(database, "a", Result(claimed, REJECTED))
+    now = row(database, org_id, id)
+    assert (now["status"], now["verdict"], now["code"]) == ("active", "unknown", "self.not_checked")
+    assert [claimed.id for claimed in due(database)] == [id]
+
+
+def test_a_deletion_during_the_probe_is_final(database: Database, target: Target, org_id: str) -> None:
+    """The result of a deleted integration writes no log, and it is never due again."""
+    id = add(target, org_id)
+    (claimed,) = due(database)
+    with changes.unit_of_work(target) as session:
+        changes.delete_integration(session, id=id, org_id=org_id)
+    record(database, "a", Result(claimed, REJECTED))
+    assert schedule(database, id)["next_check_at"] is None
+    assert reads.logs(database, org_id, id=id) == []
+
+
+def test_a_toggle_during_the_probe_stays(database: Database, target: Target, org_id: str) -> None:
+    """Switched off while it was checked: recorded, and still off."""
+    id = add(target, org_id)
+    (claimed,) = due(database)
+    with changes.unit_of_work(target) as session:
+        changes.set_status(session, id=id, org_id=org_id, status="inactive")
+    record(database, "a", Result(claimed, OK))
+    assert row(database, org_id, id)["status"] == "inactive"
+    assert schedule(database, id)["next_check_at"] is None
+
+
+def test_the_next_check_is_early_never_late(database: Database, target: Target, org_id: str) -> None:
+    """The next time counts from the claim, between 0.90 and 1.00 of the interval."""
+    id = add(target, org_id)
+    before = reads.now(database)
+    (claimed,) = due(database)
+    record(database, "a", Result(claimed, OK))
+    wait = (schedule(database, id)["next_check_at"] - before).total_seconds()
+    assert 270 <= wait <= 301
+
+
+def test_given_back_is_due_again_and_uncounted(database: Database, target: Target, org_id: str) -> None:
+    """What was not finished is due as it was; only the owner can give it back."""
+    id = add(target, org_id)
+    due(database, "a")
+    assert claims.give_back(database, "b", [id]) == 0
+    assert claims.give_back(database, "a", [id]) == 1
+    assert claims.give_back(database, "a", []) == 0
+    assert schedule(database, id)["attempts"] == 0
+    assert len(due(database, "b")) == 1
+
+
+def test_three_claims_without_a_result_are_set_aside(database: Database, target: Target, org_id: str) -> None:
+    """What kills its checker three times is put off for an hour, as unknown, and logged once."""
+    id = add(target, org_id)
+    for _ in range(claims.MAX_ATTEMPTS):
+        assert claims.set_aside(database, agent="host") == 0
+        assert len(due(database)) == 1
+        shift(database, id, "lease_expires_at", 100)
+    assert due(database) == []
+    assert claims.set_aside(database, agent="host") == 1
+    assert claims.set_aside(database, agent="host") == 0
+    now = row(database, org_id, id)
+    assert (now["status"], now["code"]) == ("active", "self.set_aside")
+    wait = (schedule(database, id)["next_check_at"] - reads.now(database)).total_seconds()
+    assert 3500 < wait <= 3600
+    shift(database, id, "next_check_at", 3601)
+    assert len(due(database)) == 1
+
+
+def test_a_clock_that_went_back_stops_nothing(database: Database, target: Target, org_id: str) -> None:
+    """A next check or a lease that lies further off than any can is taken as past."""
+    one, two = add(target, org_id, "one"), add(target, org_id, "two")
+    shift(database, one, "next_check_at", -86400)
+    due(database, "a", slots=1)
+    shift(database, two, "lease_expires_at", -86400)
+    assert len(due(database, "b")) == 2
+    assert all(schedule(database, id)["lease_owner"] == "b" for id in (one, two))
+
+
+def test_a_dead_password_stops_after_three_logins(database: Database, target: Target, org_id: str) -> None:
+    """Definite rejections slow scheduled logins down, then stop them, until a person asks."""
+    id = add(target, org_id)
+    waits = []
+    for _ in range(claims.MAX_REJECTIONS):
+        (claimed,) = due(database)
+        record(database, "a", Result(claimed, REJECTED))
+        next_at = schedule(database, id)["next_check_at"]
+        waits.append(next_at and (next_at - reads.now(database)).total_seconds())
+        if next_at:
+            shift(database, id, "next_check_at", 4000)
+    assert waits[0] > 600 and waits[1] > waits[0] and waits[2] is None
+    assert due(database) == []
+    claimed = claims.claim_one(database, "a", id, deadline_s=20.0)  # type: ignore[assignment]
+    record(database, "a", Result(claimed, REJECTED), check_type="manual")
+    assert schedule(database, id)["rejections"] == 1
+    assert schedule(database, id)["next_check_at"] is not None
+
+
+def test_an_edit_forgets_the_rejections(database: Database, target: Target, org_id: str) -> None:
+    """A new config gets its own chances."""
+    id = add(target, org_id)
+    (claimed,) = due(database)
+    record(database, "a", Result(claimed, REJECTED))
+    with changes.unit_of_work(target) as session:
+        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config=ENVELOPE, due="now")
+    assert schedule(database, id)["rejections"] == 0
+    assert len(due(database)) == 1
+
+
+def test_a_provider_that_asks_for_time_gets_it(database: Database, target: Target, org_id: str) -> None:
+    """Retry-After puts the next check off, and counts from now."""
+    id = add(target, org_id)
+    (claimed,) = due(database)
+    record(database, "a", Result(claimed, Outcome("http.rate_limited", "api", retry_after_s=3000)))
+    assert row(database, org_id, id)["status"] == "active"
+    assert (schedule(database, id)["next_check_at"] - reads.now(database)).total_seconds() > 2900
+
+
+def test_two_agents_at_once_share_without_overlap(database: Database, target: Target, org_id: str) -> None:
+    """Claims made at the same moment never meet."""
+    for number in range(40):
+        add(target, org_id, f"n{number}")
+    taken: dict[str, list[str]] = {"a": [], "b": [], "c": []}
+
+    def agent(owner: str) -> None:
+        with connect(target) as own:
+            while claimed := due(own, owner, slots=3):
+                taken[owner] += [one.id for one in claimed]
+
+    threads = [threading.Thread(target=agent, args=(owner,)) for owner in taken]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    every = [id for ids in taken.values() for id in ids]
+    assert len(every) == len(set(every)) == 40
+
+
+# --- settle --------------------------------------------------------------------------------------
+
+STATE = {
+    "id": "0a0a0a0a-0000-4000-8000-000000000001", "status": "active", "error_count": 0, "error_message": None,
+    "rejections": 0, "health_check_interval_minutes": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcome", "check_type", "count", "status"),
+    [
+        (OK, "scheduled", 5, "active"),
+        (Outcome("tls.expires_soon"), "scheduled", 5, "active"),
+        (REJECTED, "scheduled", 0, "error"),
+        (Outcome("server.error"), "scheduled", 0, "error"),
+        (TIMEOUT, "scheduled", 0, "active"),
+        (TIMEOUT, "scheduled", 1, "error"),
+        (TIMEOUT, "manual", 0, "error"),
+        (TIMEOUT, "auto", 0, "error"),
+        (Outcome("connection.reset"), "scheduled", 0, "active"),
+    ],
+)
+def test_what_an_outcome_makes_of_the_status(outcome: Outcome, check_type: str, count: int, status: str) -> None:
+    """A definite failure or a person's check is an error at once; a scheduled time-out at the second time."""
+    settled = settle({**STATE, "error_count": count}, outcome, check_type)
+    assert settled.status == status
+    assert settled.error_count == (0 if outcome.verdict in ("healthy", "degraded") else count + 1)
+
+
+@pytest.mark.parametrize("status", ["active", "error", "inactive"])
+def test_unknown_moves_nothing(status: str) -> None:
+    """Our own fault changes neither status nor message nor count."""
+    state = {**STATE, "status": status, "error_count": 3, "error_message": "was so"}
+    settled = settle(state, Outcome("dns.timeout"), "scheduled")
+    assert (settled.status, settled.error_count, settled.error_message) == (status, 3, "was so")
+
+
+@pytest.mark.parametrize("outcome", [OK, REJECTED, TIMEOUT])
+def test_inactive_stays_inactive(outcome: Outcome) -> None:
+    """A check of a disabled integration enables nothing and plans nothing."""
+    settled = settle({**STATE, "status": "inactive"}, outcome, "manual")
+    assert (settled.status, settled.next_in_s) == ("inactive", None)
