@@ -117,9 +117,7 @@ def migrate(connection: Connection, revision: str) -> None:
         return script._upgrade_revs(revision, current)
 
     with EnvironmentContext(Config(), script) as environment:
-        environment.configure(
-            connection=connection, fn=steps, version_table=VERSION_TABLE, transactional_ddl=True
-        )
+        environment.configure(connection=connection, fn=steps, version_table=VERSION_TABLE)
         environment.run_migrations()
 
 
@@ -135,6 +133,8 @@ def _organization(
 
     if not organizations_are_ours(connection):
         return None, False, [_portals_organizations(database)]
+    if not _readable(database):
+        return None, False, ["This user may not read the organizations. Name yours by its id: --org ID"]
     there = database.rows("SELECT id, name, slug FROM organizations ORDER BY name LIMIT 11")
     if not there:
         with Session(connection) as session:
@@ -146,15 +146,22 @@ def _organization(
 
 def _portals_organizations(database: Database) -> str:
     notice = "The organizations table belongs to another program and was left alone. Name yours by its id: --org ID"
-    readable = database.row(
+    if not _readable(database):
+        return notice
+    there = database.rows("SELECT id, name, slug FROM organizations ORDER BY name LIMIT 11")
+    return f"{notice} (it holds {_listed(there)})" if there else notice
+
+
+def _readable(database: Database) -> bool:
+    """Whether this user may read id, name and slug of the organisations."""
+    if database.dialect == SQLITE:
+        return True
+    found = database.row(
         """SELECT count(*) AS n FROM pg_attribute a
             WHERE a.attrelid = to_regclass('organizations') AND a.attname IN ('id', 'name', 'slug')
               AND NOT a.attisdropped AND has_column_privilege(a.attrelid, a.attnum, 'SELECT')"""
     )
-    if not readable or readable["n"] != 3:
-        return notice
-    there = database.rows("SELECT id, name, slug FROM organizations ORDER BY name LIMIT 11")
-    return f"{notice} (it holds {_listed(there)})" if there else notice
+    return found is not None and found["n"] == 3
 
 
 def _listed(rows: list[dict[str, Any]]) -> str:

@@ -21,8 +21,8 @@ from . import describe
 SPECIFICATION = (Path(__file__).parent / "specification.sql").read_text()
 ORG = "11111111-1111-4111-8111-111111111111"
 PORTAL = f"""
-CREATE TABLE organizations (id UUID PRIMARY KEY DEFAULT gen_random_uuid(), name TEXT NOT NULL, slug TEXT NOT NULL UNIQUE,
-                            plan TEXT NOT NULL, created_at TIMESTAMPTZ DEFAULT NOW());
+CREATE TABLE organizations (id UUID PRIMARY KEY DEFAULT gen_random_uuid(), name TEXT NOT NULL,
+                            slug TEXT NOT NULL UNIQUE, plan TEXT NOT NULL, created_at TIMESTAMPTZ DEFAULT NOW());
 CREATE TABLE user_profiles (id UUID PRIMARY KEY, email TEXT NOT NULL);
 INSERT INTO organizations (id, name, slug, plan) VALUES ('{ORG}', 'Portal', 'portal', 'gold');
 ALTER TABLE organizations ENABLE ROW LEVEL SECURITY;
@@ -71,7 +71,8 @@ def test_the_portals_tables_are_left_alone(empty_postgresql: Target) -> None:
     assert "--org ID" in prepared.notices[0]
     assert describe.postgresql(empty_postgresql, "organizations", "user_profiles") == described
     assert _rows(empty_postgresql, "organizations") == rows
-    with pytest.raises(StoreError, match="belongs to another program"), changes.unit_of_work(empty_postgresql) as session:
+    refused = pytest.raises(StoreError, match="belongs to another program")
+    with refused, changes.unit_of_work(empty_postgresql) as session:
         changes.create_organization(session, "Acme", "acme")
     assert _rows(empty_postgresql, "organizations") == rows
 
@@ -132,6 +133,23 @@ def test_a_prepared_database_needs_no_ownership(role: Target, empty_postgresql: 
     assert not _init(role).changed
 
 
+def test_organisations_that_cannot_be_read_are_a_notice(role: Target, empty_postgresql: Target) -> None:
+    """A user without SELECT on our own organizations table is told to name the id."""
+    _init(empty_postgresql)
+    name = role.parameters["user"]
+    _run(empty_postgresql, f"GRANT USAGE ON SCHEMA public TO {name};"
+                           f"GRANT SELECT ON integrations, intctl_alembic_version TO {name}")
+    prepared = _init(role)
+    assert (prepared.organization, prepared.changed) == (None, False)
+    assert "--org ID" in prepared.notices[0]
+
+
+def test_a_portals_organisations_are_listed_where_they_can_be_read(empty_postgresql: Target) -> None:
+    """Without row-level security the notice names the portal's organisations with their ids."""
+    _run(empty_postgresql, PORTAL + "ALTER TABLE organizations DISABLE ROW LEVEL SECURITY")
+    assert f'"Portal" {ORG}' in _init(empty_postgresql).notices[0]
+
+
 def test_the_specifications_tables_are_adopted_with_their_rows(
     empty_postgresql: Target, postgresql_target: Target
 ) -> None:
@@ -165,11 +183,13 @@ def test_what_does_no_harm_is_adopted(empty_postgresql: Target) -> None:
 def test_every_difference_is_listed_and_nothing_changed(empty_postgresql: Target) -> None:
     """A different table is refused with all its differences at once, and the database stays as it was."""
     _run(empty_postgresql, PORTAL + SPECIFICATION + """
-        ALTER TABLE integrations DROP COLUMN error_count, ALTER COLUMN config TYPE TEXT, ALTER COLUMN name DROP NOT NULL,
-            ALTER COLUMN last_sync TYPE TIMESTAMP, ALTER COLUMN provider TYPE VARCHAR(20),
+        ALTER TABLE integrations DROP COLUMN error_count, ALTER COLUMN config TYPE TEXT,
+            ALTER COLUMN name DROP NOT NULL, ALTER COLUMN last_sync TYPE TIMESTAMP,
+            ALTER COLUMN provider TYPE VARCHAR(20),
             ALTER COLUMN created_by SET NOT NULL, ALTER COLUMN status DROP DEFAULT,
             ADD COLUMN owner TEXT NOT NULL, ADD COLUMN deleted_at BOOLEAN;
         ALTER TABLE oauth_tokens DROP CONSTRAINT oauth_tokens_integration_id_fkey;
+        ALTER TABLE integration_health_logs DROP COLUMN integration_id;
         ALTER TABLE webhooks DROP CONSTRAINT webhooks_org_id_fkey,
             ADD FOREIGN KEY (org_id) REFERENCES organizations(id);
         ALTER TABLE integration_retry_config DROP CONSTRAINT integration_retry_config_pkey""")
@@ -188,6 +208,7 @@ def test_every_difference_is_listed_and_nothing_changed(empty_postgresql: Target
         "integrations.owner is not intctl's, and is NOT NULL without a default",
         "integrations.deleted_at is boolean, not timestamp with time zone",
         "oauth_tokens.integration_id does not reference integrations",
+        "integration_health_logs.integration_id is missing",
         "webhooks.org_id references organizations without ON DELETE CASCADE",
         "integration_retry_config.id is not the primary key",
     }
@@ -197,7 +218,7 @@ def test_every_difference_is_listed_and_nothing_changed(empty_postgresql: Target
 def test_organisations_with_other_ids_are_a_difference(empty_postgresql: Target) -> None:
     """A portal whose organisations are numbered can't be joined."""
     _run(empty_postgresql, "CREATE TABLE organizations (id BIGINT PRIMARY KEY, name TEXT)")
-    with pytest.raises(StoreError, match="organizations.id is bigint, not uuid"):
+    with pytest.raises(StoreError, match=r"organizations\.id is bigint, not uuid"):
         _init(empty_postgresql)
 
 
@@ -225,8 +246,9 @@ def test_living_names_that_differ_in_case_only_are_listed(empty_postgresql: Targ
     """Names that the unique index would refuse are listed, and nothing is changed; deleted ones don't count."""
     values = "('{org}', 'email', 'smtp', '{name}', '{{}}')"
     names = ("Mail", "mail", "Other")
-    _run(empty_postgresql, PORTAL + SPECIFICATION + "INSERT INTO integrations (org_id, type, provider, name, config) VALUES "
-         + ", ".join(values.format(org=ORG, name=name) for name in names))
+    insert = "INSERT INTO integrations (org_id, type, provider, name, config) VALUES "
+    rows = ", ".join(values.format(org=ORG, name=name) for name in names)
+    _run(empty_postgresql, PORTAL + SPECIFICATION + insert + rows)
     described = describe.postgresql(empty_postgresql)
     with pytest.raises(StoreError) as caught:
         _init(empty_postgresql)

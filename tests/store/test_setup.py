@@ -169,7 +169,10 @@ def test_a_network_file_system_is_refused(tmp_path: Path) -> None:
     mounts, folder = tmp_path / "mounts", tmp_path / "my data"
     (folder / "inner").mkdir(parents=True)
     escaped = str(folder).replace(" ", "\\040")
-    mounts.write_text(f"/dev/x / ext4 rw 0 0\nserver:/x {escaped} nfs4 rw 0 0\nnone {escaped}/inner tmpfs rw 0 0\n")
+    mounts.write_text(
+        f"server:/x {escaped} ext4 rw 0 0\nserver:/x {escaped} nfs4 rw 0 0\nnone {escaped}/inner tmpfs rw 0 0\n"
+        "/dev/x / ext4 rw 0 0\n"
+    )
     with pytest.raises(StoreError, match=r"network file system \(nfs4\)"):
         setup._require_local(folder, mounts)
     setup._require_local(folder / "inner", mounts)
@@ -202,7 +205,9 @@ def test_several_organisations_are_listed(target: Target, org_id: str) -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_two_inits_at_once_both_succeed(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Four at once: one makes everything, the others find it made."""
-    target = sqlite_target(tmp_path / "new" / "x.db") if kind == "sqlite" else request.getfixturevalue("empty_postgresql")
+    target: Target = sqlite_target(tmp_path / "new" / "x.db")
+    if kind == "postgresql":
+        target = request.getfixturevalue("empty_postgresql")
     found: list[Prepared | Exception] = []
     gate = threading.Barrier(4)
 
