@@ -391,6 +391,12 @@ CODES: dict[str, Cause] = {
         "A new token could not be saved, so it was not used",
         "Check the database, then run intctl check NAME.",
     ),
+    "self.token_single_use": Cause(
+        "unknown",
+        "us",
+        "The refresh token can be used only once, and this command may not save its successor",
+        "Run intctl check NAME instead.",
+    ),
     "self.database": Cause(
         "unknown",
         "us",

@@ -208,6 +208,8 @@ class _TokenAuth(Authenticator):
     def _token_request(self, stored: Tokens | None) -> httpx.Request:
         ask = self._ask
         refresh = self._refresh_token(stored)
+        if isinstance(ask, RefreshToken) and ask.single_use and self._store is None:
+            raise Fault("self.token_single_use")
         form = {"grant_type": "client_credentials"}
         if refresh is not None:
             form = {"grant_type": "refresh_token", "refresh_token": refresh.reveal()}

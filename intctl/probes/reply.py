@@ -27,7 +27,6 @@ _BY_STATUS = {
     401: "http.auth.rejected",
     403: "http.forbidden",
     404: "not.found",
-    407: "unexpected.reply",
     410: "not.found",
     429: "http.rate_limited",
 }

@@ -137,12 +137,16 @@ class _Protocol(SMTPProtocol):
         super().__init__()
         self._trace = trace
         self.reply = bytearray()
+        #: Whether the first reply has come, so that this is a mail server.
+        self.greeted = False
         self.lost: Exception | None = None
 
     def data_received(self, data: bytes) -> None:
         self._trace.heard = True
         self.reply += data
-        if len(self.reply) > REPLY_LIMIT:
+        if not self.greeted and not bytes(self.reply[:3]).isdigit():
+            self.drop(Fault("not.smtp"))
+        elif len(self.reply) > REPLY_LIMIT:
             self.drop(Fault("protocol.error", f"a reply is longer than {REPLY_LIMIT // 1024} KiB"))
         else:
             super().data_received(data)
@@ -198,6 +202,8 @@ class _Session:
 
     async def _greet(self) -> None:
         reply = await self._read()
+        assert self._protocol is not None
+        self._protocol.greeted = True
         self._trace.facts["greeting"] = self._trace.words(reply.message)
         if not 200 <= reply.code < 600:
             raise Fault("not.smtp")
@@ -344,8 +350,6 @@ class _Session:
         self.polite = False
         if isinstance(protocol.lost, Fault):
             return protocol.lost
-        if bytes(protocol.reply) and not protocol.reply[:3].isdigit() and self._trace.phase == "greet":
-            return Fault("not.smtp")
         return tls.lost(protocol.lost or error.__cause__)
 
     async def quit(self) -> None:

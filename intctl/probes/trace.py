@@ -41,12 +41,13 @@ class Trace:
     a silent server from a slow one.
     """
 
-    __slots__ = ("_hidden", "_ms", "_since", "facts", "heard", "phase")
+    __slots__ = ("_hidden", "_ms", "_since", "facts", "found", "heard", "phase")
 
     def __init__(self) -> None:
         self.phase = ""
         self.facts: dict[str, object] = {}
         self.heard = True
+        self.found: Outcome | None = None
         self._ms: dict[str, float] = {}
         self._since = 0.0
         self._hidden: set[str] = set()
@@ -83,7 +84,8 @@ class Trace:
         if phase:
             self.enter(phase)
         rounded = {name: round(ms, 1) for name, ms in self._ms.items()}
-        return Outcome(code, phase, rounded, dict(self.facts), detail, retry_after_s)
+        self.found = Outcome(code, phase, rounded, dict(self.facts), detail, retry_after_s)
+        return self.found
 
 
 Attempt = Callable[[Trace], Awaitable[Outcome]]
@@ -107,6 +109,8 @@ async def bounded(attempt: Attempt, deadline_s: float, *, retry: bool) -> Outcom
     except TimeoutError as error:
         if not limit.expired():
             return trace.outcome("self.crash", type(error).__name__)
+        if trace.found is not None:  # only the goodbye took too long
+            return trace.found
         code = _AT_DEADLINE.get(trace.phase) or ("deadline" if trace.heard else "reply.timeout")
         return trace.outcome(code, f"the check's time of {deadline_s:g} s was up")
     except Exception as error:  # a probe that breaks is our fault, and one result like any other
