@@ -196,6 +196,7 @@ def _locked_folder(path: Path) -> Iterator[bool]:
         _require_local(folder)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
+            # SQLite does not wait while another process turns a new file to WAL: it fails at once.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield _make_file(path)
         finally:

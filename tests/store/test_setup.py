@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import stat
@@ -228,6 +229,23 @@ def test_two_inits_at_once_both_succeed(kind: str, tmp_path: Path, request: pyte
     ]
     with connect(target) as database:
         assert len(database.rows("SELECT id FROM organizations")) == 1
+
+
+def test_an_init_waits_for_another_in_the_same_folder(tmp_path: Path) -> None:
+    """While one process prepares the file, another waits: SQLite itself would fail at once."""
+    target, found = sqlite_target(tmp_path / "x.db"), []
+    second = threading.Thread(target=lambda: found.append(_init(target).created))
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        second.start()
+        second.join(0.5)
+        assert second.is_alive()
+        assert not target.path.exists()
+    finally:
+        os.close(descriptor)
+    second.join(30)
+    assert found == [True]
 
 
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, empty_postgresql: Target) -> None:
