@@ -252,7 +252,7 @@ CODES: dict[str, Cause] = {
         rejection=True,
     ),
     "http.forbidden": Cause(
-        "misconfigured",
+        "down",
         "you",
         "The provider knows who asks and refuses it",
         "Check what the credential is allowed to do, and address allow-lists, in the provider's settings.",
@@ -314,7 +314,7 @@ CODES: dict[str, Cause] = {
     ),
     # OAuth
     "reauthorise": Cause(
-        "misconfigured",
+        "down",
         "you",
         "The provider no longer accepts the refresh token",
         "Authorise again at the provider and put the new token in place (intctl edit NAME --secret refresh_token).",

@@ -6,6 +6,7 @@ changed, `save` writes all of it or nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -308,6 +309,8 @@ def _ask_all(
 
 def test_mail(settings: Mapping[str, object], recipient: str) -> TestMail:
     """The mail that `--send-to` sends, from the config's sender."""
+    if not re.fullmatch(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+", recipient):
+        raise UsageError("--send-to takes one address, such as you@company.com")
     sender = settings.get("from_email")
     if not isinstance(sender, str):
         raise UsageError("--send-to needs a sender: set from_email in the config.")

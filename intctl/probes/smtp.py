@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from ssl import SSLContext, SSLObject
@@ -69,7 +70,8 @@ async def _deliver(session: _Session, mail: TestMail, trace: Trace) -> Outcome:
     message = EmailMessage()
     domain = mail.sender.rpartition("@")[2]
     try:
-        message["From"], message["To"], message["Subject"] = mail.sender, mail.recipient, mail.subject
+        message["From"] = Address(mail.sender_name, addr_spec=mail.sender)
+        message["To"], message["Subject"] = mail.recipient, mail.subject
         message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain=domain or None)
         message.set_content(mail.body)
         data = message.as_bytes()

@@ -17,6 +17,7 @@ from intctl import cli, keyring
 from intctl.store.connect import Target
 
 from ..conftest import database_url
+from ..servers import Authority, SmtpServer, authority, smtp_server
 
 #: Planted in configs as a secret: it must come out nowhere.
 CANARY = "canary-7f3a9c-do-not-show"
@@ -83,3 +84,58 @@ def intctl(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     made = Intctl(target, home, monkeypatch)
     yield made
     assert CANARY not in made.said
+
+
+@pytest.fixture(scope="session")
+def ca() -> Iterator[Authority]:
+    """An authority for the servers of these tests."""
+    with authority() as made:
+        yield made
+
+
+class MailHost:
+    """A real mail server on loopback, and the manifest that fits it."""
+
+    def __init__(self, server: SmtpServer, ca: Authority, security: str) -> None:
+        self.server = server
+        self._ca = ca
+        self._security = security
+
+    def manifest(self, name: str = "Email", **config: object) -> str:
+        """A manifest for this server; `config` overrides, None leaves out."""
+        values: dict[str, object] = {
+            "host": self.server.host,
+            "port": self.server.port,
+            "security": self._security,
+            "username": "apikey",
+            "password": {"env": "MAIL_PASSWORD"},
+            "from_email": "noreply@company.com",
+            "from_name": "InTime Staffing",
+            "max_emails_per_hour": 1000,
+            "max_emails_per_day": 25000,
+            "ca_file": self._ca.file,
+            **config,
+        }
+        given = {key: value for key, value in values.items() if value is not None}
+        return json.dumps({"name": name, "provider": "sendgrid", "config": given})
+
+
+@pytest.fixture(params=["starttls", "tls"])
+def mail(request: pytest.FixtureRequest, ca: Authority) -> Iterator[MailHost]:
+    """A mail server that takes the canary as the password of apikey: by STARTTLS, and by TLS from the start."""
+    with smtp_server(ca, request.param, users={"apikey": CANARY}) as server:
+        yield MailHost(server, ca, request.param)
+
+
+@pytest.fixture
+def mail_starttls(ca: Authority) -> Iterator[MailHost]:
+    """The same, by STARTTLS only."""
+    with smtp_server(ca, "starttls", users={"apikey": CANARY}) as server:
+        yield MailHost(server, ca, "starttls")
+
+
+@pytest.fixture
+def email(intctl: Intctl, mail_starttls: MailHost) -> MailHost:
+    """An integration called Email that was added and is healthy."""
+    intctl("add", "smtp", "-f", "-", stdin=mail_starttls.manifest(), MAIL_PASSWORD=CANARY)
+    return mail_starttls
