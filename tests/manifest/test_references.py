@@ -40,6 +40,8 @@ def test_one_newline_at_the_end_is_not_the_secret(tmp_path: Path, data: bytes) -
     loaded = load(tmp_path, "password")
     assert loaded.items[0].config["password"] == Secret("cnry")
     assert loaded.warnings == ()
+    private(tmp_path / "password", b" cnry \n")
+    assert load(tmp_path, "password").items[0].config["password"] == Secret(" cnry ")
 
 
 def test_a_link_is_followed_to_a_regular_file(tmp_path: Path) -> None:
