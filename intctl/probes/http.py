@@ -157,11 +157,13 @@ class Transport(httpx.AsyncBaseTransport):
             await exchange.done
         finally:
             exchange.close()
+        # Location is kept from httpx, which would parse it into a next request.
+        location = next((value for name, value in exchange.headers if name == b"location"), b"")
         return httpx.Response(
             exchange.status,
-            headers=exchange.headers,
+            headers=[pair for pair in exchange.headers if pair[0] != b"location"],
             stream=_Spent(),
-            extensions={"body": bytes(exchange.body), "cut": exchange.cut},
+            extensions={"body": bytes(exchange.body), "cut": exchange.cut, "location": location.decode("latin-1")},
             request=request,
         )
 

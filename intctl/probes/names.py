@@ -74,7 +74,8 @@ def ascii_name(host: str) -> str:
     """The host in the form that goes over the wire (IDNA). Raises Fault."""
     try:
         name = host if host.isascii() else host.encode("idna").decode()
-        if not 0 < len(name) <= 253 or "\0" in name or not name.isprintable():
+        labels = name.removesuffix(".").split(".")
+        if len(name) > 253 or not name.isprintable() or not all(0 < len(label) < 64 for label in labels):
             raise ValueError
     except ValueError:
         raise Fault("dns.nxdomain", "it is not a valid host name") from None
@@ -99,8 +100,6 @@ def _resolve(host: str, port: int) -> _Answer:
         return "dns.nxdomain" if error.errno in _NO_SUCH_NAME else "dns.failure"
     except OSError as error:
         return "self.no_descriptors" if error.errno in (errno.EMFILE, errno.ENFILE) else "dns.failure"
-    except ValueError:  # what the IDNA codec refuses, such as an empty label
-        return "dns.nxdomain"
     return _interleaved([(family, address) for family, _, _, _, address in found])  # type: ignore[misc]
 
 

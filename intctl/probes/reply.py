@@ -40,11 +40,13 @@ class Reply:
     headers: httpx.Headers
     body: bytes
     cut: bool
+    location: str
 
     @classmethod
     def of(cls, response: httpx.Response) -> Reply:
         """The answer that our transport gave."""
-        return cls(response.status_code, response.headers, response.extensions["body"], response.extensions["cut"])
+        more = response.extensions
+        return cls(response.status_code, response.headers, more["body"], more["cut"], more["location"])
 
     @property
     def opaque(self) -> bool:
@@ -86,7 +88,7 @@ def by_status(reply: Reply, trace: Trace) -> tuple[str, str]:
     if status in _BY_STATUS:
         return _BY_STATUS[status], f"HTTP {status}"
     if 300 <= status < 400:
-        location = reply.headers.get("location", "").partition("?")[0].partition("#")[0]
+        location = reply.location.partition("?")[0].partition("#")[0]
         return "redirect.refused", f"HTTP {status} to {trace.words(location)}" if location else f"HTTP {status}"
     if 500 <= status < 600:
         return "server.error", f"HTTP {status}"

@@ -1,0 +1,319 @@
+"""HTTP: what is sent, what an answer means, what is kept of it."""
+
+from __future__ import annotations
+
+import base64
+import time
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from intctl import __version__
+from intctl.probes.ask import Answer as Special
+from intctl.probes.ask import Basic, Bearer, Header, HttpProbe
+from intctl.probes.reply import MISSING, retry_after, value_at
+from intctl.text import Secret
+from tests.probes import check
+from tests.servers import Answer, Authority, Request, http_server, in_days
+
+TOKEN = Secret("tok-geheim-123")
+
+
+def _found(answer: Answer, **changes: Any) -> Any:
+    """The outcome of a bearer probe against this answer."""
+    with http_server({"/v1/me": answer}) as server:
+        return check(HttpProbe(server.url + "/v1/me", Bearer(TOKEN), **changes))
+
+
+def test_a_good_answer_is_healthy_with_its_facts() -> None:
+    """The expected status and JSON is healthy; only pointed-at scalars are kept of the body."""
+    body = {"account": {"name": "Acme\x1b[31m", "quota": [7]}, "secret": "in the body", "admin": True}
+    facts = {
+        "account": "/account/name",
+        "quota": "/account/quota/0",
+        "whole": "/account",
+        "none": "/x",
+        "admin": "/admin",
+    }
+    outcome = _found(Answer(200, body), facts=facts, require=("/account",), expect_json={"/account/quota/0": 7})
+    assert (outcome.code, outcome.phase, outcome.verdict) == ("ok", "api", "healthy")
+    assert set(outcome.phases_ms) == {"dns", "tcp", "api"}
+    assert outcome.facts == {
+        "address": "127.0.0.1", "http_status": 200, "account": "Acme[31m", "quota": 7, "admin": True,
+    }  # fmt: skip
+
+
+def test_what_is_sent() -> None:
+    """One request that names us, asks for plain text, closes, and carries the credential; nothing else."""
+    with http_server({"/v1/me": Answer(200, {})}) as server:
+        ask = HttpProbe(server.url + "/v1/me?a=b%20c", Bearer(TOKEN), headers={"X-Version": "3"})
+        assert check(ask).code == "ok"
+        (request,) = server.requests
+    assert (request.method, request.target, request.body) == ("GET", "/v1/me?a=b%20c", b"")
+    assert request.headers == {
+        "host": f"127.0.0.1:{server.port}",
+        "user-agent": f"intctl/{__version__}",
+        "accept": "application/json, */*;q=0.5",
+        "accept-encoding": "identity",
+        "connection": "close",
+        "x-version": "3",
+        "authorization": "Bearer tok-geheim-123",
+    }
+
+
+@pytest.mark.parametrize(
+    ("auth", "name", "value"),
+    [
+        (
+            Basic("user", Secret("pass:wört")),
+            "authorization",
+            "Basic " + base64.b64encode("user:pass:wört".encode()).decode(),
+        ),
+        (Basic(Secret("sk_1"), ""), "authorization", "Basic " + base64.b64encode(b"sk_1:").decode()),
+        (Header("X-Server-Token", TOKEN), "x-server-token", "tok-geheim-123"),
+    ],
+)
+def test_the_credential_in_its_place(auth: Any, name: str, value: str) -> None:
+    """Each scheme puts the credential where the provider looks for it."""
+    with http_server({"/": Answer(200, {})}) as server:
+        assert check(HttpProbe(server.url + "/", auth)).code == "ok"
+        assert server.requests[0].headers[name] == value
+
+
+@pytest.mark.parametrize("secret", ["two\nlines", "nul\x00", "a\ud800b"])
+def test_a_credential_that_no_header_can_carry_is_not_sent(secret: str) -> None:
+    """A line break or a foreign character in a token is told as such, before any connection."""
+    with http_server({"/": Answer(200, {})}) as server:
+        outcome = check(HttpProbe(server.url + "/", Header("X-Token", Secret(secret))))
+        assert (outcome.code, outcome.verdict) == ("credential.malformed", "misconfigured")
+        assert server.requests == []
+    assert secret not in repr(outcome)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "verdict"),
+    [
+        (401, "http.auth.rejected", "misconfigured"),
+        (403, "http.forbidden", "down"),
+        (404, "not.found", "misconfigured"),
+        (410, "not.found", "misconfigured"),
+        (429, "http.rate_limited", "degraded"),
+        (500, "server.error", "down"),
+        (503, "server.error", "down"),
+        (204, "unexpected.reply", "down"),
+        (400, "unexpected.reply", "down"),
+        (301, "redirect.refused", "down"),
+        (302, "redirect.refused", "down"),
+    ],
+)
+def test_each_status_has_its_meaning(status: int, code: str, verdict: str) -> None:
+    """A status other than the expected one is told by its own code, in the api phase, without a second try."""
+    with http_server({"/": Answer(status, {"error": "tok-geheim-123"})}) as server:
+        outcome = check(HttpProbe(server.url + "/", Bearer(TOKEN)))
+        assert len(server.requests) == 1
+    assert (outcome.code, outcome.verdict, outcome.phase) == (code, verdict, "api")
+    assert outcome.facts["http_status"] == status
+    assert "geheim" not in repr(outcome)
+
+
+@pytest.mark.parametrize("status", [401, 301, 404, 500])
+def test_an_expected_status_is_honoured(status: int) -> None:
+    """Whatever status the probe expects is the healthy one."""
+    assert _found(Answer(status, {}), expect_status=status).code == "ok"
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """Another address gets no request; it is shown without its query and without our secret."""
+    with http_server({"/": Answer(200, {})}) as elsewhere:
+        location = f"{elsewhere.url}/tok-geheim-123\x07?session=abc"
+        outcome = _found(Answer(302, None, {"Location": location}))
+        assert elsewhere.requests == []
+    assert outcome.code == "redirect.refused"
+    assert outcome.detail == f"HTTP 302 to {elsewhere.url}/********"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("99999999999", 3600),
+        ("-5", None),
+        ("soon", None),
+        ("", None),
+        ("1e3", None),
+        ("١٢", None),
+    ],
+)
+def test_retry_after_is_kept_within_reason(header: str, seconds: int | None) -> None:
+    """Retry-After is respected from nothing to an hour, and ignored when it makes no sense."""
+    assert _found(Answer(429, {}, {"Retry-After": header} if header.isascii() else {})).retry_after_s == (
+        seconds if header.isascii() else None
+    )
+    assert retry_after(header, 0.0) == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    """An HTTP date counts from our clock; one that has passed means at once."""
+    now = 1_700_000_000.0
+    assert retry_after(formatdate(now + 90, usegmt=True), now) == 90
+    assert retry_after(formatdate(now - 90, usegmt=True), now) == 0
+    assert retry_after("Sun, 99 Foo 2026 99:99:99 GMT", now) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answer(200, b"<html>Login</html>", {"Content-Type": "text/html"}), "a web page came instead of JSON"),
+        (Answer(200, b" <!doctype html>"), "a web page came instead of JSON"),
+        (Answer(200, b""), "it is empty"),
+        (Answer(200, b"{"), "it is not JSON"),
+        (Answer(200, b"\xff\xfe\x00"), "it is not JSON"),
+        (Answer(200, b"[" * 60_000), "it is not JSON"),
+        (Answer(200, b"9" * 6000), "it is not JSON"),
+        (Answer(200, {"ok": False}), "/ok is not what was expected"),
+        (Answer(200, {"ok": 1}), "/ok is not what was expected"),
+        (Answer(200, {}), "/ok is missing"),
+        (Answer(200, []), "/ok is missing"),
+        (Answer(200, None), "/ok is missing"),
+    ],
+)
+def test_a_200_that_says_no(answer: Answer, words: str) -> None:
+    """The right status with the wrong body is not healthy, and the body is not shown."""
+    outcome = _found(answer, expect_json={"/ok": True}, require=("/ok",))
+    assert (outcome.code, outcome.phase, outcome.detail) == ("unexpected.reply", "api", words)
+
+
+def test_a_body_that_nobody_needs_is_not_judged() -> None:
+    """With `json` off the status decides."""
+    assert _found(Answer(200, b"<html>"), json=False).code == "ok"
+
+
+def test_head_has_no_body() -> None:
+    """A HEAD probe is judged by its status."""
+    assert _found(Answer(200, {"a": 1}), method="HEAD").code == "ok"
+
+
+def _refused(pointer: str, equals: object, *, unless: bool = False) -> Special:
+    return Special(200, "http.auth.rejected", pointer, equals, unless)
+
+
+def _scope(**how: Any) -> Special:
+    return Special(403, "http.scope_missing", "/errors/0/code", **how)
+
+
+@pytest.mark.parametrize(
+    ("special", "answer", "code"),
+    [
+        (_refused("/error", "invalid_auth"), Answer(200, {"error": "invalid_auth"}), "http.auth.rejected"),
+        (_refused("/error", "invalid_auth"), Answer(200, {"error": "x"}), "ok"),
+        (_refused("/ok", True, unless=True), Answer(200, {"ok": False}), "http.auth.rejected"),
+        (_refused("/ok", True, unless=True), Answer(200, {"ok": True}), "ok"),
+        (_refused("/ok", True, unless=True), Answer(200, {}), "ok"),
+        (Special(403, "http.scope_missing"), Answer(403, b"no"), "http.scope_missing"),
+        (_scope(contains="SCOPE"), Answer(403, {"errors": [{"code": "no scope"}]}), "http.scope_missing"),
+        (_scope(contains="scope"), Answer(403, {"errors": [{"code": 5}]}), "http.forbidden"),
+        (_scope(equals=5), Answer(403, b"not json"), "http.forbidden"),
+        (Special(403, "ok"), Answer(403, {}), "ok"),
+        (Special(401, "http.account_inactive"), Answer(403, {}), "http.forbidden"),
+    ],
+)  # fmt: skip
+def test_a_vendors_own_answers_come_first(special: Special, answer: Answer, code: str) -> None:
+    """The first matching answer of the provider's file decides, by status, pointer, value or part of it."""
+    outcome = _found(answer, answers=(Special(418, "not.found"), special, Special(200, "ok")))
+    assert outcome.code == code
+
+
+def test_a_vendors_answer_brings_its_sentence_and_its_wait() -> None:
+    """Detail and Retry-After of a special answer reach the outcome."""
+    special = Special(403, "http.rate_limited", "/e", "quota", detail="the daily quota is used up")
+    outcome = _found(Answer(403, {"e": "quota"}, {"Retry-After": "60"}), answers=(special,))
+    assert (outcome.code, outcome.detail, outcome.retry_after_s) == (
+        "http.rate_limited",
+        "the daily quota is used up",
+        60,
+    )
+
+
+def test_a_probe_that_passes_without_the_credential_proves_nothing() -> None:
+    """The second call carries neither the credential nor a session that the first one opened."""
+
+    def strict(request: Request) -> Answer:
+        known = "authorization" in request.headers or "cookie" in request.headers
+        return Answer(200 if known else 401, {}, {"Set-Cookie": "session=1; Path=/"})
+
+    for route, proven in ((strict, True), (Answer(200, {}), False)):
+        with http_server({"/": route}) as server:
+            outcome = check(HttpProbe(server.url + "/", Bearer(TOKEN), compare_without=True))
+            assert (outcome.code, outcome.facts["credential_proven"]) == ("ok", proven)
+            assert "authorization" not in server.requests[1].headers
+            assert len(server.requests) == 2
+
+
+def test_a_wrong_clock_is_seen() -> None:
+    """A Date more than a minute off is told as skew in seconds, ours minus theirs."""
+    late = Answer(200, {}, {"Date": formatdate(time.time() - 600, usegmt=True)})
+    assert abs(_found(late).facts["clock_skew_s"] - 600) < 30
+    assert "clock_skew_s" not in _found(Answer(200, {})).facts
+    assert "clock_skew_s" not in _found(Answer(200, {}, {"Date": "yesterday"})).facts
+
+
+def test_a_credential_stays_off_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over http:// a credential goes to this machine only; elsewhere no connection is made."""
+    ask = HttpProbe("http://192.0.2.1/", Bearer(TOKEN))
+    outcome = check(ask)
+    assert (outcome.code, outcome.verdict, outcome.phase) == ("http.plain", "misconfigured", "dns")
+    assert "tcp" not in outcome.phases_ms
+    allowed = HttpProbe("http://192.0.2.1/", Bearer(TOKEN), allow_plain_http=True)
+    assert check(allowed, deadline_s=0.2).code != "http.plain"
+    assert check(HttpProbe("http://192.0.2.1/", None), deadline_s=0.2).code != "http.plain"
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/", "file:///etc/passwd", "no url", "http://", "http://u:p@127.0.0.1/", "http://[::1/"]
+)
+def test_a_url_that_cannot_be_asked(url: str) -> None:
+    """What is no plain http(s) URL is refused before any connection."""
+    outcome = check(HttpProbe(url, None))
+    assert (outcome.code, outcome.phase) == ("self.config_invalid", "")
+
+
+def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """Proxies and netrc of the environment are not used."""
+    (tmp_path / ".netrc").write_text("default login x password y\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/")
+    with http_server({"/": Answer(200, {})}) as server:
+        assert check(HttpProbe(server.url + "/", None)).code == "ok"
+        assert "authorization" not in server.requests[0].headers
+
+
+def test_https_shows_its_certificate(ca: Authority) -> None:
+    """A verified connection tells protocol, issuer, names and end of the certificate."""
+    ends = in_days(40).replace(microsecond=0)
+    with http_server({"/": Answer(200, {})}, context=ca.server_context("localhost", not_after=ends)) as server:
+        outcome = check(HttpProbe(f"https://localhost:{server.port}/", Bearer(TOKEN), ca_file=ca.file))
+    assert (outcome.code, outcome.phase) == ("ok", "api")
+    assert list(outcome.phases_ms) == ["dns", "tcp", "tls", "api"]
+    assert outcome.facts["tls_version"] == "TLSv1.3"
+    assert outcome.facts["certificate_not_after"] == ends.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert outcome.facts["certificate_issuer"] == "Test Authority"
+    assert outcome.facts["certificate_names"] == ["localhost"]
+
+
+DOCUMENT: Any = {"a": [1, {"b": None}], "": 5, "x/y": 6, "m~n": 7, "01": 8}
+
+
+@pytest.mark.parametrize(
+    ("pointer", "value"),
+    [
+        ("", DOCUMENT), ("/a/0", 1), ("/a/1/b", None), ("/", 5), ("/x~1y", 6), ("/m~0n", 7), ("/01", 8),
+        ("/a/01", MISSING), ("/a/-", MISSING), ("/a/9", MISSING), ("/a/-1", MISSING), ("/a/0/b", MISSING),
+        ("a", MISSING), ("/a/²", MISSING), ("/a/" + "9" * 5000, MISSING),
+    ],
+)  # fmt: skip
+def test_json_pointers(pointer: str, value: object) -> None:
+    """Pointers are RFC 6901's."""
+    assert value_at(DOCUMENT, pointer) is value or value_at(DOCUMENT, pointer) == value
