@@ -73,15 +73,19 @@ def _run(argv: tuple[str, ...], environ: dict[str, str]) -> int:
     import subprocess
 
     process: Popen[bytes] | None = None
+    early: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        if process is None:
-            raise click.exceptions.Exit(128 + number)
-        process.send_signal(number)
+        if process is None:  # it may run already, while Popen has not returned
+            early.append(number)
+        else:
+            process.send_signal(number)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         process = subprocess.Popen(argv, env=environ)  # noqa: S603 -- running it is what was asked for
+        for number in early:
+            process.send_signal(number)
         code = process.wait()
     except OSError:
         raise UsageError(f'"{argv[0]}" can\'t be run: there is no such command, or it is not executable.') from None

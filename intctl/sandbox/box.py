@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -45,6 +46,7 @@ class Sandbox:
         }
         self._postbox = Postbox(self.logins)
         self.ports: dict[str, int] = {}
+        self._open: set[asyncio.StreamWriter] = set()
         self._started: Future[asyncio.Event] = Future()
         self._thread = threading.Thread(target=self._run, name="intctl-sandbox", daemon=True)
 
@@ -121,11 +123,21 @@ class Sandbox:
         for server in servers:
             server.close()
         self._postbox.hang_up()
+        for writer in self._open:
+            writer.transport.abort()
+        await asyncio.sleep(_TURNS_SECONDS)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await asyncio.sleep(_TURNS_SECONDS)
+
+    async def _accept(
+        self, account: Account, context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._open.add(writer)
+        await serve(account.answer, context, reader, writer)
+        self._open.discard(writer)
 
     async def _listen(self) -> list[asyncio.Server]:
         tls = self._authority.server_context()
@@ -133,7 +145,7 @@ class Sandbox:
         loop, servers = asyncio.get_running_loop(), {}
         for name, account in self.accounts.items():
             context = mutual if account.vendor.client_certificate else tls
-            servers[name] = await asyncio.start_server(partial(serve, account.answer), HOST, 0, ssl=context)
+            servers[name] = await asyncio.start_server(partial(self._accept, account, context), HOST, 0)
         servers["starttls"] = await loop.create_server(partial(self._postbox.starttls, tls), HOST, 0)
         servers["tls"] = await loop.create_server(self._postbox.implicit, HOST, 0, ssl=tls)
         self.ports = {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}

@@ -1,17 +1,19 @@
-"""A small HTTP server: one request a connection, dispatched to one vendor's routes."""
+"""A small HTTPS server: one request a connection, dispatched to one vendor's routes."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from intctl.sandbox.tls import TlsStream
+
 _HEAD_LIMIT = 64 * 1024
 _BODY_LIMIT = 1024 * 1024
-_PATIENCE = 30.0
+_PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +36,45 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-async def serve(answer: Callable[[Request], Reply], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Reads one request, writes its reply, closes. A client that stalls or speaks no HTTP is dropped."""
+async def serve(
+    answer: Callable[[Request], Reply],
+    context: ssl.SSLContext,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    """Reads one request, writes its reply, closes. A client that stalls or speaks no HTTPS is dropped."""
+    stream = TlsStream(context, reader, writer)
     try:
-        async with asyncio.timeout(_PATIENCE):
-            request = await _read(reader)
-            writer.write(_written(answer(request), head_only=request.method == "HEAD"))
-            await writer.drain()
-    except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await stream.handshake()
+            request = await _read(stream)
+            await stream.write(_written(answer(request), head_only=request.method == "HEAD"))
+    except (OSError, ValueError, TimeoutError):
         pass  # the client's loss: it sees a closed connection
     finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+        await stream.close()
 
 
-async def _read(reader: asyncio.StreamReader) -> Request:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    if len(head) > _HEAD_LIMIT:
-        raise ValueError("head too long")
-    first, *lines = head.rstrip("\r\n").split("\r\n")
+async def _read(stream: TlsStream) -> Request:
+    data = await _until(stream, b"", lambda data: b"\r\n\r\n" in data, _HEAD_LIMIT)
+    head, _, rest = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _version = first.split(" ")
     pairs = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
     length = int(headers.get("content-length", "0"))
-    if not 0 <= length <= _BODY_LIMIT:
-        raise ValueError("body too long")
+    body = await _until(stream, rest, lambda data: len(data) >= length, _BODY_LIMIT)
     path, _, query = target.partition("?")
-    return Request(method, path, query, headers, await reader.readexactly(length))
+    return Request(method, path, query, headers, body)
+
+
+async def _until(stream: TlsStream, data: bytes, enough: Callable[[bytes], bool], limit: int) -> bytes:
+    while not enough(data):
+        more = await stream.read()
+        if not more or len(data) + len(more) > limit:
+            raise ValueError("cut off, or too long")
+        data += more
+    return data
 
 
 def _written(reply: Reply, *, head_only: bool) -> bytes:

@@ -1,0 +1,60 @@
+"""The whole catalogue against the sandbox: examples, providers, probes and vendors agree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from intctl import manifest
+from intctl.codes import CODES
+from intctl.probes.guard import AddressPolicy
+from intctl.probes.network import Network
+from intctl.probes.outcome import Outcome
+from intctl.probes.run import probe
+from intctl.providers import catalogue
+from intctl.sandbox import Sandbox
+from intctl.sandbox.authority import Authority
+from intctl.sandbox.vendors import MAIL, VENDORS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+VARIABLES = [(provider, variable) for provider, row in (VENDORS | MAIL).items() for variable in row.variables]
+
+
+def outcome_of(box: Sandbox, provider: str, environ: Mapping[str, str]) -> Outcome:
+    """What the provider's example finds here, with these variables."""
+    file = EXAMPLES / f"{provider}.yaml"
+    loaded = manifest.load(
+        file.read_bytes(), file=str(file), environ=environ, assignments=box.settings(provider)
+    )
+    [item] = loaded.items
+    return asyncio.run(probe(item.provider.probe(item.config), Network(AddressPolicy.parse())))
+
+
+@pytest.mark.parametrize("provider", catalogue.names())
+def test_right_credential_is_healthy(box: Sandbox, provider: str) -> None:
+    """With the sandbox's variables and settings, every example is healthy."""
+    found = outcome_of(box, provider, box.environ())
+    assert (found.code, found.verdict) == ("ok", "healthy")
+
+
+@pytest.mark.parametrize(("provider", "variable"), VARIABLES)
+def test_wrong_credential_is_a_rejection(box: Sandbox, provider: str, variable: str) -> None:
+    """With one variable wrong, every example fails by a definite rejection."""
+    found = outcome_of(box, provider, {**box.environ(), variable: "wrong-credential"})
+    assert CODES[found.code].rejection, found
+
+
+def test_certificate_of_another_authority_is_a_rejection(box: Sandbox) -> None:
+    """ADP: a client certificate that the vendor did not register is told from a wrong client."""
+    certificate, key = Authority().client("stranger.invalid")
+    environ = {**box.environ(), "ADP_CLIENT_CERTIFICATE": certificate, "ADP_CLIENT_PRIVATE_KEY": key}
+    assert outcome_of(box, "adp", environ).code == "tls.client_certificate"
+
+
+def test_every_provider_has_its_vendor_here() -> None:
+    """The sandbox's tables and the catalogue name the same providers."""
+    assert set(VENDORS) | set(MAIL) == set(catalogue.names())
+    assert not set(VENDORS) & set(MAIL)
