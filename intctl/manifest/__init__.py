@@ -1,12 +1,14 @@
 """Manifests: YAML to validated integrations and back. The only room that reads YAML.
 
 `tree` finds the structure and its positions, `values` judges single values, `references` fetches
-what stands elsewhere, `loader` puts them together, `config` knows the validated form, `dumper` writes it.
+what stands elsewhere, `fields` reads a whole config, `loader` the manifest around it; `config` knows
+the validated form, `dumper` writes it.
 """
 
 from intctl.manifest.config import from_plain, masked, needs_secret_again, to_plain
 from intctl.manifest.dumper import dump
-from intctl.manifest.loader import Loaded, Manifest, SecretsNeeded, Stored, load, revise, same_names
+from intctl.manifest.fields import SecretsNeeded, Stored
+from intctl.manifest.loader import Loaded, Manifest, load, revise, same_names
 from intctl.manifest.references import read_file
 from intctl.manifest.tree import MAX_BYTES
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from intctl.errors import ManifestError, Problem
+from intctl.errors import Problem
 from intctl.manifest import tree
-from intctl.manifest.config import filled, needs_secret_again, revised
-from intctl.manifest.references import from_environment, from_file
+from intctl.manifest.fields import SET, Reader, Stored, read_config
 from intctl.manifest.tree import Node, Scalar, quoted
 from intctl.manifest.values import Wrong, from_node, from_text
 from intctl.providers import catalogue
@@ -19,8 +18,6 @@ from intctl.text import Secret, name_problem, nearest
 
 _T = TypeVar("_T")
 
-#: The `file` of problems that stand on the command line.
-SET = "--set"
 MAX_ITEMS = tree.MAX_ITEMS
 
 _NAME = Field("name", "Name of the integration", required=True)
@@ -62,22 +59,6 @@ class Loaded:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The integration that a manifest edits: its provider can't change, its secrets can be kept."""
-
-    provider: Provider
-    config: Mapping[str, object]
-
-
-class SecretsNeeded(ManifestError):
-    """The only thing wrong: the destination changed, and `fields` must be given anew."""
-
-    def __init__(self, problems: Sequence[Problem], fields: frozenset[str]) -> None:
-        super().__init__(problems)
-        self.fields = fields
-
-
 def load(
     data: bytes, *, file: str, environ: Mapping[str, str], allow_inline_secrets: bool = False,
     assignments: Sequence[str] = (), secrets: Mapping[str, Secret] | None = None,
@@ -91,7 +72,7 @@ def load(
     stored stays). Raises ManifestError with every problem at once.
     """
     root, problems = tree.parse(data, file)
-    here = _Reader(file, environ, _folder(file), allow_inline_secrets, tuple(forbidden), stored, partial, problems)
+    here = Reader(file, environ, _folder(file), allow_inline_secrets, tuple(forbidden), stored, partial, problems)
     nodes = _items(here, root)
     if len(nodes) > 1 and (assignments or secrets or stored):
         here.at(None, "one integration is expected here: --set, --secret and edit don't fit a list")
@@ -114,7 +95,7 @@ def revise(
     Raises SecretsNeeded when the destination changes and a secret was not given anew, ManifestError
     for everything else that is wrong.
     """
-    here = _Reader(SET, environ, Path.cwd(), False, (), stored, True, [])
+    here = Reader(SET, environ, Path.cwd(), False, (), stored, True, [])
     item = _item(here, tree.Mapping(0, 0, ()), assignments, secrets or {})
     here.finish()
     return Loaded((item,) if item else (), tuple(here.warnings))
@@ -140,37 +121,7 @@ def _folder(file: str) -> Path:
     return Path.cwd() if file.startswith(("/dev/", "/proc/")) else path.parent.absolute()
 
 
-@dataclass(slots=True)
-class _Reader:
-    """What one load needs everywhere, and what it has found so far."""
-
-    file: str
-    environ: Mapping[str, str]
-    folder: Path
-    allow_inline_secrets: bool
-    forbidden: tuple[Path, ...]
-    stored: Stored | None
-    partial: bool
-    problems: list[Problem]
-    warnings: list[str] = field(default_factory=list)
-    #: Secrets that an edit would send elsewhere.
-    needed: set[str] = field(default_factory=set)
-
-    def at(self, node: Node | None, message: str) -> None:
-        line, column = (node.line, node.column) if node else (0, 0)
-        self.problems.append(Problem(self.file, line, column, message))
-
-    def on_line(self, message: str) -> None:
-        self.problems.append(Problem(SET, 0, 0, message))
-
-    def finish(self) -> None:
-        if self.problems and len(self.problems) == len(self.needed):
-            raise SecretsNeeded(self.problems, frozenset(self.needed))
-        if self.problems:
-            raise ManifestError(sorted(self.problems)[: tree.MAX_PROBLEMS])
-
-
-def _items(here: _Reader, root: Node | None) -> list[tree.Mapping]:
+def _items(here: Reader, root: Node | None) -> list[tree.Mapping]:
     if root is None:
         return [tree.Mapping(0, 0, ())] if here.stored else []
     if not isinstance(root, tree.Mapping):
@@ -195,7 +146,7 @@ def _items(here: _Reader, root: Node | None) -> list[tree.Mapping]:
 
 
 def _item(
-    here: _Reader, node: tree.Mapping, assignments: Sequence[str], secrets: Mapping[str, Secret]
+    here: Reader, node: tree.Mapping, assignments: Sequence[str], secrets: Mapping[str, Secret]
 ) -> Manifest | None:
     before = len(here.problems)
     values, nodes = _top(here, node)
@@ -215,7 +166,7 @@ def _item(
         here.at(node, "name is missing")
     if provider.type != "custom" and values.get("type", provider.type) != provider.type:
         here.at(nodes.get("type"), f"type: {provider.name} is of type {provider.type}")
-    config, kept = _config(here, provider, node, nodes.get("config"), changed, secrets)
+    config, kept = read_config(here, provider, node, nodes.get("config"), changed, secrets)
     if len(here.problems) > before:
         return None
     return Manifest(
@@ -229,7 +180,7 @@ def _as(kind: type[_T], value: object) -> _T | None:
     return value if isinstance(value, kind) else None
 
 
-def _top(here: _Reader, node: tree.Mapping) -> tuple[dict[str, object], dict[str, Node]]:
+def _top(here: Reader, node: tree.Mapping) -> tuple[dict[str, object], dict[str, Node]]:
     values: dict[str, object] = {}
     nodes: dict[str, Node] = {}
     known = (*_SCALAR_KEYS, "config")
@@ -257,7 +208,7 @@ def _untagged(node: Node) -> Node:
 
 
 def _assigned(
-    here: _Reader, provider: Provider, assignments: Sequence[str]
+    here: Reader, provider: Provider, assignments: Sequence[str]
 ) -> tuple[dict[str, object], dict[str, object]]:
     """What --set says: top-level values, and config values (None: taken away)."""
     top: dict[str, object] = {}
@@ -293,125 +244,3 @@ def _assign(one: Field, text: str, into: dict[str, object]) -> None:
     if one is _NAME and (problem := name_problem(text)):
         raise Wrong(problem)
     into[one.name] = value
-
-
-def _config(
-    here: _Reader, provider: Provider, item: tree.Mapping, node: Node | None,
-    changed: Mapping[str, object], secrets: Mapping[str, Secret],
-) -> tuple[dict[str, object], frozenset[str]]:
-    values: dict[str, object] = {}
-    nodes: dict[str, Node] = {}
-    kept: set[str] = set()
-    before = len(here.problems)
-    changes = {**changed, **{name: secret for name, secret in secrets.items() if name in provider.secrets}}
-    if node is None and here.stored:
-        values = revised(provider, here.stored.config, changes)
-        kept = {name for name in provider.secrets if name in values}
-    elif node is None and here.partial and not changes:
-        return {}, frozenset()
-    elif isinstance(node, tree.Mapping):
-        kept = _fields(here, provider, node, values, nodes)
-    elif node is not None:
-        here.at(node, "config: keys and values are expected")
-        return {}, frozenset()
-    values = {name: value for name, value in {**values, **changes}.items() if value is not None}
-    kept -= set(changes)
-    sound = len(here.problems) == before
-    missing = [
-        one.name for one in provider.fields if one.required and one.name not in values and one.name not in nodes
-    ]
-    for name in missing:
-        here.at(node or item, f"{name} is missing" if node or here.stored else f"config: {name} is missing")
-    if sound:
-        for name, message in provider.check({one.name: one.default for one in provider.fields if one.default} | values):
-            if name not in missing:
-                here.at(nodes.get(name, node or item), f"{name}: {message}")
-    if len(here.problems) > before:
-        return {}, frozenset()
-    full = filled(provider, values)
-    if here.stored:
-        for name in sorted(needs_secret_again(provider, here.stored.config, full) & kept):
-            here.needed.add(name)
-            here.at(nodes.get(name), f"{name}: the destination changes, so the secret must be given again")
-    return full, frozenset(kept)
-
-
-def _fields(
-    here: _Reader, provider: Provider, node: tree.Mapping, values: dict[str, object], nodes: dict[str, Node]
-) -> set[str]:
-    """Reads the fields of a config into `values` and `nodes`; the names of those that are kept."""
-    fields = {one.name: one for one in provider.fields}
-    kept: set[str] = set()
-    for key, value in node.entries:
-        one = fields.get(key.text)
-        if one is None:
-            here.at(key, f"unknown key {quoted(key.text)}{nearest(key.text[:100], tuple(fields))}")
-            continue
-        nodes[one.name] = value
-        try:
-            if isinstance(value, Scalar) and value.tag == "!keep":
-                values[one.name] = _stored_value(here, one, value)
-                kept.add(one.name)
-            else:
-                found = _value(here, one, value)
-                values[one.name] = Secret(str(found)) if one.secret else found
-        except Wrong as wrong:
-            here.at(value, f"{one.name}: {wrong}")
-    return kept
-
-
-def _stored_value(here: _Reader, one: Field, node: Scalar) -> object:
-    if not one.secret:
-        raise Wrong("!keep fits secrets only: write the value")
-    if node.text:
-        raise Wrong("!keep stands alone")
-    if here.stored is None or one.name not in here.stored.config:
-        raise Wrong("!keep: nothing is stored that could be kept")
-    return here.stored.config[one.name]
-
-
-def _value(here: _Reader, one: Field, node: Node) -> object:
-    reference = _reference(one, node)
-    if reference is None:
-        if one.secret:
-            _inline(here, one, node)
-        return from_node(one, node, here.folder)
-    kind, text = reference
-    if kind == "env":
-        return from_text(one, from_environment(text, here.environ), here.folder)
-    content, warning = from_file(text, here.folder, here.forbidden, secret=one.secret)
-    if warning:
-        here.warnings.append(f"{here.file}:{node.line}:{node.column}: {one.name}: {warning}")
-    return from_text(one, content, here.folder)
-
-
-def _reference(one: Field, node: Node) -> tuple[str, str] | None:
-    """("env" | "file", what it names), or None when the value is written out. Raises Wrong."""
-    if isinstance(node, Scalar):
-        if not node.tag:
-            return None
-        kind, target = node.tag.removeprefix("!"), node.text
-    elif isinstance(node, tree.Mapping) and one.kind != "json":
-        if len(node.entries) != 1:
-            raise Wrong("a reference has exactly one key: env or file")
-        key, value = node.entries[0]
-        if key.text not in ("env", "file"):
-            raise Wrong("a reference has exactly one key: env or file")
-        if not isinstance(value, Scalar) or value.tag or value.reads_as != "str":
-            raise Wrong(f"{key.text} takes {'the name of a variable' if key.text == 'env' else 'a path'}")
-        kind, target = key.text, value.text
-    else:
-        return None
-    if one.kind == "json":
-        raise Wrong("has several values: write them out")
-    return kind, target
-
-
-def _inline(here: _Reader, one: Field, node: Node) -> None:
-    """A secret that is written out: its own mistakes first, then whether that is allowed at all."""
-    from_node(one, node, here.folder)
-    if not here.allow_inline_secrets:
-        raise Wrong("a secret is not written into the file: use {env: NAME} or {file: PATH}")
-    here.warnings.append(
-        f"{here.file}:{node.line}:{node.column}: {one.name}: the secret stands in the file; better use {{env: NAME}}"
-    )
