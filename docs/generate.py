@@ -61,7 +61,7 @@ def codes() -> str:
     for code, cause in CODES.items():
         notes = []
         if cause.transient:
-            notes.append("Tried once more inside the deadline; a scheduled check counts it as an error from the second time on.")
+            notes.append("Tried once more inside the deadline; to a scheduled check it is an error from the second time on.")
         if cause.rejection:
             notes.append("A definite refusal: scheduled logins slow down and stop after three.")
         lines += [

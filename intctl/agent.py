@@ -142,6 +142,8 @@ def check(
 
     What somebody else is checking at this moment is waited for, up to the deadline.
     """
+    from intctl.probes.outcome import Outcome
+
     owner = new_owner(settings.host)
     waiting = list(rows)
     busy: list[Mapping[str, Any]] = []
@@ -151,6 +153,9 @@ def check(
         taken: list[Claimed] = []
         while waiting and len(taken) < free_slots:
             row = waiting.pop(0)
+            if row["rejections"] is None:  # a portal's own row, which has no schedule and gets none
+                found[row["id"]] = Outcome("self.config_foreign")
+                continue
             claimed = claims.claim_one(database, owner, row["id"], deadline_s=settings.deadline_s)
             if claimed is None:
                 busy.append(row)

@@ -148,7 +148,7 @@ CODES: dict[str, Cause] = {
         "down",
         "provider",
         "The server's certificate comes from an authority that this machine does not trust",
-        "For a private authority, name its certificate with ca_file; for a public one, the server sends an incomplete chain.",
+        "Name a private authority's certificate with ca_file; from a public one, the server sends an incomplete chain.",
     ),
     "tls.expires_soon": Cause(
         "degraded", "provider", "It works, but the server's certificate expires soon", "See that it is renewed in time."
@@ -176,7 +176,7 @@ CODES: dict[str, Cause] = {
         "misconfigured",
         "you",
         "The server refused or missed our client certificate",
-        "Check client_certificate and client_private_key: registered with the provider, not expired, belonging together.",
+        "Check client_certificate and client_private_key: known to the provider, not expired, belonging together.",
         rejection=True,
     ),
     "tls.handshake_failed": Cause(

@@ -274,7 +274,7 @@ class _ReadOnlyTokens:
     async def load(self) -> Tokens | None:
         return self._stored
 
-    async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
+    async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:  # noqa: ARG002
         return tokens
 
 

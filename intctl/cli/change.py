@@ -109,7 +109,7 @@ def add(
     from intctl import plan
     from intctl.providers import catalogue
 
-    if not kind in catalogue.kinds():
+    if kind not in catalogue.kinds():
         from intctl.text import nearest
 
         raise UsageError(f'There is no kind "{clean(kind, 40)}"{nearest(kind, catalogue.kinds())}')
@@ -468,7 +468,8 @@ def _totals(rows: Sequence[Row], *, dry_run: bool) -> str:
     updated = sum(row["action"].endswith("updated") for row in rows)
     unchanged = sum(row["action"] == "unchanged" for row in rows)
     missed = len(rows) - created - updated - unchanged
-    text = f"{created + updated} {'to change' if dry_run else 'changed'} ({created} created, {updated} updated), {unchanged} unchanged"
+    verb = "to change" if dry_run else "changed"
+    text = f"{created + updated} {verb} ({created} created, {updated} updated), {unchanged} unchanged"
     return f"\n{text}, {missed} not saved\n" if missed else f"\n{text}\n"
 
 

@@ -7,14 +7,14 @@ integration, as the agent locks them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import case, delete, insert, inspect, select, update
+from sqlalchemy import case, insert, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, CursorResult, Result
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
@@ -27,8 +27,8 @@ from intctl.store.ids import new_id, new_log_id
 from intctl.store.models import TABLES, Clock, Later
 
 __all__ = [
-    "Due", "create_organization", "delete_integration", "delete_tokens", "insert_integration", "new_id", "new_log_id",
-    "organizations_are_ours", "record_outcome", "record_sync", "restore_integration", "save_tokens", "set_interval",
+    "Due", "create_organization", "delete_integration", "insert_integration", "new_id", "new_log_id",
+    "organizations_are_ours", "record_outcome", "record_sync", "restore_integration", "set_interval",
     "set_status", "unit_of_work", "update_integration",
 ]
 
@@ -39,7 +39,6 @@ _organizations = _tables["organizations"]
 _integrations = _tables["integrations"]
 _schedules = _tables["integration_schedules"]
 _logs = _tables["integration_health_logs"]
-_tokens = _tables["oauth_tokens"]
 
 
 @contextmanager
@@ -266,50 +265,6 @@ def record_outcome(
     )
 
 
-# --- tokens --------------------------------------------------------------------------------------
-
-
-def save_tokens(
-    session: Session,
-    *,
-    integration_id: str,
-    access: str,
-    refresh: str | None,
-    expires_at: datetime | None,
-    scope: str | None,
-    previous_refresh: str | None,
-    row_id: str | None,
-) -> bool:
-    """Stores sealed tokens: a new row without `row_id`, else in place of `previous_refresh`.
-
-    `refresh` is what the row holds from now on. False when the stored refresh token is no longer
-    `previous_refresh`: somebody else has spent it, and nothing was written.
-    """
-    values = {"access_token": access, "refresh_token": refresh, "expires_at": expires_at, "scope": scope}
-    if row_id is None:
-        session.execute(
-            insert(_tokens).values(
-                id=new_id(), integration_id=integration_id, created_at=Clock(), updated_at=Clock(), **values
-            )
-        )
-        return True
-    stored = _tokens.c.refresh_token
-    done = session.execute(
-        update(_tokens)
-        .where(_tokens.c.id == row_id, _tokens.c.integration_id == integration_id)
-        .where(stored.is_(None) if previous_refresh is None else stored == previous_refresh)
-        .values(updated_at=Clock(), **values)
-    )
-    return _count(done) == 1
-
-
-def delete_tokens(session: Session, *, integration_id: str, keep: Collection[str]) -> None:
-    """Removes the integration's tokens, except the rows named by `keep`."""
-    session.execute(
-        delete(_tokens).where(_tokens.c.integration_id == integration_id, _tokens.c.id.not_in(list(keep)))
-    )
-
-
 # --- the rows below ------------------------------------------------------------------------------
 
 
@@ -381,7 +336,3 @@ def _sooner(session: Session, id: str, minutes: int) -> None:
     at, then = _schedules.c.next_check_at, Later(minutes * 60)
     _reschedule(session, id, next_check_at=case((at > then, then), else_=at))
 
-
-def _count(result: Result[Any]) -> int:
-    assert isinstance(result, CursorResult)
-    return result.rowcount

@@ -52,9 +52,6 @@ UPDATE integration_schedules AS s SET {_TAKE}
 _CLAIM_ONE = f"""
 UPDATE integration_schedules AS s SET {_TAKE}
  WHERE s.integration_id = :id AND {_FREE} RETURNING integration_id AS id"""
-_SCHEDULE_IF_NONE = """
-INSERT INTO integration_schedules (integration_id) VALUES (:id) ON CONFLICT (integration_id) DO NOTHING"""
-
 _CLAIMED = """
 SELECT i.id, i.org_id, i.name, i.provider, i.type, i.config, i.config_version, i.status,
        i.health_check_interval_minutes, s.lease_token
@@ -66,7 +63,8 @@ _HELD = """
 SELECT s.integration_id AS id, s.lease_token, s.lease_expires_at, s.rejections, {now} AS now_at,
        i.status, i.error_count, i.error_message, i.config_version, i.deleted_at, i.health_check_interval_minutes
   FROM integration_schedules s JOIN integrations i ON i.id = s.integration_id
- WHERE s.integration_id {among} AND s.lease_owner = :owner AND s.lease_expires_at > {now}"""
+ WHERE s.integration_id {among} AND s.lease_owner = :owner AND s.lease_expires_at > {now}
+ ORDER BY s.integration_id"""
 _RELEASE = """
 UPDATE integration_schedules SET lease_owner = NULL, lease_expires_at = NULL, attempts = 0,
        rejections = :rejections, next_check_at = :next_at WHERE integration_id = :id"""
@@ -208,7 +206,6 @@ def claim_due(
 def claim_one(database: Database, owner: str, id: str, *, deadline_s: float) -> Claimed | None:
     """Takes one integration now, due or not; None when somebody else holds it."""
     with database.transaction():
-        database.run(_SCHEDULE_IF_NONE, {"id": id})
         taken = database.rows(_CLAIM_ONE, {"owner": owner, "id": id, "lease_s": deadline_s + LEASE_MARGIN_S})
         found = _claimed(database, owner, [str(row["id"]) for row in taken])
     return found[0] if found else None

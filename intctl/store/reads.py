@@ -146,8 +146,8 @@ def integrations(
             text += f" AND i.{column} = :{column}"
             parameters[column] = wanted
     if search:
-        text += """ AND (lower(i.name) LIKE lower(:search) ESCAPE '!' OR lower(i.provider) LIKE lower(:search) ESCAPE '!'
-                     OR lower(i.type) LIKE lower(:search) ESCAPE '!')"""
+        wanted = (f"lower(i.{column}) LIKE lower(:search) ESCAPE '!'" for column in ("name", "provider", "type"))
+        text += f" AND ({' OR '.join(wanted)})"
         parameters["search"] = f"%{_literal(search)}%"
     direction = "DESC" if sort.startswith("-") else "ASC"
     nulls = "NULLS LAST" if direction == "DESC" else "NULLS FIRST"

@@ -135,7 +135,8 @@ def test_output_that_nobody_takes(tmp_path: Path) -> None:
 
 def test_an_ascii_terminal_is_no_obstacle(tmp_path: Path) -> None:
     """A locale without UTF-8 loses pictures, not the answer."""
-    environ = {"INTCTL_HOME": str(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "1"}
+    environ = {"INTCTL_HOME": str(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environ["COLUMNS"] = "1"
     for words in (["init"], ["dashboard"]):
         ran = subprocess.run(
             [sys.executable, "-m", "intctl", *words], capture_output=True, env=environ, check=False, timeout=60

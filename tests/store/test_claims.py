@@ -29,8 +29,8 @@ def add(target: Target, org_id: str, name: str = "Email", **values: Any) -> str:
     """Stores an integration that is due now, and gives its id."""
     id = changes.new_id()
     given = {
-        "type": "email", "provider": "smtp", "config": ENVELOPE, "status": "active", "interval_minutes": 5, "due": "now",
-        **values,
+        "type": "email", "provider": "smtp", "config": ENVELOPE, "status": "active", "interval_minutes": 5,
+        "due": "now", **values,
     }  # fmt: skip
     with changes.unit_of_work(target) as session:
         changes.insert_integration(session, id=id, org_id=org_id, name=name, **given)

@@ -1,0 +1,122 @@
+"""Sealed OAuth tokens on both databases: one winner, nothing lost, nothing readable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from intctl.keyring import Binding, Keyring, new_key
+from intctl.probes.ask import Tokens
+from intctl.store import changes
+from intctl.store.connect import Database, Target, connect
+from intctl.store.tokens import SealedTokens
+from intctl.text import Secret
+
+ENVELOPE = {"v": 1, "alg": "A256GCM", "kid": "k_0000000000000000", "n": "A" * 16, "ct": "A" * 22}
+ORIGIN = Secret("origin-token")
+FIRST = Tokens(Secret("access-1"), 2_000_000_000.0, Secret("refresh-1"), ORIGIN, "calendar")
+
+
+@pytest.fixture
+def database(target: Target) -> Iterator[Database]:
+    with connect(target) as opened:
+        yield opened
+
+
+@pytest.fixture
+def id(target: Target, org_id: str) -> str:
+    made = changes.new_id()
+    with changes.unit_of_work(target) as session:
+        changes.insert_integration(
+            session, id=made, org_id=org_id, type="calendar", provider="google", name="Calendar", config=ENVELOPE,
+            status="active", interval_minutes=5, due="now",
+        )  # fmt: skip
+    return made
+
+
+@pytest.fixture
+def keyring() -> Keyring:
+    return Keyring([new_key()], "the test")
+
+
+def store(
+    database: Database, keyring: Keyring, org_id: str, id: str, *, origin: Secret | None = ORIGIN, version: int = 1
+) -> SealedTokens:
+    binding = Binding(org_id, id, "oauth:google")
+    return SealedTokens(database, keyring, binding, name="Calendar", origin=origin, config_version=version)
+
+
+def rows(database: Database) -> list[dict[str, object]]:
+    return database.rows("SELECT * FROM oauth_tokens ORDER BY created_at")
+
+
+def test_what_is_saved_comes_back_and_is_sealed(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
+    """Tokens survive the round trip, and no text of theirs stands in the row."""
+    tokens = store(database, keyring, org_id, id)
+    assert tokens.load() is None
+    assert tokens.save(FIRST, None) == FIRST
+    assert tokens.load() == FIRST
+    (row,) = rows(database)
+    assert not any(word in repr(row) for word in ("access-1", "refresh-1", "origin-token"))
+
+
+def test_the_first_to_save_wins(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
+    """Whoever comes with a stale predecessor is given what stands, and writes nothing."""
+    tokens = store(database, keyring, org_id, id)
+    tokens.save(FIRST, None)
+    second = replace(FIRST, access_token=Secret("access-2"), refresh_token=Secret("refresh-2"))
+    third = replace(FIRST, access_token=Secret("access-3"), refresh_token=Secret("refresh-3"))
+    assert tokens.save(second, FIRST) == second
+    assert tokens.save(third, FIRST) == second
+    assert tokens.load() == second
+    assert len(rows(database)) == 1
+
+
+def test_an_access_token_counts_for_its_config_only(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
+    """After an edit the refresh token stays, and an access token of the old config proves nothing."""
+    store(database, keyring, org_id, id).save(FIRST, None)
+    after = store(database, keyring, org_id, id, version=2).load()
+    assert after is not None
+    assert (after.access_token, after.expires_at, after.refresh_token) == (None, None, FIRST.refresh_token)
+
+
+def test_each_origin_has_its_own_tokens(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
+    """A new token of the manifest gets a row of its own; the old one goes only when it is told to."""
+    old = store(database, keyring, org_id, id)
+    old.save(FIRST, None)
+    new = store(database, keyring, org_id, id, origin=Secret("another"))
+    assert new.load() is None
+    new.save(replace(FIRST, refresh_token=Secret("r"), origin=Secret("another")), None)
+    assert old.load() == FIRST
+    new.drop_others()
+    assert old.load() is None and new.load() is not None
+    store(database, keyring, org_id, id, origin=Secret("third")).drop_others()
+    assert rows(database) == []
+
+
+def test_client_credentials_have_no_origin(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
+    """Where there is no refresh token, only the access token is kept."""
+    tokens = store(database, keyring, org_id, id, origin=None)
+    only = Tokens(Secret("access"), 2_000_000_000.0)
+    tokens.save(only, None)
+    assert tokens.load() == only
+    tokens.save(replace(only, access_token=Secret("next")), only)
+    loaded = tokens.load()
+    assert loaded is not None and loaded.access_token == Secret("next")
+
+
+def test_rows_that_do_not_open_are_passed_over(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
+    """A damaged row, or one under a key that is gone, is as good as none."""
+    store(database, keyring, org_id, id).save(FIRST, None)
+    assert store(database, Keyring([new_key()], "other"), org_id, id).load() is None
+    database.run("UPDATE oauth_tokens SET access_token = 'not json'")
+    assert store(database, keyring, org_id, id).load() is None
+
+
+def test_another_organisation_sees_nothing(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
+    """Tokens are looked up inside the organisation."""
+    store(database, keyring, org_id, id).save(FIRST, None)
+    other = "ffffffff-0000-4000-8000-000000000000"
+    assert store(database, keyring, other, id).load() is None
