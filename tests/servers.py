@@ -16,7 +16,7 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
@@ -357,3 +357,34 @@ def raw_server(
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def blocking_tls_server(context: ssl.SSLContext) -> Iterator[int]:
+    """The port of a TLS server that says nothing of its own but sends TLS alerts, which asyncio's servers swallow."""
+    listening = socket.create_server((HOST, 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                sock, _ = listening.accept()
+            except OSError:
+                return
+            sock.settimeout(5)
+            with context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False) as secured:
+                with suppress(OSError):
+                    secured.do_handshake()
+                    secured.recv(4096)
+                with suppress(OSError):  # the alert is lost if we close before what was sent to us is read
+                    secured.shutdown(socket.SHUT_WR)
+                    while secured.recv(4096):
+                        pass
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join(10)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -76,7 +77,7 @@ async def _deliver(session: _Session, mail: TestMail, trace: Trace) -> Outcome:
         message.set_content(mail.body)
         data = message.as_bytes()
         sender, recipient = mail.sender.encode("ascii"), mail.recipient.encode("ascii")
-    except ValueError:
+    except (ValueError, MessageError):
         raise Fault("sender.refused", "sender, recipient or subject cannot be written in a mail") from None
     trace.facts["message_id"] = str(message["Message-ID"])
     reply = await session.command(b"MAIL", b"FROM:<" + sender + b">")
