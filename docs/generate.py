@@ -34,7 +34,7 @@ def helps() -> dict[str, str]:
 
 def _help(command: click.Command, parent: click.Context | None, name: str) -> str:
     context = click.Context(
-        command, parent, info_name=name, terminal_width=80, max_content_width=80, help_option_names=["-h", "--help"]
+        command, parent, info_name=name, terminal_width=78, help_option_names=["-h", "--help"]
     )
     return command.get_help(context).rstrip()
 
@@ -61,7 +61,7 @@ def codes() -> str:
     for code, cause in CODES.items():
         notes = []
         if cause.transient:
-            notes.append("Tried once more inside the deadline; to a scheduled check it is an error from the second time on.")
+            notes.append("Tried once more inside the deadline; an error of scheduled checks from the second time on.")
         if cause.rejection:
             notes.append("A definite refusal: scheduled logins slow down and stop after three.")
         lines += [

@@ -18,7 +18,7 @@ They never hold a value from a config, and never the text of a library's excepti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 EXIT_OK = 0
 EXIT_NOT_HEALTHY = 1
@@ -60,8 +60,7 @@ class UsageError(IntctlError):
     exit_code = EXIT_USAGE
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong in a file. Line and column count from 1; 0 means the file as a whole."""
 
     file: str

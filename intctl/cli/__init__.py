@@ -24,7 +24,6 @@ from intctl.errors import (
     ManifestError,
     OutputError,
 )
-from intctl.text import nearest
 
 #: name -> (module, attribute, help line). In the order of a first day with intctl.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -70,6 +69,8 @@ class Root(SharedOptions, click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from intctl.text import nearest
+
             ctx.fail(f'There is no command "{args[0]}"{nearest(args[0], tuple(COMMANDS))}')
         return super().resolve_command(ctx, args)
 
@@ -112,7 +113,7 @@ def main() -> NoReturn:
 def _run() -> int:
     context = Context(os.environ)
     try:
-        answer = root.main(prog_name="intctl", standalone_mode=False, obj=context)
+        answer = root.main(prog_name="intctl", standalone_mode=False, obj=context, terminal_width=_help_width())
         return answer if isinstance(answer, int) else EXIT_OK
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -137,6 +138,15 @@ def _run() -> int:
         return _bug(error)
     finally:
         context.close()
+
+
+def _help_width() -> int:
+    """The width that click would find for its helps, found without the modules that it would import."""
+    try:
+        found = int(os.environ.get("COLUMNS", "")) or os.get_terminal_size(1).columns
+    except (ValueError, OSError):
+        found = 80
+    return max(min(found, 80) - 2, 50)
 
 
 def _in_output(error: OSError) -> bool:

@@ -10,7 +10,6 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,6 +17,8 @@ import click
 from intctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from intctl.keyring import Keyring
     from intctl.probes.guard import AddressPolicy
     from intctl.render.rows import Column
@@ -43,6 +44,8 @@ class Context:
     @functools.cached_property
     def home(self) -> Path:
         """The data folder: INTCTL_HOME, else the platform's place for user data."""
+        from pathlib import Path
+
         if chosen := self.environ.get("INTCTL_HOME"):
             return Path(chosen).absolute()
         from platformdirs import user_data_path
@@ -111,6 +114,8 @@ class Context:
     @property
     def forbidden_files(self) -> tuple[Path, ...]:
         """What no manifest may refer to: our own key and database."""
+        from pathlib import Path
+
         from intctl.keyring import FILE_VARIABLE
 
         chosen = self.environ.get(FILE_VARIABLE)
@@ -206,6 +211,8 @@ def _take_org(ctx: click.Context, _parameter: click.Parameter, value: str | None
 
 def _take_url_file(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
+        from pathlib import Path
+
         ctx.ensure_object(Context).url_file = Path(value)
 
 

@@ -58,9 +58,9 @@ def _since(text: str, now: datetime) -> datetime:
             raise UsageError("--since reaches too far back.") from None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise UsageError("--since takes 30m, 24h, 7d, or a time such as 2026-01-31T09:30:00Z") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @command()

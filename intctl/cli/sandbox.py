@@ -47,11 +47,11 @@ def run(context: Context, argv: tuple[str, ...]) -> int:
     from tempfile import TemporaryDirectory
 
     try:
-        from intctl.sandbox import Sandbox
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "aiosmtpd":
-            raise
+        import aiosmtpd  # noqa: F401
+    except ModuleNotFoundError:
         raise UsageError("The sandbox needs one more package. Run: pip install 'intctl[sandbox]'") from None
+    from intctl.sandbox import Sandbox
+
     with TemporaryDirectory(prefix="intctl-sandbox-") as folder, Sandbox(Path(folder)) as box:
         return _run(argv, {**context.environ, **box.environ(), **_variables(box)})
 

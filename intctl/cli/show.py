@@ -10,6 +10,7 @@ import click
 
 from intctl.cli.context import Context, command, output_option, pass_context
 from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK, KeyringError, UsageError
+from intctl.text import clean
 
 Row = dict[str, Any]
 
@@ -223,7 +224,7 @@ def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> No
     from intctl.store import reads
 
     if reveal:
-        context.confirm(f"Show the secrets of {name} in clear?", yes)
+        context.confirm(f"Show the secrets of {clean(name)} in clear?", yes)
     database, org_id = context.database(), context.org_id()
     row = reads.find(database, org_id, name)
     row["config"], row["config_problem"] = _config(context, row, reveal)
@@ -242,7 +243,7 @@ def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> No
     elif style == "csv":
         context.out(as_csv([shape], SHOW_KEYS))
     elif style == "name":
-        context.out(f"{row['name']}\n")
+        context.out(f"{clean(row['name'])}\n")
     else:
         context.out(detail(row, reads.now(database)))
 

@@ -77,11 +77,11 @@ def synced(context: Context, name: str, at: str | None, failed: str | None) -> N
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if moment.tzinfo is None:
+            raise UsageError("--at needs a time zone, such as the Z in 2026-01-31T09:30:00Z")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise UsageError("--at is not a time in ISO 8601, such as 2026-01-31T09:30:00Z") from None
-    if moment.tzinfo is None:
-        raise UsageError("--at needs a time zone, such as the Z in 2026-01-31T09:30:00Z")
-    return moment.astimezone(UTC)
 
 
 @command()

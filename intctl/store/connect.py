@@ -253,6 +253,8 @@ def _postgresql_error(error: Any, label: str) -> Exception:
 def translate(error: BaseException, label: str) -> Exception | None:
     """Our error for a driver's (or SQLAlchemy's) one, or None if it is not one of theirs."""
     original = getattr(error, "orig", None) or error
+    if isinstance(original, UnicodeEncodeError):  # bytes of the command line that were no text
+        return UsageError("What was given is not valid UTF-8, so it can't be in the database.")
     if isinstance(original, sqlite3.Error):
         return _sqlite_error(original, label)
     if type(original).__module__.partition(".")[0] == "psycopg":

@@ -12,6 +12,7 @@ from typing import Any
 from intctl.codes import Verdict
 from intctl.errors import NotFoundError, StoreError, UsageError
 from intctl.store.connect import POSTGRESQL, Database
+from intctl.text import clean, fold
 
 Row = dict[str, Any]
 
@@ -19,7 +20,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 #: What `list --sort` takes, and what it sorts by. Reversed with a leading "-".
 SORTS = {
-    "name": "lower(i.name)",
+    "name": "{name}",
     "type": "i.type",
     "provider": "i.provider",
     "status": "i.status",
@@ -62,19 +63,21 @@ SELECT l.id, i.name AS integration, l.integration_id, l.checked_at, l.check_type
   FROM integration_health_logs l JOIN integrations i ON i.id = l.integration_id
  WHERE i.org_id = :org_id"""
 
-# Nearest-rank 95th percentile of the successful checks, the same arithmetic on both databases.
+# Nearest-rank 95th percentile of the successful checks, the same arithmetic on both databases. A check
+# without a time (another program's row) has no rank: the databases sort NULL to different ends.
 _METRICS = """
 WITH ranked AS (
   SELECT l.integration_id, l.status, l.response_time_ms,
-         row_number() OVER (PARTITION BY l.integration_id, l.status ORDER BY l.response_time_ms) AS place,
-         count(*) OVER (PARTITION BY l.integration_id, l.status) AS n
+         row_number() OVER (PARTITION BY l.integration_id, l.status, l.response_time_ms IS NULL
+                            ORDER BY l.response_time_ms) AS place,
+         count(l.response_time_ms) OVER (PARTITION BY l.integration_id, l.status) AS n
     FROM integration_health_logs l WHERE l.checked_at >= :since)
 SELECT i.id, i.name AS integration,
        count(CASE WHEN r.status = 'success' THEN 1 END) AS successes,
        count(CASE WHEN r.status = 'failure' THEN 1 END) AS failures,
        count(CASE WHEN r.status = 'unknown' THEN 1 END) AS unknowns,
        avg(CASE WHEN r.status = 'success' THEN r.response_time_ms END) AS average_ms,
-       min(CASE WHEN r.status = 'success' AND r.place >= 0.95 * r.n THEN r.response_time_ms END) AS p95_ms
+       min(CASE WHEN r.status = 'success' AND r.place * 100 >= 95 * r.n THEN r.response_time_ms END) AS p95_ms
   FROM integrations i LEFT JOIN ranked r ON r.integration_id = i.id
  WHERE i.org_id = :org_id AND i.deleted_at IS NULL"""
 
@@ -146,13 +149,18 @@ def integrations(
             text += f" AND i.{column} = :{column}"
             parameters[column] = wanted
     if search:
-        wanted = (f"lower(i.{column}) LIKE lower(:search) ESCAPE '!'" for column in ("name", "provider", "type"))
-        text += f" AND ({' OR '.join(wanted)})"
+        columns = (f"lower(i.{column}) LIKE lower(:search) ESCAPE '!'" for column in ("name", "provider", "type"))
+        text += f" AND ({' OR '.join(columns)})"
         parameters["search"] = f"%{_literal(search)}%"
     direction = "DESC" if sort.startswith("-") else "ASC"
     nulls = "NULLS LAST" if direction == "DESC" else "NULLS FIRST"
-    text += f" ORDER BY {SORTS[sort.lstrip('-')]} {direction} {nulls}, lower(i.name)"
-    return [_with_verdict(row) for row in database.rows(text, parameters)]
+    text += f" ORDER BY {SORTS[sort.lstrip('-')]} {direction} {nulls}, {{name}}"
+    return [_with_verdict(row) for row in database.rows(_folded(text, database), parameters)]
+
+
+def _folded(text: str, database: Database) -> str:
+    """`text` with `{name}` as the name without its ASCII case: the same, and the same order, on both databases."""
+    return text.replace("{name}", 'lower(i.name COLLATE "C")' if database.dialect == POSTGRESQL else "lower(i.name)")
 
 
 def _literal(text: str) -> str:
@@ -181,13 +189,13 @@ def find(database: Database, org_id: str, name: str, *, deleted: bool = False) -
     """
     base = _INTEGRATION + f" AND i.deleted_at IS {'NOT ' if deleted else ''}NULL"
     # Of several deleted ones with one name, the one deleted last.
-    order = " ORDER BY i.deleted_at DESC, lower(i.name)"
-    for condition in ("i.name = :name", "lower(i.name) = lower(:name)"):
-        if found := database.rows(f"{base} AND {condition}{order}", {"org_id": org_id, "name": name}):
+    order = _folded(" ORDER BY i.deleted_at DESC, {name}", database)
+    for condition, wanted in (("i.name = :name", name), (_folded("{name} = :name", database), fold(name))):
+        if found := database.rows(f"{base} AND {condition}{order}", {"org_id": org_id, "name": wanted}):
             return _with_verdict(found[0])
     if _UUID.fullmatch(name.lower()):
         found = database.rows(f"{base} AND i.id = :id", {"org_id": org_id, "id": name.lower()})
-    elif name:
+    elif 0 < len(name) <= 100:  # no name is longer; a longer pattern, a database may refuse
         id_text = "CAST(i.id AS text)" if database.dialect == POSTGRESQL else "i.id"
         pattern = f"{_literal(name)}%"
         condition = f"(lower(i.name) LIKE lower(:pattern) ESCAPE '!' OR {id_text} LIKE lower(:pattern) ESCAPE '!')"
@@ -196,10 +204,10 @@ def find(database: Database, org_id: str, name: str, *, deleted: bool = False) -
         found = []
     if not found:
         there = "deleted integration" if deleted else "integration"
-        raise NotFoundError(f'There is no {there} "{name}". See: intctl list')
+        raise NotFoundError(f'There is no {there} "{clean(name, 100)}". See: intctl list')
     if len(found) > 1:
-        names = ", ".join(f'"{row["name"]}"' for row in found[:10])
-        raise UsageError(f'"{name}" could be {len(found)} integrations: {names}. Write more of the name, or the id.')
+        names = ", ".join(f'"{clean(row["name"])}"' for row in found[:10])
+        raise UsageError(f'"{clean(name)}" could be {len(found)} integrations: {names}. Write more of the name, or the id.')
     return _with_verdict(found[0])
 
 
@@ -207,7 +215,7 @@ def sealed(database: Database, org_id: str, *, id: str | None = None) -> list[Ro
     """The living integrations with their envelopes: all of them, or one."""
     if id is not None:
         return database.rows(_SEALED + " AND i.id = :id", {"org_id": org_id, "id": id})
-    return database.rows(_SEALED + " ORDER BY lower(i.name)", {"org_id": org_id})
+    return database.rows(_folded(_SEALED + " ORDER BY {name}", database), {"org_id": org_id})
 
 
 def tokens(database: Database, org_id: str, id: str) -> list[Row]:
@@ -283,7 +291,7 @@ def metrics(database: Database, org_id: str, *, since: datetime, id: str | None 
     if id is not None:
         text += " AND i.id = :id"
         parameters["id"] = id
-    return database.rows(f"{text} GROUP BY i.id, i.name ORDER BY lower(i.name)", parameters)
+    return database.rows(_folded(f"{text} GROUP BY i.id, i.name ORDER BY {{name}}", database), parameters)
 
 
 def now(database: Database) -> datetime:
