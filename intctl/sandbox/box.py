@@ -148,5 +148,7 @@ class Sandbox:
             servers[name] = await asyncio.start_server(partial(self._accept, account, context), HOST, 0)
         servers["starttls"] = await loop.create_server(partial(self._postbox.starttls, tls), HOST, 0)
         servers["tls"] = await loop.create_server(self._postbox.implicit, HOST, 0, ssl=tls)
+        if not all(server.sockets for server in servers.values()):
+            raise OSError("no socket")  # asyncio leaves it at a line in its log
         self.ports = {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}
         return list(servers.values())

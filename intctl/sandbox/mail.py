@@ -62,15 +62,14 @@ class Postbox:
         self._sessions.append(session)
         return session
 
-    def _judge(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: Any) -> AuthResult:
-        if isinstance(given, LoginPassword):
-            username, password = (part.decode("utf-8", "replace") for part in (given.login, given.password))
-            login = self._logins.get(username)
-            if login and same(password, login.password):
-                return AuthResult(success=True, auth_data=username)
-            if login:
-                return AuthResult(success=False, handled=False, message=login.refusal)
-        return AuthResult(success=False, handled=False)
+    def _judge(
+        self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: LoginPassword
+    ) -> AuthResult:
+        username, password = (part.decode("utf-8", "replace") for part in (given.login, given.password))
+        login = self._logins.get(username)
+        if login and same(password, login.password):
+            return AuthResult(success=True, auth_data=username)
+        return AuthResult(success=False, handled=False, message=login.refusal if login else None)
 
     # aiosmtpd calls these by name.
 

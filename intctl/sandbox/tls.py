@@ -32,9 +32,7 @@ class TlsStream:
 
     async def read(self) -> bytes:
         """What has come, some bytes at least; none at the end."""
-        with suppress(ssl.SSLZeroReturnError):
-            return await self._carry_out(lambda: self._tls.read(_CHUNK))
-        return b""
+        return await self._carry_out(lambda: self._tls.read(_CHUNK))
 
     async def write(self, data: bytes) -> None:
         """Sends all of it."""

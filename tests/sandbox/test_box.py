@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -67,6 +69,20 @@ def test_ends_while_clients_hang_on(folder: Path) -> None:
     finally:
         for client in clients:
             client.close()
+
+
+def test_failed_start_is_raised(folder: Path) -> None:
+    """When the servers can't be started, entering the sandbox raises instead of waiting."""
+    code = (
+        "import resource, sys; from pathlib import Path; from intctl.sandbox import Sandbox\n"
+        "box = Sandbox(Path(sys.argv[1]))\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (8, hard))\n"
+        "try:\n    box.__enter__()\nexcept OSError: print('raised')\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))"
+    )
+    found = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, timeout=60)
+    assert found.stdout == "raised\n", found.stderr
 
 
 def test_environ_is_what_the_examples_refer_to(box: Sandbox) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -59,6 +61,23 @@ def test_checkr(box: Sandbox, web: httpx.Client) -> None:
     assert (refused.status_code, refused.json()) == (401, {"error": "Bad authentication error"})
     blocked = web.get(box.url("checkr") + "/v1/account", auth=(key, ""), headers={"User-Agent": ""})
     assert (blocked.status_code, blocked.json()) == (403, {"error": "Request blocked"})
+
+
+def test_senseless_requests_are_survived(box: Sandbox, web: httpx.Client, trust: ssl.SSLContext) -> None:
+    """Plain text, a cut request, an endless head and broken Base64 end their own connection only."""
+    url = box.url("checkr") + "/v1/account"
+    address = ("127.0.0.1", box.ports["checkr"])
+    with socket.create_connection(address, timeout=10) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        while plain.recv(4096):
+            pass
+    for start in (b"GET / HTTP/1.1\r\nHost", b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000):
+        connection = socket.create_connection(address, timeout=10)
+        with trust.wrap_socket(connection, server_hostname="localhost") as wrapped:
+            wrapped.sendall(start)
+            with suppress(OSError):
+                wrapped.unwrap()
+    assert web.get(url, headers={"Authorization": "Basic !"}).status_code == 401
 
 
 def test_http(box: Sandbox, web: httpx.Client) -> None:
