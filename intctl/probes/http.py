@@ -26,6 +26,11 @@ from intctl.probes.trace import Fault, Trace
 #: Status line and headers of one answer, informational ones included, in bytes.
 HEAD_LIMIT = 100 * 1024
 
+#: A body in more pieces than this is cut like one that is too long: chunks of one byte cost a second of our time.
+MAX_PIECES = 4096
+
+_STATUS_LINE = b"HTTP/1."
+
 _HEADERS = {
     "User-Agent": USER_AGENT,
     "Accept": "application/json, */*;q=0.5",
@@ -249,6 +254,7 @@ class _Exchange(_Connection):
         self._max_body = max_body
         self._body_wanted = body_wanted
         self._head_bytes = 0
+        self._pieces = 0
         self.done = done
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
@@ -262,6 +268,8 @@ class _Exchange(_Connection):
 
     def data_received(self, data: bytes) -> None:
         self._trace.heard = True
+        if not self._head_bytes and not _STATUS_LINE.startswith(data[: len(_STATUS_LINE)]):
+            self._end(Fault("protocol.error"))  # a banner, TLS or noise: h11 would wait for a line's end
         if not self.status:
             self._head_bytes += len(data)
         self._feed(data)
@@ -290,7 +298,8 @@ class _Exchange(_Connection):
             if isinstance(event, h11.Data):
                 room = self._max_body - len(self.body)
                 self.body += event.data[:room]
-                if len(event.data) > room:
+                self._pieces += 1
+                if len(event.data) > room or self._pieces > MAX_PIECES:
                     self.cut = True
                     self._end()
             elif isinstance(event, h11.Response):
