@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from intctl import cli
-from intctl.codes import CODES
+from intctl.codes import ACTORS, CODES
 from intctl.errors import EXIT_CODES
 
 ROOT = Path(__file__).parent.parent
@@ -46,9 +46,6 @@ def commands() -> str:
     return "\n".join(parts)
 
 
-_ACTORS = {"nobody": "nobody", "you": "you", "provider": "the provider", "us": "whoever runs intctl"}
-
-
 def codes() -> str:
     """docs/codes.md."""
     lines = [
@@ -70,7 +67,7 @@ def codes() -> str:
             f"{cause.meaning}.",
             "",
             f"- Verdict: {cause.verdict}",
-            f"- Who acts: {_ACTORS[cause.actor]}",
+            f"- Who acts: {ACTORS[cause.actor]}",
             f"- Next step: {cause.next_step}",
             *[f"- {note}" for note in notes],
             "",

@@ -295,9 +295,9 @@ class _Pass:
                 self._summary.lost += 1
                 continue
             self._summary.recorded += 1
-            verdict = result.outcome.verdict
-            self._summary.verdicts[verdict] = self._summary.verdicts.get(verdict, 0) + 1
-            self._finished(result.claimed, result.outcome)
+            outcome = kept[result.claimed.id]
+            self._summary.verdicts[outcome.verdict] = self._summary.verdicts.get(outcome.verdict, 0) + 1
+            self._finished(result.claimed, outcome)
         return []
 
     async def _end(self, under_way: dict[Any, Claimed], unwritten: list[Result]) -> None:

@@ -12,6 +12,14 @@ from typing import Literal
 Verdict = Literal["healthy", "degraded", "down", "misconfigured", "unknown"]
 Actor = Literal["nobody", "you", "provider", "us"]
 
+#: Who has to act, in words.
+ACTORS: dict[Actor, str] = {
+    "nobody": "nobody",
+    "you": "you",
+    "provider": "the provider",
+    "us": "whoever runs intctl",
+}
+
 #: What each verdict is written as in a health log's `status` column.
 LOG_STATUS: dict[Verdict, str] = {
     "healthy": "success",
@@ -340,6 +348,18 @@ CODES: dict[str, Cause] = {
         "This machine has no network route to the host",
         "Check this machine's network; the provider is not to blame yet.",
     ),
+    "self.no_network": Cause(
+        "unknown",
+        "us",
+        "Nothing could be reached from this machine, so nobody else is to blame",
+        "Check this machine's network, firewall and resolver; see INTCTL_WITNESS.",
+    ),
+    "account.changed": Cause(
+        "degraded",
+        "you",
+        "It works, but the credential now belongs to another account than before",
+        "If that was meant, nothing to do: the next check is compared with the new account.",
+    ),
     "self.no_descriptors": Cause(
         "unknown",
         "us",
@@ -413,3 +433,8 @@ CODES: dict[str, Cause] = {
         "unknown", "us", "The check itself failed: a bug of intctl", "Please report it; the provider was not judged."
     ),
 }
+
+
+def anchor(code: str) -> str:
+    """Where `docs/codes.md` has this code: the anchor of its heading."""
+    return code.replace(".", "")

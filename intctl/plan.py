@@ -20,7 +20,7 @@ from intctl.manifest import Manifest, to_plain
 from intctl.probes.ask import HttpProbe, Probe, SmtpProbe, TestMail, Tokens
 from intctl.probes.outcome import Outcome
 from intctl.providers.base import Provider
-from intctl.store import reads
+from intctl.store import claims, reads
 from intctl.store.connect import Database, Target
 from intctl.store.ids import new_id
 from intctl.store.tokens import SealedTokens
@@ -167,7 +167,11 @@ async def _test_all(shop: Workshop, changes: Sequence[Change]) -> None:
         ask = asked(change)
         async with slots:
             store = _PlannedTokens(shop, change, thread)
-            change.outcome = await probe(ask, network, deadline_s=shop.deadline_s, tokens=store)
+            outcome = await probe(ask, network, deadline_s=shop.deadline_s, tokens=store)
+        if change.row is not None and "account" in outcome.facts:
+            previous = await store.call(claims.last_success, shop.database, change.id)
+            outcome = claims.account_change(outcome, previous)
+        change.outcome = outcome
         shop.progress()
 
     with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:
@@ -198,7 +202,7 @@ class _PlannedTokens:
         self._thread = thread
 
     async def load(self) -> Tokens | None:
-        tokens = await self._call(self._stored_load)
+        tokens = await self.call(self._stored_load)
         # An access token that an earlier config got would prove nothing about this one.
         return replace(tokens, access_token=None, expires_at=None) if tokens else None
 
@@ -206,10 +210,11 @@ class _PlannedTokens:
         self._change.tokens = tokens
         known = (previous.refresh_token if previous else None) or self._change.origin
         if tokens.refresh_token is not None and tokens.refresh_token != known:
-            await self._call(self._keep, tokens)
+            await self.call(self._keep, tokens)
         return tokens
 
-    async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Runs `function` on the database's thread."""
         import asyncio
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *arguments))
@@ -260,6 +265,18 @@ def test_stored(shop: Workshop, row: Mapping[str, Any], send_to: str | None = No
     ).load()
     asks = [(opened.probe, opened.config, _ReadOnlyTokens(tokens))]
     return _ask_all(asks, shop.policy, shop.deadline_s, send_to)[0]
+
+
+def ask_status_page(url: str, *, policy: AddressPolicy | None, deadline_s: float) -> Outcome:
+    """What a vendor's public status page says (Statuspage's shape), asked without any credential."""
+    ask = HttpProbe(
+        url,
+        None,
+        require=("/status/indicator",),
+        facts={"indicator": "/status/indicator", "description": "/status/description"},
+        max_body_bytes=1024 * 1024,
+    )
+    return _ask_all([(ask, {}, None)], policy, deadline_s, None)[0]
 
 
 test_manifests.__test__ = test_stored.__test__ = False  # type: ignore[attr-defined]

@@ -41,6 +41,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "alerts": ("intctl.cli.show", "alerts", "Show what fails, its impact and what to do."),
     "logs": ("intctl.cli.history", "logs", "Show recorded health checks."),
     "metrics": ("intctl.cli.history", "metrics", "Show uptime, response times and error rate."),
+    "troubleshoot": ("intctl.cli.explain", "troubleshoot", "Go through an exchange phase by phase."),
+    "explain": ("intctl.cli.explain", "explain", "Explain a cause code."),
     "toggle": ("intctl.cli.state", "toggle", "Enable or disable an integration."),
     "interval": ("intctl.cli.state", "interval", "Set how often an integration is checked."),
     "synced": ("intctl.cli.state", "synced", "Report that data was synchronised, or was not."),

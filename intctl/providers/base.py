@@ -118,7 +118,7 @@ class Provider:
     fields: ClassVar[tuple[Field, ...]]
     #: How the credential is proven, in one line, for people.
     proof: ClassVar[str]
-    #: Unauthenticated status page, if one is known.
+    #: The vendor's public status page, if one is known: the JSON of Atlassian Statuspage's API v2.
     status_page: ClassVar[str] = ""
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:

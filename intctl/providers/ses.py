@@ -25,7 +25,6 @@ class Ses(MailProvider):
 
     name = "ses"
     title = "Amazon SES"
-    status_page = "https://health.aws.amazon.com/public/currentevents"
     fields = (
         REGION,
         *mail_fields(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -75,6 +75,10 @@ _LOG = """
 INSERT INTO integration_health_logs (id, integration_id, check_type, status, response_time_ms, error_message,
                                      metadata, checked_at, lease_token)
 VALUES (:log_id, :id, :check_type, :log_status, :response_time_ms, :log_message, :metadata, {now}, :lease_token)"""
+
+_LAST_SUCCESS = """
+SELECT metadata FROM integration_health_logs WHERE integration_id = :id AND status = 'success'
+ ORDER BY checked_at DESC, id DESC LIMIT 1"""
 
 _GIVE_BACK = """
 UPDATE integration_schedules SET lease_owner = NULL, lease_expires_at = NULL,
@@ -161,6 +165,19 @@ def settle(state: Row, outcome: Outcome, check_type: str) -> Settled:
     return Settled(status, count, message, rejections, next_in_s)
 
 
+def account_change(outcome: Outcome, previous: object) -> Outcome:
+    """The outcome, degraded where a healthy exchange showed another account than the one before.
+
+    `previous` is the metadata of the last success, or None.
+    """
+    facts = previous.get("facts") if isinstance(previous, dict) else None
+    before = facts.get("account") if isinstance(facts, dict) else None
+    account = outcome.facts.get("account")
+    if outcome.code != "ok" or before is None or account is None or before == account:
+        return outcome
+    return replace(outcome, code="account.changed", detail=f"it was {before}, now it is {account}")
+
+
 def metadata(outcome: Outcome, agent: str, config_version: int) -> Row:
     """What a health log keeps beside its columns: plain JSON, nothing secret."""
     kept: Row = {
@@ -218,24 +235,34 @@ def _claimed(database: Database, owner: str, ids: Sequence[str]) -> list[Claimed
     return [Claimed(**row) for row in database.rows(text, {**parameters, "owner": owner})]
 
 
+def last_success(database: Database, id: str) -> object:
+    """The metadata of an integration's last successful check, or None."""
+    found = database.row(_LAST_SUCCESS, {"id": id})
+    return found["metadata"] if found else None
+
+
 def record(
     database: Database, owner: str, results: Sequence[Result], *, check_type: str, agent: str, deadline_s: float
-) -> set[str]:
-    """Writes log rows and statuses together, frees the leases; the ids whose lease still held.
+) -> dict[str, Outcome]:
+    """Writes log rows and statuses together, frees the leases; what was recorded, by id.
 
-    The others are not in the answer: their results are dropped, somebody else has the lease now.
+    Those whose lease was lost are not in the answer: their results are dropped, somebody else has the lease now.
     An integration edited meanwhile keeps its status and is due again at once.
     """
     text, parameters = _among(database, _locked(database, _HELD), [result.claimed.id for result in results])
     with database.transaction():
         held = {str(row["id"]): row for row in database.rows(text, {**parameters, "owner": owner})}
-        kept = set()
+        kept = {}
         for result in results:
             state = held.get(result.claimed.id)
             if state is None or state["lease_token"] != result.claimed.lease_token:
                 continue
-            _write(database, state, result, check_type=check_type, agent=agent, deadline_s=deadline_s)
-            kept.add(result.claimed.id)
+            outcome = result.outcome
+            if "account" in outcome.facts:
+                outcome = account_change(outcome, last_success(database, result.claimed.id))
+            known = Result(result.claimed, outcome)
+            _write(database, state, known, check_type=check_type, agent=agent, deadline_s=deadline_s)
+            kept[result.claimed.id] = outcome
     return kept
 
 

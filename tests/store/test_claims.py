@@ -57,7 +57,7 @@ def due(database: Database, owner: str = "a", slots: int = 10, **options: Any) -
 
 
 def record(database: Database, owner: str, *results: Result, check_type: str = "scheduled") -> set[str]:
-    return claims.record(database, owner, results, check_type=check_type, agent="host", deadline_s=20.0)
+    return set(claims.record(database, owner, results, check_type=check_type, agent="host", deadline_s=20.0))
 
 
 def row(database: Database, org_id: str, id: str) -> dict[str, Any]:
@@ -324,6 +324,22 @@ def test_two_agents_at_once_share_without_overlap(database: Database, target: Ta
         thread.join(60)
     every = [id for ids in taken.values() for id in ids]
     assert len(every) == len(set(every)) == 40
+
+
+def test_another_account_than_before_is_said_once(database: Database, target: Target, org_id: str) -> None:
+    """A credential that suddenly belongs to somebody else is a warning; the next check knows the new account."""
+    id = add(target, org_id)
+    codes = []
+    for account in ("Acme", "Acme", "Somebody else", "Somebody else"):
+        claimed = claims.claim_one(database, "a", id, deadline_s=20.0)
+        assert claimed is not None
+        outcome = Outcome("ok", "api", facts={"account": account})
+        kept = claims.record(
+            database, "a", [Result(claimed, outcome)], check_type="manual", agent="host", deadline_s=20.0
+        )
+        codes.append(kept[id].code)
+    assert codes == ["ok", "ok", "account.changed", "ok"]
+    assert "it was Acme, now it is Somebody else" in reads.logs(database, org_id)[1]["error_message"]
 
 
 # --- settle --------------------------------------------------------------------------------------

@@ -1,0 +1,134 @@
+"""explain and troubleshoot: what a code means, and where an exchange stopped."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intctl.cli.context import Context, command, output_option, pass_context, timeout_option
+from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK, NotFoundError
+
+if TYPE_CHECKING:
+    from intctl.probes.outcome import Outcome
+
+Row = dict[str, Any]
+
+CODE_KEYS = ("code", "verdict", "who_acts", "meaning", "next_step", "docs")
+TROUBLE_KEYS = (
+    "integration", "id", "provider", "verdict", "code", "phase", "message", "phases", "facts", "steps", "pattern",
+    "status_page", "checked_at",
+)  # fmt: skip
+
+
+@command()
+@click.argument("code", required=False)
+@output_option
+@pass_context
+def explain(context: Context, code: str | None, style: str) -> None:
+    """Explain a cause CODE, such as smtp.auth.rejected: meaning, who must act, next step.
+
+    Without CODE, all of them.
+    """
+    from intctl.codes import CODES
+    from intctl.render.rows import Column
+    from intctl.text import clean, nearest
+
+    if code is not None and code not in CODES:
+        raise NotFoundError(f'There is no code "{clean(code, 60)}"{nearest(code, tuple(CODES))}. All: intctl explain')
+    rows = [_code_row(name) for name in ([code] if code else CODES)]
+    if style == "table" and code:
+        row = rows[0]
+        context.out(
+            f"{row['code']}\n  Meaning:   {row['meaning']}.\n  Verdict:   {row['verdict']}\n"
+            f"  Who acts:  {row['who_acts']}\n  Next step: {row['next_step']}\n  Docs:      {row['docs']}\n"
+        )
+        return
+    columns = [
+        Column("Code", lambda row: row["code"]),
+        Column("Verdict", lambda row: row["verdict"]),
+        Column("Who acts", lambda row: row["who_acts"]),
+        Column("Meaning", lambda row: row["meaning"]),
+    ]
+    context.rows(rows, columns, CODE_KEYS, style, name="code")
+
+
+def _code_row(code: str) -> Row:
+    from intctl.codes import ACTORS, CODES, anchor
+
+    cause = CODES[code]
+    return {
+        "code": code,
+        "verdict": cause.verdict,
+        "who_acts": ACTORS[cause.actor],
+        "meaning": cause.meaning,
+        "next_step": cause.next_step,
+        "docs": f"docs/codes.md#{anchor(code)}",
+    }
+
+
+@command()
+@click.argument("name")
+@click.option("--status-page", is_flag=True, help="Also ask the vendor's public status page, without credentials.")
+@timeout_option
+@output_option
+@pass_context
+def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: float, style: str) -> int:
+    """Go through an exchange with NAME phase by phase: where it stopped, what that means, what to do.
+
+    Asks the provider now and records nothing.
+    """
+    from intctl import plan
+    from intctl.cli.probe import workshop
+    from intctl.metrics import pattern
+    from intctl.render.rows import as_csv, as_json, as_yaml
+    from intctl.render.trouble import steps, trouble, walked
+    from intctl.store import reads
+
+    row = reads.find(context.database(), context.org_id(), name)
+    shop = workshop(context, deadline_s)
+    outcome = plan.test_stored(shop, row)
+    logs = reads.logs(context.database(), row["org_id"], id=row["id"], limit=50)
+    found: Row = {
+        "integration": row["name"],
+        "id": row["id"],
+        "provider": row["provider"],
+        "verdict": outcome.verdict,
+        "code": outcome.code,
+        "phase": outcome.phase,
+        "message": outcome.message,
+        "phases": walked(outcome),
+        "facts": dict(outcome.facts),
+        "steps": steps(outcome, row["name"]),
+        "pattern": pattern(logs, reads.now(context.database())),
+        "status_page": _status_page(shop.policy, row["provider"], deadline_s) if status_page else None,
+        "checked_at": datetime.now(UTC),
+    }
+    if style == "json":
+        context.out(as_json(found))
+    elif style == "yaml":
+        context.out(as_yaml(found))
+    elif style == "csv":
+        context.out(as_csv([found], TROUBLE_KEYS))
+    elif style == "name":
+        context.out(f"{row['name']}\n")
+    else:
+        context.out(trouble(found, plain=context.plain))
+    return EXIT_OK if outcome.verdict in ("healthy", "degraded") else EXIT_NOT_HEALTHY
+
+
+def _status_page(policy: Any, provider: str, deadline_s: float) -> Row:
+    """What the vendor's status page says; a page that can't be asked says nothing about the vendor."""
+    from intctl import plan
+    from intctl.providers import catalogue
+
+    known = catalogue.get(provider)
+    url = known.status_page if known else ""
+    if not url:
+        return {"url": None, "says": "no status page is known for this provider"}
+    outcome: Outcome = plan.ask_status_page(url, policy=policy, deadline_s=deadline_s)
+    if outcome.verdict != "healthy":
+        return {"url": url, "says": f"unknown: the page could not be read ({outcome.code})"}
+    facts = outcome.facts
+    return {"url": url, "says": str(facts.get("description") or facts.get("indicator"))}
