@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -25,8 +25,7 @@ from intctl.probes.ask import (
     RefreshToken,
     Tokens,
 )
-from intctl.probes.network import USER_AGENT
-from intctl.probes.reply import MISSING, Judgement, Reply, by_status, judge, retry_after
+from intctl.probes.reply import HEADERS, MISSING, Judgement, Reply, by_status, judge, retry_after
 from intctl.probes.trace import Fault, Trace
 from intctl.text import Secret
 
@@ -56,12 +55,8 @@ _OAUTH = {
     "invalid_scope": "http.forbidden",
     "temporarily_unavailable": "server.error",
 }
-_TOKEN_HEADERS = {
-    "User-Agent": USER_AGENT,
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "Connection": "close",
-}
+#: Sends one request over the probe's transport.
+Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 
 class TokenStore(Protocol):
@@ -81,7 +76,7 @@ class Authenticator(httpx.Auth):
 
     odd = ""
 
-    async def prove(self, _client: httpx.AsyncClient, _ask: HttpProbe, /) -> Judgement:
+    async def prove(self, _send: Send, _ask: HttpProbe, /) -> Judgement:
         """Proves the credential by its token exchange alone. Raises Fault."""
         raise Fault("self.config_invalid", "only a token can be proven without a URL")
 
@@ -158,16 +153,16 @@ class _TokenAuth(Authenticator):
         assert access is not None
         yield self._with(request, access)
 
-    async def prove(self, client: httpx.AsyncClient, ask: HttpProbe, /) -> Judgement:
+    async def prove(self, send: Send, ask: HttpProbe, /) -> Judgement:
         stored = await self._load()
-        reply = Reply.of(await client.send(self._token_request(stored), stream=True))
+        reply = Reply.of(await send(self._token_request(stored)))
         if reply.status != 200 and ask.answers:
             special = judge(ask, reply, self._trace, self._clock())
             if special[0] in {answer.code for answer in ask.answers}:
                 return special
         access, changed = await self._take(reply, stored)
         if access is None:
-            reply = Reply.of(await client.send(self._token_request(changed), stream=True))
+            reply = Reply.of(await send(self._token_request(changed)))
             await self._take(reply, changed, last=True)
         return "ok", "", None
 
@@ -215,7 +210,7 @@ class _TokenAuth(Authenticator):
             form = {"grant_type": "refresh_token", "refresh_token": refresh.reveal()}
         if ask.scope:
             form["scope"] = ask.scope
-        headers = {**_TOKEN_HEADERS}
+        headers = dict(HEADERS)
         if ask.client_in == "basic":
             # RFC 6749 §2.3.1: both halves are form-encoded first.
             pair = f"{quote(ask.client_id, safe='')}:{quote(ask.client_secret.reveal(), safe='')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from intctl.errors import UsageError
@@ -58,7 +59,10 @@ class AddressPolicy:
 
     def refusal(self, address: str) -> str | None:
         """Why this address must not be contacted, or None."""
-        outer = ip_address(address)
+        return _refusal(self, address)
+
+    def judge(self, outer: Address) -> str | None:
+        """Why this address or one inside it must not be contacted, or None."""
         for form in (outer, *_inside(outer)):
             why = self._refused(form)
             if why is not None:
@@ -73,6 +77,12 @@ class AddressPolicy:
         return "closed by INTCTL_DENY_NETWORKS" if _narrowest(self.deny, address) > allowed else None
 
 
+@lru_cache(maxsize=4096)
+def _refusal(policy: AddressPolicy, address: str) -> str | None:
+    return policy.judge(ip_address(address))
+
+
+@lru_cache(maxsize=4096)
 def is_loopback(address: str) -> bool:
     """Whether the address is this machine, however it is written."""
     outer = ip_address(address)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import lru_cache
 from ssl import SSLContext, SSLObject
 
 import h11
@@ -18,9 +19,9 @@ import httpx
 from intctl.probes import tls, wire
 from intctl.probes.ask import HttpProbe
 from intctl.probes.auth import Authenticator, TokenStore, authenticator
-from intctl.probes.network import USER_AGENT, Network
+from intctl.probes.network import Network
 from intctl.probes.outcome import Outcome
-from intctl.probes.reply import Reply, judge
+from intctl.probes.reply import HEADERS, Judgement, Reply, judge
 from intctl.probes.trace import Fault, Trace
 
 #: Status line and headers of one answer, informational ones included, in bytes.
@@ -30,13 +31,6 @@ HEAD_LIMIT = 100 * 1024
 MAX_PIECES = 4096
 
 _STATUS_LINE = b"HTTP/1."
-
-_HEADERS = {
-    "User-Agent": USER_AGENT,
-    "Accept": "application/json, */*;q=0.5",
-    "Accept-Encoding": "identity",
-    "Connection": "close",
-}
 
 
 async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: TokenStore | None) -> Outcome:
@@ -52,50 +46,68 @@ async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: Tok
         network, trace, make_context, max_body=ask.max_body_bytes, plain_ok=ask.auth is None or ask.allow_plain_http
     )
     auth = authenticator(ask.auth, tokens, trace, network.clock)
-    async with httpx.AsyncClient(
-        transport=transport, headers=_HEADERS, trust_env=False, follow_redirects=False
-    ) as client:
-        code, detail, retry_after = await _ask(ask, client, auth, network, trace)
+    code, detail, retry_after = await _ask(ask, transport, auth, network, trace)
     if code == "ok":
         code, detail = _but(auth, trace, network)
     return trace.outcome(code, detail, retry_after_s=retry_after)
 
 
 async def _ask(
-    ask: HttpProbe, client: httpx.AsyncClient, auth: Authenticator | None, network: Network, trace: Trace
-) -> tuple[str, str, int | None]:
+    ask: HttpProbe, transport: Transport, auth: Authenticator | None, network: Network, trace: Trace
+) -> Judgement:
     """Code, detail and Retry-After of the provider's answer."""
     if not ask.url:
         if auth is None:
             raise Fault("self.config_invalid", "there is neither a URL nor a token to ask for")
-        return await auth.prove(client, ask)
-    reply = await _send(ask, client, auth)
+        return await auth.prove(transport.handle_async_request, ask)
+    reply = await _send(ask, transport, auth)
     verdict = judge(ask, reply, trace, network.clock())
-    if verdict[0] == "ok" and ask.compare_without and ask.auth is not None:
+    if verdict[0] == "ok" and ask.compare_without and auth is not None:
         with suppress(Fault):  # what the second call can't find out is not held against the first
-            trace.facts["credential_proven"] = not await _passes_without(ask, client, network)
+            bare = await _send(ask, transport, None)
+            trace.facts["credential_proven"] = judge(ask, bare, Trace(), network.clock())[0] != "ok"
     return verdict
 
 
-async def _passes_without(ask: HttpProbe, client: httpx.AsyncClient, network: Network) -> bool:
-    client.cookies.clear()  # a session that the first call opened would be a credential too
-    reply = await _send(ask, client, None)
-    return judge(ask, reply, Trace(), network.clock())[0] == "ok"
+async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply:
+    """The answer to the probe's request, after whatever its credential has to ask first.
 
-
-async def _send(ask: HttpProbe, client: httpx.AsyncClient, auth: httpx.Auth | None) -> Reply:
+    httpx's AsyncClient would do the same for half as much CPU again, spent on the cookies and
+    redirects that a probe must not have.
+    """
+    request = _request(ask)
+    if auth is None:
+        return Reply.of(await transport.handle_async_request(request))
+    flow = auth.async_auth_flow(request)
     try:
-        request = client.build_request(
+        request = await anext(flow)
+        while True:
+            response = await transport.handle_async_request(request)
+            try:
+                request = await flow.asend(response)
+            except StopAsyncIteration:
+                return Reply.of(response)
+    finally:
+        await flow.aclose()
+
+
+def _request(ask: HttpProbe) -> httpx.Request:
+    own = {name.lower() for name in ask.headers}
+    headers = {name: value for name, value in HEADERS.items() if name.lower() not in own}
+    try:
+        return httpx.Request(
             ask.method,
-            ask.url,
-            headers=dict(ask.headers),
+            _parsed(ask.url),
+            headers={**headers, **ask.headers},
             extensions={"body_wanted": lambda status: _body_wanted(ask, status)},
         )
     except (httpx.InvalidURL, ValueError, TypeError):
         raise Fault("self.config_invalid", "the URL or a header cannot be sent") from None
-    # With stream=True httpx leaves the body alone; it would unpack what the server compressed.
-    response = await client.send(request, auth=auth, stream=True)
-    return Reply.of(response)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 def _body_wanted(ask: HttpProbe, status: int) -> bool:
@@ -162,13 +174,11 @@ class Transport(httpx.AsyncBaseTransport):
             await exchange.done
         finally:
             exchange.close()
-        # Location is kept from httpx, which would parse it into a next request.
-        location = next((value for name, value in exchange.headers if name == b"location"), b"")
         return httpx.Response(
             exchange.status,
-            headers=[pair for pair in exchange.headers if pair[0] != b"location"],
+            headers=exchange.headers,
             stream=_Spent(),
-            extensions={"body": bytes(exchange.body), "cut": exchange.cut, "location": location.decode("latin-1")},
+            extensions={"body": bytes(exchange.body), "cut": exchange.cut},
             request=request,
         )
 

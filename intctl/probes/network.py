@@ -6,12 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from intctl import __version__
 from intctl.probes.guard import AddressPolicy
 from intctl.probes.names import Names
-
-#: What we call ourselves in every HTTP request.
-USER_AGENT = f"intctl/{__version__}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ import json
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 import httpx
 
+from intctl import __version__
 from intctl.probes.ask import Answer, HttpProbe
 from intctl.probes.trace import Trace
 
@@ -17,6 +19,14 @@ from intctl.probes.trace import Trace
 MAX_RETRY_AFTER_S = 3600
 #: A clock that is off by less is not worth a word, in seconds.
 CLOCK_SKEW_S = 60
+
+#: What every request says.
+HEADERS = {
+    "User-Agent": f"intctl/{__version__}",
+    "Accept": "application/json, */*;q=0.5",
+    "Accept-Encoding": "identity",
+    "Connection": "close",
+}
 
 MISSING = object()
 
@@ -40,13 +50,12 @@ class Reply:
     headers: httpx.Headers
     body: bytes
     cut: bool
-    location: str
 
     @classmethod
     def of(cls, response: httpx.Response) -> Reply:
         """The answer that our transport gave."""
         more = response.extensions
-        return cls(response.status_code, response.headers, more["body"], more["cut"], more["location"])
+        return cls(response.status_code, response.headers, more["body"], more["cut"])
 
     @property
     def opaque(self) -> bool:
@@ -88,7 +97,7 @@ def by_status(reply: Reply, trace: Trace) -> tuple[str, str]:
     if status in _BY_STATUS:
         return _BY_STATUS[status], f"HTTP {status}"
     if 300 <= status < 400:
-        location = reply.location.partition("?")[0].partition("#")[0]
+        location = reply.headers.get("location", "").partition("?")[0].partition("#")[0]
         return "redirect.refused", f"HTTP {status} to {trace.words(location)}" if location else f"HTTP {status}"
     if 500 <= status < 600:
         return "server.error", f"HTTP {status}"
@@ -193,6 +202,7 @@ def _note_clock(reply: Reply, trace: Trace, now: float) -> None:
         trace.facts["clock_skew_s"] = round(skew)
 
 
+@lru_cache(maxsize=64)
 def _moment(text: str) -> float:
     """An HTTP date as UNIX time. Raises ValueError or OverflowError."""
     moment = parsedate_to_datetime(text)

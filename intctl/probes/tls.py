@@ -190,7 +190,8 @@ def lost(error: BaseException | None) -> Fault:
     """What the end of a connection means, by the error that asyncio gives for it."""
     if isinstance(error, ssl.SSLError):
         return fault(error)
-    if isinstance(error, ConnectionResetError | BrokenPipeError):
+    # asyncio gives a reset without a number when the other side hung up during a handshake.
+    if isinstance(error, ConnectionResetError | BrokenPipeError) and error.errno:
         return Fault("connection.reset")
     if isinstance(error, TimeoutError):
         return Fault("reply.timeout")

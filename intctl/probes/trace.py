@@ -10,6 +10,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from time import perf_counter
+from urllib.parse import quote, quote_plus
 
 from intctl.codes import CODES
 from intctl.probes.outcome import Outcome
@@ -62,7 +63,7 @@ class Trace:
         self._since = now
 
     def hide(self, *secrets: str | bytes | Secret | None) -> None:
-        """From now on `words` masks these, plain and in base64: servers repeat what they are told."""
+        """From now on `words` masks these, plain, in base64 and as in a URL: servers repeat what they are told."""
         for secret in secrets:
             raw = secret.reveal() if isinstance(secret, Secret) else secret
             if not raw or len(raw) < HIDDEN_MIN:
@@ -70,6 +71,7 @@ class Trace:
             data = raw.encode() if isinstance(raw, str) else raw
             encoded = b64encode(data).decode()
             self._hidden.update((data.decode("utf-8", "replace"), encoded, encoded.rstrip("=")))
+            self._hidden.update((quote(data), quote(data, safe=""), quote_plus(data)))
 
     def words(self, text: object, limit: int = WORDS_LIMIT) -> str:
         """Text from outside, fit to be shown: no secret of ours, one line, at most `limit` characters."""
