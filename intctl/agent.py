@@ -11,7 +11,7 @@ import secrets
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 #: Results are written together: this many at most, and at the latest after this many seconds.
 _BATCH = 100
 _BATCH_WAIT_S = 0.25
+#: How long findings are held back for something to get through: well inside a lease.
+_HOLD_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Settings:
     concurrency: int = 50
     deadline_s: float = 20.0
     org_id: str | None = None
+    witness: str = ""  # INTCTL_WITNESS, as it was written
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class Summary:
     set_aside: int = 0
     verdicts: dict[str, int] = field(default_factory=dict)
     stopped: bool = False
+    notice: str = ""  # a fault of this machine's own, to be said once
 
     def line(self) -> str:
         """One line for the journal."""
@@ -137,6 +141,7 @@ def check(
     rows: Sequence[Mapping[str, Any]],
     stop: Stop,
     progress: Callable[[], None] = lambda: None,
+    summary: Summary | None = None,
 ) -> list[Checked]:
     """Checks these integrations now, due or not, and records each as `manual`.
 
@@ -167,7 +172,7 @@ def check(
         found[claimed.id] = outcome
         progress()
 
-    work = _Pass(database, keyring, settings, owner, "manual", Summary(), stop, finished)
+    work = _Pass(database, keyring, settings, owner, "manual", summary or Summary(), stop, finished)
     if first := take(settings.concurrency):
         _run(work, first, take)
     for row in busy:
@@ -228,11 +233,16 @@ class _Pass:
         self._summary = summary
         self._stop = stop
         self._finished = finished
+        self._through = False
+        self._held: list[Result] = []
+        self._held_since = 0.0
+        self._hosts: dict[str, str] = {}
 
     async def run(self, first: list[Claimed], more: Callable[[int], list[Claimed]]) -> None:
         """Probes `first`, asks `more` for as many as there are free slots, until it has none."""
         import asyncio
 
+        from intctl.probes import witness
         from intctl.probes.run import Network
 
         loop = asyncio.get_running_loop()
@@ -243,6 +253,7 @@ class _Pass:
 
         self._stop.wake(wake)
         self._network = Network(self._settings.policy())
+        self._witnesses = witness.parse(self._settings.witness)
         under_way: dict[asyncio.Task[Outcome], Claimed] = {}
         unwritten: list[Result] = []
         exhausted = False
@@ -258,11 +269,12 @@ class _Pass:
                         break
                     await asyncio.wait(
                         {*under_way, stopper},
-                        timeout=_BATCH_WAIT_S if unwritten else None,
+                        timeout=_BATCH_WAIT_S if unwritten else _HOLD_S if self._held else None,
                         return_when=asyncio.FIRST_COMPLETED,
                     )
                     ended = [task for task in under_way if task.done()]
-                    unwritten += [Result(under_way.pop(task), task.result()) for task in ended]
+                    results = [Result(under_way.pop(task), task.result()) for task in ended]
+                    unwritten += await self._sifted(results)
                     if len(unwritten) >= _BATCH or not ended or not under_way:
                         unwritten = await self._write(unwritten)
                     claimed = []
@@ -274,6 +286,29 @@ class _Pass:
                 stopper.cancel()
                 self._stop.wake(None)
                 await self._end(under_way, unwritten)
+
+    async def _sifted(self, results: list[Result], *, last: bool = False) -> list[Result]:
+        """The results that may be written now. Those that may be our own network's fault wait for a witness."""
+        import time
+
+        from intctl.probes.outcome import Outcome
+        from intctl.probes.witness import SUSPECT, got_through, network_works
+
+        self._through = self._through or any(got_through(result.outcome) for result in results)
+        if not self._held:
+            self._held_since = time.monotonic()
+        ready = [result for result in results if result.outcome.code not in SUSPECT]
+        self._held += [result for result in results if result.outcome.code in SUSPECT]
+        overdue = time.monotonic() - self._held_since > _HOLD_S or len(self._held) >= _BATCH
+        if not self._held or not (self._through or last or overdue):
+            return ready
+        held, self._held = self._held, []
+        hosts = len({self._hosts[result.claimed.id] for result in held})
+        if self._through or await network_works(self._witnesses, hosts, self._network):
+            return ready + held
+        own = Outcome("self.no_network")
+        self._summary.notice = own.message
+        return ready + [Result(result.claimed, replace(own, phase=result.outcome.phase)) for result in held]
 
     async def _write(self, results: list[Result]) -> list[Result]:
         """Records the results; the empty list, to go on with."""
@@ -308,7 +343,7 @@ class _Pass:
             task.cancel()
         if under_way:
             await asyncio.wait(under_way)
-        await self._write(unwritten)
+        await self._write(unwritten + await self._sifted([], last=True))
         if under_way:
             ids = [claimed.id for claimed in under_way.values()]
             self._summary.given_back += await self._in_database(claims.give_back, self._database, self._owner, ids)
@@ -320,6 +355,7 @@ class _Pass:
         found = opened(self._keyring, claimed.row())
         if not isinstance(found, Opened):
             return found
+        self._hosts[claimed.id] = found.host
         tokens = _TokenThread(self, claimed, found.origin)
         return await probe(found.probe, self._network, deadline_s=self._settings.deadline_s, tokens=tokens)
 

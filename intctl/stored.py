@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from intctl.errors import SealError
 from intctl.keyring import Binding, Keyring
 from intctl.manifest.config import from_plain, to_plain
 from intctl.providers import catalogue
+from intctl.probes.ask import HttpProbe, SmtpProbe
 from intctl.text import Secret
 
 if TYPE_CHECKING:
@@ -26,6 +28,16 @@ class Opened:
     config: Mapping[str, object] = field(repr=False)
     probe: Probe
     origin: Secret | None
+
+    @property
+    def host(self) -> str:
+        """The host that is asked; empty where none is."""
+        if isinstance(self.probe, SmtpProbe):
+            return self.probe.host
+        if isinstance(self.probe, HttpProbe):
+            url = self.probe.url or getattr(self.probe.auth, "token_url", "")
+            return urlsplit(url).hostname or ""
+        return ""
 
 
 def binding(org_id: str, id: str, provider: str) -> Binding:

@@ -41,11 +41,14 @@ def agent(context: Context, once: bool, every: float, concurrency: int, deadline
         deadline_s=deadline_s,
         org_id=org_id,
         policy=context.policy,
+        witness=context.witness,
     )
     with agents.Stop() as stop:
         if once:
             summary = agents.run_once(context.database(), context.keyring(), settings, stop)
             context.out(f"{summary.line()}\n")
+            if summary.notice:
+                context.warn(summary.notice)
         else:
             _serve(context, settings, stop, every)
 
@@ -69,6 +72,8 @@ def _serve(context: Context, settings: Settings, stop: object, every: float) -> 
         if summary.recorded or summary.set_aside or summary.lost or summary.given_back:
             context.out(f"{summary.line()}\n")
             sys.stdout.flush()
+        if summary.notice:
+            context.warn(summary.notice)
 
     def complain(error: IntctlError) -> None:
         context.say(f"intctl: {error} Trying again every {every:g} seconds.")

@@ -112,6 +112,16 @@ class Context:
         return AddressPolicy.parse(deny, allow)
 
     @property
+    def witness(self) -> str:
+        """Whom to ask whether this machine has a network at all: INTCTL_WITNESS, checked."""
+        text = self.environ.get("INTCTL_WITNESS", "")
+        if text:
+            from intctl.probes.witness import parse
+
+            parse(text)
+        return text
+
+    @property
     def forbidden_files(self) -> tuple[Path, ...]:
         """What no manifest may refer to: our own key and database."""
         from pathlib import Path

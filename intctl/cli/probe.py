@@ -86,7 +86,12 @@ def agent_settings(context: Context, deadline_s: float, concurrency: int = 50, o
     from intctl.agent import Settings
 
     return Settings(
-        host=context.host, policy=context.policy, concurrency=concurrency, deadline_s=deadline_s, org_id=org_id
+        host=context.host,
+        policy=context.policy,
+        concurrency=concurrency,
+        deadline_s=deadline_s,
+        org_id=org_id,
+        witness=context.witness,
     )
 
 
@@ -148,8 +153,9 @@ def run_checks(context: Context, rows: Sequence[Row], deadline_s: float, style: 
             tell(context, [], style)
         return EXIT_OK
     database, keyring = context.database(), context.keyring()
+    summary = agent.Summary()
     with progress(len(rows), "Checking") as step, agent.Stop() as stop:
-        checked = agent.check(database, keyring, agent_settings(context, deadline_s), rows, stop, step)
+        checked = agent.check(database, keyring, agent_settings(context, deadline_s), rows, stop, step, summary)
     if stop:
         raise KeyboardInterrupt
     found = [
@@ -157,6 +163,8 @@ def run_checks(context: Context, rows: Sequence[Row], deadline_s: float, style: 
         for one in checked
         if one.outcome is not None
     ]
+    if summary.notice:
+        context.warn(summary.notice)
     code = tell(context, found, style, nagios=nagios)
     busy = [str(one.row["name"]) for one in checked if one.outcome is None]
     if busy:
