@@ -174,6 +174,12 @@ class Context:
 
         self.out(render(rows, columns, keys, style, name=name, width=self.width, empty=empty))
 
+    def one(self, row: Mapping[str, Any], keys: Sequence[str], style: str, table: str, name: str) -> None:
+        """One thing, in the style that -o asks for."""
+        from intctl.render.rows import render_one
+
+        self.out(render_one(row, keys, style, table, name))
+
     @property
     def width(self) -> int | None:
         """The terminal's width; None where the output is no terminal, and nothing is cut."""

@@ -82,7 +82,6 @@ def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: flo
     from intctl import plan
     from intctl.cli.probe import workshop
     from intctl.metrics import pattern
-    from intctl.render.rows import as_csv, as_json, as_yaml
     from intctl.render.trouble import steps, trouble, walked
     from intctl.store import reads
 
@@ -105,16 +104,7 @@ def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: flo
         "status_page": _status_page(shop.policy, row["provider"], deadline_s) if status_page else None,
         "checked_at": datetime.now(UTC),
     }
-    if style == "json":
-        context.out(as_json(found))
-    elif style == "yaml":
-        context.out(as_yaml(found))
-    elif style == "csv":
-        context.out(as_csv([found], TROUBLE_KEYS))
-    elif style == "name":
-        context.out(f"{row['name']}\n")
-    else:
-        context.out(trouble(found, plain=context.plain))
+    context.one(found, TROUBLE_KEYS, style, trouble(found, plain=context.plain), row["name"])
     return EXIT_OK if outcome.verdict in ("healthy", "degraded") else EXIT_NOT_HEALTHY
 
 

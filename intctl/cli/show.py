@@ -85,20 +85,12 @@ def _titles() -> Mapping[str, str]:
 def stats(context: Context, style: str) -> None:
     """Count total, active, error and disabled integrations."""
     from intctl.render.dashboard import overview
-    from intctl.render.rows import as_csv, as_json, as_yaml
     from intctl.store import reads
 
     counts = reads.stats(context.database(), context.org_id())
-    if style == "json":
-        context.out(as_json(counts))
-    elif style == "yaml":
-        context.out(as_yaml(counts))
-    elif style == "csv":
-        context.out(as_csv([counts], STATS_KEYS))
-    elif style == "name":
+    if style == "name":
         raise UsageError("stats has no names to show; use another -o.")
-    else:
-        context.out(overview(counts))
+    context.one(counts, STATS_KEYS, style, overview(counts), "")
 
 
 def _alerts(context: Context) -> list[Row]:
@@ -219,7 +211,6 @@ def _dashboard(context: Context) -> str:
 def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> None:
     """Show the integration NAME: its config with secrets masked, health, metrics and recent errors."""
     from intctl.render.detail import detail
-    from intctl.render.rows import as_csv, as_json, as_yaml
     from intctl.render.words import next_step
     from intctl.store import reads
 
@@ -235,17 +226,7 @@ def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> No
         {key: log[key] for key in ("checked_at", "verdict", "code", "phase", "error_message")}
         for log in reads.logs(database, org_id, id=row["id"], limit=5, failures=True)
     ]
-    shape = {key: row[key] for key in SHOW_KEYS}
-    if style == "json":
-        context.out(as_json(shape))
-    elif style == "yaml":
-        context.out(as_yaml(shape))
-    elif style == "csv":
-        context.out(as_csv([shape], SHOW_KEYS))
-    elif style == "name":
-        context.out(f"{clean(row['name'])}\n")
-    else:
-        context.out(detail(row, reads.now(database)))
+    context.one(row, SHOW_KEYS, style, detail(row, reads.now(database)), row["name"])
 
 
 SHOW_KEYS = (

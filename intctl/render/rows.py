@@ -102,6 +102,18 @@ def _narrow(cells: list[list[str]], headings: list[str], width: int) -> None:
                 row[i] = cell[: max(widths[i] - 1, 1)] + "…"
 
 
+def render_one(row: Mapping[str, Any], keys: Sequence[str], style: str, table: str, name: str) -> str:
+    """One thing in one of FORMATS. `table` is its page for people, `name` what -o name shows."""
+    shape = {key: row[key] for key in keys}
+    if style == "json":
+        return as_json(shape)
+    if style == "yaml":
+        return as_yaml(shape)
+    if style == "csv":
+        return as_csv([shape], keys)
+    return f"{clean(name)}\n" if style == "name" else table
+
+
 def render(
     rows: Sequence[Mapping[str, Any]],
     columns: Sequence[Column],
