@@ -62,7 +62,8 @@ def prepare(folder: Path, environ: Mapping[str, str]) -> None:
     for number in range(INTEGRATIONS):
         (manifests / f"{number:03}.yaml").write_text(MANIFEST.format(name=f"api-{number:03}"))
     for arguments in (["init"], ["apply", "--no-test", "-f", str(manifests)]):
-        subprocess.run([intctl(), *arguments], env=environ, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        nowhere = subprocess.DEVNULL
+        subprocess.run([intctl(), *arguments], env=environ, check=True, stdout=nowhere, stderr=nowhere)
 
 
 def commands() -> dict[str, Sequence[str]]:

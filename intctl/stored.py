@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from intctl.errors import SealError
 from intctl.keyring import Binding, Keyring
 from intctl.manifest.config import from_plain, to_plain
-from intctl.providers import catalogue
 from intctl.probes.ask import HttpProbe, SmtpProbe
+from intctl.providers import catalogue
 from intctl.text import Secret
 
 if TYPE_CHECKING:

@@ -50,7 +50,8 @@ class Twilio(Provider):
             return HttpProbe(f"{url}/Messages.json?PageSize=1", auth, require=("/messages",), ca_file=ca_file)
         return HttpProbe(
             f"{url}.json", Basic(account, secret_of(config, "auth_token")),
-            require=("/sid",), expect_json={"/status": "active"}, facts={"account": "/friendly_name", "account_status": "/status"},
+            require=("/sid",), expect_json={"/status": "active"},
+            facts={"account": "/friendly_name", "account_status": "/status"},
             answers=tuple(
                 Answer(200, "http.account_inactive", pointer="/status", equals=status, detail=f"its status is {status}")
                 for status in ("suspended", "closed")

@@ -207,7 +207,7 @@ def find(database: Database, org_id: str, name: str, *, deleted: bool = False) -
         raise NotFoundError(f'There is no {there} "{clean(name, 100)}". See: intctl list')
     if len(found) > 1:
         names = ", ".join(f'"{clean(row["name"])}"' for row in found[:10])
-        raise UsageError(f'"{clean(name)}" could be {len(found)} integrations: {names}. Write more of the name, or the id.')
+        raise UsageError(f'"{clean(name)}" could be {len(found)} integrations: {names}. Write more of it, or the id.')
     return _with_verdict(found[0])
 
 
