@@ -105,6 +105,13 @@ def test_what_cannot_be_read_proves_nothing(handler: Handler) -> None:
     assert _found(handler, expect_json={"/ok": 1}).code == "unexpected.reply"
 
 
+def test_a_body_in_crumbs_is_cut() -> None:
+    """Chunks of one byte cost us more than they cost the sender: after some thousands the body counts as too long."""
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    outcome = _found(says(head + b"1\r\n{\r\n" * 5000 + b"0\r\n\r\n"), require=("/x",))
+    assert (outcome.code, outcome.detail) == ("unexpected.reply", "it is longer than 64 KiB")
+
+
 def test_a_transient_failure_is_tried_once_more() -> None:
     """A reset gets one second try inside the deadline, and the outcome says so."""
     handlers = [resets(), says(HEAD + b"Content-Length: 2\r\n\r\n{}")]

@@ -16,6 +16,8 @@ from tests.hostile.servers import Handler, drips, floods, hangs_up, mail, resets
 from tests.probes import brief, check
 from tests.servers import Authority, RawServer, in_days, raw_server, smtp_server
 
+# Of a length that keeps the password's own base64 from standing inside that of the PLAIN login.
+USER = "user1"
 PASSWORD = "geheim-pässwort"
 DEADLINE_S = 0.6
 GENEROUS_S = 8.0
@@ -23,7 +25,7 @@ GENEROUS_S = 8.0
 FORMS = [
     PASSWORD.encode(),
     base64.b64encode(PASSWORD.encode()),
-    base64.b64encode(b"\0user\0" + PASSWORD.encode()),
+    base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()),
     b"AUTH",
 ]
 
@@ -31,7 +33,7 @@ FORMS = [
 def _found(handler: Handler, security: Any = "starttls", **more: Any) -> tuple[Any, RawServer]:
     started = time.monotonic()
     with raw_server(handler) as server:
-        ask = SmtpProbe("127.0.0.1", server.port, security, "user", Secret(PASSWORD), **more)
+        ask = SmtpProbe("127.0.0.1", server.port, security, USER, Secret(PASSWORD), **more)
         outcome = check(ask, deadline_s=DEADLINE_S)
     assert time.monotonic() - started < GENEROUS_S
     assert "geheim" not in repr(outcome)
@@ -183,9 +185,9 @@ def _bad(ca: Authority, how: str) -> Any:
 )
 def test_a_wrong_certificate(ca: Authority, security: Any, how: str, code: str, words: str) -> None:
     """S8: the login is not sent, and the outcome says what is wrong with the certificate."""
-    with smtp_server(security=security, users={"user": PASSWORD}, context=_bad(ca, how)) as server:
+    with smtp_server(security=security, users={USER: PASSWORD}, context=_bad(ca, how)) as server:
         ca_file = None if how == "issuer" else ca.file
-        outcome = check(SmtpProbe("localhost", server.port, security, "user", Secret(PASSWORD), ca_file))
+        outcome = check(SmtpProbe("localhost", server.port, security, USER, Secret(PASSWORD), ca_file))
         assert server.logins == []
     assert (outcome.verdict, outcome.code, outcome.phase) == ("down", code, "tls")
     assert words in outcome.detail
@@ -203,7 +205,7 @@ def test_a_wrong_certificate(ca: Authority, security: Any, how: str, code: str, 
 def test_implicit_tls_where_there_is_none(handler: Handler, verdict: str, code: str) -> None:
     """S8, L5, L6: a plain, silent or broken server on a TLS port ends in the tls phase, by its budget."""
     with raw_server(handler) as server:
-        ask = SmtpProbe("127.0.0.1", server.port, "tls", "user", Secret(PASSWORD))
+        ask = SmtpProbe("127.0.0.1", server.port, "tls", USER, Secret(PASSWORD))
         outcome = check(ask, network=brief(0.3))
         assert not any(form in bytes(server.got) for form in FORMS)
     assert (outcome.verdict, outcome.code, outcome.phase) == (verdict, code, "tls")
@@ -218,7 +220,7 @@ def test_all_of_them_at_once_leave_nothing_behind() -> None:
 
         async def run() -> list[str]:
             network = Network()
-            asks = [SmtpProbe("127.0.0.1", port, "starttls", "user", Secret(PASSWORD)) for port in ports]
+            asks = [SmtpProbe("127.0.0.1", port, "starttls", USER, Secret(PASSWORD)) for port in ports]
             outcomes = await asyncio.gather(*(probe(ask, network, deadline_s=1.0) for ask in asks))
             assert len(asyncio.all_tasks()) == 1
             return [outcome.code for outcome in outcomes]
