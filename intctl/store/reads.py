@@ -11,6 +11,7 @@ from typing import Any
 
 from intctl.codes import Verdict
 from intctl.errors import NotFoundError, StoreError, UsageError
+from intctl.probes.outcome import PHASES
 from intctl.store.connect import POSTGRESQL, Database
 from intctl.text import clean, fold
 
@@ -176,9 +177,15 @@ def _with_verdict(row: Row) -> Row:
     row["verdict"] = known.get("verdict", "unknown")
     row["code"] = known.get("code", "self.not_checked")
     row["phase"] = known.get("phase", "")
-    row["phases_ms"] = known.get("phases_ms", {})
-    row["facts"] = known.get("facts", {})
+    row["phases_ms"] = _ordered(known.get("phases_ms"), PHASES)
+    row["facts"] = _ordered(known.get("facts"))
     return row
+
+
+def _ordered(known: object, first: tuple[str, ...] = ()) -> Row:
+    """A JSON object of a log row in one order: PostgreSQL's jsonb does not keep ours."""
+    found = known if isinstance(known, dict) else {}
+    return {key: found[key] for key in (*(key for key in first if key in found), *sorted(found.keys() - {*first}))}
 
 
 def find(database: Database, org_id: str, name: str, *, deleted: bool = False) -> Row:
@@ -274,8 +281,8 @@ def logs(
         row["verdict"] = known.get("verdict") or _verdict_of(row["status"])
         row["code"] = known.get("code", "")
         row["phase"] = known.get("phase", "")
-        row["phases_ms"] = known.get("phases_ms", {})
-        row["facts"] = known.get("facts", {})
+        row["phases_ms"] = _ordered(known.get("phases_ms"), PHASES)
+        row["facts"] = _ordered(known.get("facts"))
         row["detail"] = known.get("detail", "")
     return found
 

@@ -92,7 +92,8 @@ class Hunt:
         """Where a secret came out, with what stood before it."""
         forms = {form for secret in self.secrets for form in spellings(secret)}
         hits = [(where, what.find(form), what) for where, what in self.seen.items() for form in forms if form in what]
-        return sorted(f"{where}: …{what[max(at - 120, 0) : at + 12].decode(errors='replace')}" for where, at, what in hits)
+        around = ((where, what[max(at - 120, 0) : at + 12].decode(errors="replace")) for where, at, what in hits)
+        return sorted(f"{where}: …{text}" for where, text in around)
 
 
 class CommandLines:
@@ -353,10 +354,10 @@ def test_a_server_that_says_the_credential_back(
 
     with http_server({}, ca) as server:
         server.answer = echo  # type: ignore[method-assign]
-        found = []
-        for one in wrong_manifests(box):
-            if "base_url" in one["config"]:
-                found.append({**one, "config": {**one["config"], "base_url": server.url, "ca_file": str(ca.file)}})
+        here = {"base_url": server.url, "ca_file": str(ca.file)}
+        found = [
+            {**one, "config": {**one["config"], **here}} for one in wrong_manifests(box) if "base_url" in one["config"]
+        ]
         intctl("apply", "-f", "-", "-o", "json", stdin=together(found), code=None, **wrong)
         intctl("apply", "-f", "-", "--no-test", stdin=together(found), code=None, **wrong)
         intctl("check", "--all", "-o", "json", code=None)
