@@ -1,0 +1,69 @@
+"""What the documents say about the code is what the code says."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    """docs/generate.py, as a module."""
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_documents_are_up_to_date(generate: ModuleType) -> None:
+    """Help, codes and exit codes in the documents are made from the code: python docs/generate.py"""
+    assert generate.stale() == []
+
+
+def test_a_stale_document_is_noticed(generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check can fail: a changed line and a missing file are both stale."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text((ROOT / "README.md").read_text("utf-8").replace("interrupted |", "gone |"))
+    (tmp_path / "docs" / "codes.md").write_text((ROOT / "docs" / "codes.md").read_text("utf-8"))
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    assert generate.stale() == ["docs/commands.md", "README.md"]
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """Every relative link in a document names a file that is there."""
+    links = [
+        (document, link)
+        for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+        for link in re.findall(r"\]\(([^)#\s]+)\)", document.read_text("utf-8"))
+        if "://" not in link
+    ]
+    assert links
+    assert [f"{document.name}: {link}" for document, link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_every_test_case_of_the_specification_is_a_test(number: int) -> None:
+    """ADMIN-INT-001 to 010 each stand in the name of a test and in its sentence."""
+    texts = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert f"def test_admin_int_{number:03d}_" in texts
+    assert f'"""ADMIN-INT-{number:03d}:' in texts
+
+
+def test_every_test_says_what_it_holds() -> None:
+    """Every test has a sentence: the contract that it keeps."""
+    tests = [
+        (path.name, node)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    assert len(tests) > 300
+    assert [f"{name}: {node.name}" for name, node in tests if not ast.get_docstring(node)] == []
