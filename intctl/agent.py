@@ -57,7 +57,23 @@ class Summary:
     set_aside: int = 0
     verdicts: dict[str, int] = field(default_factory=dict)
     stopped: bool = False
-    notice: str = ""  # a fault of this machine's own, to be said once
+    faults: dict[str, int] = field(default_factory=dict)  # this machine's own, by code
+
+    @property
+    def notice(self) -> str:
+        """The faults of this machine's own, in one line for the whole pass; "" when there were none."""
+        from intctl.codes import CODES
+
+        found = sorted(self.faults, key=lambda code: -self.faults[code])
+        if not found:
+            return ""
+        said = "; ".join(f"{CODES[code].meaning} ({self.faults[code]} of {self.recorded} checks)" for code in found)
+        return f"{said}. Nobody else was judged for it. {CODES[found[0]].next_step}"
+
+    @property
+    def keyless(self) -> bool:
+        """Whether not one config could be opened: the keyring is not the one that these were sealed with."""
+        return self.recorded > 0 and self.faults.get("self.key_missing") == self.recorded
 
     def line(self) -> str:
         """One line for the journal."""
@@ -74,6 +90,20 @@ class Summary:
 
 
 _VERDICTS = ("healthy", "degraded", "down", "misconfigured", "unknown")
+
+#: What this machine, and no single integration, is the cause of: said once a pass.
+_OWN_FAULTS = frozenset(
+    {
+        "dns.failure",
+        "dns.timeout",
+        "self.no_route",
+        "self.no_network",
+        "self.no_descriptors",
+        "self.no_authorities",
+        "self.key_missing",
+        "self.database",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +337,6 @@ class _Pass:
         if self._through or await network_works(self._witnesses, hosts, self._network):
             return ready + held
         own = Outcome("self.no_network")
-        self._summary.notice = own.message
         return ready + [Result(result.claimed, replace(own, phase=result.outcome.phase)) for result in held]
 
     async def _write(self, results: list[Result]) -> list[Result]:
@@ -332,6 +361,8 @@ class _Pass:
             self._summary.recorded += 1
             outcome = kept[result.claimed.id]
             self._summary.verdicts[outcome.verdict] = self._summary.verdicts.get(outcome.verdict, 0) + 1
+            if outcome.code in _OWN_FAULTS:
+                self._summary.faults[outcome.code] = self._summary.faults.get(outcome.code, 0) + 1
             self._finished(result.claimed, outcome)
         return []
 

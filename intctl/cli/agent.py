@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intctl.cli.context import Context, command, pass_context, timeout_option
-from intctl.errors import IntctlError
+from intctl.errors import IntctlError, KeyringError
 
 if TYPE_CHECKING:
     from intctl.agent import Settings, Summary
@@ -47,6 +47,8 @@ def agent(context: Context, once: bool, every: float, concurrency: int, deadline
         if once:
             summary = agents.run_once(context.database(), context.keyring(), settings, stop)
             context.out(f"{summary.line()}\n")
+            if summary.keyless:
+                raise KeyringError(summary.notice)
             if summary.notice:
                 context.warn(summary.notice)
         else:

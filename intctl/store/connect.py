@@ -313,6 +313,7 @@ class Database:
         self.target = target
         self.dialect = target.dialect
         self._connection = connection
+        self._file = _file_id(target)
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         """All rows of a query."""
@@ -362,6 +363,9 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+            if _file_id(self.target) != self._file:  # SQLite would go on writing to where nobody looks
+                self._connection.execute("ROLLBACK")
+                raise StoreError(f"{self.target.label} was moved or deleted while it was in use. Nothing was saved.")
             self._connection.execute("COMMIT")
 
     def close(self) -> None:
@@ -383,6 +387,17 @@ class Database:
 
             return {key: Jsonb(value) if isinstance(value, dict) else value for key, value in parameters.items()}
         return {key: _sqlite_value(value) for key, value in parameters.items()}
+
+
+def _file_id(target: Target) -> tuple[int, int] | None:
+    """Which file stands at the target's path; None where there is none."""
+    if target.dialect != SQLITE:
+        return None
+    try:
+        found = target.path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _sqlite_value(value: object) -> object:
