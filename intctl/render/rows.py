@@ -15,6 +15,9 @@ FORMATS = ("table", "json", "yaml", "csv", "name")
 #: Longest text of a cell or value that is shown, in characters.
 _LONGEST = 2000
 
+#: What tabulate makes a heading's column wider than the heading.
+_PADDING = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -90,10 +93,11 @@ def _grid(cells: list[list[str]], headings: list[str], width: int | None) -> str
 
 def _narrow(cells: list[list[str]], headings: list[str], width: int) -> None:
     """Cuts the widest columns until the table fits; no column goes below its heading."""
-    widths = [max([len(heading), *(len(row[i]) for row in cells)]) for i, heading in enumerate(headings)]
+    least = [len(heading) + _PADDING for heading in headings]
+    widths = [max([least[i], *(len(row[i]) for row in cells)]) for i in range(len(headings))]
     while sum(widths) + 2 * (len(widths) - 1) > width:
-        i = max(range(len(widths)), key=lambda n: widths[n] - len(headings[n]))
-        if widths[i] <= max(len(headings[i]), 6):
+        i = max(range(len(widths)), key=lambda n: widths[n] - least[n])
+        if widths[i] <= least[i]:
             break
         widths[i] -= 1
     for row in cells:

@@ -1,0 +1,127 @@
+"""toggle, interval, synced, delete, restore: small changes, said plainly, and twice is once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from .conftest import Intctl, MailHost
+from .test_change import snapshot
+
+
+def answered(intctl: Intctl, answer: str, question: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Runs intctl on a pseudo-terminal and types `answer` when it asks `question`."""
+    script = (
+        "import os, pty, sys\n"
+        "answer, question, *words = sys.argv[1:]\n"
+        "seen, sent = b'', False\n"
+        "def read(fd):\n"
+        "    global seen, sent\n"
+        "    data = os.read(fd, 65536)\n"
+        "    seen += data\n"
+        "    if question.encode() in seen and not sent:\n"
+        "        sent = os.write(fd, answer.encode() + b'\\n')\n"
+        "    return data\n"
+        "code = pty.spawn([sys.executable, '-m', 'intctl', *words], read)\n"
+        "sys.exit(os.waitstatus_to_exitcode(code))\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, answer, question, *words], env=intctl.environ, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def row(intctl: Intctl) -> dict[str, Any]:
+    (found,) = intctl("list", "-o", "json").json
+    return dict(found)
+
+
+def test_toggle_twice_the_same_way_changes_nothing(intctl: Intctl, email: MailHost) -> None:
+    """--off when off and --on when on say so and touch no row; without an option it is the other of the two."""
+    intctl("toggle", "Email", "--off")
+    before = snapshot(intctl)
+    assert intctl("toggle", "email", "--off").out == "Email is disabled already.\n"
+    assert snapshot(intctl) == before
+    assert "is enabled" in intctl("toggle", "Email").out
+    before = snapshot(intctl)
+    assert intctl("toggle", "Email", "--on").out == "Email is enabled already.\n"
+    assert snapshot(intctl) == before
+
+
+@pytest.mark.parametrize(("minutes", "words"), [("1", "every minute"), ("60", "every 60 minutes")])
+def test_interval(intctl: Intctl, email: MailHost, minutes: str, words: str) -> None:
+    """1 to 60 minutes; the second time it is so already."""
+    assert intctl("interval", "Email", minutes).out == f"Email is now checked {words}.\n"
+    assert row(intctl)["health_check_interval_minutes"] == int(minutes)
+    before = snapshot(intctl)
+    assert intctl("interval", "Email", minutes).out == f"Email is already checked {words}.\n"
+    assert snapshot(intctl) == before
+    for wrong in ("0", "61", "-5", "1.5", "five"):
+        intctl("interval", "Email", "--", wrong, code=2)
+
+
+def test_synced(intctl: Intctl, email: MailHost) -> None:
+    """A time in any zone is kept in UTC; a failure has its reason, made harmless; the next success clears it."""
+    intctl("synced", "Email", "--at", "2026-01-31T11:30:00+02:00")
+    assert row(intctl)["last_sync"] == "2026-01-31T09:30:00.000Z"
+    intctl("synced", "Email", "--failed", "HTTP 500\x1b[31m")
+    found = row(intctl)
+    assert (found["last_sync_error"], found["last_sync"]) == ("HTTP 500[31m", "2026-01-31T09:30:00.000Z")
+    assert "(failed)" in intctl("list").out and "HTTP 500" in intctl("show", "Email").out
+    intctl("synced", "Email")
+    found = row(intctl)
+    assert found["last_sync_error"] is None and found["last_sync"] > "2026-02"
+    assert found["status"] == "active"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--at", "noon"], ["--at", "2026-01-31T09:30:00"], ["--at", "0001-01-01T00:00:00+14:00"], ["--failed", " "],
+        ["--failed", "x", "--at", "2026-01-31T09:30:00Z"],
+    ],
+)  # fmt: skip
+def test_synced_refuses(intctl: Intctl, email: MailHost, words: list[str]) -> None:
+    """No time zone, no time, no reason, or both: exit 2, one line, nothing recorded."""
+    before = snapshot(intctl)
+    ran = intctl("synced", "Email", *words, code=2)
+    assert ran.err.count("\n") == 1 and snapshot(intctl) == before
+
+
+def test_delete_and_restore(intctl: Intctl, email: MailHost) -> None:
+    """Deleted twice is not found; restored it is disabled, with its history; a wrong new name is refused."""
+    id = row(intctl)["id"]
+    assert "add --yes" in intctl("delete", "Email", code=2).err
+    assert intctl("delete", "Email", "--yes").out == f"Deleted Email. Bring it back with: intctl restore {id}\n"
+    intctl("delete", "Email", "--yes", code=3)
+    for wrong in ("", "-x", "a\x1bb", "x" * 101):
+        assert "--as" in intctl("restore", "Email", f"--as={wrong}", code=2).err
+    assert "toggle 'Old mail' --on" in intctl("restore", "Email", "--as", "Old mail").out
+    assert (row(intctl)["name"], row(intctl)["status"]) == ("Old mail", "inactive")
+    intctl("restore", "Email", code=3)
+    assert len(intctl("logs", "Old mail", "-o", "json").json) == 1
+
+
+def test_commands_that_are_told_can_be_typed(intctl: Intctl, email: MailHost) -> None:
+    """A name with quotes and blanks is quoted for the shell in every command that is offered."""
+    import shlex
+
+    name = "Anna's mail $HOME"
+    intctl("edit", "Email", "-f", "-", stdin=email.manifest(name), MAIL_PASSWORD="canary-7f3a9c-do-not-show")
+    intctl("toggle", name, "--off")
+    said = intctl("toggle", name, "--on").out.rpartition("Now: ")[2]
+    assert shlex.split(said) == ["intctl", "check", name]
+    intctl("delete", name, "--yes")
+    said = intctl("restore", name).out.rpartition("with: ")[2]
+    assert shlex.split(said) == ["intctl", "toggle", name, "--on"]
+
+
+def test_delete_asks_on_a_terminal(intctl: Intctl, email: MailHost) -> None:
+    """Without a yes nothing is deleted."""
+    assert answered(intctl, "n", "Delete Email?", "delete", "Email").returncode == 130
+    assert row(intctl)["name"] == "Email"
+    assert answered(intctl, "y", "Delete Email?", "delete", "Email").returncode == 0
+    assert intctl("list", "-o", "json").json == []

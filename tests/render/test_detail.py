@@ -1,0 +1,103 @@
+"""The page of one integration, the line of a check, and the line of a monitoring plugin."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from intctl.render.dashboard import dashboard
+from intctl.render.detail import detail, finding, nagios
+
+NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+
+
+def outcome(name: str, verdict: str, code: str = "x.y", **values: Any) -> dict[str, Any]:
+    return {"integration": name, "verdict": verdict, "code": code, "phase": "auth", "message": "It said no",
+            "next_step": "Do this.", "response_time_ms": 12, **values}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "word", "code"),
+    [
+        ([], "UNKNOWN", 3),
+        (["healthy"], "OK", 0),
+        (["healthy", "degraded"], "WARNING", 1),
+        (["degraded", "unknown"], "UNKNOWN", 3),
+        (["unknown", "down"], "CRITICAL", 2),
+        (["misconfigured", "healthy"], "CRITICAL", 2),
+    ],
+)
+def test_nagios_says_the_worst(verdicts: list[str], word: str, code: int) -> None:
+    """Critical is worse than unknown, unknown worse than a warning; nothing to check is unknown."""
+    text, found = nagios([outcome(f"n{i}", verdict) for i, verdict in enumerate(verdicts)])
+    assert found == code and text.startswith(f"INTCTL {word} - ")
+    assert text.count("\n") == 1 and text.endswith("\n")
+
+
+def test_nagios_line_keeps_its_form_whatever_the_names() -> None:
+    """One line, one bar: names with bars, quotes and escapes don't make another one."""
+    text, _ = nagios([outcome("it's|a\x1b[31m\nname", "down")])
+    assert text == "INTCTL CRITICAL - it's a[31m name down (x.y) | 'it s a[31m name'=12ms\n"
+    text, _ = nagios([outcome("A", "healthy"), outcome("B", "healthy")])
+    assert text == "INTCTL OK - 2 healthy | 'A'=12ms 'B'=12ms\n"
+
+
+def test_a_finding_says_what_to_do_unless_all_is_well() -> None:
+    """Healthy is one line; everything else names the phase and the next step."""
+    assert finding(outcome("A", "healthy", "ok")) == "A: healthy — It said no (ok, 12 ms)"
+    assert finding(outcome("A", "degraded")) == "A: degraded — It said no (x.y, 12 ms)\n  Next: Do this."
+    assert finding(outcome("A\x1b", "down")).startswith("A: down — It said no (x.y, auth phase, 12 ms)\n")
+    assert "phase" not in finding(outcome("A", "unknown", phase=""))
+
+
+def page(**values: Any) -> str:
+    row: dict[str, Any] = {
+        "name": "Mail", "id": "1", "title": "SMTP", "type": "email", "status": "active", "verdict": "unknown",
+        "code": "self.not_checked", "last_sync": None, "last_sync_error": None, "last_health_check": None,
+        "last_success_at": None, "health_check_interval_minutes": 5, "created_at": None, "next_check_at": None,
+        "error_message": None, "error_count": 0, "phases_ms": {}, "next_step": "Check it.", "facts": {}, "config": {},
+        "config_problem": None, "recent_errors": [],
+        "metrics": {"checks": 0, "uptime_percent": None, "error_rate_percent": None, "response_time_average_ms": None,
+                    "response_time_p95_ms": None},
+    }  # fmt: skip
+    return detail({**row, **values}, NOW)
+
+
+def test_a_page_of_something_never_checked() -> None:
+    """What is not known is left out or said to be so, rather than shown as zero."""
+    text = page()
+    assert "Unchecked" in text and "Last check  never" in text and "Next check  none planned" in text
+    assert "Uptime" not in text and "Facts" not in text and "Recent errors" not in text and "Created" not in text
+
+
+def test_a_page_of_something_that_fails() -> None:
+    """Error, count, phases, facts and what went wrong lately, made harmless."""
+    text = page(
+        name="Mail\x1b[31m", error_message="no\x1b]0;x\x07", error_count=3, phases_ms={"dns": 1.25, "tcp": 2.0},
+        facts={"tls_version": "TLSv1.3"}, config=None, config_problem="It does not open.",
+        recent_errors=[{"checked_at": NOW - timedelta(minutes=3), "error_message": None, "code": "a.b"}],
+        next_check_at=NOW + timedelta(seconds=30),
+    )  # fmt: skip
+    assert "\x1b" not in text and "\x07" not in text
+    for words in ("Failures in a row  3", "dns 1.25 ms, tcp 2 ms", "tls version  TLSv1.3", "It does not open.",
+                  "3 min ago: a.b", "in 30 sec"):  # fmt: skip
+        assert words in text, words
+    assert "due now" in page(next_check_at=NOW) and "in 2 min" in page(next_check_at=NOW + timedelta(seconds=150))
+
+
+def test_the_dashboard_without_pictures_is_ascii_and_straight() -> None:
+    """A terminal without UTF-8 gets words for the lights, and the same columns."""
+    row = {"name": "Mail", "type": "unheard_of", "provider": "smtp", "status": "error", "verdict": "down", "code": "x",
+           "last_sync": None, "last_sync_error": None, "last_health_check": NOW, "last_success_at": None}  # fmt: skip
+    alert = {**row, "message": "no", "since_at": NOW, "impact": "I", "next_step": "N", "command": "C"}
+    counts = {"total": 1, "active": 0, "error": 1, "disabled": 0}
+    for plain in (True, False):
+        text = dashboard(counts, [alert], [row], organisation="Acme\x1b", now=NOW, width=80, plain=plain, titles={})
+        assert text.isascii() == plain and "\x1b" not in text
+        assert ("!! Error" in text) == plain and ("🔴 Error" in text) != plain
+        assert "Cause:  x" in text and "2026-01-31 09:30:00 UTC" in text
+    empty = dashboard({**counts, "total": 0, "error": 0}, [], [], organisation="A", now=NOW, width=None, plain=True,
+                      titles={})  # fmt: skip
+    assert "nothing is in error" in empty and "None yet" in empty

@@ -1,0 +1,84 @@
+"""Rows in every format: harmless, parseable, and no wider than the terminal where they can be."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import yaml
+
+from intctl.render.rows import Column, as_csv, as_json, as_table, as_yaml, iso, plain, render
+
+HOSTILE = 'x\x1b[31m\u202e\u200b,"\n=1+1'
+ROW = {"name": HOSTILE, "when": datetime(2026, 1, 31, 9, 30, tzinfo=UTC), "facts": {"a\x1b": [1, None, {"b": True}]}}
+
+
+def test_times_are_utc_with_milliseconds() -> None:
+    """ISO 8601, Z, whatever zone they came in."""
+    moment = datetime(2026, 1, 31, 11, 30, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
+    assert iso(moment) == "2026-01-31T09:30:00.123Z"
+
+
+def test_plain_is_what_json_knows() -> None:
+    """Texts lose what a terminal obeys, at every depth, keys too; the rest stays as it is."""
+    assert plain(ROW) == {
+        "name": 'x[31m,"\n=1+1'.replace("\n", " "),
+        "when": "2026-01-31T09:30:00.000Z",
+        "facts": {"a": [1, None, {"b": True}]},
+    }
+    assert plain((1, "a")) == [1, "a"]
+
+
+def test_every_format_parses_back_and_holds_nothing_harmful() -> None:
+    """JSON, YAML and CSV of hostile text: one row, readable, no escape."""
+    keys = tuple(ROW)
+    for text in (as_json([ROW]), as_yaml([ROW]), as_csv([ROW], keys)):
+        assert not set("\x1b\u202e\u200b") & set(text)
+    assert json.loads(as_json([ROW])) == yaml.safe_load(as_yaml([ROW])) == [plain(ROW)]
+    heading, row = list(csv.reader(io.StringIO(as_csv([ROW], keys))))
+    assert heading == list(keys) and row[0] == plain(ROW)["name"] and json.loads(row[2]) == plain(ROW["facts"])
+
+
+def test_json_keeps_letters_and_the_order_of_the_keys() -> None:
+    """Readable for people, stable for diffs."""
+    assert as_json({"b": "ü", "a": None}) == '{\n  "b": "ü",\n  "a": null\n}\n'
+    assert as_yaml({"b": "ü", "a": None}) == "b: ü\na: null\n"
+
+
+def test_render_by_style() -> None:
+    """The stable keys for machines, the columns for people, names for loops; empty is said to people only."""
+    rows, columns = [{"name": "A", "x": 1, "hidden": 2}], [Column("Head", lambda row: row["x"])]
+    assert json.loads(render(rows, columns, ("name", "x"), "json")) == [{"name": "A", "x": 1}]
+    assert render(rows, columns, ("name", "x"), "csv") == "name,x\nA,1\n"
+    assert render(rows, columns, ("name", "x"), "yaml") == "- name: A\n  x: 1\n"
+    assert render(rows, columns, ("name",), "name") == "A\n"
+    assert render(rows, columns, ("name",), "table").splitlines() == ["Head", "------", "1"]
+    assert render([], columns, ("name",), "table", empty="None.\n") == "None.\n"
+    assert render([], columns, ("name",), "json", empty="None.\n") == "[]\n"
+
+
+def test_numbers_in_a_table_are_not_rewritten() -> None:
+    """A name like 007 or 1e3 stays as it is; None is blank."""
+    columns = [Column("N", lambda row: row["n"])]
+    lines = as_table([{"n": "007"}, {"n": "1e3"}, {"n": None}], columns, None).split("\n")
+    assert [line.strip() for line in lines[2:5]] == ["007", "1e3", ""]
+
+
+@pytest.mark.parametrize("width", [20, 24, 40, 60, 80, 120])
+def test_a_narrow_terminal_cuts_the_widest_columns(width: int) -> None:
+    """Down to the headings a table fits; what was cut ends with an ellipsis."""
+    columns = [Column("Name", lambda row: row["a"]), Column("Says", lambda row: row["b"]), Column("N", lambda _: 1)]
+    rows = [{"a": "short", "b": "a rather long message " * 6}, {"a": "n" * 30, "b": "x"}]
+    lines = as_table(rows, columns, width).splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert any("…" in line for line in lines)
+    assert "…" not in as_table(rows, columns, None)
+
+
+def test_a_terminal_narrower_than_the_headings_is_no_endless_loop() -> None:
+    """Headings are not cut: the table is wider than the terminal, and shown."""
+    columns = [Column("A long heading", lambda row: row["a"]), Column("Another one", lambda row: row["a"])]
+    assert "A long heading" in as_table([{"a": "value"}], columns, 5)
