@@ -175,13 +175,16 @@ def check(
 ) -> list[Checked]:
     """Checks these integrations now, due or not, and records each as `manual`.
 
-    What somebody else is checking at this moment is waited for, up to the deadline.
+    What somebody else is checking at this moment is waited for, up to the deadline, and checked
+    here if they give it up.
     """
+    import time
+
     from intctl.probes.outcome import Outcome
 
     owner = new_owner(settings.host)
     waiting = list(rows)
-    busy: list[Mapping[str, Any]] = []
+    busy: list[tuple[Mapping[str, Any], int]] = []
     found: dict[str, Outcome] = {}
 
     def take(free_slots: int) -> list[Claimed]:
@@ -193,7 +196,7 @@ def check(
                 continue
             claimed = claims.claim_one(database, owner, row["id"], deadline_s=settings.deadline_s)
             if claimed is None:
-                busy.append(row)
+                busy.append((row, claims.lease(database, row["id"])[0]))
             else:
                 taken.append(claimed)
         return taken
@@ -205,28 +208,34 @@ def check(
     work = _Pass(database, keyring, settings, owner, "manual", summary or Summary(), stop, finished)
     if first := take(settings.concurrency):
         _run(work, first, take)
-    for row in busy:
-        outcome = None if stop else _somebody_elses(database, row, settings.deadline_s)
-        if outcome is not None:
-            found[row["id"]] = outcome
-        progress()
+    ends = time.monotonic() + settings.deadline_s
+    while busy and not stop and time.monotonic() < ends:
+        still, busy = busy, []
+        for row, token in still:
+            _, held = claims.lease(database, row["id"])  # before the logs: who frees it has written by then
+            outcome = _recorded(database, row, token)
+            if outcome is not None:
+                found[row["id"]] = outcome
+                progress()
+            elif held:
+                busy.append((row, token))
+            else:
+                waiting.append(row)
+        if first := take(settings.concurrency):
+            _run(work, first, take)
+        elif busy:
+            time.sleep(0.2)
     now = reads.now(database)
     return [Checked(row, found.get(row["id"]), now) for row in rows]
 
 
-def _somebody_elses(database: Database, row: Mapping[str, Any], deadline_s: float) -> Outcome | None:
-    """The result of whoever holds the lease, once it is recorded; None when it took too long."""
-    import time
-
+def _recorded(database: Database, row: Mapping[str, Any], token: int) -> Outcome | None:
+    """The result that somebody else recorded under this lease or a later one, if there is one."""
     from intctl.probes.outcome import Outcome
 
-    held = claims.lease(database, row["id"])
-    ends = time.monotonic() + deadline_s
-    while held and time.monotonic() < ends:
-        for log in reads.logs(database, row["org_id"], id=row["id"], limit=5):
-            if log["lease_token"] == held["lease_token"]:
-                return Outcome(log["code"], log["phase"], log["phases_ms"], log["facts"], log["detail"])
-        time.sleep(0.2)
+    for log in reads.logs(database, row["org_id"], id=row["id"], limit=5):
+        if log["lease_token"] is not None and log["lease_token"] >= token:
+            return Outcome(log["code"], log["phase"], log["phases_ms"], log["facts"], log["detail"])
     return None
 
 
@@ -374,10 +383,14 @@ class _Pass:
             task.cancel()
         if under_way:
             await asyncio.wait(under_way)
-        await self._write(unwritten + await self._sifted([], last=True))
-        if under_way:
-            ids = [claimed.id for claimed in under_way.values()]
-            self._summary.given_back += await self._in_database(claims.give_back, self._database, self._owner, ids)
+        ended = [task for task in under_way if not task.cancelled()]
+        results = [Result(under_way.pop(task), task.result()) for task in ended]
+        try:
+            await self._write(unwritten + await self._sifted(results, last=True))
+        finally:
+            if under_way:
+                ids = [claimed.id for claimed in under_way.values()]
+                self._summary.given_back += await self._in_database(claims.give_back, self._database, self._owner, ids)
 
     async def _probe(self, claimed: Claimed) -> Outcome:
         from intctl.probes.run import probe
@@ -434,7 +447,6 @@ def run_forever(
 
     A database that is away ends no loop: it is told once, and asked again at the next turn.
     """
-    import threading
     import time
 
     away = False
@@ -448,8 +460,6 @@ def run_forever(
             if not away:
                 complain(error)
             away = True
-        wake = threading.Event()
-        stop.wake(wake.set)
-        if not stop:
-            wake.wait(max(0.0, started + every_s - time.monotonic()))
-        stop.wake(None)
+        # Short sleeps: a lock that the signal's handler would need could be held when it comes.
+        while not stop and (left := started + every_s - time.monotonic()) > 0:
+            time.sleep(min(left, 0.25))

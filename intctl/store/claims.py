@@ -343,9 +343,11 @@ def set_aside(database: Database, *, agent: str) -> int:
     return len(stuck)
 
 
-def lease(database: Database, id: str) -> Row | None:
-    """The token of the lease that somebody holds on an integration now, or None."""
-    return database.row(
-        "SELECT lease_token FROM integration_schedules WHERE integration_id = :id AND lease_expires_at > {now}",
+def lease(database: Database, id: str) -> tuple[int, bool]:
+    """The token of an integration's newest lease, and whether somebody holds it now."""
+    found = database.row(
+        "SELECT lease_token, CASE WHEN lease_expires_at > {now} THEN 1 ELSE 0 END AS held"
+        "  FROM integration_schedules WHERE integration_id = :id",
         {"id": id},
     )
+    return (int(found["lease_token"]), bool(found["held"])) if found else (0, False)

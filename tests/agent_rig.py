@@ -1,0 +1,189 @@
+"""What the agent's tests stand on: a provider host that can hang, many integrations at once, agents as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from intctl import agent, keyring, stored
+from intctl.agent import Settings, Stop, Summary
+from intctl.keyring import Keyring
+from intctl.providers import catalogue
+from intctl.store import changes
+from intctl.store.connect import POSTGRESQL, Database, Target, connect
+
+from .conftest import ORG_ID, database_url
+from .servers import RawServer, raw_server
+
+#: Longer than anything here takes unless it hangs for ever, in seconds.
+PATIENCE_S = 30.0
+
+
+def until(true: Callable[[], object], what: str) -> None:
+    """Waits for something that must come."""
+    ends = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < ends, f"never came: {what}"
+        time.sleep(0.02)
+
+
+class Host:
+    """A provider on loopback. `behaviour` maps a path to its answers, used up from the front, the last one stays.
+
+    An answer is a status ("200"), "reset" (closed without a word), or either after "hang:", which
+    waits for `release()` first. `hits` counts requests by path; `most` is how many were under way at once.
+    """
+
+    def __init__(self, server: RawServer) -> None:
+        self.url = f"http://{server.host}:{server.port}"
+        self.behaviour: dict[str, list[str]] = {}
+        self.hits: Counter[str] = Counter()
+        self.most = 0
+        self.delay_s = 0.0
+        self._under_way = 0
+        self._released = False
+
+    def release(self) -> None:
+        """What hangs is answered now."""
+        self._released = True
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split(b" ")[1].decode()
+        self.hits[path] += 1
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
+        answers = self.behaviour.get(path, ["200"])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer.startswith("hang:"):
+            while not self._released:
+                await asyncio.sleep(0.02)
+            answer = answer.removeprefix("hang:")
+        await asyncio.sleep(self.delay_s)
+        self._under_way -= 1
+        if answer != "reset":
+            writer.write(f"HTTP/1.1 {answer} Whatever\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+            await writer.drain()
+
+
+@contextmanager
+def host() -> Iterator[Host]:
+    """A provider host of the test's own."""
+    made: list[Host] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _server: RawServer) -> None:
+        await made[0].serve(reader, writer)
+
+    with raw_server(handler) as server:
+        made.append(Host(server))
+        yield made[0]
+
+
+class Fleet:
+    """Integrations of the provider http in one database, a keyring, and what checks them."""
+
+    def __init__(self, target: Target, home: Path) -> None:
+        self.target = target
+        self.home = home
+        home.mkdir(mode=0o700, exist_ok=True)
+        keyring.write_file(home / "keyring.json", [keyring.new_key()])
+        self.keyring: Keyring = keyring.load({}, home)
+        self.environ = {"INTCTL_HOME": str(home), "INTCTL_DATABASE_URL": database_url(target), "LANG": "C.UTF-8"}
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def add(self, urls: Mapping[str, str], org_id: str = ORG_ID, status: str = "active") -> dict[str, str]:
+        """Integrations by name, each asking its URL, all due now; their ids by name."""
+        provider = catalogue.get("http")
+        assert provider is not None
+        ids = {name: changes.new_id() for name in urls}
+        with changes.unit_of_work(self.target) as session:
+            for name, url in urls.items():
+                config = {"url": url, "method": "GET", "expect_status": 200, "security": "tls"}
+                changes.insert_integration(
+                    session, id=ids[name], org_id=org_id, type="custom", provider="http", name=name, status=status,
+                    config=stored.seal(self.keyring, org_id, ids[name], provider, config), interval_minutes=5,
+                    due="now",
+                )  # fmt: skip
+        return ids
+
+    def once(self, **settings: Any) -> Summary:
+        """One pass in this process."""
+        with connect(self.target) as database:
+            return agent.run_once(database, self.keyring, Settings(host="here", **settings), Stop())
+
+    def start(self, *words: str, stdin: str | None = None, **environ: str) -> subprocess.Popen[str]:
+        """`intctl …` as a process of its own; ended with the test."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "intctl", *words], env={**self.environ, **environ}, text=True,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.processes.append(process)
+        if stdin is not None:
+            assert process.stdin is not None
+            process.stdin.write(stdin)
+            process.stdin.close()
+            process.stdin = None
+        return process
+
+    def end(self) -> None:
+        """Ends every process that is still there."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """What the database says."""
+        with connect(self.target) as database:
+            return database.rows(sql)
+
+    def logs(self) -> list[dict[str, Any]]:
+        """Every health log with the integration's name, oldest first."""
+        return self.rows(
+            "SELECT i.name, l.status, l.check_type, l.lease_token, l.metadata, i.status AS now FROM "
+            "integration_health_logs l JOIN integrations i ON i.id = l.integration_id ORDER BY l.checked_at, l.id"
+        )
+
+    def statuses(self) -> dict[str, str]:
+        """The status of every integration, by name."""
+        return {row["name"]: row["status"] for row in self.rows("SELECT name, status FROM integrations")}
+
+    def leases(self) -> list[tuple[bool, int]]:
+        """Of every integration: whether somebody holds it, and how many attempts are counted."""
+        found = self.rows("SELECT lease_owner, attempts FROM integration_schedules")
+        return [(row["lease_owner"] is not None, row["attempts"]) for row in found]
+
+    def pass_time(self, column: str, seconds: int) -> None:
+        """Moves a stored time of every schedule back: for the agent, so many seconds pass."""
+        with connect(self.target) as database:
+            shift(database, column, seconds)
+
+    def all_due(self) -> None:
+        """Everything that is planned falls due."""
+        self.pass_time("next_check_at", 7200)
+
+
+def shift(database: Database, column: str, seconds: int) -> None:
+    if database.dialect == POSTGRESQL:
+        moved = f"{column} - make_interval(secs => {seconds})"
+    else:
+        moved = f"strftime('%Y-%m-%dT%H:%M:%f000Z', {column}, '-{seconds} seconds')"
+    database.run(f"UPDATE integration_schedules SET {column} = {moved} WHERE {column} IS NOT NULL")
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code, output and errors of a process that must end by itself."""
+    out, err = process.communicate(timeout=PATIENCE_S)
+    return process.returncode, out, err
+
+
+def each_once(names: Sequence[str]) -> dict[str, int]:
+    return dict.fromkeys(names, 1)

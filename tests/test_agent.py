@@ -1,0 +1,198 @@
+"""The agent in this process: a pass over many, what a finding does to a status, what must not end a pass."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from intctl import agent
+from intctl.agent import Settings, Stop
+from intctl.errors import StoreError
+from intctl.store import changes, claims
+from intctl.store.connect import POSTGRESQL, Target, connect
+
+from .agent_rig import Fleet, Host, each_once, host, until
+from .conftest import ORG_ID
+
+
+@pytest.fixture
+def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
+    made = Fleet(target, tmp_path / "home")
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def provider() -> Iterator[Host]:
+    with host() as made:
+        yield made
+
+
+#: What each answer makes of an active integration: verdict, log status, status.
+FINDINGS = {
+    "200": ("healthy", "success", "active"),
+    "401": ("misconfigured", "failure", "error"),
+    "429": ("degraded", "success", "active"),
+    "500": ("down", "failure", "error"),
+}
+
+
+def test_a_pass_records_everything_once(fleet: Fleet, provider: Host) -> None:
+    """Of sixty that are due each is asked once and recorded once, never more than ten at a time."""
+    answers = {f"n{i:02}": list(FINDINGS)[i % 4] for i in range(60)}
+    for name, answer in answers.items():
+        provider.behaviour[f"/{name}"] = [answer]
+    provider.delay_s = 0.02
+    fleet.add({name: f"{provider.url}/{name}" for name in answers})
+    summary = fleet.once(concurrency=10)
+    assert provider.hits == each_once([f"/{name}" for name in answers])
+    assert 1 < provider.most <= 10
+    assert summary.line() == "checked 60: 15 healthy, 15 degraded, 15 down, 15 misconfigured"
+    logs = fleet.logs()
+    assert Counter(log["name"] for log in logs) == each_once(list(answers))
+    for log in logs:
+        found = (log["metadata"]["verdict"], log["status"], log["now"])
+        if answers[log["name"]] == "500":  # may be a passing thing or not: codes.py says so, claims.settle judges
+            assert found[:2] == FINDINGS["500"][:2]
+        else:
+            assert found == FINDINGS[answers[log["name"]]]
+        assert (log["check_type"], log["lease_token"]) == ("scheduled", 1)
+    assert fleet.leases() == [(False, 0)] * 60
+    assert fleet.once().line() == "checked 0"
+
+
+@pytest.mark.parametrize("answer", ["reset", "hang:200"])
+def test_a_passing_trouble_is_an_error_the_second_time(fleet: Fleet, provider: Host, answer: str) -> None:
+    """A reset or a time-out on schedule leaves the status at first; the second in a row is an error, one success clears."""
+    provider.behaviour["/a"] = [answer]
+    fleet.add({"a": f"{provider.url}/a"})
+    seen = []
+    for _ in range(2):
+        assert fleet.once(deadline_s=1.0).verdicts == {"down": 1}
+        seen.append(fleet.statuses()["a"])
+        fleet.all_due()
+    provider.behaviour["/a"] = ["200"]
+    fleet.once()
+    seen.append(fleet.statuses()["a"])
+    assert seen == ["active", "error", "active"]
+    (row,) = fleet.rows("SELECT error_count, error_message FROM integrations")
+    assert (row["error_count"], row["error_message"]) == (0, None)
+
+
+def test_a_definite_rejection_is_an_error_at_once(fleet: Fleet, provider: Host) -> None:
+    """A 401 needs no second look; after the third the login is no longer tried on schedule."""
+    provider.behaviour["/a"] = ["401"]
+    fleet.add({"a": f"{provider.url}/a"})
+    for count in (1, 2, 3):
+        assert fleet.once().recorded == 1
+        assert fleet.statuses() == {"a": "error"}
+        assert provider.hits["/a"] == count
+        fleet.all_due()
+    assert fleet.once().line() == "checked 0"
+
+
+def test_what_cannot_be_asked_ends_no_pass(fleet: Fleet, provider: Host) -> None:
+    """An unknown provider, a damaged, a moved and a foreign config are unknown, each with its code; the others are checked."""
+    names = ("good", "newer", "damaged", "moved", "foreign", "nothing", "bad-url", "wrong-type")
+    ids = fleet.add({name: f"{provider.url}/{name}" for name in names})
+    with connect(fleet.target) as database:
+        configs = {row["name"]: row["config"] for row in database.rows("SELECT name, config FROM integrations")}
+        flipped = configs["damaged"]["ct"]
+        flipped = ("B" if flipped[0] == "A" else "A") + flipped[1:]
+        database.run("UPDATE integrations SET provider = 'fax' WHERE name = 'newer'")
+        for name, config in {
+            "damaged": {**configs["damaged"], "ct": flipped},
+            "moved": configs["good"],
+            "foreign": {"host": "mail.example", "password": "plain"},
+            "nothing": {},
+        }.items():
+            database.run("UPDATE integrations SET config = :config WHERE name = :name", {"config": config, "name": name})
+        for name, plain in {"bad-url": {"url": 5}, "wrong-type": {"url": None, "expect_json": "x"}}.items():
+            from intctl import stored
+
+            envelope = fleet.keyring.seal(plain, stored.binding(ORG_ID, ids[name], "http"))
+            database.run("UPDATE integrations SET config = :config WHERE name = :name", {"config": envelope, "name": name})
+    with connect(fleet.target) as database:
+        database.run("UPDATE integrations SET status = 'error', error_count = 4, error_message = 'x' WHERE name = 'moved'")
+    summary = fleet.once()
+    assert (summary.recorded, summary.verdicts) == (8, {"healthy": 1, "unknown": 7})
+    codes = {log["name"]: log["metadata"]["code"] for log in fleet.logs()}
+    assert codes == {
+        "good": "ok", "newer": "self.provider_unknown", "damaged": "self.config_damaged",
+        "moved": "self.config_damaged", "foreign": "self.config_foreign", "nothing": "self.config_foreign",
+        "bad-url": "self.config_invalid", "wrong-type": "self.config_invalid",
+    }  # fmt: skip
+    assert fleet.statuses() == {**dict.fromkeys(names, "active"), "moved": "error"}
+    (row,) = fleet.rows("SELECT error_count, error_message FROM integrations WHERE name = 'moved'")
+    assert (row["error_count"], row["error_message"]) == (4, "x")
+    assert "plain" not in json.dumps([log["metadata"] for log in fleet.logs()])
+
+
+def test_one_organisation_or_all(fleet: Fleet, provider: Host) -> None:
+    """An agent that is kept to one organisation checks nobody else's; without that it serves all."""
+    with changes.unit_of_work(fleet.target) as session:
+        other = changes.create_organization(session, "Other", "other")["id"]
+    fleet.add({"mine": f"{provider.url}/mine"})
+    fleet.add({"theirs": f"{provider.url}/theirs"}, org_id=other)
+    assert fleet.once(org_id=other).recorded == 1
+    assert provider.hits == {"/theirs": 1}
+    fleet.all_due()
+    assert fleet.once().recorded == 2
+    assert provider.hits == {"/theirs": 2, "/mine": 1}
+
+
+def test_a_signal_before_the_first_check_gives_all_back(fleet: Fleet, provider: Host) -> None:
+    """Asked to stop while claiming, a pass asks nobody and leaves everything due as it was."""
+    fleet.add({name: f"{provider.url}/{name}" for name in "abc"})
+    stop = Stop()
+    stop.signal = 15
+    with connect(fleet.target) as database:
+        summary = agent.run_once(database, fleet.keyring, Settings(host="here"), stop)
+    assert summary.line() == "checked 0; 3 given back"
+    assert summary.stopped and not provider.hits
+    assert fleet.leases() == [(False, 0)] * 3
+    assert fleet.once().recorded == 3
+
+
+def test_three_checks_without_a_result_are_set_aside_and_said(fleet: Fleet, provider: Host) -> None:
+    """What was claimed three times and never finished waits for an hour, as unknown, and the summary says so."""
+    fleet.add({"a": f"{provider.url}/a"})
+    with connect(fleet.target) as database:
+        for _ in range(3):
+            assert len(claims.claim_due(database, "dead", free_slots=5, deadline_s=20.0)) == 1
+            from .agent_rig import shift
+
+            shift(database, "lease_expires_at", 100)
+    assert fleet.once().line() == "checked 0; 1 set aside after three checks without a result"
+    assert [log["metadata"]["code"] for log in fleet.logs()] == ["self.set_aside"]
+    assert fleet.once().line() == "checked 0"
+    fleet.all_due()
+    assert fleet.once().recorded == 1
+
+
+def test_a_pass_that_cannot_record_gives_back_what_it_still_checks(fleet: Fleet, provider: Host) -> None:
+    """When results are not taken the pass ends with the database's error, and what is unfinished is free again."""
+    provider.behaviour["/slow"] = ["hang:200"]
+    ids = fleet.add({"quick": f"{provider.url}/quick", "slow": f"{provider.url}/slow"})
+    with connect(fleet.target) as database:
+        if database.dialect == POSTGRESQL:
+            database.run(
+                "CREATE FUNCTION no_logs() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END$$"
+            )
+            database.run("CREATE TRIGGER no_logs BEFORE INSERT ON integration_health_logs EXECUTE FUNCTION no_logs()")
+        else:
+            database.run(
+                "CREATE TRIGGER no_logs BEFORE INSERT ON integration_health_logs BEGIN SELECT RAISE(ABORT, 'full'); END"
+            )
+    with pytest.raises(Exception) as raised:
+        fleet.once()
+    assert isinstance(raised.value, StoreError) or raised.type.__name__ == "ConflictError"
+    held = {row["integration_id"]: row for row in fleet.rows("SELECT * FROM integration_schedules")}
+    assert held[ids["slow"]]["lease_owner"] is None and held[ids["slow"]]["attempts"] == 0
+    assert fleet.logs() == []
+    until(lambda: provider.hits["/quick"], "the quick one's request")
