@@ -47,7 +47,8 @@ class Change:
     changed: tuple[str, ...] = ()
     outcome: Outcome | None = None
     drafted: bool = False  # an inactive row was committed early, to keep a rotated token
-    tokens: Tokens | None = None
+    tokens: Tokens | None = None  # what the test got and nobody stored yet
+    found_tokens: Tokens | None = None  # what was stored before: whoever changed it since was later than we
 
     @property
     def provider(self) -> Provider:
@@ -202,15 +203,16 @@ class _PlannedTokens:
         self._thread = thread
 
     async def load(self) -> Tokens | None:
-        tokens = await self.call(self._stored_load)
+        tokens = self._change.found_tokens = await self.call(self._stored_load)
         # An access token that an earlier config got would prove nothing about this one.
         return replace(tokens, access_token=None, expires_at=None) if tokens else None
 
     async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
-        self._change.tokens = tokens
         known = (previous.refresh_token if previous else None) or self._change.origin
         if tokens.refresh_token is not None and tokens.refresh_token != known:
-            await self.call(self._keep, tokens)
+            stands: Tokens = await self.call(self._keep, tokens)
+            return stands
+        self._change.tokens = tokens
         return tokens
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -222,11 +224,11 @@ class _PlannedTokens:
     def _stored_load(self) -> Tokens | None:
         return sealed_tokens(self._shop, self._change).load() if self._change.row or self._change.drafted else None
 
-    def _keep(self, tokens: Tokens) -> None:
+    def _keep(self, tokens: Tokens) -> Tokens:
         if self._change.row is None and not self._change.drafted:
             _insert(self._shop, [self._change], status="inactive")
             self._change.drafted = True
-        sealed_tokens(self._shop, self._change).save(tokens, None)
+        return sealed_tokens(self._shop, self._change).save(tokens, self._change.found_tokens)
 
 
 def sealed_tokens(shop: Workshop, change: Change) -> SealedTokens:
@@ -451,6 +453,6 @@ def _settle_tokens(shop: Workshop, change: Change) -> None:
     if tokens is None and change.origin is not None and store.load() is None:
         tokens = Tokens(None, None, refresh_token=change.origin, origin=change.origin)
     if tokens is not None:
-        store.save(tokens, None)
+        store.save(tokens, change.found_tokens)
     if change.row is not None:
         store.drop_others()

@@ -1,0 +1,363 @@
+"""OAuth through the commands: no refresh token is lost, none is shown, and a secret is really proven."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from intctl import keyring
+from intctl.keyring import Binding
+from intctl.probes.ask import Tokens
+from intctl.store.connect import connect
+from intctl.store.models import TABLES
+from intctl.store.tokens import SealedTokens
+from intctl.text import Secret
+
+from ..agent_rig import shift
+from ..conftest import ORG_ID
+from ..servers import Answer, Authority, HttpServer, Request, http_server
+from .conftest import Intctl
+
+SECRET = "client-secret-1"
+ORIGIN = "refresh-token-0"
+
+
+class Vendor:
+    """Token endpoint and API of one vendor. `rotating`: each use replaces the refresh token and kills the old one."""
+
+    def __init__(self, provider: str, *, rotating: bool) -> None:
+        self.provider = provider
+        self.rotating = rotating
+        self.secret = SECRET
+        self.refresh = ORIGIN
+        self.access: list[str] = []
+        self.exchanges = 0
+        self.calls = 0
+        self.before_api: Callable[[], None] = lambda: None
+        self.api_status = 200
+        google, tenant = "/calendar/v3/users/me/calendarList", "/tenant.example/oauth2/v2.0/token"
+        self.token_path, self.api_path = ("/token", google) if provider == "google" else (tenant, "/v1.0/me/calendar")
+        self.server: HttpServer
+
+    def token(self, request: Request) -> Answer:
+        form = dict(parse_qsl(request.body.decode()))
+        self.exchanges += 1
+        if form.get("client_secret") != self.secret:
+            return Answer(401, {"error": "invalid_client"})
+        if form.get("refresh_token") != self.refresh:
+            return Answer(400, {"error": "invalid_grant"})
+        self.access.append(f"access-token-{self.exchanges}")
+        given = {"access_token": self.access[-1], "expires_in": 3600, "token_type": "Bearer"}
+        if self.rotating:
+            self.refresh = f"refresh-token-{self.exchanges}"
+            given["refresh_token"] = self.refresh
+        return Answer(200, given)
+
+    def api(self, request: Request) -> Answer:
+        self.calls += 1
+        self.before_api()
+        if request.headers.get("authorization", "").removeprefix("Bearer ") not in self.access:
+            return Answer(401, {"error": "bad token"})
+        body = {"kind": "calendar#calendarList", "id": "AAMk", "items": []}
+        return Answer(self.api_status, body if self.api_status == 200 else {"error": "broken"})
+
+    def manifest(self, **config: object) -> str:
+        values = {
+            "client_id": "client", "client_secret": {"env": "CLIENT_SECRET"}, "refresh_token": {"env": "REFRESH_TOKEN"},
+            "base_url": self.server.url, **({"tenant_id": "tenant.example"} if self.provider == "microsoft" else {}),
+            **config,
+        }  # fmt: skip
+        return json.dumps({"name": "Calendar", "provider": self.provider, "config": values})
+
+
+SECRETS = {"CLIENT_SECRET": SECRET, "REFRESH_TOKEN": ORIGIN}
+
+
+@contextmanager
+def serving(vendor: Vendor) -> Iterator[Vendor]:
+    with http_server({vendor.token_path: vendor.token, vendor.api_path: vendor.api}) as server:
+        vendor.server = server
+        yield vendor
+
+
+@pytest.fixture(params=["google", "microsoft"])
+def vendor(request: pytest.FixtureRequest) -> Iterator[Vendor]:
+    """Google leaves the refresh token as it is; this Microsoft replaces it, stricter than the real one."""
+    with serving(Vendor(request.param, rotating=request.param == "microsoft")) as made:
+        yield made
+
+
+@pytest.fixture
+def rotating() -> Iterator[Vendor]:
+    with serving(Vendor("microsoft", rotating=True)) as made:
+        yield made
+
+
+def snapshot(intctl: Intctl) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table."""
+    with connect(intctl.target) as database:
+        return {table.name: database.rows(f"SELECT * FROM {table.name} ORDER BY 1") for table in TABLES}
+
+
+def opened(intctl: Intctl, provider: str) -> list[tuple[str | None, str | None]]:
+    """Access and refresh token of each stored row, opened; the rows themselves must show neither."""
+    ring = keyring.load({}, intctl.home)
+    with connect(intctl.target) as database:
+        rows = database.rows("SELECT integration_id, access_token, refresh_token FROM oauth_tokens ORDER BY created_at")
+    found = []
+    for row in rows:
+        assert not re.search("(access|refresh)-token-[0-9]", f"{row['access_token']}{row['refresh_token']}")
+        binding = Binding(ORG_ID, str(row["integration_id"]), f"oauth:{provider}")
+        access = ring.open(json.loads(row["access_token"]), binding, "")
+        refresh = ring.open(json.loads(row["refresh_token"]), binding, "")
+        found.append((access.get("access_token"), refresh["refresh_token"]))
+    return found
+
+
+def nothing_shown(intctl: Intctl) -> None:
+    assert not re.search("(access|refresh)-token-[0-9]|client-secret-", intctl.said)
+
+
+def test_add_check_edit_apply(intctl: Intctl, vendor: Vendor) -> None:
+    """A refresh token works through add, check, edit and apply, rotated or not; applied again it changes nothing."""
+    intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
+    assert opened(intctl, vendor.provider) == [(vendor.access[-1], vendor.refresh)]
+    exchanges = vendor.exchanges
+    (checked,) = intctl("check", "Calendar", "-o", "json").json
+    assert (checked["verdict"], checked["facts"]["token_exchanged"]) == ("healthy", False)
+    assert vendor.exchanges == exchanges
+    before = snapshot(intctl)
+    assert "Unchanged" in intctl("apply", "-f", "-", stdin=vendor.manifest(), **SECRETS).out
+    assert (snapshot(intctl), vendor.exchanges) == (before, exchanges)
+    with connect(intctl.target) as database:
+        database.run("UPDATE oauth_tokens SET expires_at = {now}")
+    intctl("check", "Calendar")
+    assert vendor.exchanges == exchanges + 1
+    assert opened(intctl, vendor.provider) == [(vendor.access[-1], vendor.refresh)]
+    intctl("edit", "Calendar", "--set", "client_id=another")
+    assert opened(intctl, vendor.provider) == [(vendor.access[-1], vendor.refresh)]
+    intctl("check", "Calendar")
+    manifest = vendor.manifest(client_id="another")
+    assert "Unchanged" in intctl("apply", "-f", "-", stdin=manifest, **SECRETS).out
+    nothing_shown(intctl)
+
+
+@pytest.mark.parametrize("command", ["add", "check", "edit", "agent"])
+def test_a_rotated_token_is_stored_before_it_is_used(intctl: Intctl, rotating: Vendor, command: str) -> None:
+    """When the API is called with the new access token, the new refresh token is already sealed in the database."""
+    seen = []
+    if command != "add":
+        intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
+        with connect(intctl.target) as database:
+            database.run("UPDATE oauth_tokens SET expires_at = {now}")
+            shift(database, "next_check_at", 7200)
+    rotating.before_api = lambda: seen.append([refresh for _, refresh in opened(intctl, "microsoft")])
+    if command == "add":
+        intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
+    elif command == "edit":
+        intctl("edit", "Calendar", "--set", "client_id=another")
+    else:
+        intctl(*{"check": ["check", "Calendar"], "agent": ["agent", "--once"]}[command])
+    assert seen == [[rotating.refresh]]
+    assert rotating.refresh != ORIGIN
+
+
+@pytest.mark.parametrize("command", ["check", "edit", "add"])
+def test_killed_between_token_and_api_no_token_is_lost(intctl: Intctl, rotating: Vendor, command: str) -> None:
+    """kill -9 after the rotation and before the API's answer: the next one goes on with the new token."""
+    if command != "add":
+        intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
+    with connect(intctl.target) as database:
+        database.run("UPDATE oauth_tokens SET expires_at = {now}")
+    words = {"check": ["check", "Calendar"], "edit": ["edit", "Calendar", "--set", "client_id=x"],
+             "add": ["add", "oauth", "-f", "-"]}[command]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "intctl", *words], env={**intctl.environ, **SECRETS}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    rotating.before_api = lambda: os.kill(process.pid, signal.SIGKILL)
+    process.communicate(rotating.manifest() if command == "add" else None, timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    rotating.before_api = lambda: None
+    assert [refresh for _, refresh in opened(intctl, "microsoft")] == [rotating.refresh]
+    with connect(intctl.target) as database:
+        shift(database, "lease_expires_at", 1000)
+    if command == "add":
+        (row,) = intctl("list", "-o", "json").json
+        assert row["status"] == "inactive"
+    intctl("check", "Calendar")
+    if command == "edit":
+        intctl("edit", "Calendar", "--set", "client_id=x")
+    assert [refresh for _, refresh in opened(intctl, "microsoft")] == [rotating.refresh]
+
+
+def test_test_writes_nothing(intctl: Intctl, vendor: Vendor) -> None:
+    """`test NAME` uses the stored access token and leaves every table as it was."""
+    intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
+    before, exchanges, calls = snapshot(intctl), vendor.exchanges, vendor.calls
+    intctl("test", "Calendar")
+    assert (vendor.exchanges, vendor.calls) == (exchanges, calls + 1)
+    vendor.api_status = 500
+    intctl("test", "Calendar", code=1)
+    assert snapshot(intctl) == before
+
+
+def test_an_add_that_fails_after_the_rotation_keeps_the_token(intctl: Intctl, rotating: Vendor) -> None:
+    """The new token is kept in a disabled row, said so; when the API works again, apply makes it active."""
+    rotating.api_status = 500
+    ran = intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), code=1, **SECRETS)
+    assert "Calendar was kept, disabled" in ran.err
+    (row,) = intctl("list", "-o", "json").json
+    assert (row["status"], row["last_health_check"]) == ("inactive", None)
+    assert [refresh for _, refresh in opened(intctl, "microsoft")] == [rotating.refresh]
+    assert intctl("agent", "--once").out == "checked 0\n"
+    rotating.api_status = 200
+    intctl("toggle", "Calendar", "--on")
+    intctl("check", "Calendar")
+    assert [refresh for _, refresh in opened(intctl, "microsoft")] == [rotating.refresh]
+    nothing_shown(intctl)
+
+
+def test_an_add_that_fails_without_a_rotation_saves_nothing(intctl: Intctl) -> None:
+    """Where the refresh token stays good, a failed add leaves nothing behind."""
+    with serving(Vendor("google", rotating=False)) as vendor:
+        vendor.api_status = 500
+        before = snapshot(intctl)
+        ran = intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), code=1, **SECRETS)
+        assert "Nothing was saved" in ran.err and "kept" not in ran.err
+        assert snapshot(intctl) == before
+
+
+def test_a_changed_client_secret_is_proven(intctl: Intctl, vendor: Vendor) -> None:
+    """A new secret is tried at the token endpoint, though a good access token is stored; a wrong one is refused."""
+    intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
+    exchanges = vendor.exchanges
+    ran = intctl("edit", "Calendar", "--secret", "client_secret", stdin="client-secret-wrong\n", code=1)
+    assert "http.auth.rejected" in ran.err
+    assert vendor.exchanges == exchanges + 1
+    intctl("check", "Calendar")
+    vendor.secret = "client-secret-2"
+    intctl("edit", "Calendar", "--secret", "client_secret", stdin="client-secret-2\n")
+    assert opened(intctl, vendor.provider) == [(vendor.access[-1], vendor.refresh)]
+    with connect(intctl.target) as database:
+        database.run("UPDATE oauth_tokens SET expires_at = {now}")
+    intctl("check", "Calendar")
+    nothing_shown(intctl)
+
+
+def test_a_failed_edit_proves_nothing_for_the_next(intctl: Intctl, rotating: Vendor) -> None:
+    """The access token of an edit that failed does not stand in for the secret of the edit that follows."""
+    intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
+    rotating.api_status = 500
+    intctl("edit", "Calendar", "--set", "client_id=x", code=1)
+    rotating.api_status = 200
+    ran = intctl("edit", "Calendar", "--secret", "client_secret", stdin="client-secret-wrong\n", code=1)
+    assert "http.auth.rejected" in ran.err
+    intctl("check", "Calendar")
+    assert [refresh for _, refresh in opened(intctl, "microsoft")] == [rotating.refresh]
+
+
+def test_an_edit_does_not_put_back_a_token_that_an_agent_replaced(intctl: Intctl, rotating: Vendor) -> None:
+    """What another process rotated while an edit was tested stands: the edit's older token is not put over it."""
+    intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
+    (id,) = [row["id"] for row in intctl("list", "-o", "json").json]
+
+    def meanwhile() -> None:
+        rotating.before_api = lambda: None
+        rotating.refresh = "refresh-token-99"
+        ring, origin = keyring.load({}, intctl.home), Secret(ORIGIN)
+        with connect(intctl.target) as database:
+            binding = Binding(ORG_ID, id, "oauth:microsoft")
+            store = SealedTokens(database, ring, binding, name="", origin=origin, config_version=1)
+            store.save(Tokens(Secret("access-token-99"), 2e9, Secret(rotating.refresh), origin), store.load())
+
+    rotating.before_api = meanwhile
+    intctl("edit", "Calendar", "--set", "client_id=x")
+    assert [refresh for _, refresh in opened(intctl, "microsoft")] == ["refresh-token-99"]
+    intctl("check", "Calendar")
+
+
+def test_a_revoked_token_asks_to_authorise_again(intctl: Intctl, vendor: Vendor) -> None:
+    """invalid_grant is `reauthorise`; a new token from the manifest makes it good, and the old one's row goes."""
+    intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
+    vendor.refresh = "refresh-token-77"
+    with connect(intctl.target) as database:
+        database.run("UPDATE oauth_tokens SET expires_at = {now}")
+    (checked,) = intctl("check", "Calendar", "-o", "json", code=1).json
+    assert (checked["verdict"], checked["code"]) == ("down", "reauthorise")
+    new = {**SECRETS, "REFRESH_TOKEN": "refresh-token-77"}
+    intctl("apply", "-f", "-", stdin=vendor.manifest(), **new)
+    assert opened(intctl, vendor.provider) == [(vendor.access[-1], vendor.refresh)]
+    (row,) = intctl("list", "-o", "json").json
+    assert (row["status"], row["verdict"]) == ("active", "healthy")
+    nothing_shown(intctl)
+
+
+# --- a client certificate
+
+_WATCH = """
+import os, sys
+found = []
+def hook(event, arguments):
+    if event == "shutil.rmtree" and str(arguments[0]).startswith(os.environ["TMPDIR"]):
+        for name in os.listdir(arguments[0]):
+            found.append(open(os.path.join(arguments[0], name), "rb").read())
+sys.addaudithook(hook)
+import atexit
+atexit.register(lambda: sys.stderr.write("FILES " + repr([text.decode() for text in found])))
+sys.argv = ["intctl", *sys.argv[1:]]
+from intctl.cli import main
+main()
+"""
+
+
+def test_a_client_certificate_through_add_and_check(intctl: Intctl, ca: Authority, tmp_path: Path) -> None:
+    """ADP is asked with the client's certificate; its private key stands in no temporary file, and none is left."""
+    certificate, key = ca.client_certificate()
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    left: list[list[str]] = []
+
+    def token(_request: Request) -> Answer:
+        left.append([str(path) for path in folder.rglob("*")])
+        return Answer(200, {"access_token": "access-token-1", "expires_in": 3600, "token_type": "Bearer"})
+
+    context = ca.server_context(client_authority=ca)
+    with http_server({"/auth/oauth/v2/token": token}, context=context) as server:
+        config = {
+            "client_id": "client", "client_secret": {"env": "CLIENT_SECRET"}, "client_certificate": certificate,
+            "client_private_key": {"env": "KEY"}, "ca_file": ca.file, "base_url": server.url,
+        }  # fmt: skip
+        manifest = json.dumps({"name": "Payroll", "provider": "adp", "config": config})
+        environ = {**intctl.environ, "CLIENT_SECRET": SECRET, "KEY": key, "TMPDIR": str(folder)}
+        for words in (["add", "adp", "-f", "-"], ["check", "Payroll"]):
+            ran = subprocess.run(
+                [sys.executable, "-c", _WATCH, *words], env=environ, input=manifest, capture_output=True, text=True,
+                timeout=60,
+            )  # fmt: skip
+            assert ran.returncode == 0, ran.stderr
+            files = ran.stderr.partition("FILES ")[2]
+            assert "BEGIN CERTIFICATE" in files, "the watch saw the file that OpenSSL reads"
+            lines = [line for line in key.splitlines() if line and "-----" not in line]
+            assert not any(line in files + ran.stdout for line in lines)
+            assert "BEGIN ENCRYPTED PRIVATE KEY" in files
+        assert left == [[], []]
+        stranger = json.loads(manifest)
+        with_other = Authority(tmp_path).client_certificate()
+        stranger["config"]["client_certificate"], other_key = with_other
+        stranger["name"] = "Stranger"
+        given = {"CLIENT_SECRET": SECRET, "KEY": other_key}
+        refused = intctl("add", "adp", "-f", "-", stdin=json.dumps(stranger), code=1, **given)
+        assert "Nothing was saved" in refused.err
+    assert list(folder.iterdir()) == []
