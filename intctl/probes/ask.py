@@ -40,34 +40,67 @@ class Header:
     value: Secret
 
 
+ClientIn = Literal["body", "basic", "id"]
+
+
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
     """OAuth 2 client credentials (RFC 6749 §4.4): the token call is the proof of the client.
 
-    `client_in` says where id and secret go: form fields (`body`) or `Authorization: Basic`.
+    `client_in` says where id and secret go: fields of the body, `Authorization: Basic`, or `id`,
+    Workday's `Authorization: ID` with the pair in base64. `grant` and `extra` are for vendors that
+    want another grant_type ("" for none) or more fields; `body` is how the fields are written.
+    `token_at` is the pointer to the access token in the answer; expires_in is looked for beside it.
     """
 
     token_url: str
     client_id: str
     client_secret: Secret
     scope: str = ""
-    client_in: Literal["body", "basic"] = "body"
+    client_in: ClientIn = "body"
+    grant: str = "client_credentials"
+    extra: Mapping[str, str] = field(default_factory=dict)
+    body: Literal["form", "json"] = "form"
+    token_at: str = "/access_token"  # noqa: S105 -- a pointer
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """OAuth 2 refresh token (RFC 6749 §6). `single_use`: the vendor kills the old one when it is used."""
+    """OAuth 2 refresh token (RFC 6749 §6). `single_use`: the vendor kills the old one when it is used.
+
+    `client_in`, `extra` and `body` as for `ClientCredentials`.
+    """
 
     token_url: str
     client_id: str
     client_secret: Secret
     refresh_token: Secret
     scope: str = ""
-    client_in: Literal["body", "basic"] = "body"
+    client_in: ClientIn = "body"
     single_use: bool = False
+    extra: Mapping[str, str] = field(default_factory=dict)
+    body: Literal["form", "json"] = "form"
 
 
-Auth = Basic | Bearer | Header | ClientCredentials | RefreshToken
+@dataclass(frozen=True, slots=True)
+class SignedJwt:
+    """A statement that we sign ourselves (RFC 7523 §2.1), RS256, exchanged for an access token.
+
+    `private_key` is a PEM RSA key without passphrase. `subject` is for whom we act, "" for ourselves.
+    """
+
+    token_url: str
+    issuer: str
+    private_key: Secret
+    audience: str
+    scope: str = ""
+    subject: str = ""
+    key_id: str = ""
+
+
+#: What is exchanged for an access token.
+TokenGrant = ClientCredentials | RefreshToken | SignedJwt
+Auth = Basic | Bearer | Header | TokenGrant
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +137,14 @@ class HttpProbe:
     in `expect_json` has its value. `facts` maps a fact's name to a pointer into the body, for what
     may be shown (account name, quota): never a secret. `answers` are the vendor's special cases.
     `compare_without` asks a second time without the credential: if that passes too, the credential
-    is not proven (`facts["credential_proven"] = False`).
+    is not proven (`facts["credential_proven"] = False`). `body_json` goes with POST, as JSON.
     """
 
     url: str
     auth: Auth | None
     method: Literal["GET", "HEAD", "POST"] = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
+    body_json: object = None
     expect_status: int = 200
     json: bool = True
     expect_json: Mapping[str, object] = field(default_factory=dict)

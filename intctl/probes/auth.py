@@ -23,9 +23,11 @@ from intctl.probes.ask import (
     Header,
     HttpProbe,
     RefreshToken,
+    SignedJwt,
+    TokenGrant,
     Tokens,
 )
-from intctl.probes.reply import HEADERS, MISSING, Judgement, Reply, by_status, judge, retry_after
+from intctl.probes.reply import HEADERS, MISSING, Judgement, Reply, by_status, judge, retry_after, value_at
 from intctl.probes.trace import Fault, Trace
 from intctl.text import Secret
 
@@ -118,11 +120,11 @@ class _HeaderAuth(Authenticator):
 
 
 class _TokenAuth(Authenticator):
-    """Client credentials or a refresh token, exchanged for an access token over the same transport."""
+    """A grant, exchanged for an access token over the same transport."""
 
     def __init__(
         self,
-        ask: ClientCredentials | RefreshToken,
+        ask: TokenGrant,
         store: TokenStore | None,
         trace: Trace,
         clock: Callable[[], float],
@@ -131,6 +133,9 @@ class _TokenAuth(Authenticator):
         self._store = store
         self._trace = trace
         self._clock = clock
+        if isinstance(ask, SignedJwt):
+            trace.hide(ask.private_key)
+            return
         trace.hide(ask.client_secret, f"{ask.client_id}:{ask.client_secret.reveal()}")
         if isinstance(ask, RefreshToken):
             trace.hide(ask.refresh_token)
@@ -205,23 +210,42 @@ class _TokenAuth(Authenticator):
         refresh = self._refresh_token(stored)
         if isinstance(ask, RefreshToken) and ask.single_use and self._store is None:
             raise Fault("self.token_single_use")
-        form = {"grant_type": "client_credentials"}
-        if refresh is not None:
-            form = {"grant_type": "refresh_token", "refresh_token": refresh.reveal()}
-        if ask.scope:
-            form["scope"] = ask.scope
         headers = dict(HEADERS)
-        if ask.client_in == "basic":
-            # RFC 6749 §2.3.1: both halves are form-encoded first.
-            pair = f"{quote(ask.client_id, safe='')}:{quote(ask.client_secret.reveal(), safe='')}"
-            self._trace.hide(pair)
-            headers["Authorization"] = "Basic " + b64encode(pair.encode()).decode()
-        else:
-            form |= {"client_id": ask.client_id, "client_secret": ask.client_secret.reveal()}
+        fields = self._assertion(ask) if isinstance(ask, SignedJwt) else self._client_fields(ask, refresh, headers)
+        if ask.scope and not isinstance(ask, SignedJwt):
+            fields["scope"] = ask.scope
+        as_json = not isinstance(ask, SignedJwt) and ask.body == "json"
+        content: dict[str, Any] = {"json": fields} if as_json else {"data": fields}
         try:
-            return httpx.Request("POST", ask.token_url, data=form, headers=headers, extensions={"phase": "auth"})
+            return httpx.Request("POST", ask.token_url, headers=headers, extensions={"phase": "auth"}, **content)
         except (httpx.InvalidURL, ValueError, TypeError):
             raise Fault("self.config_invalid", "the URL of the token endpoint cannot be used") from None
+
+    def _client_fields(
+        self, ask: ClientCredentials | RefreshToken, refresh: Secret | None, headers: dict[str, str]
+    ) -> dict[str, str]:
+        """The fields of the token call; the client goes among them or into `headers`."""
+        fields = dict(ask.extra)
+        if refresh is not None:
+            fields |= {"grant_type": "refresh_token", "refresh_token": refresh.reveal()}
+        elif isinstance(ask, ClientCredentials) and ask.grant:
+            fields["grant_type"] = ask.grant
+        if ask.client_in == "body":
+            return fields | {"client_id": ask.client_id, "client_secret": ask.client_secret.reveal()}
+        pair = f"{ask.client_id}:{ask.client_secret.reveal()}"
+        if ask.client_in == "basic":  # RFC 6749 §2.3.1: both halves are form-encoded first.
+            pair = f"{quote(ask.client_id, safe='')}:{quote(ask.client_secret.reveal(), safe='')}"
+        self._trace.hide(pair)
+        scheme = "Basic" if ask.client_in == "basic" else "ID"
+        headers["Authorization"] = f"{scheme} {b64encode(pair.encode()).decode()}"
+        return fields
+
+    def _assertion(self, ask: SignedJwt) -> dict[str, str]:
+        from intctl.probes.jwt import signed
+
+        statement = signed(ask, self._clock())
+        self._trace.hide(statement)
+        return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": statement}
 
     async def _take(
         self, reply: Reply, stored: Tokens | None, *, last: bool = False
@@ -232,9 +256,10 @@ class _TokenAuth(Authenticator):
         meanwhile; with `last` that is a fault too. Raises Fault.
         """
         document = reply.json()
-        granted = document.get("access_token") if isinstance(document, dict) and reply.status == 200 else None
+        pointer = self._ask.token_at if isinstance(self._ask, ClientCredentials) else "/access_token"
+        granted = value_at(document, pointer) if isinstance(document, dict) and reply.status == 200 else None
         if isinstance(granted, str) and granted:
-            return await self._keep(Secret(granted), document, stored), None
+            return await self._keep(Secret(granted), value_at(document, pointer.rpartition("/")[0]), stored), None
         self._trace.facts["http_status"] = reply.status
         if isinstance(self._ask, RefreshToken) and _error(document) == "invalid_grant":
             now = await self._load()

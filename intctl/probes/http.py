@@ -99,6 +99,7 @@ def _request(ask: HttpProbe) -> httpx.Request:
             ask.method,
             _parsed(ask.url),
             headers={**headers, **ask.headers},
+            json=ask.body_json,
             extensions={"body_wanted": lambda status: _body_wanted(ask, status)},
         )
     except (httpx.InvalidURL, ValueError, TypeError):
