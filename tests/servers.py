@@ -201,6 +201,7 @@ def smtp_server(
         return Protocol(
             server,
             hostname="mail.example",
+            ident="ESMTP of the tests",  # aiosmtpd would tell its version, which golden files must not hold
             tls_context=context if security == "starttls" else None,
             require_starttls=security == "starttls",
             auth_required=bool(server.users) and security == "starttls",
