@@ -34,15 +34,16 @@ class Authority:
         """A client certificate and its private key."""
         return self._issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, [x509.DNSName(name)])
 
-    def server(self) -> tuple[str, str]:
+    def server(self, *, expired: bool = False) -> tuple[str, str]:
         """A server certificate for localhost and the loopback addresses, and its private key."""
         addresses = [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
-        return self._issue("localhost", ExtendedKeyUsageOID.SERVER_AUTH, [x509.DNSName("localhost"), *addresses])
+        names = [x509.DNSName("localhost"), *addresses]
+        return self._issue("localhost", ExtendedKeyUsageOID.SERVER_AUTH, names, expired=expired)
 
-    def server_context(self, *, ask_client: bool = False) -> ssl.SSLContext:
+    def server_context(self, *, ask_client: bool = False, expired: bool = False) -> ssl.SSLContext:
         """TLS for a server. `ask_client`: whoever has no certificate of this authority is turned away."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        certificate, key = self.server()
+        certificate, key = self.server(expired=expired)
         # The ssl module loads a key from a file only.
         with TemporaryDirectory() as folder:
             file = Path(folder, "server.pem")
@@ -53,10 +54,12 @@ class Authority:
             context.load_verify_locations(cadata=self.certificate)
         return context
 
-    def _issue(self, name: str, purpose: x509.ObjectIdentifier, names: list[x509.GeneralName]) -> tuple[str, str]:
+    def _issue(
+        self, name: str, purpose: x509.ObjectIdentifier, names: list[x509.GeneralName], *, expired: bool = False
+    ) -> tuple[str, str]:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
-            _builder(_name(name), self._name, key)
+            _builder(_name(name), self._name, key, timedelta(hours=-1) if expired else _LIFETIME)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -76,7 +79,9 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, lifetime: timedelta = _LIFETIME
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -85,7 +90,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + _LIFETIME)
+        .not_valid_after(now + lifetime)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 

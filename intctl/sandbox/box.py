@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import secrets
+import socket
 import ssl
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Self
 
+from intctl.sandbox import faults as wrong
+from intctl.sandbox import wire
 from intctl.sandbox.authority import Authority
 from intctl.sandbox.http import serve
 from intctl.sandbox.mail import Login, Mail, Postbox
-from intctl.sandbox.vendors import MAIL, VENDORS, Account, random_text
+from intctl.sandbox.vendors import MAIL, VENDORS, Account, RandomBytes, random_text
 
 #: The only address that is ever listened on: the credentials are real enough to be worth guessing.
 HOST = "127.0.0.1"
@@ -28,10 +34,14 @@ class Sandbox:
     """Loopback servers for every provider. `folder` must exist; certificates are written into it (0600).
 
     Used as a context manager: the servers run from enter to exit. The right credentials are random,
-    new for each sandbox; everything else is refused the way the vendor refuses it.
+    new for each sandbox unless there is a `seed`; everything else is refused the way the vendor
+    refuses it. `faults` says what goes wrong with which provider (see faults.FAULTS); one that
+    does not fit raises UsageError.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, faults: Mapping[str, str] | None = None, seed: int | None = None) -> None:
+        self.faults = dict(faults or {})
+        wrong.check(self.faults)
         self._authority = Authority()
         self.folder = folder
         folder.chmod(0o700)
@@ -39,12 +49,15 @@ class Sandbox:
         certificate, key = self._authority.client("adp.sandbox.invalid")
         self.client_certificate = self._write("adp-client.pem", certificate)
         self.client_key = self._write("adp-client-key.pem", key)
-        self.accounts = {name: Account(vendor) for name, vendor in VENDORS.items()}
-        self.logins = {
-            name: Login(random_text(account.username), random_text("{token}"), account.refusal)
-            for name, account in MAIL.items()
+        self.accounts = {name: Account(vendor, _source(seed, name)) for name, vendor in VENDORS.items()}
+        self.logins = {name: _login(name, _source(seed, name)) for name in MAIL}
+        # What was given out stays what it is; with some faults the vendor takes another one.
+        self._given = {name: dict(account.credentials) for name, account in self.accounts.items()}
+        self._answers = {
+            name: (wrong.FaultyAccount(account, self.faults[name]) if name in self.faults else account).answer
+            for name, account in self.accounts.items()
         }
-        self._postbox = Postbox(self.logins)
+        self._postbox = Postbox({name: self._taken(name, login) for name, login in self.logins.items()})
         self.ports: dict[str, int] = {}
         self._open: set[asyncio.StreamWriter] = set()
         self._started: Future[asyncio.Event] = Future()
@@ -63,7 +76,8 @@ class Sandbox:
         """`key=value` assignments (`--set`) that point the provider's example here."""
         found: dict[str, object] = {"ca_file": self.ca_file}
         if provider in self.logins:
-            found |= {"host": HOST, "port": self.ports["starttls"], "security": "starttls"}
+            port = self.ports.get(f"mail.{provider}", self.ports["starttls"])
+            found |= {"host": HOST, "port": port, "security": "starttls"}
         else:
             found["base_url"] = self.url(provider)
         credentials, variables = self._credentials(provider)
@@ -85,7 +99,15 @@ class Sandbox:
         if provider in self.logins:
             login = self.logins[provider]
             return {"username": login.username, "password": login.password}, MAIL[provider].variables
-        return self.accounts[provider].credentials, VENDORS[provider].variables
+        return self._given[provider], VENDORS[provider].variables
+
+    def _taken(self, provider: str, login: Login) -> Login:
+        """The login that the mail server takes: another one than was given out when that is the fault."""
+        refusal = {
+            "smtp.auth.rejected": login.refusal,
+            "temporary": "454 4.7.0 Temporary authentication failure, try again later",
+        }.get(self.faults.get(provider, ""))
+        return login if refusal is None else replace(login, password=random_text("{token}"), refusal=refusal)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -133,22 +155,75 @@ class Sandbox:
         await asyncio.sleep(_TURNS_SECONDS)
 
     async def _accept(
-        self, account: Account, context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, provider: str, context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._open.add(writer)
-        await serve(account.answer, context, reader, writer)
+        await serve(self._answers[provider], context, reader, writer)
         self._open.discard(writer)
 
     async def _listen(self) -> list[asyncio.Server]:
-        tls = self._authority.server_context()
-        mutual = self._authority.server_context(ask_client=True)
-        loop, servers = asyncio.get_running_loop(), {}
+        loop = asyncio.get_running_loop()
+        contexts: dict[tuple[bool, bool], ssl.SSLContext] = {}
+
+        def context(provider: str = "", *, ask_client: bool = False) -> ssl.SSLContext:
+            expired = self.faults.get(provider) == "tls.expired"
+            kind = ask_client, expired
+            if kind not in contexts:
+                contexts[kind] = self._authority.server_context(ask_client=ask_client, expired=expired)
+            return contexts[kind]
+
+        servers = {}
         for name, account in self.accounts.items():
-            context = mutual if account.vendor.client_certificate else tls
-            servers[name] = await asyncio.start_server(partial(self._accept, account, context), HOST, 0)
-        servers["starttls"] = await loop.create_server(partial(self._postbox.starttls, tls), HOST, 0)
-        servers["tls"] = await loop.create_server(self._postbox.implicit, HOST, 0, ssl=tls)
-        if not all(server.sockets for server in servers.values()):
-            raise OSError("no socket")  # asyncio leaves it at a line in its log
+            chosen = context(name, ask_client=account.vendor.client_certificate)
+            servers[name] = await asyncio.start_server(partial(self._accept, name, chosen), sock=_socket())
+        servers["starttls"] = await loop.create_server(partial(self._postbox.starttls, context()), sock=_socket())
+        servers["tls"] = await loop.create_server(self._postbox.implicit, sock=_socket(), ssl=context())
+        for name in self.logins:
+            code = self.faults.get(name)
+            if code == "tls.expired":
+                session = partial(self._postbox.starttls, context(name))
+                servers[f"mail.{name}"] = await loop.create_server(session, sock=_socket())
+            elif code == "starttls.missing":
+                servers[f"mail.{name}"] = await loop.create_server(self._postbox.stripped, sock=_socket())
+            elif code in wrong.ON_THE_LINE:
+                servers[f"mail.{name}"] = await asyncio.start_server(partial(self._trouble, code), sock=_socket())
         self.ports = {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}
         return list(servers.values())
+
+    async def _trouble(self, code: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A mail server that never gets as far as a login."""
+        self._open.add(writer)
+        with suppress(OSError, TimeoutError):
+            if code == "reply.timeout":
+                await wire.silent(partial(reader.read, 4096))
+            elif code == "deadline":
+                await wire.drip(partial(_send, writer), b"220 sandbox.invalid ")
+            else:
+                await _send(writer, b"220 sandbox.invalid ESMTP\r\n")
+                await reader.read(4096)
+                wire.reset(writer)
+        writer.close()
+        self._open.discard(writer)
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
+
+
+def _source(seed: int | None, provider: str) -> RandomBytes:
+    """Where a provider's credentials come from: from nowhere, or the same from the same seed."""
+    return secrets.token_bytes if seed is None else random.Random(f"{seed}/{provider}").randbytes  # noqa: S311
+
+
+def _login(provider: str, source: RandomBytes) -> Login:
+    account = MAIL[provider]
+    return Login(random_text(account.username, source), random_text("{token}", source), account.refusal)
+
+
+def _socket() -> socket.socket:
+    """A listening socket on loopback, on a free port."""
+    # Named as TCP, or asyncio leaves Nagle's algorithm on: 40 ms for each small write after the first.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.bind((HOST, 0))
+    return sock

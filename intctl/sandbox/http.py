@@ -8,7 +8,9 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Literal
 
+from intctl.sandbox import wire
 from intctl.sandbox.tls import TlsStream
 
 _HEAD_LIMIT = 64 * 1024
@@ -29,11 +31,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What it gets: `body` is sent as JSON, or nothing when it is None."""
+    """What it gets: `body` is sent as JSON, bytes as they are, or nothing when it is None.
+
+    With a `manner` it never arrives: "silent" and "drip" hold the line, "reset" breaks it.
+    """
 
     status: int = 200
     body: object = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    manner: Literal["", "silent", "drip", "reset"] = ""
 
 
 async def serve(
@@ -48,7 +54,15 @@ async def serve(
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await stream.handshake()
             request = await _read(stream)
-            await stream.write(_written(answer(request), head_only=request.method == "HEAD"))
+            reply = answer(request)
+            if not reply.manner:
+                await stream.write(_written(reply, head_only=request.method == "HEAD"))
+        if reply.manner == "silent":
+            await wire.silent(stream.read)
+        elif reply.manner == "drip":
+            await wire.drip(stream.write, b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        elif reply.manner == "reset":
+            wire.reset(writer)
     except (OSError, ValueError, TimeoutError):
         pass  # the client's loss: it sees a closed connection
     finally:
@@ -78,7 +92,9 @@ async def _until(stream: TlsStream, data: bytes, enough: Callable[[bytes], bool]
 
 
 def _written(reply: Reply, *, head_only: bool) -> bytes:
-    body = b"" if reply.body is None else json.dumps(reply.body).encode()
+    body = reply.body
+    if not isinstance(body, bytes):
+        body = b"" if body is None else json.dumps(body).encode()
     headers = {
         "Content-Type": "application/json",
         "Content-Length": str(len(body)),

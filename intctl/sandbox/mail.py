@@ -47,6 +47,10 @@ class Postbox:
         """A session that refuses everything but EHLO, NOOP, QUIT and STARTTLS before TLS is up."""
         return self._session(tls_context=context, require_starttls=True)
 
+    def stripped(self) -> SMTP:
+        """A session that offers no STARTTLS, and takes no login either."""
+        return self._session(auth_require_tls=True)
+
     def implicit(self) -> SMTP:
         """A session on a socket that speaks TLS already."""
         return self._session(auth_require_tls=False)

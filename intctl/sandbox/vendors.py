@@ -20,9 +20,9 @@ from intctl.sandbox.http import Reply, Request
 class Account:
     """One vendor's side of a sandbox: the credentials that are right, and the tokens handed out."""
 
-    def __init__(self, vendor: Vendor) -> None:
+    def __init__(self, vendor: Vendor, random_bytes: RandomBytes = secrets.token_bytes) -> None:
         self.vendor = vendor
-        self.credentials = {name: random_text(pattern) for name, pattern in vendor.credentials.items()}
+        self.credentials = {name: random_text(text, random_bytes) for name, text in vendor.credentials.items()}
         self.access_tokens: set[str] = set()
         self.refresh_tokens = {self.credentials[n] for n in ("refresh_token",) if n in self.credentials}
 
@@ -41,6 +41,7 @@ class Account:
         return Reply(404, self.vendor.not_found)
 
 
+RandomBytes = Callable[[int], bytes]
 Answer = Callable[[Request, Account], Reply]
 Proof = Callable[[Request, Account], bool]
 
@@ -67,6 +68,8 @@ class Vendor:
     client_certificate: bool = False
     wants_user_agent: bool = False
     not_found: object = field(default_factory=lambda: {"error": "not_found"})
+    #: What a good credential without the permission is told.
+    scope_refusal: Reply = Reply(403, {"error": "insufficient_scope"})  # noqa: RUF009 -- immutable
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +175,10 @@ def _basic(request: Request) -> tuple[str, str]:
     return username, password
 
 
-def random_text(pattern: str) -> str:
+def random_text(pattern: str, random_bytes: RandomBytes = secrets.token_bytes) -> str:
     """`pattern` with `{hex}` (32 digits) and `{token}` replaced by fresh random text."""
-    return pattern.format(hex=secrets.token_hex(16), token=secrets.token_urlsafe(24))
+    token = base64.urlsafe_b64encode(random_bytes(24)).decode()
+    return pattern.format(hex=random_bytes(16).hex(), token=token)
 
 
 def _filled(body: object, account: Account) -> object:
@@ -197,6 +201,16 @@ _TWILIO_REFUSAL = Reply(
 _GOOGLE_REFUSAL = Reply(
     401, {"error": {"code": 401, "message": "Invalid Credentials", "status": "UNAUTHENTICATED"}}
 )
+_GOOGLE_SCOPE = Reply(
+    403,
+    {"error": {
+        "code": 403,
+        "message": "Request had insufficient authentication scopes.",
+        "errors": [{"message": "Insufficient Permission", "domain": "global", "reason": "insufficientPermissions"}],
+        "status": "PERMISSION_DENIED",
+    }},
+)
+_GRAPH_SCOPE = Reply(403, {"error": {"code": "ErrorAccessDenied", "message": "Access is denied."}})
 _GRAPH_REFUSAL = Reply(
     401, {"error": {"code": "InvalidAuthenticationToken", "message": "Access token is missing or invalid."}}
 )
@@ -270,6 +284,7 @@ VENDORS: dict[str, Vendor] = {
                 bearer(), _GOOGLE_REFUSAL, {"kind": "calendar#calendarList", "items": []}
             )),
         ),
+        scope_refusal=_GOOGLE_SCOPE,
     ),
     "microsoft": Vendor(
         {"tenant_id": "{hex}", "client_id": "{hex}", "client_secret": "{token}", "refresh_token": "0.{token}"},
@@ -285,6 +300,7 @@ VENDORS: dict[str, Vendor] = {
             Route("GET", "/v1.0/me/calendar", guarded(bearer(), _GRAPH_REFUSAL, {"id": "calendar"})),
             Route("GET", "/v1.0/users/*/calendar", guarded(bearer(), _GRAPH_REFUSAL, {"id": "calendar"})),
         ),
+        scope_refusal=_GRAPH_SCOPE,
     ),
     "indeed": Vendor(
         {"client_id": "{hex}", "client_secret": "{token}"},

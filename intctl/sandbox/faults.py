@@ -1,0 +1,157 @@
+"""What goes wrong on purpose, by cause code: whom it fits, and how it is done.
+
+A fault is done to one provider; the others stay well. What the client finds is the cause of that
+code, said in the vendor's own words where the vendor has words for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl
+
+from intctl.errors import UsageError
+from intctl.sandbox.http import Reply, Request
+from intctl.sandbox.vendors import MAIL, VENDORS, Account, random_text
+from intctl.text import nearest
+
+#: How long a vendor that throttles asks us to wait, in seconds.
+RETRY_AFTER_S = 30
+#: The kinds of providers that a fault fits. `api`: asked something beyond its token; `refresh`: by refresh token.
+MAIL_SERVER, HTTP, API, REFRESH = "mail", "http", "api", "refresh"
+_KINDS = {
+    MAIL_SERVER: "providers that are reached by SMTP",
+    HTTP: "providers that are reached over HTTP",
+    API: "providers that are asked more than for a token",
+    REFRESH: "providers with a refresh token",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that can go wrong, and the kinds of providers that it fits."""
+
+    meaning: str
+    kinds: tuple[str, ...]
+
+
+FAULTS: dict[str, Fault] = {
+    "tls.expired": Fault("the server's certificate has expired", (MAIL_SERVER, HTTP)),
+    "connection.reset": Fault("the connection is reset in mid-exchange", (MAIL_SERVER, HTTP)),
+    "reply.timeout": Fault("the connection is taken, then silence", (MAIL_SERVER, HTTP)),
+    "deadline": Fault("an answer that drips and does not end", (MAIL_SERVER, HTTP)),
+    "starttls.missing": Fault("STARTTLS is stripped", (MAIL_SERVER,)),
+    "smtp.auth.rejected": Fault("the password is refused: 535", (MAIL_SERVER,)),
+    "temporary": Fault("not now, try later: 454", (MAIL_SERVER,)),
+    "http.auth.rejected": Fault("the credential is refused, in the vendor's own words", (HTTP,)),
+    "http.scope_missing": Fault("the credential is good and lacks the permission: 403", (API,)),
+    "http.rate_limited": Fault(f"429 with Retry-After: {RETRY_AFTER_S}", (HTTP,)),
+    "server.error": Fault("503", (HTTP,)),
+    "unexpected.reply": Fault("200 with a web page instead of an answer", (HTTP,)),
+    "reauthorise": Fault("the refresh token was revoked: invalid_grant", (REFRESH,)),
+    "rotated.token.lost": Fault("each refresh gives a new token and kills the old one", (REFRESH,)),
+}
+
+#: Done before a login is judged: such a mail server needs a port of its own.
+ON_THE_LINE = frozenset({"tls.expired", "connection.reset", "reply.timeout", "deadline", "starttls.missing"})
+
+_PAGE = Reply(
+    200, b"<!doctype html><title>Sign in</title><h1>Please sign in</h1>", {"Content-Type": "text/html; charset=utf-8"}
+)
+_INSTEAD = {
+    "http.rate_limited": Reply(429, {"error": "rate_limited"}, {"Retry-After": str(RETRY_AFTER_S)}),
+    "server.error": Reply(503, {"error": "service_unavailable"}),
+    "unexpected.reply": _PAGE,
+    "reply.timeout": Reply(manner="silent"),
+    "deadline": Reply(manner="drip"),
+    "connection.reset": Reply(manner="reset"),
+}
+
+
+def kinds(provider: str) -> frozenset[str]:
+    """What a provider of the sandbox is, as far as faults go."""
+    found = {MAIL_SERVER} if provider in MAIL else set()
+    vendor = VENDORS.get(provider)
+    if vendor is not None:
+        found.add(HTTP)
+        if any(route.method != "POST" for route in vendor.routes):
+            found.add(API)
+        if "refresh_token" in vendor.credentials:
+            found.add(REFRESH)
+    return frozenset(found)
+
+
+def applicable(provider: str) -> tuple[str, ...]:
+    """The faults that fit this provider."""
+    own = kinds(provider)
+    return tuple(code for code, fault in FAULTS.items() if own & set(fault.kinds))
+
+
+def parse(words: Iterable[str]) -> dict[str, str]:
+    """Provider and fault of each `NAME=CODE`. Raises UsageError."""
+    found: dict[str, str] = {}
+    for word in words:
+        provider, equals, code = word.partition("=")
+        if not equals:
+            raise UsageError(f'--fault: "{word}" is not of the form NAME=CODE, such as sendgrid=smtp.auth.rejected')
+        if found.setdefault(provider, code) != code:
+            raise UsageError(f"--fault: {provider} can have one fault at a time")
+    check(found)
+    return found
+
+
+def check(faults: Mapping[str, str]) -> None:
+    """Refuses what is not there and what does not fit. Raises UsageError."""
+    known = (*MAIL, *VENDORS)
+    for provider, code in faults.items():
+        if provider not in known:
+            raise UsageError(f'The sandbox has no provider "{provider}"{nearest(provider, known)}')
+        if code not in FAULTS:
+            raise UsageError(f'There is no fault "{code}"{nearest(code, tuple(FAULTS))}. Known: {", ".join(FAULTS)}')
+        if code not in applicable(provider):
+            whom = " and ".join(_KINDS[kind] for kind in FAULTS[code].kinds)
+            fits = ", ".join(applicable(provider)) or "none"
+            raise UsageError(f"The fault {code} fits {whom}; {provider} is none. What fits it: {fits}")
+
+
+class FaultyAccount:
+    """An HTTP vendor with which something is wrong. Takes the account's place before its server."""
+
+    def __init__(self, account: Account, code: str) -> None:
+        self._account = account
+        self._code = code
+        if code == "http.auth.rejected":
+            _forget(account, *_credentials_but_the_refresh_token(account))
+        elif code == "reauthorise":
+            account.refresh_tokens.clear()
+
+    def answer(self, request: Request) -> Reply:
+        """What the vendor says to a request."""
+        if instead := _INSTEAD.get(self._code):
+            return instead
+        reply = self._account.answer(request)
+        granted = isinstance(reply.body, dict) and "access_token" in reply.body
+        if self._code == "http.scope_missing" and reply.status < 300 and not granted:
+            return self._account.vendor.scope_refusal
+        if self._code == "rotated.token.lost" and granted:
+            return self._rotated(request, reply)
+        return reply
+
+    def _rotated(self, request: Request, reply: Reply) -> Reply:
+        used = dict(parse_qsl(request.body.decode("utf-8", "replace"))).get("refresh_token", "")
+        self._account.refresh_tokens.discard(used)
+        body = dict(reply.body) if isinstance(reply.body, dict) else {}
+        successor = body.setdefault("refresh_token", random_text("rt-{token}"))
+        self._account.refresh_tokens.add(str(successor))
+        return replace(reply, body=body)
+
+
+def _credentials_but_the_refresh_token(account: Account) -> list[str]:
+    secret = set(account.vendor.variables.values()) & set(account.credentials)
+    return sorted(secret - {"refresh_token"} or secret)
+
+
+def _forget(account: Account, *names: str) -> None:
+    """From now on the vendor takes another credential than the one it gave out."""
+    for name in names:
+        account.credentials[name] = random_text(account.vendor.credentials[name])
