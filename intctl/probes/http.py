@@ -161,6 +161,8 @@ class Transport(httpx.AsyncBaseTransport):
         exchange = _Exchange(
             trace,
             asyncio.get_running_loop().create_future(),
+            head,
+            request.extensions.get("phase", "api"),
             self._max_body,
             request.extensions.get("body_wanted", lambda _status: True),
         )
@@ -169,9 +171,6 @@ class Transport(httpx.AsyncBaseTransport):
         context = self._context() if secure else None
         try:
             await self._open(exchange, host, port, context)
-            trace.enter(request.extensions.get("phase", "api"))
-            trace.heard = False
-            exchange.send(head)
             await exchange.done
         finally:
             exchange.close()
@@ -193,8 +192,6 @@ class Transport(httpx.AsyncBaseTransport):
             if context is not None and found.code in tls.CERTIFICATE_CODES:
                 found = await self._look_at_certificate(found, host, port)
             raise found from None
-        if context is not None:
-            tls.note(exchange.secured, trace)
 
     async def _look_at_certificate(self, found: Fault, host: str, port: int) -> Fault:
         """A second handshake that sends nothing, to tell what is wrong with the certificate."""
@@ -233,11 +230,9 @@ class _Connection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
 
     @property
-    def secured(self) -> SSLObject:
-        """The TLS side of the connection. Only after a handshake."""
-        assert self.transport is not None
-        secured: SSLObject = self.transport.get_extra_info("ssl_object")
-        return secured
+    def secured(self) -> SSLObject | None:
+        """The TLS side of the connection, where there is one."""
+        return self.transport.get_extra_info("ssl_object") if self.transport else None
 
     def close(self) -> None:
         if self.transport is not None:
@@ -247,21 +242,29 @@ class _Connection(asyncio.Protocol):
 class _Look(_Connection):
     @property
     def certificate(self) -> bytes:
-        return self.secured.getpeercert(binary_form=True) or b""
+        return (self.secured.getpeercert(binary_form=True) if self.secured else None) or b""
 
 
 class _Exchange(_Connection):
-    """One request and its answer, read up to the caps."""
+    """One request and its answer, read up to the caps.
+
+    The request is sent as soon as the connection stands, TLS verified: it shares a packet with the
+    end of the handshake. The connection is closed as soon as the answer is known.
+    """
 
     def __init__(
         self,
         trace: Trace,
         done: asyncio.Future[None],
+        head: list[h11.Event],
+        phase: str,
         max_body: int,
         body_wanted: Callable[[int], bool],
     ) -> None:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
         self._trace = trace
+        self._head = head
+        self._phase = phase
         self._max_body = max_body
         self._body_wanted = body_wanted
         self._head_bytes = 0
@@ -272,10 +275,17 @@ class _Exchange(_Connection):
         self.body = bytearray()
         self.cut = False
 
-    def send(self, events: list[h11.Event]) -> None:
-        if self.transport is None or self.done.done():
-            return
-        self.transport.write(b"".join(self._h11.send(event) or b"" for event in events))
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert self.transport is not None
+        try:
+            if self.secured is not None:
+                tls.note(self.secured, self._trace)
+            self._trace.enter(self._phase)
+            self._trace.heard = False
+            self.transport.write(b"".join(self._h11.send(event) or b"" for event in self._head))
+        except Exception as error:  # asyncio would only log it
+            self._end(error)
 
     def data_received(self, data: bytes) -> None:
         self._trace.heard = True
@@ -326,9 +336,10 @@ class _Exchange(_Connection):
         if not self.status and self._head_bytes > HEAD_LIMIT:
             self._end(Fault("protocol.error"))
 
-    def _end(self, found: Fault | None = None) -> None:
+    def _end(self, found: Exception | None = None) -> None:
         if self.done.done():
             return
+        self.close()
         if found is None:
             self.done.set_result(None)
         else:

@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 from contextlib import suppress
+from functools import lru_cache
 
 from intctl.probes.trace import Fault
 
@@ -82,6 +83,7 @@ def ascii_name(host: str) -> str:
     return name
 
 
+@lru_cache(maxsize=1024)
 def _literal(host: str, port: int) -> list[Target] | None:
     """The address itself when `host` is one, in any spelling that the C library takes."""
     try:

@@ -36,7 +36,7 @@ _A = 1
 
 
 def run_alone(command: Sequence[str], **environ: str) -> dict[str, Any]:
-    """The report on `command`: code, out, err, ended (monotonic time), queries by name, metadata (connections there)."""
+    """The report on `command`: code, out, err, ended, queries by name, metadata (connections there)."""
     root = Path(__file__).parents[2]
     argv = ["unshare", "--mount", "--net", sys.executable, "-m", "tests.hostile.alone", *command]
     done = subprocess.run(argv, cwd=root, env=environ or None, capture_output=True, text=True, timeout=60)
