@@ -1,0 +1,184 @@
+"""What a vendor of the sandbox is made of: credentials, routes, and what they ask for and answer."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from urllib.parse import parse_qsl
+
+from intctl.sandbox.http import Reply, Request
+
+
+class Account:
+    """One vendor's side of a sandbox: the credentials that are right, and the tokens handed out."""
+
+    def __init__(self, vendor: Vendor, random_bytes: RandomBytes = secrets.token_bytes) -> None:
+        self.vendor = vendor
+        self.credentials = {name: random_text(text, random_bytes) for name, text in vendor.credentials.items()}
+        self.access_tokens: set[str] = set()
+        self.refresh_tokens = {self.credentials[n] for n in ("refresh_token",) if n in self.credentials}
+
+    def fill(self, text: str) -> str:
+        """`text` with this account's credentials in it."""
+        return text.format_map(self.credentials)
+
+    def answer(self, request: Request) -> Reply:
+        """What the vendor says to a request."""
+        if request.headers.get("user-agent", "") == "" and self.vendor.wants_user_agent:
+            return Reply(403, {"error": "Request blocked"})
+        for route in self.vendor.routes:
+            same_method = request.method in (route.method, "HEAD" if route.method == "GET" else "")
+            if same_method and fnmatchcase(request.path, self.fill(route.path)):
+                return route.answer(request, self)
+        return Reply(404, self.vendor.not_found)
+
+
+RandomBytes = Callable[[int], bytes]
+Answer = Callable[[Request, Account], Reply]
+Proof = Callable[[Request, Account], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One request that the vendor knows. `path` may hold `*`; the first route that fits answers."""
+
+    method: str
+    path: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """One vendor. `credentials` maps a config field to its pattern, in which `{hex}` and `{token}` are random.
+
+    `variables` maps the variables that the vendor's example refers to to fields among them.
+    """
+
+    credentials: Mapping[str, str]
+    variables: Mapping[str, str]
+    routes: tuple[Route, ...] = ()
+    client_certificate: bool = False
+    wants_user_agent: bool = False
+    not_found: object = field(default_factory=lambda: {"error": "not_found"})
+    #: What a good credential without the permission is told.
+    scope_refusal: Reply = Reply(403, {"error": "insufficient_scope"})  # noqa: RUF009 -- immutable
+
+
+@dataclass(frozen=True, slots=True)
+class MailAccount:
+    """A vendor that is reached by SMTP: its user name (a pattern), the variables of its example, and
+    its words for a wrong password."""
+
+    username: str
+    variables: Mapping[str, str]
+    refusal: str
+
+
+#: A password that is not looked at.
+ANYTHING = "*"
+
+
+# --- what a route asks for ------------------------------------------------------------------------
+
+
+def basic(username: str, password: str) -> Proof:
+    """HTTP Basic with these two."""
+
+    def proof(request: Request, account: Account) -> bool:
+        given_user, given_password = _basic(request)
+        right = same(given_user, account.fill(username))
+        return right and (password == ANYTHING or same(given_password, account.fill(password)))
+
+    return proof
+
+
+def bearer(credential: str = "") -> Proof:
+    """A bearer token: the credential of that name, or without one an access token that was handed out."""
+
+    def proof(request: Request, account: Account) -> bool:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        right = {account.credentials[credential]} if credential else account.access_tokens
+        return scheme.lower() == "bearer" and any(same(token, one) for one in right)
+
+    return proof
+
+
+# --- what a route answers -------------------------------------------------------------------------
+
+
+def guarded(proof: Proof, refusal: Reply, body: object) -> Answer:
+    """`body` for the right credential, `refusal` for everything else."""
+
+    def answer(request: Request, account: Account) -> Reply:
+        return Reply(200, _filled(body, account)) if proof(request, account) else refusal
+
+    return answer
+
+
+def token(
+    *grants: str,
+    wrong_client: Reply = Reply(401, {"error": "invalid_client"}),  # noqa: B008 -- immutable
+    wrong_grant: Reply = Reply(400, {"error": "invalid_grant"}),  # noqa: B008
+    rotates: bool = False,
+) -> Answer:
+    """An OAuth token endpoint. `rotates`: a new refresh token comes with each answer, as at Microsoft
+    the older ones go on working."""
+
+    def answer(request: Request, account: Account) -> Reply:
+        form = dict(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
+        client = (form["client_id"], form.get("client_secret", "")) if "client_id" in form else _basic(request)
+        right = (account.credentials["client_id"], account.credentials["client_secret"])
+        if not all(map(same, client, right)):
+            return wrong_client
+        grant = form.get("grant_type", "")
+        if grant not in grants:
+            return Reply(400, {"error": "unsupported_grant_type"})
+        if grant == "refresh_token" and form.get("refresh_token") not in account.refresh_tokens:
+            return wrong_grant
+        access = random_text("at-{token}")
+        account.access_tokens.add(access)
+        body: dict[str, object] = {"access_token": access, "token_type": "Bearer", "expires_in": 3600}
+        if grant == "refresh_token" and rotates:
+            body["refresh_token"] = successor = random_text("rt-{token}")
+            account.refresh_tokens.add(successor)
+        return Reply(200, body, {"Cache-Control": "no-store"})
+
+    return answer
+
+
+def always(reply: Reply) -> Answer:
+    """The same reply to everybody."""
+    return lambda _request, _account: reply
+
+
+def same(given: str, right: str) -> bool:
+    """Whether two secrets are equal, in constant time."""
+    return hmac.compare_digest(given.encode(), right.encode())
+
+
+def _basic(request: Request) -> tuple[str, str]:
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        username, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return username, password
+
+
+def random_text(pattern: str, random_bytes: RandomBytes = secrets.token_bytes) -> str:
+    """`pattern` with `{hex}` (32 digits) and `{token}` replaced by fresh random text."""
+    token = base64.urlsafe_b64encode(random_bytes(24)).decode()
+    return pattern.format(hex=random_bytes(16).hex(), token=token)
+
+
+def _filled(body: object, account: Account) -> object:
+    if isinstance(body, dict):
+        return {key: _filled(value, account) for key, value in body.items()}
+    return account.fill(body) if isinstance(body, str) else body
