@@ -386,10 +386,11 @@ class _Pass:
         ended = [task for task in under_way if not task.cancelled()]
         results = [Result(under_way.pop(task), task.result()) for task in ended]
         try:
-            await self._write(unwritten + await self._sifted(results, last=True))
+            # There is no time for a witness once somebody said stop: what is held back is given back.
+            await self._write(unwritten + await self._sifted(results, last=not self._stop))
         finally:
-            if under_way:
-                ids = [claimed.id for claimed in under_way.values()]
+            ids = [claimed.id for claimed in under_way.values()] + [result.claimed.id for result in self._held]
+            if ids:
                 self._summary.given_back += await self._in_database(claims.give_back, self._database, self._owner, ids)
 
     async def _probe(self, claimed: Claimed) -> Outcome:

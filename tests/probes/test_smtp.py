@@ -43,7 +43,7 @@ def test_a_right_login_is_healthy(ca: Authority, security: str) -> None:
     assert (outcome.code, outcome.verdict, outcome.phase) == ("ok", "healthy", "api")
     assert set(outcome.phases_ms) - {"tls"} == {"dns", "tcp", "greet", "auth", "api"}
     assert ("tls" in outcome.phases_ms) is (security != "none")
-    assert outcome.facts["greeting"] == "mail.example Python SMTP 1.4.6"
+    assert outcome.facts["greeting"] == "mail.example ESMTP of the tests"
     assert outcome.facts["auth_method"] == "PLAIN"
     assert ("tls_version" in outcome.facts) is (security != "none")
 
