@@ -1,13 +1,16 @@
 """Writes what the docs say about the code, from the code: `python docs/generate.py`, or with --check.
 
-commands.md is the help of every command, codes.md the table of causes, and two blocks of the README
-(between `<!-- name -->` and `<!-- end -->`) are the root help and the exit codes.
+commands.md is the help of every command, codes.md the table of causes, providers/ has a page for each
+provider of the catalogue, and some blocks (between `<!-- name -->` and `<!-- end -->`) are texts that
+stand elsewhere: in the README the root help and the exit codes, in add-a-provider.md a provider's file.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -16,23 +19,27 @@ import click
 from intctl import cli
 from intctl.codes import ACTORS, CODES
 from intctl.errors import EXIT_CODES
+from intctl.manifest.template import takes, template
+from intctl.providers import catalogue
+from intctl.providers.base import Field, Provider
+from intctl.render.providers import need, notes, row
 
 ROOT = Path(__file__).parent.parent
 
 
 def helps() -> dict[str, str]:
     """The help text of the root and of every command and subcommand, at 80 columns."""
-    found = {"intctl": _help(cli.root, None, "intctl")}
+    found = {"intctl": _command_help(cli.root, None, "intctl")}
     for name, (module, attribute, _) in cli.COMMANDS.items():
         command = getattr(import_module(module), attribute)
-        found[f"intctl {name}"] = _help(command, None, f"intctl {name}")
+        found[f"intctl {name}"] = _command_help(command, None, f"intctl {name}")
         if isinstance(command, click.Group):
             for inner, sub in command.commands.items():
-                found[f"intctl {name} {inner}"] = _help(sub, None, f"intctl {name} {inner}")
+                found[f"intctl {name} {inner}"] = _command_help(sub, None, f"intctl {name} {inner}")
     return found
 
 
-def _help(command: click.Command, parent: click.Context | None, name: str) -> str:
+def _command_help(command: click.Command, parent: click.Context | None, name: str) -> str:
     context = click.Context(
         command, parent, info_name=name, terminal_width=78, help_option_names=["-h", "--help"]
     )
@@ -77,29 +84,108 @@ def codes() -> str:
 
 def readme() -> str:
     """The README with its two blocks made anew."""
-    text = (ROOT / "README.md").read_text("utf-8")
     table = "\n".join(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
     blocks = {"exit codes": f"| code | meaning |\n|---|---|\n{table}", "help": f"```text\n{helps()['intctl']}\n```"}
-    for name, body in blocks.items():
-        found = re.compile(f"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        assert found.search(text), name
+    return _with_blocks("README.md", blocks)
+
+
+def add_a_provider() -> str:
+    """docs/add-a-provider.md with the provider's file and its example as they are."""
+    files = ("intctl/providers/bamboohr.py", "examples/bamboohr.yaml")
+    source = Path(__file__).parent.parent
+    return _with_blocks("docs/add-a-provider.md", {
+        name: f"```{'python' if name.endswith('.py') else 'yaml'}\n{(source / name).read_text('utf-8')}```"
+        for name in files
+    })  # fmt: skip
+
+
+def _with_blocks(name: str, blocks: dict[str, str]) -> str:
+    text = (ROOT / name).read_text("utf-8")
+    for block, body in blocks.items():
+        found = re.compile(f"(<!-- {re.escape(block)} -->\n).*?(<!-- end -->)", re.DOTALL)
+        assert found.search(text), block
         text = found.sub(lambda match, body=body: f"{match[1]}{body}\n{match[2]}", text)
     return text
 
 
-FILES = {"docs/commands.md": commands, "docs/codes.md": codes, "README.md": readme}
+def index() -> str:
+    """docs/providers/README.md: all providers, in the catalogue's order."""
+    known = [_provider(name) for name in catalogue.names()]
+    lines = [
+        "# Providers",
+        "",
+        "Made by `python docs/generate.py` from `intctl/providers/`; `intctl providers list` shows the same.",
+        "",
+        "| provider | type | proven by |",
+        "|---|---|---|",
+    ]
+    lines += [f"| [{one.title}]({one.name}.md) | {one.type} | {_cell(one.proof)} |" for one in known]
+    return "\n".join(lines) + "\n"
+
+
+def page(name: str) -> str:
+    """docs/providers/NAME.md."""
+    one = _provider(name)
+    lines = [f"# {one.title}", "", *notes(one).replace("\n", "\n\n").splitlines(), ""]
+    lines += [f"- Provider: `{one.name}`", f"- Type: {one.type}"]
+    lines += [f"- Speaks: {one.speaks} (`intctl add {one.speaks}` takes it)"] if one.speaks else []
+    lines += [f"- Proven by: {one.proof}"]
+    lines += [f"- Status page: {one.status_page}"] if one.status_page else []
+    lines += ["", "| field | takes | | what it is |", "|---|---|---|---|"]
+    needs = {shown["name"]: need(shown) for shown in row(one)["fields"]}
+    lines += [f"| `{field.name}` | {_takes(field)} | {needs[field.name]} | {_help(field)} |" for field in one.fields]
+    lines += ["", f"A manifest to fill in (`intctl providers template {name} > {name}.yaml`):", ""]
+    return "\n".join([*lines, f"```yaml\n{template(one)}```"]) + "\n"
+
+
+def _provider(name: str) -> Provider:
+    one = catalogue.get(name)
+    assert one is not None
+    return one
+
+
+def _takes(field: Field) -> str:
+    what = takes(field) or "text"
+    return _cell(f"a secret: {what}" if field.secret else what)
+
+
+def _help(field: Field) -> str:
+    return _cell(f"{field.help}. For example: {field.example}" if field.example else field.help)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+FILES: dict[str, Callable[[], str]] = {
+    "docs/commands.md": commands,
+    "docs/codes.md": codes,
+    "README.md": readme,
+    "docs/add-a-provider.md": add_a_provider,
+    "docs/providers/README.md": index,
+    **{f"docs/providers/{name}.md": partial(page, name) for name in catalogue.names()},
+}
 
 
 def stale() -> list[str]:
-    """The files that do not say what the code says."""
-    return [
+    """The files that do not say what the code says, and pages of providers that are gone."""
+    wrong = [
         name for name, made in FILES.items()
         if not (ROOT / name).exists() or (ROOT / name).read_text("utf-8") != made()
     ]  # fmt: skip
+    return wrong + _left_over()
+
+
+def _left_over() -> list[str]:
+    pages = (f"docs/providers/{path.name}" for path in (ROOT / "docs" / "providers").glob("*"))
+    return sorted(name for name in pages if name not in FILES)
 
 
 if __name__ == "__main__":
     if "--check" in sys.argv:
         sys.exit(f"stale: {', '.join(found)}; run: python docs/generate.py" if (found := stale()) else 0)
+    (ROOT / "docs" / "providers").mkdir(exist_ok=True)
     for name, made in FILES.items():
         (ROOT / name).write_text(made(), "utf-8")
+    for name in _left_over():
+        (ROOT / name).unlink()

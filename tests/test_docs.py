@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -29,20 +30,27 @@ def test_generated_documents_are_up_to_date(generate: ModuleType) -> None:
 
 
 def test_a_stale_document_is_noticed(generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check can fail: a changed line and a missing file are both stale."""
-    (tmp_path / "docs").mkdir()
+    """The check can fail: a changed line, a missing file and a page of nobody are stale."""
+    shutil.copytree(ROOT / "docs" / "providers", tmp_path / "docs" / "providers")
+    (tmp_path / "docs" / "providers" / "gone.md").touch()
+    page = tmp_path / "docs" / "providers" / "twilio.md"
+    page.write_text(page.read_text("utf-8").replace("Account SID", "Account"))
+    guide = (ROOT / "docs" / "add-a-provider.md").read_text("utf-8")
+    (tmp_path / "docs" / "add-a-provider.md").write_text(guide.replace("class BambooHR", "class Other"))
     (tmp_path / "README.md").write_text((ROOT / "README.md").read_text("utf-8").replace("interrupted |", "gone |"))
     (tmp_path / "docs" / "codes.md").write_text((ROOT / "docs" / "codes.md").read_text("utf-8"))
     monkeypatch.setattr(generate, "ROOT", tmp_path)
-    assert generate.stale() == ["docs/commands.md", "README.md"]
+    assert generate.stale() == [
+        "docs/commands.md", "README.md", "docs/add-a-provider.md", "docs/providers/twilio.md", "docs/providers/gone.md",
+    ]  # fmt: skip
 
 
 def test_links_between_documents_lead_somewhere() -> None:
     """Every relative link in a document names a file that is there."""
     links = [
         (document, link)
-        for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
-        for link in re.findall(r"\]\(([^)#\s]+)\)", document.read_text("utf-8"))
+        for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+        for link in re.findall(r"\]\(([^)#\s]+)\)", re.sub(r"(?ms)^```.*?^```", "", document.read_text("utf-8")))
         if "://" not in link
     ]
     assert links

@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "synced": ("intctl.cli.state", "synced", "Report that data was synchronised, or was not."),
     "delete": ("intctl.cli.state", "delete", "Delete an integration; it can be restored."),
     "restore": ("intctl.cli.state", "restore", "Bring a deleted integration back."),
+    "providers": ("intctl.cli.providers", "providers", "See what can be integrated; get manifests to fill in."),
     "org": ("intctl.cli.setup", "org", "List and create organisations."),
     "agent": ("intctl.cli.agent", "agent", "Check what is due: once, or as a service."),
     "sandbox": ("intctl.cli.sandbox", "sandbox", "Rehearse against providers served on loopback."),
