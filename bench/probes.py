@@ -158,10 +158,11 @@ def intctl_round(ask: dict[str, Any], checks: int, concurrency: int) -> dict[str
     return answer
 
 
-def slow_round(port: int) -> float:
-    """Wall-clock seconds of many checks of a server that takes its time."""
+def slow_round(port: int) -> tuple[float, float]:
+    """Seconds of many checks of a server that takes its time: on the wall clock, and of CPU."""
     ask = {"kind": "HTTP", "port": port, "authority": None}
-    return intctl_round(ask, SLOW_CHECKS, SLOW_CONCURRENCY)["wall_s"]
+    found = intctl_round(ask, SLOW_CHECKS, SLOW_CONCURRENCY)
+    return found["wall_s"], found["cpu_ms"] * SLOW_CHECKS / 1000
 
 
 def work(ask: dict[str, Any]) -> None:
@@ -241,7 +242,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def written(
-    found: dict[str, tuple[list[float], list[float]]], slow: Sequence[float], options: argparse.Namespace
+    found: dict[str, tuple[list[float], list[float]]], slow: Sequence[tuple[float, float]], options: argparse.Namespace
 ) -> str:
     """The section for RESULTS.md."""
     lines = [
@@ -259,11 +260,15 @@ def written(
         ratio = f"{statistics.median(ours) / statistics.median(theirs):.2f}" if theirs else ""
         exporters = spread(theirs) if theirs else "not installed"
         lines.append(f"| {kind} | {spread(ours)} | {exporters} | {ratio} | ≤ {GOALS[kind]} |")
+    walls, cpus = [wall for wall, _ in slow], [cpu for _, cpu in slow]
     ideal = SLOW_CHECKS / SLOW_CONCURRENCY * SLOW_S
     lines += [
         "",
         f"{SLOW_CHECKS:,} checks of a server that answers after {SLOW_S * 1000:.0f} ms, {SLOW_CONCURRENCY} at a time: "
-        f"{spread(slow)} s, {statistics.median(slow) / ideal:.2f} × the ideal {ideal:.1f} s (goal ≤ {SLOW_GOAL}).",
+        f"{spread(walls)} s, {statistics.median(walls) / ideal:.2f} × the ideal {ideal:.1f} s (goal ≤ {SLOW_GOAL}); "
+        f"the prober's CPU alone was {spread(cpus)} s.",
+        "",
+        f"The machine's load average at the end was {os.getloadavg()[1]:.1f} over 5 minutes.",
     ]
     return "\n".join(lines) + "\n"
 
