@@ -34,10 +34,11 @@ class Bearer:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header of the vendor's own, such as `X-Postmark-Server-Token`."""
+    """A header of the vendor's own, such as `X-Postmark-Server-Token`; `prefix` stands before the value."""
 
     name: str
     value: Secret
+    prefix: str = ""
 
 
 ClientIn = Literal["body", "basic", "id"]

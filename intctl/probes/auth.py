@@ -98,7 +98,7 @@ def authenticator(
         return _HeaderAuth("Authorization", "Bearer " + auth.token.reveal())
     if isinstance(auth, Header):
         trace.hide(auth.value)
-        return _HeaderAuth(auth.name, auth.value.reveal())
+        return _HeaderAuth(auth.name, auth.prefix + auth.value.reveal())
     return _TokenAuth(auth, tokens, trace, clock)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -108,6 +109,15 @@ def bearer(credential: str = "") -> Proof:
     return proof
 
 
+def header(name: str, value: str) -> Proof:
+    """This header with this value (a pattern)."""
+
+    def proof(request: Request, account: Account) -> bool:
+        return same(request.headers.get(name.lower(), ""), account.fill(value))
+
+    return proof
+
+
 # --- what a route answers -------------------------------------------------------------------------
 
 
@@ -130,7 +140,7 @@ def token(
     the older ones go on working."""
 
     def answer(request: Request, account: Account) -> Reply:
-        form = dict(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
+        form = fields_of(request)
         client = (form["client_id"], form.get("client_secret", "")) if "client_id" in form else _basic(request)
         right = (account.credentials["client_id"], account.credentials["client_secret"])
         if not all(map(same, client, right)):
@@ -161,9 +171,21 @@ def same(given: str, right: str) -> bool:
     return hmac.compare_digest(given.encode(), right.encode())
 
 
+def fields_of(request: Request) -> dict[str, str]:
+    """The fields of a token call, sent as a form or as JSON."""
+    text = request.body.decode("utf-8", "replace")
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        return dict(parse_qsl(text, keep_blank_values=True))
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return {name: str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
+
 def _basic(request: Request) -> tuple[str, str]:
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
+    if scheme.lower() not in ("basic", "id"):  # the second is Workday's
         return "", ""
     try:
         username, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
@@ -173,9 +195,10 @@ def _basic(request: Request) -> tuple[str, str]:
 
 
 def random_text(pattern: str, random_bytes: RandomBytes = secrets.token_bytes) -> str:
-    """`pattern` with `{hex}` (32 digits) and `{token}` replaced by fresh random text."""
+    """`pattern` with `{hex}` (32 digits), `{token}` and `{upper}` (18 characters) replaced by fresh random text."""
     token = base64.urlsafe_b64encode(random_bytes(24)).decode()
-    return pattern.format(hex=random_bytes(16).hex(), token=token)
+    digits = random_bytes(16).hex()
+    return pattern.format(hex=digits, token=token, upper=digits[:18].upper())
 
 
 def _filled(body: object, account: Account) -> object:

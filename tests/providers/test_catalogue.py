@@ -65,7 +65,7 @@ def test_unknown_name_is_none() -> None:
 @pytest.mark.parametrize(("kind", "taken"), [
     ("smtp", {"smtp", "sendgrid", "ses"}),
     ("oauth", {"google", "microsoft", "adp", "indeed"}),
-    ("email", {"smtp", "sendgrid", "ses"}),
+    ("email", {"smtp", "sendgrid", "ses", "mailgun", "postmark", "mailjet", "brevo", "resend"}),
     ("calendar", {"google", "microsoft"}),
     ("twilio", {"twilio"}),
     ("", set()),

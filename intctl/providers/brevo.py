@@ -1,0 +1,42 @@
+"""Brevo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Answer, Header, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Brevo(Provider):
+    """Brevo's API v3 (its own client, read directly; the probe as Nango, n8n and TruffleHog do it).
+
+    The key (xkeysib-…) goes in the header api-key. 401 with the message "unrecognised IP address"
+    is the account's list of authorised IPs and not a bad key; the plan's credits are what is left
+    to send on the free plan (both from third-party sources). An SMTP key (xsmtpsib-…) is another
+    thing: use provider smtp for it.
+    """
+
+    name = "brevo"
+    title = "Brevo"
+    type = "email"
+    proof = "GET of the account"
+    status_page = "https://status.brevo.com/api/v2/status.json"
+    fields = (
+        Field("api_key", "API key (xkeysib-…)", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://api.brevo.com/v3/account"),
+            Header("api-key", secret_of(config, "api_key")),
+            require=("/plan",),
+            facts={"plan": "/plan/0/type", "credits": "/plan/0/credits", "credits_type": "/plan/0/creditsType"},
+            answers=(
+                Answer(401, "http.forbidden", pointer="/message", contains="unrecognised IP",
+                       detail="this machine's address is not among the account's authorised IPs (Brevo: Security)"),
+            ),
+            ca_file=text_of(config, "ca_file") or None,
+        )

@@ -1,0 +1,39 @@
+"""Mailgun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Basic, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Mailgun(Provider):
+    """Mailgun's HTTP API (its documentation, read directly; the probe as Nango and n8n do it).
+
+    HTTP Basic: user `api`, password an API key. Keys are good in both regions, domains live in one.
+    A wrong key is 401, its body sometimes the bare word Forbidden. A domain sending key may only
+    send: every GET is refused, as with a wrong key, so give an account key. Its SMTP logins
+    (smtp.mailgun.org, smtp.eu.mailgun.org) have passwords of their own: use provider smtp for them.
+    """
+
+    name = "mailgun"
+    title = "Mailgun"
+    type = "email"
+    proof = "GET of one domain"
+    status_page = "https://status.mailgun.com/api/v2/summary.json"
+    fields = (
+        Field("api_key", "API key of the account (a domain sending key can't be proven)", secret=True, required=True),
+        Field("region", "Where the domains live", kind="choice", choices=("us", "eu"), default="us", destination=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        host = "api.eu.mailgun.net" if config.get("region") == "eu" else "api.mailgun.net"
+        return HttpProbe(
+            asked(config, f"https://{host}/v4/domains?limit=1"),
+            Basic("api", secret_of(config, "api_key")),
+            require=("/items",),
+            ca_file=text_of(config, "ca_file") or None,
+        )

@@ -1,0 +1,35 @@
+"""Mailjet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Basic, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Mailjet(Provider):
+    """Mailjet's REST API v3 (host and probe as Nango does it).
+
+    HTTP Basic: API key and secret key, both treated as secrets. A wrong pair is 401 with StatusCode
+    and ErrorMessage (third-party sources). Accounts on Mailjet's US servers: give base_url
+    https://api.us.mailjet.com (general knowledge, not confirmed).
+    """
+
+    name = "mailjet"
+    title = "Mailjet"
+    type = "email"
+    proof = "GET of the account's profile"
+    fields = (
+        Field("api_key", "API key", secret=True, required=True),
+        Field("secret_key", "Secret key", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://api.mailjet.com/v3/REST/myprofile"),
+            Basic(secret_of(config, "api_key"), secret_of(config, "secret_key")),
+            ca_file=text_of(config, "ca_file") or None,
+        )

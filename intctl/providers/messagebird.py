@@ -1,0 +1,36 @@
+"""MessageBird."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Header, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class MessageBird(Provider):
+    """MessageBird's REST API (its own Python client, read directly).
+
+    `Authorization: AccessKey KEY`, not Bearer. A wrong key is 401 with error code 2 (third-party
+    sources, its own clients' tests among them). Keys of the newer Bird platform are other ones
+    (general knowledge).
+    """
+
+    name = "messagebird"
+    title = "MessageBird"
+    type = "sms"
+    proof = "GET of the balance"
+    fields = (
+        Field("access_key", "Access key", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://rest.messagebird.com/balance"),
+            Header("Authorization", secret_of(config, "access_key"), prefix="AccessKey "),
+            require=("/amount",),
+            facts={"payment": "/payment", "balance": "/amount", "currency": "/type"},
+            ca_file=text_of(config, "ca_file") or None,
+        )

@@ -1,0 +1,37 @@
+"""Plivo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Basic, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Plivo(Provider):
+    """Plivo's REST API v1 (its own Python client and fixtures, read directly).
+
+    HTTP Basic: auth id (MA… the account, SA… a subaccount) and auth token. A wrong pair is 401,
+    the body JSON or plain text.
+    """
+
+    name = "plivo"
+    title = "Plivo"
+    type = "sms"
+    proof = "GET of the account"
+    fields = (
+        Field("auth_id", "Auth id", required=True, pattern="(MA|SA)[A-Za-z0-9]{18}", example="MA and 18 characters"),
+        Field("auth_token", "Auth token", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        account = text_of(config, "auth_id")
+        return HttpProbe(
+            asked(config, f"https://api.plivo.com/v1/Account/{account}/"),
+            Basic(account, secret_of(config, "auth_token")),
+            expect_json={"/auth_id": account},
+            facts={"account_type": "/account_type", "billing": "/billing_mode", "balance": "/cash_credits"},
+            ca_file=text_of(config, "ca_file") or None,
+        )

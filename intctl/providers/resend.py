@@ -1,0 +1,41 @@
+"""Resend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Answer, Bearer, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Resend(Provider):
+    """Resend's API (its OpenAPI description, read directly; the probe as Nango does it).
+
+    Bearer key (re_…). A key that may only send is answered with 401 and the name restricted_api_key:
+    it is alive. missing_api_key and invalid_api_key come with 401 or 403, so the name decides (both
+    from third-party sources).
+    """
+
+    name = "resend"
+    title = "Resend"
+    type = "email"
+    proof = "GET of one domain"
+    fields = (
+        Field("api_key", "API key (re_…)", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://api.resend.com/domains?limit=1"),
+            Bearer(secret_of(config, "api_key")),
+            expect_json={"/object": "list"},
+            answers=(
+                *(Answer(status, "http.scope_missing", pointer="/name", equals="restricted_api_key",
+                         detail="the key may only send, so it is alive and no more is proven")
+                  for status in (401, 403)),
+                Answer(403, "http.auth.rejected", pointer="/name", equals="invalid_api_key", detail="invalid_api_key"),
+            ),
+            ca_file=text_of(config, "ca_file") or None,
+        )

@@ -1,0 +1,44 @@
+"""Slack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Answer, Bearer, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Slack(Provider):
+    """Slack's Web API (its OpenAPI description, read directly).
+
+    Bearer token of a bot (xoxb-…) or a user (xoxp-…); auth.test needs no scope. Every answer is
+    HTTP 200: `ok` says whether it is one, `error` why not. token_expired is general knowledge.
+    """
+
+    name = "slack"
+    title = "Slack"
+    type = "messaging"
+    proof = "auth.test"
+    fields = (
+        Field("token", "Token of a bot (xoxb-…) or a user (xoxp-…)", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        said = {
+            **dict.fromkeys(("invalid_auth", "not_authed", "token_revoked", "token_expired"), "http.auth.rejected"),
+            "account_inactive": "http.account_inactive",
+            "ratelimited": "http.rate_limited",
+            "request_timeout": "server.error",
+        }
+        return HttpProbe(
+            asked(config, "https://slack.com/api/auth.test"),
+            Bearer(secret_of(config, "token")),
+            expect_json={"/ok": True},
+            facts={"account": "/team", "user": "/user"},
+            answers=tuple(
+                Answer(200, code, pointer="/error", equals=error, detail=error) for error, code in said.items()
+            ),
+            ca_file=text_of(config, "ca_file") or None,
+        )

@@ -1,0 +1,34 @@
+"""Telnyx."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Bearer, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Telnyx(Provider):
+    """Telnyx's API v2 (its own Python client, read directly; host as TruffleHog has it).
+
+    Bearer API key. Amounts are texts. A wrong key is 401 with error code 10009 (third-party sources).
+    """
+
+    name = "telnyx"
+    title = "Telnyx"
+    type = "sms"
+    proof = "GET of the balance"
+    fields = (
+        Field("api_key", "API v2 key", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://api.telnyx.com/v2/balance"),
+            Bearer(secret_of(config, "api_key")),
+            expect_json={"/data/record_type": "balance"},
+            facts={"balance": "/data/balance", "currency": "/data/currency"},
+            ca_file=text_of(config, "ca_file") or None,
+        )

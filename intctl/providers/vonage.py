@@ -1,0 +1,36 @@
+"""Vonage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Basic, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Vonage(Provider):
+    """Vonage's Account API (its OpenAPI description, read directly).
+
+    HTTP Basic: API key and API secret. GET of the account's secrets lists their ids and not their
+    values. The balance is not asked: it would take key and secret in the URL. A wrong pair is 401.
+    """
+
+    name = "vonage"
+    title = "Vonage"
+    type = "sms"
+    proof = "GET of the ids of the account's secrets"
+    fields = (
+        Field("api_key", "API key", required=True, pattern="[A-Za-z0-9]{1,64}", example="abcd1234"),
+        Field("api_secret", "API secret", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        key = text_of(config, "api_key")
+        return HttpProbe(
+            asked(config, f"https://api.nexmo.com/accounts/{key}/secrets"),
+            Basic(key, secret_of(config, "api_secret")),
+            require=("/_embedded/secrets",),
+            ca_file=text_of(config, "ca_file") or None,
+        )
