@@ -110,11 +110,12 @@ class KeyringError(IntctlError):
 
 
 class SealError(KeyringError):
-    """One sealed value did not open. `code` is its cause in `codes.py`."""
+    """One sealed value did not open. `code` is its cause in `codes.py`, `detail` the particulars."""
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: str, detail: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.detail = detail
 
 
 class BusyError(IntctlError):

@@ -158,6 +158,7 @@ class Keyring:
                 f"{name} is encrypted with key {kid}, which is not in the keyring ({known}). "
                 "Add that key; nothing was changed.",
                 "self.key_missing",
+                f"it is {kid}, and the keyring has {known}",
             )
         damaged = SealError(
             f"{name}: stored config failed its integrity check (altered, or copied from another row). "
@@ -229,7 +230,7 @@ def load(environ: Mapping[str, str], home: Path) -> Keyring:
         if not default.exists():
             raise KeyringError(
                 f"No encryption key. Looked in: credential {CREDENTIAL}, {FILE_VARIABLE}, {KEY_VARIABLE}, "
-                f'{default}. Run "intctl init".'
+                f'{default}. Run "intctl init", or put your keyring back there.'
             )
         found = [read_file(default)]
     first = found[0]

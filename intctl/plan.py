@@ -96,15 +96,19 @@ def creation(manifest: Manifest) -> Change:
     return Change("create", manifest, new_id(), manifest.name)
 
 
-def compare(keyring: Keyring, manifest: Manifest, row: Mapping[str, Any]) -> Change:
-    """What it takes to make the stored `row` what the manifest says. An absent key keeps its stored value."""
+def compare(keyring: Keyring, manifest: Manifest, row: Mapping[str, Any], *, replace_lost: bool = False) -> Change:
+    """What it takes to make the stored `row` what the manifest says. An absent key keeps its stored value.
+
+    Raises SealError where the keyring lacks the row's key, unless `replace_lost`: whoever has that
+    key elsewhere could no longer open what this one would seal.
+    """
     name = manifest.name or row["name"]
     if manifest.provider.name != row["provider"]:
         raise ConflictError(
             f'"{row["name"]}" is {row["provider"]}, and the file says {manifest.provider.name}: '
             "a provider can't be changed. Delete it first, or use another name."
         )
-    changed = [f"config.{key}" for key in _config_differences(keyring, manifest, row)]
+    changed = [f"config.{key}" for key in _config_differences(keyring, manifest, row, replace_lost)]
     if name != row["name"]:
         changed.append("name")
     if manifest.type is not None and manifest.type != row["type"]:
@@ -117,13 +121,17 @@ def compare(keyring: Keyring, manifest: Manifest, row: Mapping[str, Any]) -> Cha
     return Change(action, manifest, str(row["id"]), name, row, tuple(changed))
 
 
-def _config_differences(keyring: Keyring, manifest: Manifest, row: Mapping[str, Any]) -> list[str]:
+def _config_differences(
+    keyring: Keyring, manifest: Manifest, row: Mapping[str, Any], replace_lost: bool
+) -> list[str]:
     if not manifest.has_config:
         return []
     wanted = to_plain(manifest.provider, manifest.config)
     try:
         kept = keyring.open(row["config"], stored.binding(row["org_id"], row["id"], row["provider"]), row["name"])
-    except SealError:
+    except SealError as error:
+        if error.code == "self.key_missing" and not replace_lost:
+            raise
         return sorted(wanted)  # what does not open is replaced whole
     missing = object()
     return sorted(key for key in wanted.keys() | kept.keys() if wanted.get(key, missing) != kept.get(key, missing))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from intctl.errors import SealError
 from intctl.keyring import Binding, Keyring
 from intctl.manifest.config import from_plain, to_plain
-from intctl.probes.ask import HttpProbe, SmtpProbe
+from intctl.probes.ask import HttpProbe, SmtpProbe, TcpProbe
 from intctl.providers import catalogue
 from intctl.text import Secret
 
@@ -32,7 +32,7 @@ class Opened:
     @property
     def host(self) -> str:
         """The host that is asked; empty where none is."""
-        if isinstance(self.probe, SmtpProbe):
+        if isinstance(self.probe, SmtpProbe | TcpProbe):
             return self.probe.host
         if isinstance(self.probe, HttpProbe):
             url = self.probe.url or getattr(self.probe.auth, "token_url", "")
@@ -78,6 +78,6 @@ def opened(keyring: Keyring, row: Mapping[str, Any]) -> Opened | Outcome:
         config = open_config(keyring, row, provider)
         return Opened(provider, config, provider.probe(config), origin(config))
     except SealError as error:
-        return Outcome(error.code)
+        return Outcome(error.code, detail=error.detail)
     except Exception as error:  # one broken provider must not end the pass for the others
         return Outcome("self.crash", detail=type(error).__name__)

@@ -27,7 +27,7 @@ CHANGE_KEYS = ("name", "id", "provider", "action", "changed", "verdict", "code",
 _STDIN_LIMIT = 1024 * 1024 + 1
 
 _set_option = click.option(
-    "--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Override what is not secret; repeatable."
+    "--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Override what is not secret; one integration only."
 )
 _inline_option = click.option(
     "--allow-inline-secrets", is_flag=True, help="Take secrets that stand in the file, with a warning."
@@ -84,7 +84,7 @@ def load(
 
 @command()
 @click.argument("kind")
-@click.option("-f", "--file", "file", metavar="FILE", required=True, help="The manifest, - for standard input.")
+@click.option("-f", "--file", "file", metavar="FILE", help="The manifest, - for standard input.")
 @_set_option
 @_inline_option
 @_no_test_option
@@ -94,7 +94,7 @@ def load(
 def add(
     context: Context,
     kind: str,
-    file: str,
+    file: str | None,
     assignments: tuple[str, ...],
     allow_inline_secrets: bool,
     no_test: bool,
@@ -105,15 +105,20 @@ def add(
 
     KIND is a provider (sendgrid), a type (email), or smtp or oauth for any provider that speaks
     it; the file must agree. A failed test saves nothing and exits 1.
+
+    Without -f, the fields are asked for on the terminal, secrets hidden.
     """
     from intctl import plan
     from intctl.providers import catalogue
 
+    if file is None and (assignments or not sys.stdin.isatty()):
+        why = "--set goes with a file" if assignments else "there is no terminal to ask on"
+        raise UsageError(f"-f FILE is needed: {why}. A file to fill in: intctl providers template PROVIDER")
     if kind not in catalogue.kinds():
         from intctl.text import nearest
 
         raise UsageError(f'There is no kind "{clean(kind, 40)}"{nearest(kind, catalogue.kinds())}')
-    manifests = load(context, [file], assignments, allow_inline_secrets)
+    manifests = [_asked(context, kind)] if file is None else load(context, [file], assignments, allow_inline_secrets)
     wrong = [one for one in manifests if not catalogue.accepts(kind, one.provider, one.type)]
     if wrong:
         problems = [
@@ -133,6 +138,15 @@ def add(
     return _carry_out(context, shop, changes, style, no_test=no_test)
 
 
+def _asked(context: Context, kind: str) -> Manifest:
+    """What a person answers. Nobody is asked anything before database and keyring are known to be there."""
+    from intctl.cli.ask import ask
+    from intctl.store import reads
+
+    context.keyring()
+    return ask(context, kind, [row["name"] for row in reads.sealed(context.database(), context.org_id())])
+
+
 # --- apply ---------------------------------------------------------------------------------------
 
 
@@ -143,7 +157,7 @@ def add(
 @_inline_option
 @_no_test_option
 @click.option("--keep-going", is_flag=True, help="Save those that pass even when others fail.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done; tests nothing.")
 @timeout_option
 @output_option
 @pass_context
@@ -244,7 +258,7 @@ def edit(
             context.out(f"{clean(row['name'])}: nothing was changed.\n")
             return EXIT_OK
         manifest = edited
-    change = plan.compare(shop.keyring, manifest, sealed)
+    change = plan.compare(shop.keyring, manifest, sealed, replace_lost=file is not None)
     return _carry_out(context, shop, [change], style, no_test=no_test)
 
 
@@ -485,7 +499,7 @@ def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change
             context.warn(f"{name}: {outcome.message}. {next_step(outcome.code, change.name)}")
             continue
         context.say(f"{name}: {outcome.verdict} — {outcome.message} ({outcome.code})")
-        context.say(f"  Next: {next_step(outcome.code, change.name)}")
+        context.say(f"  Next: {next_step(outcome.code, change.name, saved=False)}")
         if change.drafted:
             context.say(
                 f"  {name} was kept, disabled: its provider replaced the token, and the new one must not be lost."

@@ -200,7 +200,9 @@ class Context:
             return
         if not sys.stdin.isatty():
             raise UsageError(f"{question} Nobody can be asked here: add --yes")
-        click.confirm(question, abort=True, err=True)
+        if not click.confirm(question, err=True):
+            self.say("Nothing was done.")
+            raise click.exceptions.Exit(0)
 
     def secret(self, field: str) -> str:
         """One secret, typed without echo, or one line of standard input."""

@@ -29,16 +29,18 @@ TROUBLE_KEYS = (
 def explain(context: Context, code: str | None, style: str) -> None:
     """Explain a cause CODE, such as smtp.auth.rejected: meaning, who must act, next step.
 
-    Without CODE, all of them.
+    Without CODE, all of them; with the first part of some, such as smtp, those.
     """
     from intctl.codes import CODES
     from intctl.render.rows import Column
     from intctl.text import clean, nearest
 
-    if code is not None and code not in CODES:
-        raise NotFoundError(f'There is no code "{clean(code, 60)}"{nearest(code, tuple(CODES))}. All: intctl explain')
-    rows = [_code_row(name) for name in ([code] if code else CODES)]
-    if style == "table" and code:
+    wanted = [name for name in CODES if code in (None, name) or name.startswith(f"{code}.")]
+    if not wanted:
+        meant = nearest(str(code), tuple(CODES))
+        raise NotFoundError(f'There is no code "{clean(code, 60)}"{meant} All: intctl explain')
+    rows = [_code_row(name) for name in wanted]
+    if style == "table" and len(rows) == 1:
         row = rows[0]
         context.out(
             f"{row['code']}\n  Meaning:   {row['meaning']}.\n  Verdict:   {row['verdict']}\n"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from intctl.cli.context import Context, command, output_option, pass_context, timeout_option
-from intctl.errors import EXIT_BUSY, EXIT_NOT_HEALTHY, EXIT_OK, UsageError
+from intctl.errors import EXIT_BUSY, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError
+from intctl.text import clean
 
 if TYPE_CHECKING:
     from intctl.agent import Settings
@@ -37,7 +38,7 @@ def outcome_row(name: str, id: str | None, provider: str, outcome: Outcome, chec
         "code": outcome.code,
         "phase": outcome.phase,
         "message": outcome.message,
-        "next_step": next_step(outcome.code, name),
+        "next_step": next_step(outcome.code, name, saved=id is not None),
         "response_time_ms": outcome.response_time_ms,
         "phases_ms": dict(outcome.phases_ms),
         "facts": dict(outcome.facts),
@@ -125,11 +126,24 @@ def check(context: Context, names: tuple[str, ...], all_: bool, nagios: bool, de
     """Check integrations now, and record it.
 
     Exits 0 when all are healthy (or degraded, with a warning), 1 when one is not, and 7 when
-    another process was checking one and did not finish in time.
+    another process was checking one and did not finish in time; with --nagios 0 to 3 only.
     """
+    if nagios:
+        return _as_plugin(context, names, all_, deadline_s)
     if bool(names) == all_:
-        raise UsageError("Name the integrations to check, or give --all.")
-    return run_checks(context, _named(context, names, all_), deadline_s, style, nagios=nagios)
+        raise UsageError("Name the integrations to check, or give --all, not both.")
+    return run_checks(context, _named(context, names, all_), deadline_s, style)
+
+
+def _as_plugin(context: Context, names: Sequence[str], all_: bool, deadline_s: float) -> int:
+    """A monitoring system reads one line of standard output and 0 to 3, whatever went wrong."""
+    try:
+        if bool(names) == all_:
+            raise UsageError("name the integrations to check, or give --all, not both")
+        return run_checks(context, _named(context, names, all_), deadline_s, "table", nagios=True)
+    except IntctlError as error:
+        context.out(f"INTCTL UNKNOWN - {clean(error).replace('|', ' ')}\n")
+        return 3
 
 
 def _named(context: Context, names: Sequence[str], all_: bool) -> list[Row]:
@@ -217,7 +231,7 @@ def test(
     from datetime import UTC
 
     if (name is None) == (file is None):
-        raise UsageError("Name an integration to test, or a file with -f.")
+        raise UsageError("Name an integration to test, or a file with -f, not both.")
     if name is not None and (assignments or allow_inline_secrets):
         raise UsageError("--set and --allow-inline-secrets go with -f.")
     if name is not None:
@@ -225,6 +239,11 @@ def test(
     else:
         outcomes = _test_file(context, str(file), assignments, allow_inline_secrets, send_to, deadline_s)
     now = datetime.now(UTC)
+    for label, _, _, outcome in outcomes if send_to else []:
+        if outcome.code == "ok":
+            context.say(
+                f"{clean(label)}: the test mail to {clean(send_to)} was accepted ({outcome.facts['server_reply']})."
+            )
     rows = [outcome_row(label, id, provider, outcome, now) for label, id, provider, outcome in outcomes]
     return tell(context, rows, style)
 

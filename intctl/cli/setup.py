@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     "--org-name", metavar="NAME", default="Default", show_default=True, help="Name of the first organisation."
 )
 @click.option("--org-slug", metavar="SLUG", help="Its short name [default: made from the name].")
+@click.option("--new-key", is_flag=True, help="Make a keyring though integrations are sealed with a key that is lost.")
 @pass_context
-def init(context: Context, org_name: str, org_slug: str | None) -> None:
+def init(context: Context, org_name: str, org_slug: str | None, new_key: bool) -> None:
     """Prepare database, keyring and organisation.
 
     Makes what is missing and upgrades what is older. Run again, it changes nothing and says so.
@@ -39,6 +40,8 @@ def init(context: Context, org_name: str, org_slug: str | None) -> None:
     if not there or context.target.dialect == SQLITE:
         _make_folder(context)
     prepared = prepare(context.target, org_name=org_name, org_slug=slug)
+    if not there and not new_key:
+        _require_unsealed(context)
     made = not there and _make_keyring(context)
     for line in _told(context, prepared, made):
         context.out(f"{line}\n")
@@ -53,6 +56,19 @@ def _make_folder(context: Context) -> None:
         context.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         raise UsageError(f"The data folder {context.home} can't be made. Set INTCTL_HOME to one that can.") from None
+
+
+def _require_unsealed(context: Context) -> None:
+    """A second keyring beside a lost one would split the secrets: some open here, some there."""
+    from intctl.store.reads import key_ids
+
+    found = key_ids(context.database())
+    if found:
+        number, keys = sum(found.values()), " and ".join(sorted(found))
+        raise KeyringError(
+            f"{number} integrations are sealed with {keys}, and there is no keyring here. Put it back: from its "
+            "backup, or from the machine that has it. Only if it is lost for good: intctl init --new-key"
+        )
 
 
 def _make_keyring(context: Context) -> bool:
@@ -142,6 +158,10 @@ def create(context: Context, name: str, slug: str | None) -> None:
     from intctl.store import changes
 
     _check_name(name)
+    from intctl.store.reads import organizations
+
     with changes.unit_of_work(context.target) as session:
         made = changes.create_organization(session, name, slug or _slug(name))
     context.out(f"Created {made['name']} ({made['id']})\n")
+    if len(organizations(context.database())) == 2:
+        context.say("There are two organisations now: from here on, commands want --org or INTCTL_ORG.")

@@ -32,10 +32,13 @@ STATUSES = {"active": "active", "error": "error", "inactive": "inactive", "disab
 @click.option("--type", "type_", metavar="TYPE", default="", help="Only this type, such as email.")
 @click.option("--provider", metavar="PROVIDER", default="", help="Only this provider, such as sendgrid.")
 @click.option("--status", type=click.Choice(list(STATUSES)), help="Only this status.")
+@click.option("--deleted", is_flag=True, help="The deleted ones instead, which intctl restore brings back.")
 @click.option("--sort", metavar="KEY", default="name", show_default=True, help="Sort by this; -KEY reverses.")
 @output_option
 @pass_context
-def list_(context: Context, search: str, type_: str, provider: str, status: str | None, sort: str, style: str) -> None:
+def list_(
+    context: Context, search: str, type_: str, provider: str, status: str | None, deleted: bool, sort: str, style: str
+) -> None:
     """List the integrations."""
     from intctl.render.rows import Column
     from intctl.render.words import ago, last_sync_text, status_text
@@ -54,6 +57,7 @@ def list_(context: Context, search: str, type_: str, provider: str, status: str 
         provider=provider,
         status=STATUSES.get(status or "", ""),
         sort=sort,
+        deleted=deleted,
     )
     now = reads.now(database)
     titles = _titles()
@@ -67,7 +71,7 @@ def list_(context: Context, search: str, type_: str, provider: str, status: str 
     ]
     found_none = (
         "No integration matches.\n"
-        if search or type_ or provider or status
+        if search or type_ or provider or status or deleted
         else ("No integrations yet. Add one: intctl add smtp -f smtp.yaml\n")
     )
     context.rows(rows, columns, LIST_KEYS, style, empty=found_none)
@@ -106,8 +110,12 @@ def _alerts(context: Context) -> list[Row]:
         code = row["code"] if row["code"] in CODES else ""
         rejected = bool(code) and CODES[code].rejection
         secret = _secret_field(row["provider"]) if rejected else ""
-        row["message"] = row["error_message"] or "in error, and no check says why"
-        row["impact"] = IMPACT.get(row["type"], IMPACT["custom"])
+        blind = row["status"] != "error"
+        if blind and code:
+            row["message"] = CODES[code].meaning
+        else:
+            row["message"] = row["error_message"] or "in error, and no check says why"
+        row["impact"] = "Not known: it cannot be checked" if blind else IMPACT.get(row["type"], IMPACT["custom"])
         row["since"] = row["since_at"]
         row["scheduled_checks_stopped"] = (row["rejections"] or 0) >= MAX_REJECTIONS
         row["next_step"] = next_step(code, row["name"], secret)
@@ -118,7 +126,7 @@ def _alerts(context: Context) -> list[Row]:
         if secret:
             row["command"] = f"intctl edit {quoted(row['name'])} --secret {secret}"
         else:
-            row["command"] = f"intctl reconnect {quoted(row['name'])}"
+            row["command"] = f"intctl {'check' if blind else 'reconnect'} {quoted(row['name'])}"
     return found
 
 
@@ -139,21 +147,20 @@ def _secret_field(provider: str) -> str:
 @output_option
 @pass_context
 def alerts(context: Context, exit_code: bool, style: str) -> int:
-    """Show what fails, since when, its impact, its cause and what to type next.
+    """Show what fails or can't be checked, since when, its impact, its cause and what to type next.
 
-    For cron: intctl alerts --exit-code || mail -s "integrations" ops@example.com
+    For cron: intctl alerts --exit-code >alerts.txt 2>&1 || mail -s alerts ops@example.com <alerts.txt
     """
     from intctl.render.dashboard import alert_lines
     from intctl.render.rows import Column
-    from intctl.render.words import LIGHTS, PLAIN_LIGHTS
+    from intctl.render.words import alert_light
     from intctl.store import reads
 
     found = _alerts(context)
     if style == "table":
         now = reads.now(context.database())
-        mark = (PLAIN_LIGHTS if context.plain else LIGHTS)["bad"]
-        text = "\n\n".join("\n".join(alert_lines(row, now, mark)) for row in found)
-        context.out(f"{text}\n" if found else "No alerts: nothing is in error.\n")
+        texts = ["\n".join(alert_lines(row, now, alert_light(row, plain=context.plain))) for row in found]
+        context.out("\n\n".join(texts) + "\n" if found else "No alerts: nothing is in error.\n")
     else:
         context.rows(found, [Column("Integration", lambda row: row["name"])], ALERT_KEYS, style)
     return EXIT_NOT_HEALTHY if found and exit_code else EXIT_OK

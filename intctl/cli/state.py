@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -16,7 +16,8 @@ from intctl.text import clean
 @click.option("--on/--off", "on", default=None, help="Enable or disable [default: the other of the two].")
 @pass_context
 def toggle(context: Context, name: str, on: bool | None) -> None:
-    """Enable or disable the integration NAME. A disabled one is never checked."""
+    """Enable or disable the integration NAME. Disabled, it is checked only when somebody names it."""
+    from intctl.render.words import quoted
     from intctl.store import changes, reads
 
     org_id = context.org_id()
@@ -30,9 +31,10 @@ def toggle(context: Context, name: str, on: bool | None) -> None:
     with changes.unit_of_work(context.target) as session:
         changes.set_status(session, id=row["id"], org_id=org_id, status="active" if wanted else "inactive")
     if wanted:
-        context.out(f"{label} is enabled; the next pass of the agent checks it. Now: intctl check {label!r}\n")
+        now = f"intctl check {quoted(row['name'])}"
+        context.out(f"{label} is enabled; the next pass of the agent checks it. Now: {now}\n")
     else:
-        context.out(f"{label} is disabled: no more checks until it is enabled again.\n")
+        context.out(f"{label} is disabled: the agent leaves it alone until it is enabled again.\n")
 
 
 @command()
@@ -67,6 +69,11 @@ def synced(context: Context, name: str, at: str | None, failed: str | None) -> N
         raise UsageError("--at says when a sync succeeded; it does not go with --failed.")
     org_id = context.org_id()
     row = reads.find(context.database(), org_id, name)
+    if moment is not None and moment > reads.now(context.database()) + timedelta(minutes=5):
+        raise UsageError("--at lies in the future. Nothing was recorded.")
+    if moment is not None and row["last_sync"] is not None and moment < row["last_sync"]:
+        context.out(f"{clean(row['name'])}: a later sync is recorded already.\n")
+        return
     reason = clean(failed) if failed else None
     with changes.unit_of_work(context.target) as session:
         changes.record_sync(session, id=row["id"], org_id=org_id, at=moment, failed=reason)
@@ -107,6 +114,7 @@ def delete(context: Context, name: str, yes: bool) -> None:
 @pass_context
 def restore(context: Context, name: str, new_name: str | None) -> None:
     """Bring back the deleted integration NAME. It comes back disabled."""
+    from intctl.render.words import quoted
     from intctl.store import changes, reads
     from intctl.text import name_problem
 
@@ -117,4 +125,4 @@ def restore(context: Context, name: str, new_name: str | None) -> None:
     with changes.unit_of_work(context.target) as session:
         changes.restore_integration(session, id=row["id"], org_id=org_id, name=new_name)
     label = clean(new_name or row["name"])
-    context.out(f"Restored {label}, disabled. Enable it with: intctl toggle {label!r} --on\n")
+    context.out(f"Restored {label}, disabled. Enable it with: intctl toggle {quoted(new_name or row['name'])} --on\n")

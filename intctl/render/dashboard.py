@@ -12,6 +12,7 @@ from intctl.render.words import (
     PLAIN_LIGHTS,
     TYPE_ICONS,
     ago,
+    alert_light,
     last_sync_text,
     light,
     percent,
@@ -89,7 +90,7 @@ def dashboard(
     lines += ["HEALTH OVERVIEW", overview(counts)]
     lines.append("CRITICAL ALERTS")
     for alert in alerts:
-        lines += [*alert_lines(alert, now, pictures.light("bad")), ""]
+        lines += [*alert_lines(alert, now, alert_light(alert, plain=plain)), ""]
     if not alerts:
         lines += ["None: nothing is in error.", ""]
     lines.append("ALL INTEGRATIONS")

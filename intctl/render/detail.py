@@ -69,7 +69,11 @@ def _figures(metrics: Row) -> dict[str, object]:
 def _pairs(values: Mapping[str, object]) -> list[str]:
     shown = {key: value for key, value in values.items() if value is not None and value != ""}
     width = max([len(key) for key in shown], default=0)
-    return [f"  {key:<{width}}  {clean(value)}" for key, value in shown.items()]
+    return [f"  {key:<{width}}  {_text(value)}" for key, value in shown.items()]
+
+
+def _text(value: object) -> str:
+    return ", ".join(clean(item) for item in value) if isinstance(value, list) else clean(value)
 
 
 def _until(moment: datetime | None, now: datetime) -> str:

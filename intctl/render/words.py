@@ -43,6 +43,12 @@ def light(row: Mapping[str, Any]) -> str:
     return "good" if verdict == "healthy" else "care"
 
 
+def alert_light(alert: Mapping[str, Any], *, plain: bool) -> str:
+    """The mark of an alert: red for a failure, white where nobody knows."""
+    name = "bad" if alert["status"] == "error" else "none"
+    return (PLAIN_LIGHTS if plain else LIGHTS)[name]
+
+
 def status_text(row: Mapping[str, Any]) -> str:
     """Active, Error, Disabled or Unchecked, with what else is to be known."""
     status, verdict = row["status"], row["verdict"]
@@ -72,10 +78,15 @@ def last_sync_text(row: Mapping[str, Any], now: datetime) -> str:
     return "never"
 
 
-def next_step(code: str, name: str, secret_field: str = "") -> str:
-    """What to do about a code, with this integration's name in the commands."""
+def next_step(code: str, name: str, secret_field: str = "", *, saved: bool = True) -> str:
+    """What to do about a code, with this integration's name in the commands.
+
+    What was not `saved` can't be edited by name: then the file is what to correct.
+    """
     if code not in CODES:
         return f"Run intctl check {quoted(name)}."
+    if not saved and "NAME" in CODES[code].next_step:
+        return "Correct the credential in the file, or in what it refers to, and run this again."
     text = CODES[code].next_step.replace("NAME", quoted(name))
     return text.replace("--secret FIELD", f"--secret {secret_field}") if secret_field else text
 

@@ -139,12 +139,17 @@ def _open(target: Target, *, patient: bool = False) -> Any:
 
 
 def _open_sqlite(path: Path) -> sqlite3.Connection:
-    if not path.exists():
+    foreign = StoreError(f"{path} can't be read and written by this user. Run intctl as the user that owns it.")
+    try:
+        there = path.exists()
+    except OSError:  # the folder can't be entered
+        raise foreign from None
+    if not there:
         raise StoreError(f"There is no database at {path} yet. Run: intctl init")
     if not path.is_file():
         raise StoreError(f"{path} is not a file, so it can't be the database.")
     if not os.access(path, os.R_OK | os.W_OK):
-        raise StoreError(f"{path} can't be read and written by this user. Run intctl as the user that owns it.")
+        raise foreign
     try:
         connection = sqlite3.connect(
             f"file:{_quoted(path)}?mode=rw", uri=True, isolation_level=None, timeout=5.0, check_same_thread=False

@@ -6,6 +6,7 @@ One text serves both databases; `connect.prepared` spells out the clock and the 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,9 @@ from intctl.text import clean, fold
 Row = dict[str, Any]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+#: How much of an id stands for it: less would hit an integration by one mistyped character.
+ID_PREFIX = 8
 
 #: What `list --sort` takes, and what it sorts by. Reversed with a leading "-".
 SORTS = {
@@ -52,11 +56,11 @@ _ORGANISATION_IDS = "SELECT id FROM organizations WHERE slug = :text OR name = :
 _STATS = """
 SELECT status, count(*) AS n FROM integrations WHERE org_id = :org_id AND deleted_at IS NULL GROUP BY status"""
 
-_FAILING_SINCE = """
+_SINCE = """
 SELECT min(l.checked_at) AS since_at FROM integration_health_logs l
- WHERE l.integration_id = :id AND l.status = 'failure'
+ WHERE l.integration_id = :id AND l.status = :status
    AND NOT EXISTS (SELECT 1 FROM integration_health_logs n WHERE n.integration_id = l.integration_id
-                    AND n.status = 'success' AND n.checked_at >= l.checked_at)"""
+                    AND n.status IN ('success', :ended_by) AND n.checked_at > l.checked_at)"""
 
 _LOGS = """
 SELECT l.id, i.name AS integration, l.integration_id, l.checked_at, l.check_type, l.status, l.response_time_ms,
@@ -81,6 +85,8 @@ SELECT i.id, i.name AS integration,
        min(CASE WHEN r.status = 'success' AND r.place * 100 >= 95 * r.n THEN r.response_time_ms END) AS p95_ms
   FROM integrations i LEFT JOIN ranked r ON r.integration_id = i.id
  WHERE i.org_id = :org_id AND i.deleted_at IS NULL"""
+
+_CONFIGS = "SELECT config FROM integrations WHERE deleted_at IS NULL"
 
 _TOKENS = """
 SELECT t.id, t.access_token, t.refresh_token, t.expires_at, t.scope, t.created_at
@@ -142,9 +148,10 @@ def integrations(
     provider: str = "",
     status: str = "",
     sort: str = "name",
+    deleted: bool = False,
 ) -> list[Row]:
-    """The living integrations that match. `sort` is a key of SORTS, reversed with a leading "-"."""
-    text, parameters = _INTEGRATION + " AND i.deleted_at IS NULL", {"org_id": org_id}
+    """The living (or the deleted) integrations that match. `sort` is a key of SORTS, reversed with a leading "-"."""
+    text, parameters = f"{_INTEGRATION} AND i.deleted_at IS {'NOT ' if deleted else ''}NULL", {"org_id": org_id}
     for column, wanted in (("type", type_), ("provider", provider), ("status", status)):
         if wanted:
             text += f" AND i.{column} = :{column}"
@@ -203,15 +210,17 @@ def find(database: Database, org_id: str, name: str, *, deleted: bool = False) -
     if _UUID.fullmatch(name.lower()):
         found = database.rows(f"{base} AND i.id = :id", {"org_id": org_id, "id": name.lower()})
     elif 0 < len(name) <= 100:  # no name is longer; a longer pattern, a database may refuse
-        id_text = "CAST(i.id AS text)" if database.dialect == POSTGRESQL else "i.id"
         pattern = f"{_literal(name)}%"
-        condition = f"(lower(i.name) LIKE lower(:pattern) ESCAPE '!' OR {id_text} LIKE lower(:pattern) ESCAPE '!')"
+        condition = "lower(i.name) LIKE lower(:pattern) ESCAPE '!'"
+        if len(name) >= ID_PREFIX:
+            id_text = "CAST(i.id AS text)" if database.dialect == POSTGRESQL else "i.id"
+            condition = f"({condition} OR {id_text} LIKE lower(:pattern) ESCAPE '!')"
         found = database.rows(f"{base} AND {condition}{order}", {"org_id": org_id, "pattern": pattern})
     else:
         found = []
     if not found:
-        there = "deleted integration" if deleted else "integration"
-        raise NotFoundError(f'There is no {there} "{clean(name, 100)}". See: intctl list')
+        there, listing = ("deleted integration", "intctl list --deleted") if deleted else ("integration", "intctl list")
+        raise NotFoundError(f'There is no {there} "{clean(name, 100)}". See: {listing}')
     if len(found) > 1:
         names = ", ".join(f'"{clean(row["name"])}"' for row in found[:10])
         raise UsageError(f'"{clean(name)}" could be {len(found)} integrations: {names}. Write more of it, or the id.')
@@ -223,6 +232,14 @@ def sealed(database: Database, org_id: str, *, id: str | None = None) -> list[Ro
     if id is not None:
         return database.rows(_SEALED + " AND i.id = :id", {"org_id": org_id, "id": id})
     return database.rows(_folded(_SEALED + " ORDER BY {name}", database), {"org_id": org_id})
+
+
+def key_ids(database: Database) -> Counter[str]:
+    """Which keys the living integrations of all organisations are sealed with, and how many each."""
+    from intctl.keyring import is_envelope
+
+    configs = (row["config"] for row in database.rows(_CONFIGS))
+    return Counter(config["kid"] for config in configs if is_envelope(config))
 
 
 def tokens(database: Database, org_id: str, id: str) -> list[Row]:
@@ -245,12 +262,30 @@ def stats(database: Database, org_id: str) -> dict[str, int]:
 
 
 def alerts(database: Database, org_id: str) -> list[Row]:
-    """The integrations in error, each with `since_at`: when the failing began."""
-    found = integrations(database, org_id, status="error", sort="name")
-    for row in found:
-        since = database.row(_FAILING_SINCE, {"id": row["id"]})
-        row["since_at"] = (since or {}).get("since_at") or row["last_health_check"] or row["updated_at"]
-    return found
+    """The integrations in error, then the enabled ones that can't be checked, each with `since_at`.
+
+    Verdict and code are those of the newest failure, which is what the error message tells of.
+    """
+    failing = integrations(database, org_id, status="error", sort="name")
+    for row in failing:
+        for log in logs(database, org_id, id=row["id"], limit=1, failures=True):
+            row.update({key: log[key] for key in ("verdict", "code", "phase")})
+        _add_since(database, row, "failure")
+    blind = [row for row in integrations(database, org_id, status="active") if row["code"] not in _NO_ALERT]
+    blind = [row for row in blind if row["verdict"] == "unknown"]
+    for row in blind:
+        _add_since(database, row, "unknown")
+    return failing + blind
+
+
+#: Unknown, and nobody's fault: not checked yet, or nothing can check it.
+_NO_ALERT = ("self.not_checked", "self.no_probe")
+
+
+def _add_since(database: Database, row: Row, status: str) -> None:
+    ended_by = "success" if status == "failure" else "failure"
+    since = database.row(_SINCE, {"id": row["id"], "status": status, "ended_by": ended_by})
+    row["since_at"] = (since or {}).get("since_at") or row["last_health_check"] or row["updated_at"]
 
 
 def logs(

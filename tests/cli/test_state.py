@@ -121,7 +121,7 @@ def test_commands_that_are_told_can_be_typed(intctl: Intctl, email: MailHost) ->
 
 def test_delete_asks_on_a_terminal(intctl: Intctl, email: MailHost) -> None:
     """Without a yes nothing is deleted."""
-    assert answered(intctl, "n", "Delete Email?", "delete", "Email").returncode == 130
+    assert answered(intctl, "n", "Delete Email?", "delete", "Email").returncode == 0
     assert row(intctl)["name"] == "Email"
     assert answered(intctl, "y", "Delete Email?", "delete", "Email").returncode == 0
     assert intctl("list", "-o", "json").json == []
