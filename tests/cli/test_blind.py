@@ -1,0 +1,100 @@
+"""What can't be checked is no silence: alerts, a lost keyring, a monitoring plugin."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from intctl import keyring
+
+from .conftest import CANARY, Intctl, MailHost
+
+
+def test_what_cannot_be_checked_is_an_alert(intctl: Intctl, email: MailHost) -> None:
+    """Enabled and unknown: said by alerts and dashboard, with the exit code that cron waits for; never as a failure."""
+    assert intctl("alerts", "--exit-code").out == "No alerts: nothing is in error.\n"
+    (intctl.home / "keyring.json").unlink()
+    keyring.write_file(intctl.home / "keyring.json", [keyring.new_key()])
+    intctl("check", "Email", code=1)
+    (alert,) = intctl("alerts", "--exit-code", "-o", "json", code=1).json
+    assert (alert["verdict"], alert["code"], alert["impact"]) == (
+        "unknown", "self.key_missing", "Not known: it cannot be checked",
+    )  # fmt: skip
+    assert "⚪ Email: The key that this config is sealed with is not in the keyring" in intctl("dashboard").out
+    assert intctl("list", "-o", "json").json[0]["status"] == "active"
+
+
+def test_an_alert_tells_of_one_failure(intctl: Intctl, email: MailHost) -> None:
+    """Message, cause and next step come from the failure, also when a later check could not ask."""
+    email.server.users["apikey"] = "changed"
+    intctl("check", "Email", code=1)
+    (intctl.home / "keyring.json").unlink()
+    keyring.write_file(intctl.home / "keyring.json", [keyring.new_key()])
+    intctl("check", "Email", code=1)
+    (alert,) = intctl("alerts", "-o", "json").json
+    assert alert["code"] == "smtp.auth.rejected" and "password" in alert["message"]
+
+
+def test_a_lost_keyring_is_not_replaced_in_silence(intctl: Intctl, email: MailHost) -> None:
+    """Where sealed rows exist, init makes no second keyring, and apply seals nothing under another key."""
+    path = intctl.home / "keyring.json"
+    kid = keyring.read_file(path).primary.kid
+    path.unlink()
+    ran = intctl("init", code=6)
+    assert kid in ran.err and "--new-key" in ran.err
+    assert not path.exists()
+    assert intctl("init", "--new-key").out.count("Keyring: made") == 1
+    manifest = email.manifest(from_name="Other")
+    assert kid in intctl("apply", "-f", "-", stdin=manifest, code=6, MAIL_PASSWORD=CANARY).err
+    intctl("edit", "Email", "-f", "-", stdin=manifest, MAIL_PASSWORD=CANARY)
+    intctl("check", "Email")
+
+
+@pytest.mark.parametrize("words", [("nobody",), ("--all", "x"), ()])
+def test_a_plugin_always_answers_on_standard_output(intctl: Intctl, words: tuple[str, ...]) -> None:
+    """A monitoring system reads one line and 0 to 3, whatever went wrong."""
+    ran = intctl("check", "--nagios", *words, code=3)
+    assert ran.out.startswith("INTCTL UNKNOWN - ") and ran.out.count("\n") == 1
+
+
+def test_a_plugin_without_a_database(intctl: Intctl) -> None:
+    """No database is unknown too."""
+    ran = intctl("check", "--nagios", "--all", code=3, INTCTL_DATABASE_URL="sqlite:////nowhere/at/all.db")
+    assert ran.out.startswith("INTCTL UNKNOWN - ") and "intctl init" in ran.out
+
+
+def test_a_sync_is_neither_in_the_future_nor_undone(intctl: Intctl, email: MailHost) -> None:
+    """A sync of tomorrow is refused; an older report does not put the last one back."""
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    assert "future" in intctl("synced", "Email", "--at", tomorrow, code=2).err
+    intctl("synced", "Email", "--at", "2026-01-02T00:00:00Z")
+    assert "later sync" in intctl("synced", "Email", "--at", "2026-01-01T00:00:00Z").out
+    assert intctl("list", "-o", "json").json[0]["last_sync"].startswith("2026-01-02")
+
+
+def test_deleted_ones_can_be_listed(intctl: Intctl, email: MailHost) -> None:
+    """What restore can bring back is to be seen."""
+    intctl("delete", "Email", "--yes")
+    assert intctl("list", "-o", "name").out == ""
+    assert intctl("list", "--deleted", "-o", "name").out == "Email\n"
+
+
+def test_an_accepted_test_mail_is_said(intctl: Intctl, email: MailHost) -> None:
+    """The answer to --send-to names the recipient and the server's words."""
+    said = intctl("test", "Email", "--send-to", "you@example.org").err
+    assert "the test mail to you@example.org was accepted (250" in said
+    intctl("test", "Email", "--send-to", "you@example.org>\r\nX: y", code=2)
+
+
+def test_a_short_piece_of_an_id_is_no_name(intctl: Intctl, email: MailHost) -> None:
+    """An id counts from eight characters on: one mistyped character must not hit an integration."""
+    id = intctl("list", "-o", "json").json[0]["id"]
+    intctl("show", id[:3], code=3)
+    intctl("show", id[:8])
+
+
+def test_the_second_organisation_is_announced(intctl: Intctl) -> None:
+    """Once there are two, commands want to know which."""
+    assert "--org" in intctl("org", "create", "Other").err
+    intctl("list", code=2)
