@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 MAX_ITEMS = tree.MAX_ITEMS
 
 _NAME = Field("name", "Name of the integration", required=True)
-_PROVIDER = Field("provider", "Which service it is", kind="choice", required=True, choices=catalogue.names())
+_PROVIDER = Field("provider", "Which service it is", kind="choice", required=True)
 _TYPE = Field("type", "What it is for", kind="choice", choices=TYPES)
 _ENABLED = Field("enabled", "Whether it is checked", kind="boolean")
 _INTERVAL = Field("health_check_interval_minutes", "Minutes between checks", kind="integer", minimum=1, maximum=60)
@@ -192,7 +192,9 @@ def _top(here: Reader, node: tree.Mapping) -> tuple[dict[str, object], dict[str,
             here.at(key, f"unknown key {quoted(key.text)}{nearest(key.text[:100], known)}")
             continue
         try:
-            found = from_node(_SCALAR_KEYS[key.text], _untagged(value), here.folder)
+            one = _SCALAR_KEYS[key.text]
+            one = one.but(choices=catalogue.names()) if one is _PROVIDER else one
+            found = from_node(one, _untagged(value), here.folder)
             if key.text == "name" and (problem := name_problem(str(found))):
                 raise Wrong(problem)
             values[key.text] = found

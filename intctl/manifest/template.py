@@ -33,7 +33,8 @@ def template(provider: Provider) -> str:
     for field in provider.fields:
         if field.required:
             lines += _entry(provider, field)
-    lines.append('  # Optional: take away the "#" before the key.')
+    some = any(field.required for field in provider.fields)
+    lines.append(f'  # {"Optional" if some else "Give what fits"}: take away the "#" before the key.')
     for field in provider.fields:
         if not field.required:
             lines += _entry(provider, field)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
 from intctl.manifest.template import template
+from intctl.probes.ask import Bearer, HttpProbe
 from intctl.providers import catalogue
-from intctl.providers.base import TYPES
+from intctl.providers.base import BASE_URL, CA_FILE, TYPES, Field, Provider, asked, secret_of, text_of
 
-from .conftest import Intctl
+from ..servers import Answer, Authority, Request, http_server
+from .conftest import CANARY, Intctl
 
 
 def test_list_names_every_provider(intctl: Intctl) -> None:
@@ -93,3 +97,75 @@ def test_providers_need_no_database(intctl: Intctl) -> None:
     assert ran.out.splitlines()[0] == "name,title,type,speaks,proof"
     read = yaml.safe_load(intctl("providers", "show", "http", "-o", "yaml").out)
     assert read == json.loads(intctl("providers", "show", "http", "-o", "json").out)
+
+
+# --- a provider more
+
+
+class Acme(Provider):
+    """Acme's API, made up for this test: GET /v1/me answers with the account (general knowledge)."""
+
+    name = "acme"
+    title = "Acme People"
+    type = "hris"
+    proof = "GET the account"
+    fields = (
+        Field("tenant", "Tenant, as in the URL", required=True, pattern="[a-z]{1,20}", example="north"),
+        Field("api_key", "API key", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, f"https://api.acme.example/v1/{text_of(config, 'tenant')}/me"),
+            Bearer(secret_of(config, "api_key")), require=("/id",), facts={"account": "/id"},
+            ca_file=text_of(config, "ca_file") or None,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def acme(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    """The catalogue with one row more, and nothing else changed."""
+    catalogue.get.cache_clear()
+    monkeypatch.setitem(catalogue.CATALOGUE, "acme", catalogue.Entry(__name__, "Acme", "Acme People", "hris"))
+    found = catalogue.get("acme")
+    assert isinstance(found, Acme)
+    yield found
+    catalogue.get.cache_clear()
+
+
+def test_a_class_and_a_row_are_a_provider(intctl: Intctl, acme: Provider, ca: Authority) -> None:
+    """A provider that was added as docs/add-a-provider.md says is listed, templated, added, checked and shown."""
+
+    def me(request: Request) -> Answer:
+        right = request.headers.get("authorization") == f"Bearer {CANARY}"
+        return Answer(200, {"id": "a-1"}) if right else Answer(401, {"error": "no"})
+
+    assert "acme" in intctl("providers", "list", "--type", "hris", "-o", "name").out.split()
+    text = intctl("providers", "template", "acme").out
+    with http_server({"/v1/north/me": me}, ca) as server:
+        text = text.replace("  tenant:", "  tenant: north").replace("  #ca_file:", f"  ca_file: {ca.file}")
+        text = text.replace("  #base_url:", f"  base_url: {server.url}")
+        schema = intctl("providers", "schema").json
+        assert list(Draft202012Validator(schema).iter_errors(yaml.safe_load(text))) == []
+        refused = intctl("add", "hris", "-f", "-", stdin=text, code=1, ACME_API_KEY="wrong")
+        assert "http.auth.rejected" in refused.err
+        assert intctl("add", "acme", "-f", "-", stdin=text, ACME_API_KEY=CANARY).out.startswith("Created Acme People")
+        intctl("check", "Acme People")
+        server.routes["/v1/north/me"] = Answer(401, {"error": "revoked"})
+        assert "http.auth.rejected" in intctl("check", "Acme People", code=1).out
+    shown = intctl("show", "Acme People", "-o", "json").json
+    assert (shown["provider"], shown["type"], shown["verdict"]) == ("acme", "hris", "misconfigured")
+    assert (shown["config"]["tenant"], shown["config"]["api_key"]) == ("north", "********")
+    wrong = text.replace("north", "NORTH")
+    assert "tenant: does not look right; for example: north" in intctl("test", "-f", "-", stdin=wrong, code=2).err
+
+
+def test_the_guide_says_what_a_provider_takes() -> None:
+    """The provider that docs/add-a-provider.md walks through is a file of at most 60 lines, and its row is the row."""
+    root = Path(__file__).parents[2]
+    guide = (root / "docs" / "add-a-provider.md").read_text("utf-8")
+    assert len((root / "intctl" / "providers" / "bamboohr.py").read_text("utf-8").splitlines()) <= 60
+    (row,) = [line for line in guide.splitlines() if line.startswith('"bamboohr": Entry(')]
+    assert f"    {row}\n" in (root / "intctl" / "providers" / "catalogue.py").read_text("utf-8")

@@ -1,0 +1,155 @@
+"""The questions of `intctl add` without a file: one field after the other, until the answers are a manifest."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from intctl.cli.context import Context
+from intctl.errors import ManifestError
+from intctl.text import Secret, clean, fold
+
+if TYPE_CHECKING:
+    from intctl.manifest import Manifest
+    from intctl.providers.base import Field, Provider
+
+_T = TypeVar("_T")
+
+
+def ask(context: Context, kind: str, taken: Iterable[str]) -> Manifest:
+    """The manifest that a person answers for on the terminal; `taken` are the names that are in use.
+
+    Whatever is wrong is said, and asked again. Raises click.Abort at the end of input.
+    """
+    from intctl.manifest.answers import load_answers
+
+    provider = _provider(context, kind)
+    context.say(
+        f"{provider.title}. Enter takes what stands in [brackets], or leaves an optional field out; "
+        "Ctrl-C ends this, and nothing is saved."
+    )
+    name = _name(context, provider, {fold(one) for one in taken})
+    answers: dict[str, object] = {}
+    fields = sorted(provider.fields, key=lambda field: not field.required)
+    while True:
+        for field in fields:
+            _field(context, provider, field, answers)
+        try:
+            loaded = load_answers(provider, name, answers, context.forbidden_files)
+        except ManifestError as error:
+            fields = _again(context, provider, error)
+            for field in fields:
+                answers.pop(field.name, None)
+            continue
+        for warning in loaded.warnings:
+            context.warn(warning)
+        return loaded.items[0]
+
+
+def _provider(context: Context, kind: str) -> Provider:
+    from pathlib import Path
+
+    from intctl.cli.providers import known
+    from intctl.manifest.values import from_text
+    from intctl.providers import catalogue
+    from intctl.providers.base import Field
+
+    if kind in catalogue.names() and kind not in catalogue.SPOKEN:
+        return known(kind)
+    names = tuple(name for name in catalogue.names() if catalogue.accepts(kind, known(name)))
+    if len(names) == 1:
+        return known(names[0])
+    field = Field("provider", "Which service it is", kind="choice", required=True, choices=names)
+    return known(_question(
+        context, f"Provider ({', '.join(names)})", "provider", lambda text: str(from_text(field, text, Path.cwd()))
+    ))  # fmt: skip
+
+
+def _name(context: Context, provider: Provider, taken: set[str]) -> str:
+    from intctl.manifest.answers import judge_name
+    from intctl.manifest.values import Wrong
+
+    def judged(text: str) -> str:
+        name = judge_name(text)
+        if fold(name) in taken:
+            raise Wrong("there is already an integration of that name")
+        return name
+
+    return _question(context, "Name of the integration", "name", judged, preset=provider.title)
+
+
+def _field(context: Context, provider: Provider, field: Field, answers: dict[str, object]) -> None:
+    """Asks for one field. What is left out stays out: the manifest's own presets fill it in."""
+    from intctl.manifest.answers import judge
+    from intctl.manifest.template import takes
+
+    preset = "" if field.secret else _preset(provider, field, answers)
+    what = "path of a PEM file" if field.kind == "pem" else takes(field)
+    label = f"{field.name}: {field.help}{f' ({what})' if what else ''}{'' if field.required else ', optional'}"
+
+    def judged(text: str) -> object:
+        left_out = not field.required and (not text.strip() or text == preset)
+        return None if left_out else judge(field, text, context.forbidden_files)
+
+    value = _question(context, label, field.name, judged, preset=preset, hidden=field.secret and field.kind != "pem")
+    if value is not None:
+        answers[field.name] = value
+
+
+def _preset(provider: Provider, field: Field, answers: dict[str, object]) -> str:
+    """What the field would be if it were left out: its default, or what other answers make of it."""
+    from intctl.manifest.config import filled
+
+    if field.required:
+        return "" if field.default is None else str(field.default)
+    secrets = provider.secrets
+    given = {name: Secret(str(value)) if name in secrets else value for name, value in answers.items()}
+    value = filled(provider, given).get(field.name)
+    return str(value).lower() if isinstance(value, bool) else str(value or "")
+
+
+def _again(context: Context, provider: Provider, error: ManifestError) -> list[Field]:
+    """Says what is wrong with the answers together; the fields that this speaks of are to be asked again."""
+    words = {word for problem in error.problems for word in re.findall(r"[a-z0-9_]+", problem.message)}
+    fields = [field for field in provider.fields if field.name in words]
+    if not fields:
+        raise error
+    for problem in error.problems:
+        context.say(f"  {problem.message}")
+    return fields
+
+
+def _question(
+    context: Context, label: str, name: str, judged: Callable[[str], _T], *, preset: str = "", hidden: bool = False
+) -> _T:
+    """The judged answer; what is wrong with it is said, and the question repeated."""
+    from intctl.manifest.values import Wrong
+
+    shown = f"{label} [{clean(preset)}]" if preset else label
+    while True:
+        try:
+            text = _hidden(shown) if hidden else _visible(shown)
+            return judged(text or preset)
+        except Wrong as wrong:
+            context.say(f"  {name}: {wrong}")
+        except UnicodeDecodeError:
+            context.say(f"  {name}: is not UTF-8 text")
+
+
+def _visible(label: str) -> str:
+    # Not click.prompt: it writes a blank to standard output, which belongs to the data.
+    sys.stderr.write(f"{label}: ")
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        raise click.Abort
+    return line.rstrip("\r\n")
+
+
+def _hidden(label: str) -> str:
+    value: str = click.prompt(f"{label} (not shown)", default="", show_default=False, hide_input=True, err=True)
+    return value

@@ -1,0 +1,62 @@
+"""What a person answers to questions, under the rules of manifests: it becomes one and is loaded as one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from intctl.errors import ManifestError
+from intctl.manifest import tree
+from intctl.manifest.loader import KEYS, Loaded, load
+from intctl.manifest.references import from_file
+from intctl.manifest.template import variable
+from intctl.manifest.values import Wrong, from_node, from_text
+from intctl.providers.base import Field, Provider
+from intctl.text import name_problem
+
+#: The `file` of problems that only all answers together have.
+ANSWERS = "<answers>"
+
+
+def judge(field: Field, text: str, forbidden: Iterable[Path] = ()) -> object:
+    """The answer `text` as it stands in a manifest; PEM is answered with the path of a file. Raises Wrong."""
+    here = Path.cwd()
+    if field.kind == "pem":
+        content, _ = from_file(text, here, forbidden, secret=field.secret)
+        from_text(field, content, here)
+        return {"file": str((here / text).absolute())}
+    if field.kind != "json":
+        return from_text(field, text, here)
+    try:
+        node, problems = tree.parse(text.encode("utf-8", "replace"), ANSWERS)
+    except ManifestError as error:
+        raise Wrong(error.problems[0].message) from None
+    if node is None or problems:
+        raise Wrong(problems[0].message if problems else "is empty")
+    return from_node(field, node, here)
+
+
+def judge_name(text: str) -> str:
+    """The name of an integration. Raises Wrong."""
+    name = str(from_text(KEYS[0], text, Path.cwd()))
+    if problem := name_problem(name):
+        raise Wrong(problem)
+    return name
+
+
+def load_answers(
+    provider: Provider, name: str, answers: Mapping[str, object], forbidden: Iterable[Path] = ()
+) -> Loaded:
+    """The integration that the judged answers (field name to value) make. Raises ManifestError."""
+    environ: dict[str, str] = {}
+    config: dict[str, object] = {}
+    for field in provider.fields:
+        value = answers.get(field.name)
+        if field.secret and isinstance(value, str):
+            environ[variable(provider, field)] = value
+            value = {"env": variable(provider, field)}
+        if value is not None:
+            config[field.name] = value
+    text = json.dumps({"name": name, "provider": provider.name, "config": config}, ensure_ascii=False)
+    return load(text.encode(), file=ANSWERS, environ=environ, forbidden=tuple(forbidden))

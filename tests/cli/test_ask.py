@@ -1,0 +1,207 @@
+"""`intctl add` without a file: questions on a terminal, each repeated until its answer is right."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ..servers import Answer, http_server
+from .conftest import CANARY, Intctl, MailHost
+
+#: Makes standard input the controlling terminal, so that Ctrl-C is a signal, and starts intctl.
+_START = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from intctl.cli import main; main()"
+
+
+class Terminal:
+    """intctl on a pseudo-terminal of its own: waits for what it asks, and types."""
+
+    def __init__(self, intctl: Intctl, words: tuple[str, ...]) -> None:
+        self.intctl = intctl
+        self.master, self.slave = pty.openpty()
+        self.before = termios.tcgetattr(self.slave)
+        self.said = self._fresh = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _START, *words],
+            stdin=self.slave, stdout=subprocess.PIPE, stderr=self.slave, env=intctl.environ, start_new_session=True,
+        )  # fmt: skip
+
+    def type(self, text: str) -> None:
+        """Types at once."""
+        self._fresh = ""
+        os.write(self.master, text.encode())
+
+    def asked(self, start: str = "") -> str:
+        """Waits for the next question (Enter to those that begin otherwise), and returns it."""
+        while True:
+            question = self._question()
+            assert question is not None, f"{start} was not asked\n{self.said}"
+            if question.startswith(start):
+                return question
+            self.type("\n")
+
+    def through(self, *answers: tuple[str, str]) -> None:
+        """Answers to the questions that begin so, in this order."""
+        for question, text in answers:
+            self.asked(question)
+            self.type(f"{text}\n")
+
+    def end(self) -> tuple[int, str]:
+        """Enter to all other questions; the exit code and what stood on standard output."""
+        while self._question() is not None:
+            self.type("\n")
+        assert self.process.stdout is not None
+        code, out = self.process.wait(60), self.process.stdout.read().decode()
+        self.intctl.said += self.said + out
+        return code, out
+
+    def _question(self) -> str | None:
+        """The line that waits for an answer, or None when intctl has ended."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            line = self._fresh.rpartition("\n")[2]
+            if line.endswith(": "):
+                return line
+            ended = self.process.poll() is not None
+            if select.select([self.master], [], [], 0 if ended else 0.1)[0]:
+                text = os.read(self.master, 65536).decode()
+                self.said += text
+                self._fresh += text
+            elif ended:
+                return None
+        raise AssertionError(f"neither a question nor the end\n{self.said}")
+
+
+@contextmanager
+def on_a_terminal(intctl: Intctl, *words: str) -> Iterator[Terminal]:
+    """Runs intctl where it can ask."""
+    terminal = Terminal(intctl, words)
+    try:
+        yield terminal
+    finally:
+        if terminal.process.poll() is None:
+            terminal.process.kill()
+        terminal.process.wait()
+        assert terminal.process.stdout is not None
+        terminal.process.stdout.close()
+        os.close(terminal.master)
+        os.close(terminal.slave)
+
+
+def test_answers_make_an_integration(intctl: Intctl, mail_starttls: MailHost) -> None:
+    """Name first, wrong answers met with the words of a wrong file and asked again; then tested and saved."""
+    server = mail_starttls.server
+    with on_a_terminal(intctl, "add", "smtp", "-o", "json") as terminal:
+        terminal.through(
+            ("Provider (", "sendgird"),
+            ("Provider (", "sendgrid"),
+            ("Name of the integration [SendGrid]", "-x"),
+            ("Name of the integration", "Email"),
+            ("password: ", ""),
+            ("password: ", CANARY),
+            ("host: Mail server (a host name or IP address), optional [smtp.sendgrid.net]", "https://x"),
+            ("host: ", server.host),
+            ("port: ", "70000"),
+            ("port: ", str(server.port)),
+            ("security: ", "starttls"),
+            ("ca_file: ", "/nowhere"),
+            ("ca_file: ", str(mail_starttls._ca.file)),
+        )
+        code, out = terminal.end()
+    assert code == 0, terminal.said
+    for words in (
+        'did you mean "sendgrid"?', "name: a name does not start with", "password: is empty",
+        "host: a host name has no scheme", "port: a plain whole number from 1 to 65535 is expected",
+        "ca_file: does not name a file that is there", "username: The word apikey, optional [apikey]",
+    ):  # fmt: skip
+        assert words in terminal.said
+    assert out.startswith("[") and '"healthy"' in out
+    (row,) = intctl("list", "-o", "json").json
+    assert (row["name"], row["provider"], row["status"]) == ("Email", "sendgrid", "active")
+    assert server.logins
+    config = intctl("show", "Email", "-o", "json").json["config"]
+    assert (config["port"], config["username"], config["password"]) == (server.port, "apikey", "********")
+
+
+def test_what_is_wrong_together_is_asked_again(intctl: Intctl) -> None:
+    """Fields that do not fit each other are said in the words of a wrong file, and only they are asked again."""
+    with http_server({"/me": lambda request: Answer(200 if CANARY in request.headers.get("authorization", "") else 401,
+                                                    {"status": "ok"})}) as server:  # fmt: skip
+        with on_a_terminal(intctl, "add", "http") as terminal:
+            terminal.through(
+                ("Name", "API"), ("url: ", f"{server.url}/me"), ("auth: ", "bearer"), ("expect_json", "status: ok"),
+                ("expect_json", '{"/status": "ok"}'), ("base_url: ", ""), ("auth: ", "bearer"), ("token: ", CANARY),
+            )  # fmt: skip
+            code, out = terminal.end()
+        assert code == 0, terminal.said
+    assert "expect_json: a JSON pointer begins with" in terminal.said
+    assert "token: auth: bearer needs it" in terminal.said
+    assert terminal.said.count("url: What to ask") == 1
+    assert out.startswith("Created API (")
+    config = intctl("show", "API", "-o", "json").json["config"]
+    assert (config["auth"], config["method"], config["expect_json"]) == ("bearer", "GET", {"/status": "ok"})
+
+
+def test_a_failed_test_saves_nothing(intctl: Intctl, mail_starttls: MailHost) -> None:
+    """As with a file: a wrong password exits 1, and there is no integration."""
+    server = mail_starttls.server
+    with on_a_terminal(intctl, "add", "smtp") as terminal:
+        terminal.through(
+            ("Provider (", "smtp"), ("Name", "Mail"), ("host: ", server.host), ("port: ", str(server.port)),
+            ("security: ", "starttls"), ("username: ", "apikey"), ("password: ", "wrong"),
+            ("ca_file: ", str(mail_starttls._ca.file)),
+        )  # fmt: skip
+        code, _ = terminal.end()
+    assert code == 1 and "smtp.auth.rejected" in terminal.said, terminal.said
+    assert intctl("list", "-o", "json").json == []
+
+
+def test_a_name_that_is_taken_is_asked_again(intctl: Intctl, email: MailHost) -> None:
+    """Nobody answers fifteen questions to hear that the name is taken; the end of input saves nothing."""
+    with on_a_terminal(intctl, "add", "checkr") as terminal:
+        terminal.through(("Name of the integration [Checkr]", "EMAIL"), ("Name of the integration", "Checks"))
+        terminal.asked("api_key: ")
+        assert "there is already an integration of that name" in terminal.said
+        terminal.type("\x04")
+        code, _ = terminal.end()
+    assert code == 130
+    assert [row["name"] for row in intctl("list", "-o", "json").json] == ["Email"]
+
+
+@pytest.mark.parametrize("question", ["Name of", "subdomain", "api_key"])
+def test_ctrl_c_saves_nothing_and_leaves_the_terminal_as_it_was(intctl: Intctl, question: str) -> None:
+    """At a visible question and at a hidden one: exit 130, no traceback, the echo is on again."""
+    with on_a_terminal(intctl, "add", "bamboohr") as terminal:
+        if question == "api_key":
+            terminal.through(("subdomain", "acme"))
+        terminal.asked(question)
+        terminal.type("\x03")
+        code, out = terminal.end()
+        after = termios.tcgetattr(terminal.slave)
+    assert (code, out) == (130, ""), terminal.said
+    assert "interrupted" in terminal.said and "Traceback" not in terminal.said
+    assert after == terminal.before
+    assert intctl("list", "-o", "json").json == []
+
+
+def test_without_a_terminal_a_file_is_needed(intctl: Intctl) -> None:
+    """In a pipeline nobody is asked: exit 2 at once, also where a manifest waits on standard input."""
+    for words in (["add", "smtp"], ["add", "smtp", "--set", "name=x"]):
+        ran = intctl(*words, stdin="name: x\n", code=2)
+        assert ran.out == "" and "-f FILE is needed" in ran.err
+
+
+def test_questions_wait_until_there_is_a_database(intctl: Intctl) -> None:
+    """Where intctl init is still to be run, that is said before anything is asked."""
+    intctl.environ["INTCTL_DATABASE_URL"] = f"sqlite:///{intctl.home / 'none.db'}"
+    with on_a_terminal(intctl, "add", "checkr") as terminal:
+        code, _ = terminal.end()
+    assert code == 5 and "intctl init" in terminal.said and "Name" not in terminal.said
