@@ -101,13 +101,15 @@ def test_answers_make_an_integration(intctl: Intctl, mail_starttls: MailHost) ->
     server = mail_starttls.server
     with on_a_terminal(intctl, "add", "smtp", "-o", "json") as terminal:
         terminal.through(
-            ("Provider (", "sendgird"),
-            ("Provider (", "sendgrid"),
-            ("Name of the integration [SendGrid]", "-x"),
+            ("Provider (", "smpt"),
+            ("Provider (", "ses"),
+            ("Name of the integration [Amazon SES]", "-x"),
             ("Name of the integration", "Email"),
+            ("username: ", "apikey"),
             ("password: ", ""),
             ("password: ", CANARY),
-            ("host: Mail server (a host name or IP address), optional [smtp.sendgrid.net]", "https://x"),
+            ("region: ", "eu-west-1"),
+            ("host: ", "https://x"),
             ("host: ", server.host),
             ("port: ", "70000"),
             ("port: ", str(server.port)),
@@ -118,17 +120,17 @@ def test_answers_make_an_integration(intctl: Intctl, mail_starttls: MailHost) ->
         code, out = terminal.end()
     assert code == 0, terminal.said
     for words in (
-        'did you mean "sendgrid"?', "name: a name does not start with", "password: is empty",
+        'did you mean "smtp"?', "name: a name does not start with", "password: is empty",
         "host: a host name has no scheme", "port: a plain whole number from 1 to 65535 is expected",
-        "ca_file: does not name a file that is there", "username: The word apikey, optional [apikey]",
+        "ca_file: does not name a file that is there", "optional [email-smtp.eu-west-1.amazonaws.com]: ",
     ):  # fmt: skip
         assert words in terminal.said
     assert out.startswith("[") and '"healthy"' in out
     (row,) = intctl("list", "-o", "json").json
-    assert (row["name"], row["provider"], row["status"]) == ("Email", "sendgrid", "active")
+    assert (row["name"], row["provider"], row["status"]) == ("Email", "ses", "active")
     assert server.logins
     config = intctl("show", "Email", "-o", "json").json["config"]
-    assert (config["port"], config["username"], config["password"]) == (server.port, "apikey", "********")
+    assert (config["port"], config["region"], config["password"]) == (server.port, "eu-west-1", "********")
 
 
 def test_what_is_wrong_together_is_asked_again(intctl: Intctl) -> None:
@@ -205,3 +207,17 @@ def test_questions_wait_until_there_is_a_database(intctl: Intctl) -> None:
     with on_a_terminal(intctl, "add", "checkr") as terminal:
         code, _ = terminal.end()
     assert code == 5 and "intctl init" in terminal.said and "Name" not in terminal.said
+
+
+def test_a_preset_never_sends_a_password_in_clear(intctl: Intctl) -> None:
+    """Enter is nobody's word for security: none, also where the port would mean it."""
+    with on_a_terminal(intctl, "add", "smtp") as terminal:
+        terminal.through(
+            ("Provider (", "smtp"), ("Name", "Mail"), ("host: ", "127.0.0.1"), ("port: ", "25"), ("security: ", ""),
+            ("username: ", "apikey"), ("password: ", CANARY),
+        )  # fmt: skip
+        terminal.asked("port: ")
+        assert "would carry the password in clear" in terminal.said
+        terminal.type("\x03")
+        assert terminal.end()[0] == 130
+    assert intctl("list", "-o", "json").json == []
