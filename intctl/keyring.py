@@ -20,6 +20,7 @@ import secrets
 import stat
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -356,5 +357,5 @@ def harden() -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if hasattr(os, "uname") and os.uname().sysname == "Linux":
+    with suppress(AttributeError):  # where there is no prctl, this is not Linux
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
