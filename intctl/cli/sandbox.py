@@ -1,9 +1,12 @@
-"""sandbox: run a command beside providers that are served on loopback."""
+"""sandbox: providers served on loopback, beside a command or for as long as one likes."""
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,10 +14,14 @@ from intctl.cli.context import Context, command, pass_context
 from intctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from subprocess import Popen
     from types import FrameType
 
     from intctl.sandbox import Sandbox
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group()
@@ -22,14 +29,107 @@ def sandbox() -> None:
     """Rehearse against providers served on loopback.
 
     They know one right credential each, new for every run, and refuse all others the way the real
-    provider does. Nothing leaves this machine.
+    provider does. Nothing leaves this machine, and nobody else can reach them.
+
+    With --fault NAME=CODE something goes wrong with one provider, and a check of it finds that code:
+
+    \b
+      any provider    tls.expired, connection.reset, reply.timeout, deadline
+      mail            starttls.missing, smtp.auth.rejected, temporary
+      HTTP            http.auth.rejected, http.scope_missing, http.rate_limited,
+                      server.error, unexpected.reply
+      refresh token   reauthorise, rotated.token.lost
+
+    Where a vendor has no words for a missing permission, http.scope_missing is found as
+    http.forbidden. With rotated.token.lost each refresh kills the old token: who saves the new one
+    stays healthy, who loses it finds reauthorise.
     """
+
+
+def _rehearsal_options(function: F) -> F:
+    fault = click.option(
+        "--fault", "faults", metavar="NAME=CODE", multiple=True, help="What goes wrong with a provider; repeatable."
+    )
+    seed = click.option("--seed", type=int, help="The same credentials each time, for this number.")
+    return fault(seed(function))
+
+
+@sandbox.command(cls=command.keywords["cls"])
+@_rehearsal_options
+@pass_context
+def up(context: Context, faults: tuple[str, ...], seed: int | None) -> int:
+    """Serve the providers until Ctrl-C or SIGTERM.
+
+    What a shell needs to reach them is in a file that is named at the start; it is gone at the end.
+    """
+    import threading
+
+    done = threading.Event()
+    before = {number: signal.signal(number, lambda *_: done.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with _sandbox(faults, seed) as box:
+            context.out(_announcement(box, _write(box)))
+            sys.stdout.flush()
+            done.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def _announcement(box: Sandbox, script: Path) -> str:
+    from intctl.sandbox.faults import FAULTS
+
+    count = len({*box.accounts, *box.logins})
+    lines = [f"The sandbox is up: {count} providers on 127.0.0.1, until Ctrl-C."]
+    lines += [f"  wrong with {name}: {FAULTS[code].meaning}" for name, code in box.faults.items()]
+    lines += ["In another terminal:", f"  . {script}", "  intctl sandbox manifests DIR", "  intctl apply -f DIR", ""]
+    return "\n".join(lines)
+
+
+@sandbox.command(cls=command.keywords["cls"])
+@click.argument("folder", metavar="DIR")
+@pass_context
+def manifests(context: Context, folder: str) -> int:
+    """Write one manifest for each provider into DIR, pointing at the sandbox that is up.
+
+    For a command of "sandbox run", or after reading the file that "sandbox up" names. Secrets are
+    references to the sandbox's environment. Of what is in DIR already, only manifests that this
+    command made are written over.
+    """
+    from pathlib import Path
+
+    source = context.environ.get("INTCTL_SANDBOX_DIR", "")
+    made = {path.name: path.read_text("utf-8") for path in sorted(Path(source, _MANIFESTS).glob("*.yaml"))}
+    if not source or not made:
+        raise UsageError(
+            "No sandbox is known here. Run it inside: intctl sandbox run -- sh; or read the file that "
+            "intctl sandbox up names."
+        )
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name, text in made.items():
+            path, mark = target / name, text.partition("\n")[0]
+            if path.exists() and not path.read_text("utf-8", "replace").startswith(mark):
+                raise UsageError(f"{path} is there already and was made by somebody else. Nothing was written.")
+        for name, text in made.items():
+            (target / name).write_text(text, "utf-8")
+    except OSError:
+        raise UsageError(f"{folder} can't be written to as a folder.") from None
+    context.say(f"{len(made)} manifests in {target}")
+    return 0
+
+
+#: Where the manifests stand below INTCTL_SANDBOX_DIR.
+_MANIFESTS = "manifests"
 
 
 @sandbox.command(cls=command.keywords["cls"], context_settings={"allow_interspersed_args": False})
 @click.argument("argv", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+@_rehearsal_options
 @pass_context
-def run(context: Context, argv: tuple[str, ...]) -> int:
+def run(context: Context, argv: tuple[str, ...], faults: tuple[str, ...], seed: int | None) -> int:
     """Run COMMAND while the sandbox is up, and exit with its code.
 
     COMMAND finds the variables that the files in examples/ refer to, with the right credentials, and
@@ -43,6 +143,14 @@ def run(context: Context, argv: tuple[str, ...]) -> int:
 
     For instance: intctl sandbox run -- sh -c 'intctl test -f examples/twilio.yaml $INTCTL_SANDBOX_SET_TWILIO'
     """
+    with _sandbox(faults, seed) as box:
+        _write(box)
+        return _run(argv, {**context.environ, **_variables(box)})
+
+
+@contextmanager
+def _sandbox(faults: tuple[str, ...], seed: int | None) -> Iterator[Sandbox]:
+    """The sandbox, up, in a folder of its own."""
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
@@ -51,15 +159,34 @@ def run(context: Context, argv: tuple[str, ...]) -> int:
     except ModuleNotFoundError:
         raise UsageError("The sandbox needs one more package. Run: pip install 'intctl[sandbox]'") from None
     from intctl.sandbox import Sandbox
+    from intctl.sandbox.faults import parse
 
-    with TemporaryDirectory(prefix="intctl-sandbox-") as folder, Sandbox(Path(folder)) as box:
-        return _run(argv, {**context.environ, **box.environ(), **_variables(box)})
+    wrong = parse(faults)
+    with TemporaryDirectory(prefix="intctl-sandbox-") as folder, Sandbox(Path(folder), faults=wrong, seed=seed) as box:
+        yield box
+
+
+def _write(box: Sandbox) -> Path:
+    """The manifests, and the variables as a script for a shell, into the sandbox's folder. The script's path."""
+    import shlex
+
+    from intctl.sandbox.manifests import manifests as texts
+
+    folder = box.folder.absolute() / _MANIFESTS
+    folder.mkdir(0o700)
+    for name, text in texts(box).items():
+        (folder / f"{name}.yaml").write_text(text, "utf-8")
+    script = box.folder.absolute() / "environment.sh"
+    script.touch(0o600, exist_ok=False)
+    lines = [f"export {name}={shlex.quote(text)}\n" for name, text in _variables(box).items()]
+    script.write_text("".join(lines), "utf-8")
+    return script
 
 
 def _variables(box: Sandbox) -> dict[str, str]:
     import shlex
 
-    found = {"INTCTL_SANDBOX_DIR": str(box.folder), "INTCTL_SANDBOX_CA_FILE": str(box.ca_file)}
+    found = {**box.environ(), "INTCTL_SANDBOX_DIR": str(box.folder), "INTCTL_SANDBOX_CA_FILE": str(box.ca_file)}
     for provider in (*box.accounts, *box.logins):
         options = [word for setting in box.settings(provider) for word in ("--set", setting)]
         found[f"INTCTL_SANDBOX_SET_{provider.upper()}"] = shlex.join(options)

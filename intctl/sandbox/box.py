@@ -70,7 +70,8 @@ class Sandbox:
 
     def url(self, provider: str) -> str:
         """Scheme, host and port of an HTTPS vendor."""
-        return f"https://{HOST}:{self.ports[provider]}"
+        scheme = self.accounts[provider].vendor.scheme
+        return f"{scheme}://{HOST}:{self.ports[provider]}"
 
     def settings(self, provider: str) -> list[str]:
         """`key=value` assignments (`--set`) that point the provider's example here."""
@@ -92,6 +93,13 @@ class Sandbox:
             found |= {variable: credentials[name] for variable, name in variables.items()}
         found["ADP_CLIENT_CERTIFICATE"] = self.client_certificate.read_text()
         found["ADP_CLIENT_PRIVATE_KEY"] = self.client_key.read_text()
+        return found
+
+    def references(self, provider: str) -> dict[str, str]:
+        """Which variable of `environ` holds which field of the provider's config."""
+        found = {name: variable for variable, name in self._credentials(provider)[1].items()}
+        if provider == "adp":
+            found |= {"client_certificate": "ADP_CLIENT_CERTIFICATE", "client_private_key": "ADP_CLIENT_PRIVATE_KEY"}
         return found
 
     def _credentials(self, provider: str) -> tuple[dict[str, str], Mapping[str, str]]:

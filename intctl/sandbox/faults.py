@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qsl
 
 from intctl.errors import UsageError
 from intctl.sandbox.http import Reply, Request
+from intctl.sandbox.vendor import fields_of
 from intctl.sandbox.vendors import MAIL, VENDORS, Account, random_text
 from intctl.text import nearest
 
@@ -44,7 +44,7 @@ FAULTS: dict[str, Fault] = {
     "smtp.auth.rejected": Fault("the password is refused: 535", (MAIL_SERVER,)),
     "temporary": Fault("not now, try later: 454", (MAIL_SERVER,)),
     "http.auth.rejected": Fault("the credential is refused, in the vendor's own words", (HTTP,)),
-    "http.scope_missing": Fault("the credential is good and lacks the permission: 403", (API,)),
+    "http.scope_missing": Fault("the permission is missing: 403, plain where the vendor has no words for it", (API,)),
     "http.rate_limited": Fault(f"429 with Retry-After: {RETRY_AFTER_S}", (HTTP,)),
     "server.error": Fault("503", (HTTP,)),
     "unexpected.reply": Fault("200 with a web page instead of an answer", (HTTP,)),
@@ -72,9 +72,9 @@ def kinds(provider: str) -> frozenset[str]:
     """What a provider of the sandbox is, as far as faults go."""
     found = {MAIL_SERVER} if provider in MAIL else set()
     vendor = VENDORS.get(provider)
-    if vendor is not None:
+    if vendor is not None and vendor.routes:  # without, nothing is asked of it
         found.add(HTTP)
-        if any(route.method != "POST" for route in vendor.routes):
+        if any(route.method != "POST" or "token" not in route.path for route in vendor.routes):
             found.add(API)
         if "refresh_token" in vendor.credentials:
             found.add(REFRESH)
@@ -110,7 +110,7 @@ def check(faults: Mapping[str, str]) -> None:
             raise UsageError(f'There is no fault "{code}"{nearest(code, tuple(FAULTS))}. Known: {", ".join(FAULTS)}')
         if code not in applicable(provider):
             whom = " and ".join(_KINDS[kind] for kind in FAULTS[code].kinds)
-            fits = ", ".join(applicable(provider)) or "none"
+            fits = ", ".join(applicable(provider)) or "nothing, for nothing is ever asked of it"
             raise UsageError(f"The fault {code} fits {whom}; {provider} is none. What fits it: {fits}")
 
 
@@ -138,7 +138,7 @@ class FaultyAccount:
         return reply
 
     def _rotated(self, request: Request, reply: Reply) -> Reply:
-        used = dict(parse_qsl(request.body.decode("utf-8", "replace"))).get("refresh_token", "")
+        used = fields_of(request).get("refresh_token", "")
         self._account.refresh_tokens.discard(used)
         body = dict(reply.body) if isinstance(reply.body, dict) else {}
         successor = body.setdefault("refresh_token", random_text("rt-{token}"))
