@@ -141,6 +141,8 @@ def _matches(answer: Answer, status: int, document: Any) -> bool:
         return True
     found = value_at(document, answer.pointer) if document is not MISSING else MISSING
     if answer.contains:
+        if isinstance(found, list):
+            return (answer.contains in found) != answer.unless
         return isinstance(found, str) and answer.contains.lower() in found.lower()
     return found is not MISSING and _same(found, answer.equals) != answer.unless
 

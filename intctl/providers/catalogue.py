@@ -42,6 +42,8 @@ CATALOGUE: dict[str, Entry] = {
     "checkr": Entry("intctl.providers.checkr", "Checkr", "Checkr", "background_check"),
     "google": Entry("intctl.providers.google", "Google", "Google Calendar", "calendar"),
     "microsoft": Entry("intctl.providers.microsoft", "Microsoft", "Microsoft 365 Calendar", "calendar"),
+    "calendly": Entry("intctl.providers.calendly", "Calendly", "Calendly", "calendar"),
+    "zoom": Entry("intctl.providers.zoom", "Zoom", "Zoom", "video"),
     "indeed": Entry("intctl.providers.indeed", "Indeed", "Indeed", "job_board"),
     "http": Entry("intctl.providers.http", "Http", "HTTP API", "custom"),
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, cast
 from urllib.parse import urlsplit
 
-from intctl.probes.ask import Security, SmtpProbe
+from intctl.probes.ask import HttpProbe, Security, SmtpProbe
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider
 from intctl.text import Secret
 
@@ -65,7 +65,7 @@ class MailProvider(Provider):
             full["security"] = self._security(full)
         return full
 
-    def probe(self, config: Mapping[str, object]) -> SmtpProbe:
+    def probe(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
         full = self.complete(config)
         host, port, security = str(full["host"]), cast(int, full["port"]), full.get("security", "starttls")
         if full.get("base_url"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intctl.sandbox.http import Reply
-from intctl.sandbox.vendor import Route, Vendor, basic, bearer, guarded, header
+from intctl.sandbox.vendor import Route, Vendor, basic, bearer, guarded, header, token
 
 VENDORS: dict[str, Vendor] = {
     "vonage": Vendor(
@@ -72,5 +72,31 @@ VENDORS: dict[str, Vendor] = {
                 {"ok": True, "team": "Sandbox", "user": "intctl", "team_id": "T0", "user_id": "U0"},
             )),
         ),
+    ),
+    "zoom": Vendor(
+        {"account_id": "{hex}", "client_id": "{hex}", "client_secret": "{token}"},
+        {"ZOOM_CLIENT_SECRET": "client_secret"},
+        (
+            Route("POST", "/oauth/token", token(
+                "account_credentials",
+                wrong_client=Reply(400, {"reason": "Invalid client_id or client_secret", "error": "invalid_client"}),
+            )),
+            Route("GET", "/v2/users/me", guarded(
+                bearer(), Reply(401, {"code": 124, "message": "Invalid access token."}), {"id": "sandbox", "type": 2},
+            )),
+        ),
+        scope_refusal=Reply(400, {"code": 4711, "message": "Invalid access token, does not contain scopes."}),
+    ),
+    "calendly": Vendor(
+        {"token": "{token}"},
+        {"CALENDLY_TOKEN": "token"},
+        (
+            Route("GET", "/users/me", guarded(
+                bearer("token"),
+                Reply(401, {"title": "Unauthenticated", "message": "The access token is invalid"}),
+                {"resource": {"uri": "https://api.calendly.com/users/SANDBOX", "email": "sandbox@example.com"}},
+            )),
+        ),
+        scope_refusal=Reply(403, {"title": "Permission Denied", "message": "You do not have permission"}),
     ),
 }

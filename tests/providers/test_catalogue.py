@@ -64,9 +64,9 @@ def test_unknown_name_is_none() -> None:
 
 @pytest.mark.parametrize(("kind", "taken"), [
     ("smtp", {"smtp", "sendgrid", "ses"}),
-    ("oauth", {"google", "microsoft", "adp", "indeed"}),
+    ("oauth", {"google", "microsoft", "calendly", "zoom", "adp", "indeed"}),
     ("email", {"smtp", "sendgrid", "ses", "mailgun", "postmark", "mailjet", "brevo", "resend"}),
-    ("calendar", {"google", "microsoft"}),
+    ("calendar", {"google", "microsoft", "calendly"}),
     ("twilio", {"twilio"}),
     ("", set()),
 ])

@@ -1,0 +1,47 @@
+"""Zoom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Answer, ClientCredentials, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Zoom(Provider):
+    """Zoom by a server-to-server OAuth app (token call as Nango does it; the probe as n8n does it).
+
+    grant_type account_credentials with the account's id, the client as HTTP Basic; tokens live an
+    hour, scopes are fixed in the app. Code 4711 is a good token without the scope, with HTTP 400,
+    401 or 403 (third-party sources). A wrong client is invalid_client (general knowledge).
+    """
+
+    name = "zoom"
+    title = "Zoom"
+    type = "video"
+    speaks = "oauth"
+    proof = "OAuth token exchange, then GET of the app's own user"
+    status_page = "https://status.zoom.us/api/v2/summary.json"
+    fields = (
+        Field("account_id", "Account id of the server-to-server OAuth app", required=True),
+        Field("client_id", "Client id", required=True),
+        Field("client_secret", "Client secret", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://api.zoom.us/v2/users/me"),
+            ClientCredentials(
+                asked(config, "https://zoom.us/oauth/token"),
+                text_of(config, "client_id"), secret_of(config, "client_secret"), client_in="basic",
+                grant="account_credentials", extra={"account_id": text_of(config, "account_id")},
+            ),
+            answers=tuple(
+                Answer(status, "http.scope_missing", pointer="/code", equals=4711,
+                       detail="the app has no scope to read its user (such as user:read:user:admin)")
+                for status in (400, 401, 403)
+            ),
+            ca_file=text_of(config, "ca_file") or None,
+        )

@@ -1,0 +1,134 @@
+"""Zoom, Calendly, Google's service accounts and SendGrid's API: what is asked, and what answers mean."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from intctl.probes.ask import Bearer, ClientCredentials, HttpProbe, RefreshToken, SignedJwt, SmtpProbe
+from intctl.probes.outcome import Outcome
+from intctl.providers import catalogue
+from intctl.text import Secret
+from tests.probes import check
+from tests.servers import Answer, Request, http_server
+
+S = Secret("secret-1")
+GRANTED = Answer(200, {"access_token": "access-1", "expires_in": 3600})
+
+
+def asked(name: str, **config: object) -> HttpProbe:
+    provider = catalogue.get(name)
+    assert provider is not None
+    assert provider.check(config) == []
+    probe = provider.probe(provider.complete(config))
+    assert isinstance(probe, HttpProbe)
+    return probe
+
+
+def complaints(name: str, **config: object) -> list[str]:
+    provider = catalogue.get(name)
+    assert provider is not None
+    return [field for field, _ in provider.check(config)]
+
+
+ZOOM: dict[str, object] = {"account_id": "a", "client_id": "c", "client_secret": S}
+
+
+def test_zoom() -> None:
+    """The account's own grant, then the app's user."""
+    probe = asked("zoom", **ZOOM)
+    assert probe.url == "https://api.zoom.us/v2/users/me"
+    assert probe.auth == ClientCredentials(
+        "https://zoom.us/oauth/token", "c", S, client_in="basic", grant="account_credentials", extra={"account_id": "a"}
+    )
+
+
+@pytest.mark.parametrize(("status", "body", "code"), [
+    (400, {"code": 4711}, "http.scope_missing"),
+    (401, {"code": 4711}, "http.scope_missing"),
+    (401, {"code": 124}, "http.auth.rejected"),
+    (200, {"id": "u"}, "ok"),
+])
+def test_zoom_without_the_scope(status: int, body: object, code: str) -> None:
+    """4711 is a token that works, whatever the HTTP status says."""
+    with http_server({"/oauth/token": GRANTED, "/v2/users/me": Answer(status, body)}) as server:
+        assert check(asked("zoom", **ZOOM, base_url=server.url)).code == code
+
+
+def test_calendly() -> None:
+    """A personal token is shown as it is; a refresh token is one that can be used once."""
+    assert asked("calendly", token=S).auth == Bearer(S)
+    oauth = {"client_id": "c", "client_secret": S, "refresh_token": S}
+    assert asked("calendly", **oauth).auth == RefreshToken(
+        "https://auth.calendly.com/oauth/token", "c", S, S, client_in="basic", single_use=True
+    )
+    assert complaints("calendly") == ["token"]
+    assert complaints("calendly", client_id="c") == ["token"]
+    assert complaints("calendly", token=S, **oauth) == ["client_id"]
+
+
+def test_google_as_a_service_account() -> None:
+    """A signed statement instead of a user's token; half of either way is not enough."""
+    robot = {"service_account": "r@example.com", "private_key": S, "subject": "p@example.com"}
+    auth = asked("google", **robot).auth
+    scope = "https://www.googleapis.com/auth/calendar.readonly"
+    url = "https://oauth2.googleapis.com/token"
+    assert auth == SignedJwt(url, "r@example.com", S, url, scope, "p@example.com")
+    assert complaints("google", service_account="r@example.com") == ["private_key"]
+    assert complaints("google", client_id="c") == ["client_secret", "refresh_token"]
+    assert complaints("google", **robot, refresh_token=S) == ["refresh_token"]
+
+
+def test_google_exchanges_the_statement() -> None:
+    """The whole way: the statement is signed, exchanged, and the calendar list is asked with its token."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = Secret(key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode())
+    list_ = "/calendar/v3/users/me/calendarList"
+    with http_server({"/token": GRANTED, list_: Answer(200, {"kind": "calendar#calendarList"})}) as server:
+        found = check(asked("google", service_account="r@example.com", private_key=pem, base_url=server.url))
+        token, api = server.requests
+    assert found.code == "ok"
+    assert parse_qs(token.body.decode())["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
+    assert api.headers["authorization"] == "Bearer access-1"
+
+
+def sendgrid(status: int, body: object) -> Outcome:
+    def scopes(request: Request) -> Answer:
+        assert request.headers["authorization"] == "Bearer secret-1"
+        return Answer(status, body)
+
+    with http_server({"/v3/scopes": scopes}) as server:
+        return check(asked("sendgrid", api_key=S, base_url=server.url))
+
+
+@pytest.mark.parametrize(("status", "body", "code"), [
+    (200, {"scopes": ["alerts.read", "mail.send"]}, "ok"),
+    (200, {"scopes": ["mail.send.later"]}, "http.scope_missing"),
+    (200, {"scopes": []}, "http.scope_missing"),
+    (200, {}, "unexpected.reply"),
+    (403, {"errors": [{"message": "access forbidden"}]}, "http.scope_missing"),
+    (401, {"errors": [{"field": None, "message": "…"}]}, "http.auth.rejected"),
+])
+def test_sendgrid_by_its_api(status: int, body: object, code: str) -> None:
+    """A key that works and may not send mail is told from one that is refused."""
+    assert sendgrid(status, body).code == code
+
+
+def test_sendgrid_is_one_or_the_other() -> None:
+    """The API key brings its own host; it and the mail server's login exclude each other."""
+    assert asked("sendgrid", api_key=S).url == "https://api.sendgrid.com/v3/scopes"
+    assert asked("sendgrid", api_key=S, region="eu").url == "https://api.eu.sendgrid.com/v3/scopes"
+    assert complaints("sendgrid", api_key=S, password=S, port=587) == ["password", "port"]
+    assert complaints("sendgrid", username="apikey") == ["password"]
+    assert complaints("sendgrid", username="apikey", password=S, region="eu") == ["region"]
+    assert complaints("sendgrid", username="apikey", password=S, base_url="https://example.com") == ["base_url"]
+    assert complaints("sendgrid", api_key=S, base_url="smtp://localhost") == ["base_url"]
+    provider = catalogue.get("sendgrid")
+    assert provider is not None
+    config = {"host": "smtp.sendgrid.net", "username": "apikey", "password": S}
+    assert isinstance(provider.probe(provider.complete(config)), SmtpProbe)
