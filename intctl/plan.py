@@ -325,7 +325,8 @@ def _ask_all(
                 if send_to is None:
                     return await probe(ask, network, deadline_s=deadline_s, tokens=tokens)
                 assert isinstance(ask, SmtpProbe)
-                return await send_test_mail(ask, test_mail(settings, send_to), network, deadline_s=deadline_s)
+                mail = test_mail(settings, send_to)
+                return await send_test_mail(ask, mail, network, deadline_s=deadline_s, tokens=tokens)
 
         return list(await asyncio.gather(*(one(*ask) for ask in asks)))
 

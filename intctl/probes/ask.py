@@ -161,7 +161,10 @@ class HttpProbe:
 
 @dataclass(frozen=True, slots=True)
 class SmtpProbe:
-    """Greeting, EHLO, STARTTLS or TLS, AUTH, NOOP, QUIT. Never MAIL FROM, never DATA."""
+    """Greeting, EHLO, STARTTLS or TLS, AUTH, NOOP, QUIT. Never MAIL FROM, never DATA.
+
+    With `auth` the login is XOAUTH2: its access token instead of a password, over TLS only.
+    """
 
     host: str
     port: int
@@ -169,6 +172,7 @@ class SmtpProbe:
     username: str | None = None
     password: Secret | None = None
     ca_file: str | None = None
+    auth: TokenGrant | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,10 @@ class Authenticator(httpx.Auth):
         """Proves the credential by its token exchange alone. Raises Fault."""
         raise Fault("self.config_invalid", "only a token can be proven without a URL")
 
+    async def access(self, _send: Send, /, *, fresh: bool = False) -> tuple[Secret, bool]:  # noqa: ARG002
+        """An access token, and whether it was got just now: always with `fresh`. Raises Fault."""
+        raise Fault("self.config_invalid", "this credential is not exchanged for a token")
+
 
 def authenticator(
     auth: Auth | None, tokens: TokenStore | None, trace: Trace, clock: Callable[[], float]
@@ -170,6 +174,18 @@ class _TokenAuth(Authenticator):
             reply = Reply.of(await send(self._token_request(changed)))
             await self._take(reply, changed, last=True)
         return "ok", "", None
+
+    async def access(self, send: Send, /, *, fresh: bool = False) -> tuple[Secret, bool]:
+        stored = await self._load()
+        access = None if fresh else self._still_good(stored)
+        self._trace.facts["token_exchanged"] = access is None
+        if access is not None:
+            return access, False
+        access, changed = await self._take(Reply.of(await send(self._token_request(stored))), stored)
+        if access is None:
+            access, _ = await self._take(Reply.of(await send(self._token_request(changed))), changed, last=True)
+        assert access is not None
+        return access, True
 
     async def _load(self) -> Tokens | None:
         if self._store is None:

@@ -31,7 +31,7 @@ async def probe(ask: Probe, network: Network, *, deadline_s: float = 20.0, token
         smtp = ask
 
         async def attempt(trace: Trace) -> Outcome:
-            return await probe_smtp(smtp, network, trace)
+            return await probe_smtp(smtp, network, trace, tokens)
 
         return await bounded(attempt, deadline_s, retry=True)
     return await _http(ask, network, deadline_s, tokens)

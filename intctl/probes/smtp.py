@@ -7,6 +7,7 @@ connection that was stripped of STARTTLS, and try every method with a password t
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from email.errors import MessageError
@@ -14,6 +15,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from ssl import SSLContext, SSLObject
+from typing import TYPE_CHECKING
 
 from aiosmtplib import SMTPException, SMTPResponse, SMTPResponseException, SMTPServerDisconnected
 from aiosmtplib.auth import auth_crammd5_verify, auth_login_encode, auth_plain_encode
@@ -22,10 +24,14 @@ from aiosmtplib.esmtp import parse_esmtp_extensions
 from aiosmtplib.protocol import SMTPProtocol
 
 from intctl.probes import tls, wire
-from intctl.probes.ask import SmtpProbe, TestMail
+from intctl.probes.ask import SmtpProbe, TestMail, TokenGrant
 from intctl.probes.network import Network
 from intctl.probes.outcome import Outcome
 from intctl.probes.trace import Fault, Trace, bounded
+from intctl.text import Secret
+
+if TYPE_CHECKING:
+    from intctl.probes.auth import TokenStore
 
 #: The longest reply that is taken, in bytes.
 REPLY_LIMIT = 16 * 1024
@@ -39,9 +45,9 @@ _METHODS_BEHIND_TLS = ("plain", "login", "cram-md5")
 _METHODS_IN_CLEAR = ("cram-md5", "plain", "login")
 
 
-async def probe_smtp(ask: SmtpProbe, network: Network, trace: Trace) -> Outcome:
+async def probe_smtp(ask: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None = None) -> Outcome:
     """What the mail server answers to this probe. Raises Fault."""
-    async with _session(ask, network, trace) as session:
+    async with _session(ask, network, trace, tokens) as session:
         trace.enter("api")
         reply = await session.command(b"NOOP")
         if reply.code != 250:
@@ -53,14 +59,21 @@ async def probe_smtp(ask: SmtpProbe, network: Network, trace: Trace) -> Outcome:
         return trace.outcome("tls.expires_soon", f"in {left} days, on {until}")
 
 
-async def send_test_mail(ask: SmtpProbe, mail: TestMail, network: Network, *, deadline_s: float = 20.0) -> Outcome:
+async def send_test_mail(
+    ask: SmtpProbe,
+    mail: TestMail,
+    network: Network,
+    *,
+    deadline_s: float = 20.0,
+    tokens: TokenStore | None = None,
+) -> Outcome:
     """Sends one real mail within `deadline_s` seconds. Never tried twice. Raises only CancelledError.
 
     Facts: `message_id`, and `server_reply`, the server's last word on it.
     """
 
     async def attempt(trace: Trace) -> Outcome:
-        async with _session(ask, network, trace) as session:
+        async with _session(ask, network, trace, tokens) as session:
             trace.enter("api")
             return await _deliver(session, mail, trace)
 
@@ -94,11 +107,13 @@ async def _deliver(session: _Session, mail: TestMail, trace: Trace) -> Outcome:
 
 
 @asynccontextmanager
-async def _session(ask: SmtpProbe, network: Network, trace: Trace) -> AsyncIterator[_Session]:
+async def _session(
+    ask: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None
+) -> AsyncIterator[_Session]:
     """A session as far as the login, ended politely. Raises Fault."""
     trace.hide(ask.password)
     context = None if ask.security == "none" else tls.context(ask.ca_file)
-    session = _Session(ask, network, trace)
+    session = _Session(ask, network, trace, tokens)
     try:
         try:
             await session.open(context)
@@ -177,8 +192,11 @@ class _Protocol(SMTPProtocol):
 class _Session:
     """One SMTP session, as far as it has come."""
 
-    def __init__(self, ask: SmtpProbe, network: Network, trace: Trace) -> None:
+    def __init__(
+        self, ask: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None = None
+    ) -> None:
         self._ask = ask
+        self._tokens = tokens
         self._network = network
         self._trace = trace
         self._protocol: _Protocol | None = None
@@ -250,6 +268,9 @@ class _Session:
     async def log_in(self) -> None:
         """AUTH by the first method that both sides know; the next one only if it turns out not to be there."""
         ask = self._ask
+        if ask.username is not None and ask.auth is not None:
+            await self._log_in_by_token(ask.username, ask.auth)
+            return
         if ask.username is None or ask.password is None:
             return
         self._trace.enter("auth")
@@ -271,6 +292,39 @@ class _Session:
             if reply.code not in (500, 501, 502, 504):
                 break
         raise self._login_refused(reply)
+
+    async def _log_in_by_token(self, username: str, grant: TokenGrant) -> None:
+        """AUTH XOAUTH2. A stored token that is refused is exchanged for a new one, once."""
+        from intctl.probes.auth import authenticator
+        from intctl.probes.http import Transport
+
+        self._trace.enter("auth")
+        if not self.secured:
+            raise Fault("tls.required")
+        if "xoauth2" not in self._methods:
+            offered = self._trace.words(", ".join(self._methods).upper(), 60) or "none"
+            raise Fault("auth.method", f"XOAUTH2 is not offered; methods offered: {offered}")
+        auth = authenticator(grant, self._tokens, self._trace, self._network.clock)
+        assert auth is not None
+        # A trace of its own: the facts of this check are those of the mail server.
+        transport = Transport(
+            self._network, Trace(), lambda: tls.context(self._ask.ca_file), max_body=64 * 1024, plain_ok=False
+        )
+        access, new = await auth.access(transport.handle_async_request)
+        reply = await self._show_token(username, access)
+        if reply.code == 535 and not new:
+            access, _ = await auth.access(transport.handle_async_request, fresh=True)
+            reply = await self._show_token(username, access)
+        if reply.code != 235:
+            raise self._login_refused(reply)
+        self._trace.facts["auth_method"] = "XOAUTH2"
+
+    async def _show_token(self, username: str, access: Secret) -> SMTPResponse:
+        shown = f"user={username}\x01auth=Bearer {access.reveal()}\x01\x01".encode()
+        self._trace.hide(access, shown)
+        reply = await self.command(b"AUTH", b"XOAUTH2", b64encode(shown))
+        # 334 holds the reason in base64: an empty line gets the refusal itself.
+        return await self.command(b"") if reply.code == 334 else reply
 
     async def _authenticate(self, method: str, username: str, password: str) -> SMTPResponse:
         if method == "plain":
