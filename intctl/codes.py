@@ -278,6 +278,12 @@ CODES: dict[str, Cause] = {
         "The credential works, but the account is suspended or closed",
         "Settle it with the provider.",
     ),
+    "http.no_account": Cause(
+        "misconfigured",
+        "you",
+        "The credential works, but opens no account or organisation",
+        "Connect the organisation in the provider's settings, then run intctl reconnect NAME.",
+    ),
     "not.found": Cause(
         "misconfigured",
         "you",
@@ -365,6 +371,12 @@ CODES: dict[str, Cause] = {
         "us",
         "This machine has no file descriptors left",
         "Raise the limit (ulimit -n, LimitNOFILE=) or lower --concurrency.",
+    ),
+    "self.clock": Cause(
+        "unknown",
+        "us",
+        "This machine's clock is too far off for a signed request",
+        "Set this machine's clock (NTP), then run intctl check NAME.",
     ),
     "self.ca_file": Cause(
         "unknown",

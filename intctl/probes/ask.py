@@ -45,6 +45,16 @@ ClientIn = Literal["body", "basic", "id"]
 
 
 @dataclass(frozen=True, slots=True)
+class SigV4:
+    """Each request signed with AWS Signature Version 4. `service` is AWS's name for it, such as `s3`."""
+
+    access_key_id: str
+    secret_access_key: Secret
+    region: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClientCredentials:
     """OAuth 2 client credentials (RFC 6749 §4.4): the token call is the proof of the client.
 
@@ -52,6 +62,7 @@ class ClientCredentials:
     Workday's `Authorization: ID` with the pair in base64. `grant` and `extra` are for vendors that
     want another grant_type ("" for none) or more fields; `body` is how the fields are written.
     `token_at` is the pointer to the access token in the answer; expires_in is looked for beside it.
+    `lifetime_s` is how long a token is used, in seconds, at a vendor that sends no expires_in.
     """
 
     token_url: str
@@ -63,6 +74,7 @@ class ClientCredentials:
     extra: Mapping[str, str] = field(default_factory=dict)
     body: Literal["form", "json"] = "form"
     token_at: str = "/access_token"  # noqa: S105 -- a pointer
+    lifetime_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +113,7 @@ class SignedJwt:
 
 #: What is exchanged for an access token.
 TokenGrant = ClientCredentials | RefreshToken | SignedJwt
-Auth = Basic | Bearer | Header | TokenGrant
+Auth = Basic | Bearer | Header | SigV4 | TokenGrant
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +130,8 @@ class Answer:
 
     Matches when the HTTP status is `status` and, if `pointer` is given, the JSON body's value
     there (RFC 6901) equals `equals`, or differs from it when `unless` is set; or contains
-    `contains` (case-insensitive, text values). `detail` is added to the outcome's message.
+    `contains` (case-insensitive, text values). Without `pointer`, `equals` is the whole JSON body
+    and `contains` a piece of the body's text, whatever its format. `detail` is added to the outcome's message.
     """
 
     status: int
@@ -134,9 +147,10 @@ class Answer:
 class HttpProbe:
     """One read-only HTTP request, or only the token exchange when `url` is empty.
 
-    Healthy: the status is `expect_status`, the body is JSON when `json` is set, and every pointer
-    in `expect_json` has its value. `facts` maps a fact's name to a pointer into the body, for what
-    may be shown (account name, quota): never a secret. `answers` are the vendor's special cases.
+    Healthy: the status is `expect_status`, the body is JSON when `json` is set, every pointer in
+    `expect_json` has its value, and `expect_text` stands in the body. `facts` maps a fact's name to
+    a pointer into the body, for what may be shown (account name, quota): never a secret. `answers`
+    are the vendor's special cases.
     `compare_without` asks a second time without the credential: if that passes too, the credential
     is not proven (`facts["credential_proven"] = False`). `body_json` goes with POST, as JSON.
     """
@@ -149,6 +163,7 @@ class HttpProbe:
     expect_status: int = 200
     json: bool = True
     expect_json: Mapping[str, object] = field(default_factory=dict)
+    expect_text: str = ""
     require: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     answers: tuple[Answer, ...] = ()
@@ -176,11 +191,21 @@ class SmtpProbe:
 
 
 @dataclass(frozen=True, slots=True)
+class TcpProbe:
+    """A connection, and a TLS handshake with `security` "tls". No credential: nothing is said."""
+
+    host: str
+    port: int
+    security: Literal["tls", "none"]
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NoProbe:
     """No read-only proof is known: the verdict is `unknown`, never healthy."""
 
 
-Probe = HttpProbe | SmtpProbe | NoProbe
+Probe = HttpProbe | SmtpProbe | TcpProbe | NoProbe
 
 
 @dataclass(frozen=True, slots=True)

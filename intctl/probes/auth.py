@@ -24,6 +24,7 @@ from intctl.probes.ask import (
     HttpProbe,
     RefreshToken,
     SignedJwt,
+    SigV4,
     TokenGrant,
     Tokens,
 )
@@ -103,6 +104,9 @@ def authenticator(
     if isinstance(auth, Header):
         trace.hide(auth.value)
         return _HeaderAuth(auth.name, auth.prefix + auth.value.reveal())
+    if isinstance(auth, SigV4):
+        trace.hide(auth.secret_access_key)
+        return _SigV4Auth(auth, clock)
     return _TokenAuth(auth, tokens, trace, clock)
 
 
@@ -118,6 +122,21 @@ class _HeaderAuth(Authenticator):
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         try:
             request.headers[self._name] = self._value
+        except UnicodeEncodeError:
+            raise Fault("credential.malformed") from None
+        yield request
+
+
+class _SigV4Auth(Authenticator):
+    def __init__(self, ask: SigV4, clock: Callable[[], float]) -> None:
+        self._ask = ask
+        self._clock = clock
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        from intctl.probes.sigv4 import signed
+
+        try:
+            request.headers.update(signed(self._ask, request.method, str(request.url), request.content, self._clock()))
         except UnicodeEncodeError:
             raise Fault("credential.malformed") from None
         yield request
@@ -322,6 +341,8 @@ class _TokenAuth(Authenticator):
             seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
         except (ValueError, OverflowError):
             seconds = 0.0
+        if value is MISSING and isinstance(self._ask, ClientCredentials) and self._ask.lifetime_s:
+            return self._ask.lifetime_s
         if not 0 < seconds <= MAX_SANE_S:
             self.odd = "expires_in is missing" if value is MISSING else "expires_in is no sensible number"
             seconds = ASSUMED_LIFETIME_S

@@ -113,9 +113,10 @@ def _parsed(url: str) -> httpx.URL:
 
 def _body_wanted(ask: HttpProbe, status: int) -> bool:
     """Whether the body can change the verdict: if not, a server that drips it is not waited for."""
-    if any(answer.status == status and answer.pointer for answer in ask.answers):
+    if any(answer.status == status and (answer.pointer or answer.contains) for answer in ask.answers):
         return True
-    return status == ask.expect_status and bool(ask.json or ask.expect_json or ask.require or ask.facts)
+    wanted = ask.json or ask.expect_text or ask.expect_json or ask.require or ask.facts
+    return status == ask.expect_status and bool(wanted)
 
 
 def _but(auth: Authenticator | None, trace: Trace, network: Network) -> tuple[str, str]:

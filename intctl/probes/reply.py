@@ -79,7 +79,7 @@ def judge(ask: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement:
     document = reply.json()
     wait = retry_after(reply.headers.get("retry-after", ""), now)
     for answer in ask.answers:
-        if _matches(answer, reply.status, document):
+        if _matches(answer, reply, document):
             _note_facts(ask, document, trace)
             return answer.code, answer.detail, wait
     if reply.status != ask.expect_status:
@@ -134,10 +134,12 @@ def value_at(document: Any, pointer: str) -> Any:
     return document
 
 
-def _matches(answer: Answer, status: int, document: Any) -> bool:
-    if answer.status != status:
+def _matches(answer: Answer, reply: Reply, document: Any) -> bool:
+    if answer.status != reply.status:
         return False
-    if not answer.pointer:
+    if not answer.pointer and answer.contains:
+        return answer.contains.encode().lower() in reply.body.lower()
+    if not answer.pointer and answer.equals is None:
         return True
     found = value_at(document, answer.pointer) if document is not MISSING else MISSING
     if answer.contains:
@@ -156,6 +158,8 @@ def _complaint(ask: HttpProbe, reply: Reply, document: Any) -> str:
     """Why a reply with the expected status is still not the promised one, or ""."""
     if ask.method == "HEAD":
         return ""
+    if ask.expect_text and ask.expect_text.encode() not in reply.body:
+        return "it does not hold what was expected"
     pointed = bool(ask.expect_json or ask.require)
     if not ask.json and not pointed:
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from intctl.probes.ask import HttpProbe, NoProbe, Probe, SmtpProbe
+from intctl.probes.ask import HttpProbe, NoProbe, Probe, SmtpProbe, TcpProbe
 from intctl.probes.network import Budgets, Network
 from intctl.probes.outcome import Outcome
 from intctl.probes.trace import Trace, bounded
@@ -34,6 +34,15 @@ async def probe(ask: Probe, network: Network, *, deadline_s: float = 20.0, token
             return await probe_smtp(smtp, network, trace, tokens)
 
         return await bounded(attempt, deadline_s, retry=True)
+    if isinstance(ask, TcpProbe):
+        from intctl.probes.tcp import probe_tcp
+
+        tcp = ask
+
+        async def connect(trace: Trace) -> Outcome:
+            return await probe_tcp(tcp, network, trace)
+
+        return await bounded(connect, deadline_s, retry=True)
     return await _http(ask, network, deadline_s, tokens)
 
 

@@ -63,6 +63,7 @@ class Vendor:
     credentials: Mapping[str, str]
     variables: Mapping[str, str]
     routes: tuple[Route, ...] = ()
+    scheme: str = "https"
     client_certificate: bool = False
     wants_user_agent: bool = False
     not_found: object = field(default_factory=lambda: {"error": "not_found"})

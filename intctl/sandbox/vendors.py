@@ -6,7 +6,7 @@ here or in the module of its family.
 
 from __future__ import annotations
 
-from intctl.sandbox import vendors_mail, vendors_talk
+from intctl.sandbox import vendors_mail, vendors_talk, vendors_work
 from intctl.sandbox.http import Reply
 from intctl.sandbox.vendor import (
     ANYTHING,
@@ -157,6 +157,7 @@ VENDORS: dict[str, Vendor] = {
     ),
     **vendors_mail.VENDORS,
     **vendors_talk.VENDORS,
+    **vendors_work.VENDORS,
 }
 
 MAIL: dict[str, MailAccount] = {

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from intctl import manifest
-from intctl.probes.ask import ClientCredentials, HttpProbe, RefreshToken, SmtpProbe
+from intctl.probes.ask import ClientCredentials, HttpProbe, NoProbe, RefreshToken, SmtpProbe, TcpProbe
 from intctl.providers import catalogue
 from intctl.text import Secret
 
@@ -50,6 +50,8 @@ def test_loads_and_asks(path: Path) -> None:
     assert item.interval
     probe = item.provider.probe(item.config)
     assert probe == item.provider.probe(item.config)
+    if isinstance(probe, NoProbe | TcpProbe):
+        return
     if isinstance(probe, SmtpProbe):
         assert probe.security in ("starttls", "tls")
         assert probe.password is not None
@@ -92,9 +94,16 @@ def test_base_url_moves_every_url(path: Path) -> None:
     config: dict[str, Any] = dict(item.config)
     smtp = item.provider.speaks == "smtp"
     config["base_url"] = "smtps://localhost:2465" if smtp else "https://localhost:8443/prefix"
+    if item.provider.name == "tcp":
+        config["base_url"] = "tcp://localhost:6360"
     probe = item.provider.probe(config)
     if isinstance(probe, SmtpProbe):
         assert (probe.host, probe.port, probe.security) == ("localhost", 2465, "tls")
+        return
+    if isinstance(probe, TcpProbe):
+        assert (probe.host, probe.port, probe.security) == ("localhost", 6360, "tls")
+        return
+    if isinstance(probe, NoProbe):
         return
     assert isinstance(probe, HttpProbe)
     urls = [probe.url] if probe.url else []

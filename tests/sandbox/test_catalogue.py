@@ -10,6 +10,7 @@ import pytest
 
 from intctl import manifest
 from intctl.codes import CODES
+from intctl.probes.ask import NoProbe, Tokens
 from intctl.probes.guard import AddressPolicy
 from intctl.probes.network import Network
 from intctl.probes.outcome import Outcome
@@ -20,7 +21,25 @@ from intctl.sandbox.authority import Authority
 from intctl.sandbox.vendors import MAIL, VENDORS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-VARIABLES = [(provider, variable) for provider, row in (VENDORS | MAIL).items() for variable in row.variables]
+
+
+#: Vendors that nothing is asked of.
+UNASKED = {name for name, vendor in VENDORS.items() if not vendor.routes} - {"tcp"}
+VARIABLES = [
+    (provider, variable)
+    for provider, row in (VENDORS | MAIL).items() if provider not in UNASKED
+    for variable in row.variables
+]  # fmt: skip
+
+
+class Kept:
+    """Tokens in memory, so that refresh tokens that can be used once may be used."""
+
+    async def load(self) -> Tokens | None:
+        return None
+
+    async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
+        return tokens
 
 
 def outcome_of(box: Sandbox, provider: str, environ: Mapping[str, str]) -> Outcome:
@@ -30,14 +49,15 @@ def outcome_of(box: Sandbox, provider: str, environ: Mapping[str, str]) -> Outco
         file.read_bytes(), file=str(file), environ=environ, assignments=box.settings(provider)
     )
     [item] = loaded.items
-    return asyncio.run(probe(item.provider.probe(item.config), Network(AddressPolicy.parse())))
+    return asyncio.run(probe(item.provider.probe(item.config), Network(AddressPolicy.parse()), tokens=Kept()))
 
 
 @pytest.mark.parametrize("provider", catalogue.names())
 def test_right_credential_is_healthy(box: Sandbox, provider: str) -> None:
-    """With the sandbox's variables and settings, every example is healthy."""
+    """With the sandbox's variables and settings, every example is healthy, or nothing is known to ask."""
     found = outcome_of(box, provider, box.environ())
-    assert (found.code, found.verdict) == ("ok", "healthy")
+    expected = ("self.no_probe", "unknown") if provider in UNASKED else ("ok", "healthy")
+    assert (found.code, found.verdict) == expected
 
 
 @pytest.mark.parametrize(("provider", "variable"), VARIABLES)
@@ -52,6 +72,15 @@ def test_certificate_of_another_authority_is_a_rejection(box: Sandbox) -> None:
     certificate, key = Authority().client("stranger.invalid")
     environ = {**box.environ(), "ADP_CLIENT_CERTIFICATE": certificate, "ADP_CLIENT_PRIVATE_KEY": key}
     assert outcome_of(box, "adp", environ).code == "tls.client_certificate"
+
+
+@pytest.mark.parametrize("provider", sorted(UNASKED))
+def test_what_nothing_is_asked_of_says_so(provider: str) -> None:
+    """A vendor without routes is a provider without a probe, whose proof says that there is none."""
+    known = catalogue.get(provider)
+    assert known is not None
+    assert isinstance(known.probe({}), NoProbe)
+    assert known.proof.startswith("None: ")
 
 
 def test_every_provider_has_its_vendor_here() -> None:

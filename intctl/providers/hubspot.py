@@ -1,0 +1,36 @@
+"""HubSpot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Bearer, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class HubSpot(Provider):
+    """HubSpot with a private app's token or a service key, as bearer (developers.hubspot.com,
+    "Retrieve account details", read directly).
+
+    GET /account-info/2026-03/details needs no scope but `oauth`, which every token has, and tells
+    the account as portalId. That a bad token is answered with 401 is general knowledge.
+    """
+
+    name = "hubspot"
+    title = "HubSpot"
+    type = "crm"
+    proof = "GET the account's details"
+    fields = (
+        Field("access_token", "Access token of a private app, or a service key", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://api.hubapi.com/account-info/2026-03/details"),
+            Bearer(secret_of(config, "access_token")),
+            require=("/portalId",),
+            facts={"account": "/portalId"},
+            ca_file=text_of(config, "ca_file") or None,
+        )

@@ -1,0 +1,30 @@
+"""Lever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Basic, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Lever(Provider):
+    """Lever's API v1: HTTP Basic, the key as user, an empty password (as Nango does).
+
+    GET /v1/users?limit=1 answers `data` (third-party sources, several). The sandbox is
+    `https://api.sandbox.lever.co`: give it as base_url. Postings (v0) are public and prove nothing.
+    """
+
+    name = "lever"
+    title = "Lever"
+    type = "job_board"
+    proof = "GET one user"
+    fields = (Field("api_key", "API key", secret=True, required=True), CA_FILE, BASE_URL)
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://api.lever.co/v1/users?limit=1"),
+            Basic(secret_of(config, "api_key"), ""),
+            require=("/data",),
+            ca_file=text_of(config, "ca_file") or None,
+        )

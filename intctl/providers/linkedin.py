@@ -1,0 +1,37 @@
+"""LinkedIn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Answer, Bearer, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class LinkedIn(Provider):
+    """LinkedIn's API with a member's access token: GET /v2/userinfo (as w6w's health check does).
+
+    It needs the scopes openid and profile: that 403 is a token without them, alive otherwise, is
+    general knowledge. A token lives 60 days and standard apps get none to refresh it (n8n): put a
+    new one in place with `intctl edit NAME --secret access_token`.
+    """
+
+    name = "linkedin"
+    title = "LinkedIn"
+    type = "job_board"
+    proof = "GET the member that the token belongs to"
+    status_page = "https://www.linkedin-apistatus.com/api/v2/summary.json"
+    fields = (
+        Field("access_token", "Access token with the scopes openid and profile", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://api.linkedin.com/v2/userinfo"),
+            Bearer(secret_of(config, "access_token")),
+            require=("/sub",),
+            answers=(Answer(403, "http.scope_missing", detail="the token lacks openid and profile"),),
+            ca_file=text_of(config, "ca_file") or None,
+        )

@@ -1,0 +1,30 @@
+"""Rippling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Bearer, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Rippling(Provider):
+    """Rippling's REST API v2: a bearer token, one per company, on rest.ripplingapis.com (as Nango
+    uses it).
+
+    GET /workers, which answers with `results`, is seen in third-party sources only. A token lapses
+    after 30 days without use (Nango): checks keep it alive.
+    """
+
+    name = "rippling"
+    title = "Rippling"
+    type = "hris"
+    proof = "GET the first page of workers"
+    fields = (Field("api_token", "API token", secret=True, required=True), CA_FILE, BASE_URL)
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://rest.ripplingapis.com/workers"),
+            Bearer(secret_of(config, "api_token")),
+            ca_file=text_of(config, "ca_file") or None,
+        )

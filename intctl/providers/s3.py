@@ -1,0 +1,55 @@
+"""Amazon S3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Answer, HttpProbe, SigV4
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+#: What S3 says in its XML, for which codes it deserves.
+_SAID = (
+    (403, "InvalidAccessKeyId", "http.auth.rejected", "there is no such access key"),
+    (403, "SignatureDoesNotMatch", "http.auth.rejected", "the secret access key is wrong"),
+    (403, "RequestTimeTooSkewed", "self.clock", "S3 and this machine disagree by more than 15 minutes"),
+    (403, "AccessDenied", "http.scope_missing", "the key may not list the bucket (s3:ListBucket)"),
+    (404, "NoSuchBucket", "not.found", "there is no such bucket"),
+    (400, "AuthorizationHeaderMalformed", "not.found", "the bucket is in another region: check region"),
+    (301, "PermanentRedirect", "not.found", "the bucket is in another region: check region"),
+)
+
+
+class S3(Provider):
+    """Amazon S3, and what speaks like it: one key of the bucket is listed (ListObjectsV2), signed
+    with Signature Version 4, the bucket in the path (docs.aws.amazon.com: "Signature Calculations
+    for the Authorization Header"; error codes as its "Error responses" lists them, from memory).
+
+    That AccessDenied comes from a key that is alive is general knowledge: S3 looks at the signature
+    first. For MinIO and others give base_url. Temporary credentials are not taken: they end.
+    """
+
+    name = "s3"
+    title = "Amazon S3"
+    type = "storage"
+    proof = "GET of at most one key of the bucket, signed"
+    fields = (
+        Field("bucket", "Bucket", required=True, pattern="[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", example="my-bucket"),
+        Field("region", "Region of the bucket", required=True, destination=True, pattern="[a-z0-9-]{2,40}",
+              example="eu-central-1"),
+        Field("access_key_id", "Access key id", required=True, example="AKIAIOSFODNN7EXAMPLE"),
+        Field("secret_access_key", "Secret access key", secret=True, required=True),
+        CA_FILE,
+        BASE_URL,
+    )
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        region = text_of(config, "region")
+        url = f"https://s3.{region}.amazonaws.com/{text_of(config, 'bucket')}?list-type=2&max-keys=1"
+        return HttpProbe(
+            asked(config, url),
+            SigV4(text_of(config, "access_key_id"), secret_of(config, "secret_access_key"), region, "s3"),
+            json=False, expect_text="<ListBucketResult",
+            answers=tuple(Answer(status, code, contains=f"<Code>{word}</Code>", detail=detail)
+                          for status, word, code, detail in _SAID),
+            ca_file=text_of(config, "ca_file") or None,
+        )

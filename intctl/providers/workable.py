@@ -1,0 +1,31 @@
+"""Workable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Bearer, HttpProbe
+from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+
+class Workable(Provider):
+    """Workable's API v3: a bearer token; GET /spi/v3/accounts on www.workable.com lists the
+    accounts that it opens (as Nango does to find the subdomain).
+
+    Ten requests in ten seconds for a token (its own docs, read directly).
+    """
+
+    name = "workable"
+    title = "Workable"
+    type = "job_board"
+    proof = "GET the accounts that the token opens"
+    fields = (Field("api_token", "API access token", secret=True, required=True), CA_FILE, BASE_URL)
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            asked(config, "https://www.workable.com/spi/v3/accounts"),
+            Bearer(secret_of(config, "api_token")),
+            require=("/accounts",),
+            facts={"account": "/accounts/0/subdomain"},
+            ca_file=text_of(config, "ca_file") or None,
+        )
