@@ -26,6 +26,7 @@ CATALOGUE: dict[str, Entry] = {
     "smtp": Entry("intctl.providers.smtp", "Smtp", "SMTP server", "email"),
     "sendgrid": Entry("intctl.providers.sendgrid", "SendGrid", "SendGrid", "email"),
     "ses": Entry("intctl.providers.ses", "Ses", "Amazon SES", "email"),
+    "gmail": Entry("intctl.providers.gmail", "Gmail", "Gmail", "email"),
     "mailgun": Entry("intctl.providers.mailgun", "Mailgun", "Mailgun", "email"),
     "postmark": Entry("intctl.providers.postmark", "Postmark", "Postmark", "email"),
     "mailjet": Entry("intctl.providers.mailjet", "Mailjet", "Mailjet", "email"),

@@ -70,4 +70,10 @@ VENDORS: dict[str, Vendor] = {
     ),
 }
 
-MAIL: dict[str, MailAccount] = {}
+MAIL: dict[str, MailAccount] = {
+    "gmail": MailAccount(
+        "{hex}@gmail.example",
+        {"GMAIL_APP_PASSWORD": "password"},
+        "535 5.7.8 Username and Password not accepted.",
+    ),
+}

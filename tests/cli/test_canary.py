@@ -233,7 +233,7 @@ def together(found: list[dict[str, Any]]) -> str:
 
 
 #: Variables of the ways that the examples do not show.
-TOKENS_BESIDES = ("CALENDLY_SECRET", "CALENDLY_REFRESH", "SENDGRID_KEY")
+TOKENS_BESIDES = ("CALENDLY_SECRET", "CALENDLY_REFRESH", "SENDGRID_KEY", "GMAIL_SECRET", "GMAIL_REFRESH")
 
 
 @cache
@@ -267,6 +267,9 @@ def wrong_manifests(box: Sandbox) -> list[dict[str, Any]]:
     found.append({**by_name["google"], "name": "Robot", "config": robot})
     by_api = {"api_key": {"env": "SENDGRID_KEY"}, "ca_file": robot["ca_file"], "base_url": box.url("resend")}
     found.append({**by_name["sendgrid"], "name": "SendGrid API", "config": by_api})
+    gmail = {**without(by_name["gmail"], "password"), "client_id": "c", "token_url": box.url("google") + "/token"}
+    gmail |= {"client_secret": {"env": "GMAIL_SECRET"}, "refresh_token": {"env": "GMAIL_REFRESH"}}
+    found.append({**by_name["gmail"], "name": "Gmail OAuth", "config": gmail})
     bare = without(http, "token")
     basic = {**bare, "auth": "basic", "username": "user", "password": {"env": "HTTP_PASSWORD"}}
     header = {**bare, "auth": "header", "header_name": "X-API-Key", "header_value": {"env": "HTTP_HEADER"}}

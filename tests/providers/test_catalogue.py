@@ -63,12 +63,12 @@ def test_unknown_name_is_none() -> None:
 
 
 @pytest.mark.parametrize(("kind", "taken"), [
-    ("smtp", {"smtp", "sendgrid", "ses"}),
+    ("smtp", {"smtp", "sendgrid", "ses", "gmail"}),
     ("oauth", {"google", "microsoft", "calendly", "zoom", "adp", "indeed"} | {
         "workday", "personio", "ukg", "gusto", "paychex", "quickbooks", "paylocity", "sterling", "certn", "xero",
         "salesforce",
     }),
-    ("email", {"smtp", "sendgrid", "ses", "mailgun", "postmark", "mailjet", "brevo", "resend"}),
+    ("email", {"smtp", "sendgrid", "ses", "gmail", "mailgun", "postmark", "mailjet", "brevo", "resend"}),
     ("calendar", {"google", "microsoft", "calendly"}),
     ("twilio", {"twilio"}),
     ("", set()),

@@ -1,0 +1,37 @@
+"""What the mail providers share that log in with an access token (XOAUTH2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from intctl.probes.ask import HttpProbe, SmtpProbe, TokenGrant
+from intctl.providers.base import Field, plain_http_problem, text_of
+from intctl.providers.mail import MailProvider
+
+TOKEN_URL = Field(
+    "token_url", "Token endpoint, if another than the vendor's usual one", kind="url", destination=True,
+    pattern=r"[^?#]*", example="https://login.example.com/token",
+)
+
+
+class OauthMailProvider(MailProvider):
+    """A mail provider that takes an access token where there is no password."""
+
+    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+        if "password" in config:
+            return super().check(config)
+        found = plain_http_problem(config, "token_url")
+        if config.get("security") == "none":
+            found.append(("security", "a token is shown behind TLS only"))
+        return found
+
+    def probe(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
+        found = super().probe(config)
+        if "password" in config or not isinstance(found, SmtpProbe):
+            return found
+        return replace(found, username=text_of(config, "username"), auth=self.grant(config))
+
+    def grant(self, config: Mapping[str, object]) -> TokenGrant:
+        """What is exchanged for the access token."""
+        raise NotImplementedError
