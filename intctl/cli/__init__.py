@@ -120,6 +120,8 @@ def _run() -> int:
         return answer if isinstance(answer, int) else EXIT_OK
     except click.exceptions.Exit as error:
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _say(error.format_message(), EXIT_USAGE, prefix="")
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "intctl"
         return _say(f"{error.format_message()}\nTry: {where} --help", EXIT_USAGE)
