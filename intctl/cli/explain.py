@@ -37,7 +37,7 @@ def explain(context: Context, code: str | None, style: str) -> None:
 
     wanted = [name for name in CODES if code in (None, name) or name.startswith(f"{code}.")]
     if not wanted:
-        meant = nearest(str(code), tuple(CODES))
+        meant = nearest(str(code), tuple(CODES)) or "."
         raise NotFoundError(f'There is no code "{clean(code, 60)}"{meant} All: intctl explain')
     rows = [_code_row(name) for name in wanted]
     if style == "table" and len(rows) == 1:

@@ -107,8 +107,15 @@ def _boolean(text: str) -> bool:
     return text == "true"
 
 
+#: More choices than this are too many for a message.
+_MOST_TOLD = 20
+
+
 def _choice(field: Field, text: str) -> str:
     if text not in field.choices:
+        if len(field.choices) > _MOST_TOLD:
+            meant = nearest(text[:100], field.choices) or "."
+            raise Wrong(f"there is none of that name{meant} See: intctl {field.name}s list")
         raise Wrong(f"one of {', '.join(field.choices)} is expected{nearest(text[:100], field.choices)}")
     return text
 
