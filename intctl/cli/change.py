@@ -27,7 +27,7 @@ CHANGE_KEYS = ("name", "id", "provider", "action", "changed", "verdict", "code",
 _STDIN_LIMIT = 1024 * 1024 + 1
 
 _set_option = click.option(
-    "--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Override what is not secret; one integration only."
+    "--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Override what is not secret; for one integration."
 )
 _inline_option = click.option(
     "--allow-inline-secrets", is_flag=True, help="Take secrets that stand in the file, with a warning."

@@ -122,7 +122,9 @@ def test_story_4_disable_and_enable(reader: Reader) -> None:
     """Off, on, another interval."""
     reader.types(story(1))
     said = reader.types(story(4)).splitlines()
-    assert len(said) == 3 and "the agent leaves it alone" in said[0] and "next pass" in said[1] and "15 minutes" in said[2]
+    assert len(said) == 3
+    for line, words in zip(said, ("the agent leaves it alone", "next pass", "15 minutes"), strict=True):
+        assert words in line
 
 
 def test_story_5_logs_and_metrics(reader: Reader) -> None:
