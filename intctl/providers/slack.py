@@ -18,7 +18,7 @@ class Slack(Provider):
     name = "slack"
     title = "Slack"
     type = "messaging"
-    proof = "auth.test"
+    proof = "POST auth.test, which says whose token it is"
     fields = (
         Field("token", "Token of a bot (xoxb-…) or a user (xoxp-…)", secret=True, required=True),
         CA_FILE,
