@@ -1,7 +1,8 @@
 """What the providers send is what the vendors' own OpenAPI files ask for, by the word of a validator library.
 
 The requests are those that really left: probes over the real transport, to a recording server on loopback.
-The files are in this folder; INTCTL_SPECS may name another folder with newer or further ones.
+The files are the vendors', so they are not in this repository: INTCTL_SPECS names a folder that has them (else
+`../shared/specs` beside the checkout). What is not there is skipped, and says so. SOURCES.md says where they are from.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,7 @@ from intctl.text import Secret
 from tests import servers
 from tests.probes import check
 
-FOLDERS = [
-    Path(os.environ.get("INTCTL_SPECS") or Path(__file__).parents[3] / "shared" / "specs"), Path(__file__).parent,
-]
+FOLDER = Path(os.environ.get("INTCTL_SPECS") or Path(__file__).parents[3] / "shared" / "specs")
 
 Config = dict[str, object]
 
@@ -56,15 +56,19 @@ class Kept:
         return tokens
 
 
-def description(file: str) -> Any:
-    """The vendor's file, from the first folder that has it."""
-    text = next(path for folder in FOLDERS if (path := folder / file).is_file()).read_text("utf-8")
-    found = json.loads(text) if file.endswith(".json") else yaml.safe_load(text)
+@cache
+def description(file: str) -> OpenAPI:
+    """The vendor's file."""
+    path = FOLDER / file
+    if not path.is_file():
+        pytest.skip(f"the vendor's description {file} is not in {FOLDER}")
+    text = path.read_text("utf-8")
+    found = json.loads(text) if file.endswith(".json") else yaml.load(text, yaml.CSafeLoader)
     schemes = found["components"]["securitySchemes"]
     for name, scheme in schemes.items():
         if scheme["type"] == "oauth2":  # the validator knows no oauth2; its tokens are bearer tokens (RFC 6750)
             schemes[name] = {"type": "http", "scheme": "bearer"}
-    return found
+    return OpenAPI.from_dict(found)
 
 
 def sent(name: str, config: Config) -> list[servers.Request]:
@@ -96,7 +100,7 @@ def complaint(name: str, request: servers.Request, **changed: Any) -> str:
         content_type=request.headers.get("content-type", "application/json"),
     )
     try:
-        OpenAPI.from_dict(description(file)).validate_request(made)
+        description(file).validate_request(made)
     except OpenAPIError as error:
         return type(error).__name__
     return ""
