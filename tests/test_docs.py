@@ -6,6 +6,8 @@ import ast
 import importlib.util
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -24,9 +26,11 @@ def generate() -> ModuleType:
     return module
 
 
-def test_generated_documents_are_up_to_date(generate: ModuleType) -> None:
+def test_generated_documents_are_up_to_date() -> None:
     """Help, codes and exit codes in the documents are made from the code: python docs/generate.py"""
-    assert generate.stale() == []
+    # In a process of its own: click keeps the help option that a command was first asked with.
+    ran = subprocess.run([sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_a_stale_document_is_noticed(generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

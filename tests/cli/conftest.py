@@ -51,6 +51,8 @@ class Intctl:
             "PATH": os.environ["PATH"],
             "HOME": str(home),
             "LANG": "C.UTF-8",
+            # So that what runs in processes of its own counts as covered too.
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
 
     def __call__(self, *words: str, stdin: str = "", code: int | None = 0, **environ: str) -> Ran:
