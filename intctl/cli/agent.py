@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intctl.cli.context import Context, command, pass_context, timeout_option
+from intctl.cli.context import Context, Seconds, command, pass_context, timeout_option
 from intctl.errors import IntctlError, KeyringError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @command()
 @click.option("--once", is_flag=True, help="One pass over what is due, then exit: for a timer or cron.")
-@click.option("--every", metavar="SECONDS", type=click.FloatRange(1, 3600), default=15.0, show_default=True,
+@click.option("--every", metavar="SECONDS", type=Seconds(1, 3600), default=15.0, show_default=True,
               help="Without --once: how often to look for what is due.")  # fmt: skip
 @click.option(
     "--concurrency", type=click.IntRange(1, 1000), default=50, show_default=True, help="Checks at the same time."

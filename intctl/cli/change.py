@@ -197,6 +197,8 @@ def _files(paths: Sequence[str]) -> list[str]:
     """The paths, with each folder as the YAML files in it."""
     found = []
     for path in paths:
+        if not path:
+            raise UsageError("A path is empty: an unset variable? Nothing was read.")
         if path == "-" or not Path(path).is_dir():
             found.append(path)
             continue
@@ -493,6 +495,8 @@ def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change
 
     for change in changes:
         outcome, name = change.outcome, clean(change.name)
+        if outcome is not None and outcome.facts.get("credential_proven") is False:
+            context.warn(f"{name}: it answers the same without the credential, so the credential is not proven.")
         if outcome is None or outcome.verdict == "healthy":
             continue
         if saved is not None and change in saved:

@@ -215,6 +215,14 @@ class Context:
         return value
 
 
+class Seconds(click.FloatRange):
+    """A number of seconds in a range; click's own lets NaN through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        return seconds if seconds == seconds else self.fail("is not a number", param, ctx)  # noqa: PLR0124
+
+
 class SharedOptions(click.Command):
     """A command (or the root) that also takes --org and --database-url-file."""
 
@@ -271,7 +279,7 @@ def output_option(function: F) -> F:
 def timeout_option(function: F) -> F:
     """--timeout, wherever a provider is asked."""
     option = click.option(
-        "--timeout", "deadline_s", type=click.FloatRange(1, 60), default=20.0, show_default=True,
+        "--timeout", "deadline_s", type=Seconds(1, 60), default=20.0, show_default=True,
         help="Seconds that one exchange may take.",
     )  # fmt: skip
     return option(function)

@@ -64,7 +64,7 @@ def tell(context: Context, rows: Sequence[Row], style: str, *, nagios: bool = Fa
         )
     for row in rows:
         if row["verdict"] == "degraded":
-            context.warn(f"{row['integration']} works, but: {row['message']}")
+            context.warn(f"{row['integration']}: {row['message']}")
     # Where no probe is known there is nothing that could be healthy: shown, not counted.
     judged = [row for row in rows if row["code"] != "self.no_probe"] or rows
     return EXIT_OK if all(row["verdict"] in ("healthy", "degraded") for row in judged) else EXIT_NOT_HEALTHY

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from intctl.cli.context import Context, command, output_option, pass_context
+from intctl.cli.context import Context, Seconds, command, output_option, pass_context
 from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK, KeyringError, UsageError
 from intctl.text import clean
 
@@ -168,7 +168,7 @@ def alerts(context: Context, exit_code: bool, style: str) -> int:
 
 @command()
 @click.option("--watch", is_flag=True, help="Show it again every few seconds, until Ctrl-C.")
-@click.option("--every", metavar="SECONDS", type=click.FloatRange(1, 3600), default=5.0, show_default=True,
+@click.option("--every", metavar="SECONDS", type=Seconds(1, 3600), default=5.0, show_default=True,
               help="With --watch: how often.")  # fmt: skip
 @pass_context
 def dashboard(context: Context, watch: bool, every: float) -> None:

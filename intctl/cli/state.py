@@ -74,7 +74,7 @@ def synced(context: Context, name: str, at: str | None, failed: str | None) -> N
     if moment is not None and row["last_sync"] is not None and moment < row["last_sync"]:
         context.out(f"{clean(row['name'])}: a later sync is recorded already.\n")
         return
-    reason = clean(failed) if failed else None
+    reason = (clean(failed) or "(no readable reason)") if failed else None
     with changes.unit_of_work(context.target) as session:
         changes.record_sync(session, id=row["id"], org_id=org_id, at=moment, failed=reason)
     label = clean(row["name"])

@@ -294,6 +294,8 @@ class _TokenAuth(Authenticator):
         pointer = self._ask.token_at if isinstance(self._ask, ClientCredentials) else "/access_token"
         granted = value_at(document, pointer) if isinstance(document, dict) and reply.status == 200 else None
         if isinstance(granted, str) and granted:
+            if not granted.isascii() or not granted.isprintable() or " " in granted:
+                raise Fault("unexpected.reply", "the token holds characters that no header can carry")
             return await self._keep(Secret(granted), value_at(document, pointer.rpartition("/")[0]), stored), None
         self._trace.facts["http_status"] = reply.status
         if isinstance(self._ask, RefreshToken) and _error(document) == "invalid_grant":

@@ -38,7 +38,10 @@ WORDS: dict[str, tuple[NetworkRange, ...]] = {
     ),
 }
 
-_NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
+#: Translated: NAT64 (RFC 6052, RFC 8215) and SIIT (RFC 2765).
+_NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"), ip_network("::ffff:0:0:0/96"))
+#: Where the local NAT64 prefix has the IPv4 address when it is used as a /48, in octets of the IPv6 one.
+_LOCAL_NAT64, _OCTETS_48 = ip_network("64:ff9b:1::/48"), (6, 7, 9, 10)
 _COMPATIBLE = ip_network("::/96")
 
 
@@ -108,6 +111,8 @@ def _inside(address: Address) -> Iterator[Address]:
             yield low
     elif address.ipv4_mapped is not None or any(address in net for net in _NAT64):
         yield low
+        if address in _LOCAL_NAT64:
+            yield IPv4Address(bytes(address.packed[i] for i in _OCTETS_48))
     elif address.sixtofour is not None:
         yield address.sixtofour
     elif address.teredo is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 import httpx
@@ -67,9 +68,14 @@ class Reply:
         if self.opaque:
             return MISSING
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             return MISSING
+
+
+def _no_constant(name: str) -> None:
+    """NaN and Infinity are no JSON, though Python reads them; a database would refuse them."""
+    raise ValueError(name)
 
 
 def judge(ask: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement:
@@ -195,7 +201,7 @@ def _note_facts(ask: HttpProbe, document: Any, trace: Trace) -> None:
         found = value_at(document, pointer)
         if isinstance(found, str):
             trace.facts[name] = trace.words(found)
-        elif isinstance(found, bool | int | float):
+        elif isinstance(found, bool | int | float) and isfinite(found) and trace.words(found) == str(found):
             trace.facts[name] = found
 
 

@@ -22,6 +22,9 @@ WORDS_LIMIT = 200
 #: Shorter secrets are not masked in another party's words: they would mask half the alphabet.
 HIDDEN_MIN = 4
 
+#: How much of another party's words is looked at, in characters.
+_CLEANED = 100_000
+
 _AT_DEADLINE = {"dns": "dns.timeout", "tcp": "connect.timeout", "tls": "tls.timeout"}
 
 
@@ -75,9 +78,12 @@ class Trace:
 
     def words(self, text: object, limit: int = WORDS_LIMIT) -> str:
         """Text from outside, fit to be shown: no secret of ours, one line, at most `limit` characters."""
-        shown = str(text)
+        # Cleaned first: what is between the letters of a secret and not shown must not keep it from being found.
+        shown = clean(text, _CLEANED)
         for hidden in sorted(self._hidden, key=len, reverse=True):
             shown = shown.replace(hidden, MASK)
+            if len(bare := clean(hidden, _CLEANED)) >= HIDDEN_MIN:
+                shown = shown.replace(bare, MASK)
         return clean(shown, limit)
 
     def outcome(self, code: str, detail: str = "", *, retry_after_s: int | None = None) -> Outcome:

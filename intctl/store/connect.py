@@ -307,8 +307,12 @@ def time_text(moment: datetime) -> str:
 
 
 def time_value(text: str) -> datetime:
-    """The time that `time_text` wrote."""
-    return datetime.fromisoformat(text)
+    """The time that `time_text` wrote; for what another hand wrote there, the epoch: one row spoils no list."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return datetime.fromtimestamp(0, UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class Database:

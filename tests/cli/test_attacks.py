@@ -1,0 +1,89 @@
+"""What an attacker found, kept found: odd numbers, hidden letters, empty paths, damaged rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from intctl.probes.guard import AddressPolicy
+from intctl.store.connect import connect
+
+from ..servers import Answer, HttpServer, http_server
+from .conftest import CANARY, Intctl, MailHost
+
+
+@pytest.fixture
+def hub() -> Iterator[HttpServer]:
+    """A vendor whose answers the test chooses."""
+    with http_server({"/account-info/2026-03/details": Answer(200, {"portalId": 7})}) as server:
+        yield server
+
+
+def add_hub(intctl: Intctl, hub: HttpServer) -> None:
+    config = {"access_token": {"env": "TOK"}, "base_url": hub.url}
+    manifest = json.dumps({"name": "Hub", "provider": "hubspot", "config": config})
+    intctl("add", "hubspot", "-f", "-", stdin=manifest, TOK=CANARY)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
+def test_one_odd_number_spoils_no_batch(intctl: Intctl, email: MailHost, hub: HttpServer, number: bytes) -> None:
+    """What is no JSON number is never recorded, and the others of the pass are."""
+    add_hub(intctl, hub)
+    hub.routes["/account-info/2026-03/details"] = Answer(200, b'{"portalId": ' + number + b"}")
+    ran = intctl("check", "--all", "-o", "json", code=None)
+    assert {row["integration"] for row in ran.json} == {"Email", "Hub"}
+    intctl("check", "Email")
+
+
+def test_a_secret_with_hidden_letters_between_is_masked(intctl: Intctl, hub: HttpServer) -> None:
+    """A server that repeats the credential with invisible characters in it gets nothing shown."""
+    add_hub(intctl, hub)
+    hidden = CANARY[:6] + "\u200b" + CANARY[6:]
+    hub.routes["/account-info/2026-03/details"] = Answer(200, {"portalId": hidden})
+    intctl("check", "Hub", code=None)
+    for words in (["show", "Hub", "-o", "json"], ["logs"], ["alerts"], ["dashboard"]):
+        intctl(*words)  # the fixture looks for the canary in all that was said
+
+
+def test_a_reason_that_cannot_be_read_is_a_failure_all_the_same(intctl: Intctl, email: MailHost) -> None:
+    """A failed sync stays failed, whatever its reason looks like."""
+    assert "failed sync" in intctl("synced", "Email", "--failed", "\u200b").out
+    assert intctl("list", "-o", "json").json[0]["last_sync_error"]
+
+
+@pytest.mark.parametrize("words", [["check", "Email", "--timeout", "nan"], ["agent", "--every", "nan"]])
+def test_nan_is_no_number_of_seconds(intctl: Intctl, words: list[str]) -> None:
+    """Not a number is wrong usage, not a deadline."""
+    assert "is not a number" in intctl(*words, code=2).err
+
+
+def test_an_empty_path_is_not_this_folder(intctl: Intctl) -> None:
+    """An unset variable in a script applies nothing."""
+    assert "unset variable" in intctl("apply", "-f", "", code=2).err
+
+
+def test_a_damaged_time_spoils_no_list(intctl: Intctl, email: MailHost) -> None:
+    """What another hand wrote into a time column hides no other row."""
+    with connect(intctl.target) as database:
+        if database.dialect != "sqlite":
+            pytest.skip("PostgreSQL keeps times as times")
+        database.run("UPDATE integrations SET last_sync = 'soon', created_at = '-1'")
+    for words in (["list", "-o", "json"], ["list"], ["dashboard"], ["show", "Email"]):
+        intctl(*words)
+
+
+def test_a_credential_that_proves_nothing_is_said(intctl: Intctl) -> None:
+    """Where everybody is let in, the credential is not proven, and whoever adds it is told."""
+    with http_server({"/": Answer(200, {})}) as server:
+        config = {"url": f"{server.url}/", "auth": "bearer", "token": {"env": "TOK"}}
+        manifest = json.dumps({"name": "Open", "provider": "http", "config": config})
+        assert "not proven" in intctl("add", "http", "-f", "-", stdin=manifest, TOK=CANARY).err
+    assert intctl("show", "Open", "-o", "json").json["facts"]["credential_proven"] is False
+
+
+@pytest.mark.parametrize("address", ["::ffff:0:169.254.169.254", "64:ff9b:1:a9fe:a9:fe00:808:808"])
+def test_translated_metadata_addresses_are_refused(address: str) -> None:
+    """SIIT and the local NAT64 prefix lead to IPv4 addresses too."""
+    assert AddressPolicy().refusal(address)
