@@ -14,7 +14,7 @@ _UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 def clean(text: object, limit: int = LIMIT) -> str:
     """`text` on one line, without control, bidi and zero-width characters, at most `limit` long."""
     shown = str(text)[: limit * 4]
-    if not shown.isascii() or not shown.isprintable():
+    if not shown.isprintable() and any(unicodedata.category(char) in _UNSHOWN for char in shown):
         shown = "".join(
             " " if char in "\t\r\n" else char
             for char in shown
