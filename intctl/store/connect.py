@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -488,8 +488,3 @@ def engine(target: Target, *, patient: bool = False) -> Engine:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return made
-
-
-def values_clause(names: Sequence[str], count: int) -> str:
-    """`(:a0, :b0), (:a1, :b1)` … for one statement over many rows."""
-    return ", ".join("(" + ", ".join(f":{name}{i}" for name in names) + ")" for i in range(count))

@@ -27,7 +27,6 @@ from intctl.store.connect import (
     time_text,
     time_value,
     translate,
-    values_clause,
 )
 
 WORD = "hunter2-value"
@@ -314,7 +313,6 @@ def test_named_parameters_in_each_drivers_words() -> None:
     assert prepared(text, POSTGRESQL) == (
         "SELECT %(a)s, '50%%', x::text, clock_timestamp(), (clock_timestamp() + make_interval(secs => %(n)s))"
     )
-    assert values_clause(["a", "b"], 2) == "(:a0, :b0), (:a1, :b1)"
 
 
 def test_damaged_json_is_shown_as_text(sqlite_target: Target) -> None:
