@@ -296,6 +296,28 @@ CODES: dict[str, Cause] = {
         "The provider asks us to slow down",
         "Nothing to do: the next check waits as long as the provider asked.",
     ),
+    # Quotas: what the vendor tells of its own accord
+    "quota.high": Cause(
+        "degraded",
+        "you",
+        "It works, but little of the quota is left",
+        "Send less until the quota starts anew, or have it raised at the provider.",
+    ),
+    # Down and not degraded, for that is what works: here the vendor's own figures, and its word that it
+    # refuses what goes beyond, say that nothing more gets through. It is up again with the next quota.
+    "quota.exhausted": Cause(
+        "down",
+        "you",
+        "The credential works, but the quota is used up and the provider refuses everything beyond",
+        "Wait until the quota starts anew, or have it raised at the provider, then run intctl check NAME.",
+    ),
+    # Only degraded: with a credit line or an automatic top-up a provider may go on at zero.
+    "balance.empty": Cause(
+        "degraded",
+        "you",
+        "The credential works, but the prepaid balance is used up, and the provider stops sending",
+        "Top up the account at the provider, then run intctl check NAME.",
+    ),
     "server.error": Cause(
         "down",
         "provider",

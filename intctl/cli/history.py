@@ -16,7 +16,7 @@ LOG_KEYS = (
 )  # fmt: skip
 METRIC_KEYS = (
     "integration", "id", "window", "checks", "successes", "failures", "unknown", "uptime_percent",
-    "error_rate_percent", "response_time_average_ms", "response_time_p95_ms",
+    "error_rate_percent", "response_time_average_ms", "response_time_p95_ms", "usage",
 )  # fmt: skip
 
 
@@ -71,19 +71,22 @@ def _since(text: str, now: datetime) -> datetime:
 @output_option
 @pass_context
 def metrics(context: Context, name: str | None, window: str, style: str) -> None:
-    """Show uptime, response times and error rate of NAME, or of all.
+    """Show uptime, response times, error rate and usage of NAME, or of all.
 
-    Unknown checks, where nothing could be asked, count neither as up nor as down.
+    Unknown checks, where nothing could be asked, count neither as up nor as down. The usage is what the
+    provider told last, where it tells.
     """
     from intctl.metrics import WINDOWS, summarise
     from intctl.render.rows import Column
+    from intctl.render.words import usage_text
     from intctl.store import reads
 
     database, org_id = context.database(), context.org_id()
     row = reads.find(database, org_id, name) if name else None
     since = reads.now(database) - WINDOWS[window]
     counted = reads.metrics(database, org_id, since=since, id=row["id"] if row else None)
-    found = [summarise(one, window) for one in counted]
+    told = reads.usages(database, org_id, id=row["id"] if row else None)
+    found = [{**summarise(one, window), "usage": told.get(one["id"])} for one in counted]
 
     def shown(value: object, unit: str) -> str:
         return "-" if value is None else f"{value}{unit}"
@@ -97,4 +100,7 @@ def metrics(context: Context, name: str | None, window: str, style: str) -> None
         Column("Checks", lambda one: one["checks"]),
         Column("Unknown", lambda one: one["unknown"]),
     ]
+    if told:
+        now = reads.now(database)
+        columns.append(Column("Usage", lambda one: usage_text(one["usage"], now) or "-"))
     context.rows(found, columns, METRIC_KEYS, style, name="integration", empty="No integrations yet.\n")

@@ -39,6 +39,7 @@ def sandbox() -> None:
       HTTP            http.auth.rejected, http.scope_missing, http.rate_limited,
                       server.error, unexpected.reply
       refresh token   reauthorise, rotated.token.lost
+      quota told      quota.high, quota.exhausted, balance.empty
 
     Where a vendor has no words for a missing permission, http.scope_missing is found as
     http.forbidden. With rotated.token.lost each refresh kills the old token: who saves the new one

@@ -206,6 +206,7 @@ def _dashboard(context: Context) -> str:
         width=context.width,
         plain=context.plain,
         titles=_titles(),
+        usages=reads.usages(database, org_id),
     )
 
 
@@ -229,6 +230,7 @@ def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> No
     row["title"] = _titles().get(row["provider"], row["provider"])
     row["next_step"] = next_step(row["code"], row["name"])
     row["metrics"] = _metrics(context, row["id"])
+    row["usage"] = reads.usages(database, org_id, id=row["id"]).get(row["id"])
     row["recent_errors"] = [
         {key: log[key] for key in ("checked_at", "verdict", "code", "phase", "error_message")}
         for log in reads.logs(database, org_id, id=row["id"], limit=5, failures=True)
@@ -238,7 +240,7 @@ def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> No
 
 SHOW_KEYS = (
     *LIST_KEYS, "code", "phase", "phases_ms", "facts", "next_step", "next_check_at", "created_at", "updated_at",
-    "config", "config_problem", "metrics", "recent_errors",
+    "config", "config_problem", "metrics", "recent_errors", "usage",
 )  # fmt: skip
 
 

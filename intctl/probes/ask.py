@@ -143,6 +143,43 @@ class Answer:
     detail: str = ""
 
 
+Period = Literal["", "hour", "day", "month"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Where an answer tells how much of an allowance is used, in the vendor's own figures.
+
+    Each figure is a JSON pointer, or else a header's name; `limit` may also be a number that the
+    vendor publishes, and then never stands against a figure that exceeds it. `used` or `remaining`,
+    one is enough. `period` is fixed, or a pointer to the vendor's word for it. `hard`: the vendor
+    refuses whatever goes beyond the limit. `only_if` names a pointer or header and the value that it
+    must have (None: that it is there at all).
+    """
+
+    used: str = ""
+    remaining: str = ""
+    limit: str | int = ""
+    period: Period | str = ""
+    unit: str = ""
+    hard: bool = False
+    only_if: tuple[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Where an answer tells what is left of a prepaid account: pointers to the amount and its currency.
+
+    `currency` may also be the currency itself. `stops`: the vendor's word is that nothing is sent
+    any more once the balance is zero. `only_if` as for `Quota`.
+    """
+
+    amount: str
+    currency: str = ""
+    stops: bool = False
+    only_if: tuple[str, object] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class HttpProbe:
     """One read-only HTTP request, or only the token exchange when `url` is empty.
@@ -153,6 +190,8 @@ class HttpProbe:
     are the vendor's special cases.
     `compare_without` asks a second time without the credential: if that passes too, the credential
     is not proven (`facts["credential_proven"] = False`). `body_json` goes with POST, as JSON.
+    `quotas` are read from the same answer, or from one more GET of `quota_url`, which changes no
+    verdict by failing; of several, the one that is closest to its limit counts.
     """
 
     url: str
@@ -170,6 +209,8 @@ class HttpProbe:
     ca_file: str | None = None
     client_certificate: ClientCertificate | None = None
     compare_without: bool = False
+    quotas: tuple[Quota | Balance, ...] = ()
+    quota_url: str = ""
     allow_plain_http: bool = False
     max_body_bytes: int = 64 * 1024
 

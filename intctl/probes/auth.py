@@ -87,6 +87,14 @@ class Authenticator(httpx.Auth):
         """An access token, and whether it was got just now: always with `fresh`. Raises Fault."""
         raise Fault("self.config_invalid", "this credential is not exchanged for a token")
 
+    async def show(self, request: httpx.Request) -> httpx.Request:
+        """The request with the credential that was proven just now; no token is asked for. Raises Fault."""
+        flow = self.async_auth_flow(request)
+        try:
+            return await anext(flow)
+        finally:
+            await flow.aclose()
+
 
 def authenticator(
     auth: Auth | None, tokens: TokenStore | None, trace: Trace, clock: Callable[[], float]
@@ -156,6 +164,7 @@ class _TokenAuth(Authenticator):
         self._store = store
         self._trace = trace
         self._clock = clock
+        self._shown: Secret | None = None
         if isinstance(ask, SignedJwt):
             trace.hide(ask.private_key)
             return
@@ -206,6 +215,11 @@ class _TokenAuth(Authenticator):
         assert access is not None
         return access, True
 
+    async def show(self, request: httpx.Request) -> httpx.Request:
+        if self._shown is None:
+            raise Fault("self.config_invalid", "there is no access token yet")
+        return self._with(request, self._shown)
+
     async def _load(self) -> Tokens | None:
         if self._store is None:
             return None
@@ -234,6 +248,7 @@ class _TokenAuth(Authenticator):
 
     def _with(self, request: httpx.Request, access: Secret) -> httpx.Request:
         self._trace.hide(access)
+        self._shown = access
         try:
             request.headers["Authorization"] = "Bearer " + access.reveal()
         except UnicodeEncodeError:
@@ -296,7 +311,8 @@ class _TokenAuth(Authenticator):
         if isinstance(granted, str) and granted:
             if not granted.isascii() or not granted.isprintable() or " " in granted:
                 raise Fault("unexpected.reply", "the token holds characters that no header can carry")
-            return await self._keep(Secret(granted), value_at(document, pointer.rpartition("/")[0]), stored), None
+            self._shown = await self._keep(Secret(granted), value_at(document, pointer.rpartition("/")[0]), stored)
+            return self._shown, None
         self._trace.facts["http_status"] = reply.status
         if isinstance(self._ask, RefreshToken) and _error(document) == "invalid_grant":
             now = await self._load()

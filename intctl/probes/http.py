@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from ssl import SSLContext, SSLObject
 
 import h11
 import httpx
 
-from intctl.probes import tls, wire
+from intctl.probes import tls, usage, wire
 from intctl.probes.ask import HttpProbe
 from intctl.probes.auth import Authenticator, TokenStore, authenticator
 from intctl.probes.network import Network
@@ -26,6 +27,9 @@ from intctl.probes.trace import Fault, Trace
 
 #: Status line and headers of one answer, informational ones included, in bytes.
 HEAD_LIMIT = 100 * 1024
+
+#: How long the vendor's answer about a quota is waited for, in seconds: the verdict stands already.
+QUOTA_PATIENCE_S = 5.0
 
 #: A body in more pieces than this is cut like one that is too long: chunks of one byte cost a second of our time.
 MAX_PIECES = 4096
@@ -42,31 +46,52 @@ async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: Tok
         context = context or tls.context(ask.ca_file, ask.client_certificate)
         return context
 
-    transport = Transport(
-        network, trace, make_context, max_body=ask.max_body_bytes, plain_ok=ask.auth is None or ask.allow_plain_http
-    )
+    def transport(on: Trace) -> Transport:
+        plain_ok = ask.auth is None or ask.allow_plain_http
+        return Transport(network, on, make_context, max_body=ask.max_body_bytes, plain_ok=plain_ok)
+
     auth = authenticator(ask.auth, tokens, trace, network.clock)
-    code, detail, retry_after = await _ask(ask, transport, auth, network, trace)
-    if code == "ok":
+    (code, detail, retry_after), reply = await _ask(ask, transport(trace), auth, network, trace)
+    proven = code == "ok"
+    if proven:
         code, detail = _but(auth, trace, network)
-    return trace.outcome(code, detail, retry_after_s=retry_after)
+    outcome = trace.outcome(code, detail, retry_after_s=retry_after)  # from here on, it stands
+    if ask.quota_url:
+        reply = await _quota_reply(ask, transport(Trace()), auth) if proven else None
+    if reply is None or not ask.quotas:
+        return outcome
+    return usage.judged(outcome, *usage.read(ask.quotas, reply, trace.words))
+
+
+async def _quota_reply(ask: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply | None:
+    """The vendor's answer about the quota, or None. No part of the proof: on another trace, and no token is renewed."""
+    quiet = replace(ask, url=ask.quota_url, method="GET", body_json=None, expect_status=200, json=True, answers=())
+    try:
+        async with asyncio.timeout(QUOTA_PATIENCE_S):
+            request = _request(quiet)
+            if auth is not None:
+                request = await auth.show(request)
+            reply = Reply.of(await transport.handle_async_request(request))
+    except Exception:  # whatever it is, not to know the quota is no fault
+        return None
+    return reply if reply.status == 200 else None
 
 
 async def _ask(
     ask: HttpProbe, transport: Transport, auth: Authenticator | None, network: Network, trace: Trace
-) -> Judgement:
-    """Code, detail and Retry-After of the provider's answer."""
+) -> tuple[Judgement, Reply | None]:
+    """Code, detail and Retry-After of the provider's answer; and the answer, if it was more than a token."""
     if not ask.url:
         if auth is None:
             raise Fault("self.config_invalid", "there is neither a URL nor a token to ask for")
-        return await auth.prove(transport.handle_async_request, ask)
+        return await auth.prove(transport.handle_async_request, ask), None
     reply = await _send(ask, transport, auth)
     verdict = judge(ask, reply, trace, network.clock())
     if verdict[0] == "ok" and ask.compare_without and auth is not None:
         with suppress(Fault):  # what the second call can't find out is not held against the first
             bare = await _send(ask, transport, None)
             trace.facts["credential_proven"] = judge(ask, bare, Trace(), network.clock())[0] != "ok"
-    return verdict
+    return verdict, reply
 
 
 async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply:

@@ -201,8 +201,13 @@ def _note_facts(ask: HttpProbe, document: Any, trace: Trace) -> None:
         found = value_at(document, pointer)
         if isinstance(found, str):
             trace.facts[name] = trace.words(found)
-        elif isinstance(found, bool | int | float) and isfinite(found) and trace.words(found) == str(found):
+        elif isinstance(found, bool | int | float) and not _unlike_json(found) and trace.words(found) == str(found):
             trace.facts[name] = found
+
+
+def _unlike_json(found: float) -> bool:
+    """Infinity, which a figure too large for Python becomes. An integer is never; asking it would overflow."""
+    return isinstance(found, float) and not isfinite(found)
 
 
 def _note_clock(reply: Reply, trace: Trace, now: float) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Header, HttpProbe
+from intctl.probes.ask import Answer, Header, HttpProbe, Quota
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+_CREDITS = "/plan/0/credits"
 
 
 class Brevo(Provider):
     """Brevo's API v3 (its own client, read directly; the probe as Nango, n8n and TruffleHog do it).
 
     The key (xkeysib-…) goes in the header api-key. 401 with the message "unrecognised IP address"
-    is the account's list of authorised IPs and not a bad key; the plan's credits are what is left
-    to send on the free plan (both from third-party sources). An SMTP key (xsmtpsib-…) is another
-    thing: use provider smtp for it.
+    is the account's list of authorised IPs and not a bad key (third-party sources). The plan's credits
+    are the emails left to send (its own client); the free plan has 300 a day (Brevo's help, "Add or
+    remove emails from your plan", read directly). An SMTP key (xsmtpsib-…) is another thing: use
+    provider smtp for it.
     """
 
     name = "brevo"
@@ -33,10 +36,14 @@ class Brevo(Provider):
             asked(config, "https://api.brevo.com/v3/account"),
             Header("api-key", secret_of(config, "api_key")),
             require=("/plan",),
-            facts={"plan": "/plan/0/type", "credits": "/plan/0/credits", "credits_type": "/plan/0/creditsType"},
+            facts={"plan": "/plan/0/type", "credits": _CREDITS, "credits_type": "/plan/0/creditsType"},
             answers=(
                 Answer(401, "http.forbidden", pointer="/message", contains="unrecognised IP",
                        detail="this machine's address is not among the account's authorised IPs (Brevo: Security)"),
+            ),
+            quotas=(
+                Quota(remaining=_CREDITS, limit=300, period="day", unit="emails", only_if=("/plan/0/type", "free")),
+                Quota(remaining=_CREDITS, unit="emails", only_if=("/plan/0/creditsType", "sendLimit")),
             ),
             ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Bearer, HttpProbe
+from intctl.probes.ask import Bearer, HttpProbe, Quota
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
 
 
@@ -13,7 +13,9 @@ class HubSpot(Provider):
     "Retrieve account details", read directly).
 
     GET /account-info/2026-03/details needs no scope but `oauth`, which every token has, and tells
-    the account as portalId. That a bad token is answered with 401 is general knowledge.
+    the account as portalId. That a bad token is answered with 401 is general knowledge. The requests of
+    all private apps today, and their limit, are at api-usage/daily/private-apps (there too, "Retrieve
+    private app daily API usage").
     """
 
     name = "hubspot"
@@ -27,10 +29,14 @@ class HubSpot(Provider):
     )
 
     def probe(self, config: Mapping[str, object]) -> HttpProbe:
+        url = asked(config, "https://api.hubapi.com/account-info/2026-03")
         return HttpProbe(
-            asked(config, "https://api.hubapi.com/account-info/2026-03/details"),
+            f"{url}/details",
             Bearer(secret_of(config, "access_token")),
             require=("/portalId",),
             facts={"account": "/portalId"},
+            quotas=(Quota(used="/results/0/currentUsage", limit="/results/0/usageLimit",
+                          period="day", unit="requests"),),
+            quota_url=f"{url}/api-usage/daily/private-apps",
             ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Basic, HttpProbe
+from intctl.probes.ask import Basic, HttpProbe, Quota
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
 
 
@@ -15,6 +15,8 @@ class Mailgun(Provider):
     A wrong key is 401, its body sometimes the bare word Forbidden. A domain sending key may only
     send: every GET is refused, as with a wrong key, so give an account key. Its SMTP logins
     (smtp.mailgun.org, smtp.eu.mailgun.org) have passwords of their own: use provider smtp for them.
+    /v5/accounts/limit/custom/monthly tells the custom message limit, where one is set, and the messages
+    sent (its API reference, read directly); reaching it disables the account until somebody enables it.
     """
 
     name = "mailgun"
@@ -35,5 +37,7 @@ class Mailgun(Provider):
             asked(config, f"https://{host}/v4/domains?limit=1"),
             Basic("api", secret_of(config, "api_key")),
             require=("/items",),
+            quotas=(Quota(used="/current", limit="/limit", period="month", unit="emails"),),
+            quota_url=asked(config, f"https://{host}/v5/accounts/limit/custom/monthly"),
             ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Header, HttpProbe
+from intctl.probes.ask import Balance, Header, HttpProbe
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
 
 
@@ -13,7 +13,7 @@ class MessageBird(Provider):
 
     `Authorization: AccessKey KEY`, not Bearer. A wrong key is 401 with error code 2 (third-party
     sources, its own clients' tests among them). Keys of the newer Bird platform are other ones
-    (general knowledge).
+    (general knowledge). What happens at a balance of zero is not known, so it is only shown.
     """
 
     name = "messagebird"
@@ -32,5 +32,6 @@ class MessageBird(Provider):
             Header("Authorization", secret_of(config, "access_key"), prefix="AccessKey "),
             require=("/amount",),
             facts={"payment": "/payment", "balance": "/amount", "currency": "/type"},
+            quotas=(Balance("/amount", "/type"),),
             ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Header, HttpProbe
+from intctl.probes.ask import Header, HttpProbe, Quota
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
 
 
@@ -13,7 +13,9 @@ class Pipedrive(Provider):
     (pipedrive.readme.io, "Authentication" and "Getting user data", read directly).
 
     GET users/me answers `success` and the user with company id, name and domain. The path
-    /api/v1/users/me and 401 for a bad token are general knowledge.
+    /api/v1/users/me and 401 for a bad token are general knowledge. The company's daily budget of tokens
+    (see "Rate limiting" there) is told in two headers that the documentation lacks and third-party
+    clients have seen; they may be missing.
     """
 
     name = "pipedrive"
@@ -34,5 +36,7 @@ class Pipedrive(Provider):
             Header("x-api-token", secret_of(config, "api_token")),
             expect_json={"/success": True},
             facts={"account": "/data/company_name"},
+            quotas=(Quota(remaining="x-daily-ratelimit-token-remaining", limit="x-daily-ratelimit-token-limit",
+                          period="day", unit="API tokens"),),
             ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Basic, HttpProbe
+from intctl.probes.ask import Balance, Basic, HttpProbe
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
 
 
@@ -12,7 +12,8 @@ class Plivo(Provider):
     """Plivo's REST API v1 (its own Python client and fixtures, read directly).
 
     HTTP Basic: auth id (MA… the account, SA… a subaccount) and auth token. A wrong pair is 401,
-    the body JSON or plain text.
+    the body JSON or plain text. At a balance of zero nothing is sent (Plivo's help, "What happens if my
+    Plivo account balance reaches 0?", read directly).
     """
 
     name = "plivo"
@@ -33,5 +34,9 @@ class Plivo(Provider):
             Basic(account, secret_of(config, "auth_token")),
             expect_json={"/auth_id": account},
             facts={"account_type": "/account_type", "billing": "/billing_mode", "balance": "/cash_credits"},
+            quotas=(
+                Balance("/cash_credits", "credits", stops=True, only_if=("/billing_mode", "prepaid")),
+                Balance("/cash_credits", "credits"),
+            ),
             ca_file=text_of(config, "ca_file") or None,
         )

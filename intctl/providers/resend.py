@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Bearer, HttpProbe
+from intctl.probes.ask import Answer, Bearer, HttpProbe, Quota
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+
+_DAILY, _MONTHLY = "x-resend-daily-quota", "x-resend-monthly-quota"
 
 
 class Resend(Provider):
@@ -14,6 +16,11 @@ class Resend(Provider):
     Bearer key (re_…). A key that may only send is answered with 401 and the name restricted_api_key:
     it is alive. missing_api_key and invalid_api_key come with 401 or 403, so the name decides (both
     from third-party sources).
+
+    x-resend-daily-quota and x-resend-monthly-quota tell the emails used so far (third-party sources);
+    the first comes on the free plan only, whose limits are 100 a day and 3,000 a month, and beyond which
+    nothing is sent. Paid plans go on beyond their monthly number, which is not told (Resend's own
+    documentation, "Usage Limits", "Account quotas and limits" and "Errors", read directly).
     """
 
     name = "resend"
@@ -36,6 +43,11 @@ class Resend(Provider):
                          detail="the key may only send, so it is alive and no more is proven")
                   for status in (401, 403)),
                 Answer(403, "http.auth.rejected", pointer="/name", equals="invalid_api_key", detail="invalid_api_key"),
+            ),
+            quotas=(
+                Quota(used=_DAILY, limit=100, period="day", unit="emails", hard=True),
+                Quota(used=_MONTHLY, limit=3000, period="month", unit="emails", hard=True, only_if=(_DAILY, None)),
+                Quota(used=_MONTHLY, period="month", unit="emails"),
             ),
             ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, ClientCredentials, HttpProbe
+from intctl.probes.ask import Answer, ClientCredentials, HttpProbe, Quota
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
 
 
@@ -14,7 +14,9 @@ class Salesforce(Provider):
 
     The exchange is the proof: no data is read. Its answer has no expires_in (there too): a session
     lives as long as the organisation's settings say, two hours by default, of which half an hour is
-    used here. The error words invalid_client_id and inactive_org are general knowledge.
+    used here. The error words invalid_client_id and inactive_org are general knowledge. The REST API's
+    `limits` tells the API requests of the last 24 hours to users who may view the setup (its developer
+    guide, "Limits", read directly); asking is one request itself.
     """
 
     name = "salesforce"
@@ -33,16 +35,19 @@ class Salesforce(Provider):
     )
 
     def probe(self, config: Mapping[str, object]) -> HttpProbe:
-        url = f"https://{text_of(config, 'domain')}.my.salesforce.com/services/oauth2/token"
+        url = asked(config, f"https://{text_of(config, 'domain')}.my.salesforce.com/services")
         return HttpProbe(
             url="",
             auth=ClientCredentials(
-                asked(config, url), text_of(config, "client_id"), secret_of(config, "client_secret"), lifetime_s=1800
+                f"{url}/oauth2/token", text_of(config, "client_id"), secret_of(config, "client_secret"), lifetime_s=1800
             ),
             answers=(
                 Answer(400, "http.auth.rejected", pointer="/error", equals="invalid_client_id",
                        detail="there is no such consumer key"),
                 Answer(400, "http.account_inactive", pointer="/error", equals="inactive_org"),
             ),
+            quotas=(Quota(remaining="/DailyApiRequests/Remaining", limit="/DailyApiRequests/Max", period="day",
+                          unit="requests"),),
+            quota_url=f"{url}/data/v60.0/limits",
             ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Bearer, HttpProbe, SmtpProbe
+from intctl.probes.ask import Answer, Bearer, HttpProbe, Quota, SmtpProbe
 from intctl.providers.base import BASE_URL, Field, asked, plain_http_problem, secret_of, text_of
 from intctl.providers.mail import HOST, PASSWORD, USERNAME, MailProvider, mail_fields
 
@@ -21,7 +21,9 @@ class SendGrid(MailProvider):
     Server `smtp.sendgrid.net`, 587, 25 and 2525 STARTTLS; a revoked key is answered with 535
     (third-party sources). 465 TLS (general knowledge, not confirmed). The API lists the key's
     scopes (its OpenAPI description, read directly); 403 is a key without the scope to list them (as
-    TruffleHog reads it). EU subusers have a host of their own.
+    TruffleHog reads it). EU subusers have a host of their own. With api_key, /v3/user/credits tells the
+    emails that the plan includes and those used (OpenAPI description); beyond them a paid plan goes on
+    sending, so a high figure is a warning only. A key without that scope tells nothing.
     """
 
     name = "sendgrid"
@@ -67,5 +69,7 @@ class SendGrid(MailProvider):
                        detail="the key may not send mail (mail.send)"),
                 Answer(403, "http.scope_missing", detail="the key may not list its scopes"),
             ),
+            quotas=(Quota(used="/used", limit="/total", period="/reset_frequency", unit="emails"),),
+            quota_url=asked(config, f"https://{host}/v3/user/credits"),
             ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Bearer, HttpProbe
+from intctl.probes.ask import Balance, Bearer, HttpProbe
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
 
 
 class Telnyx(Provider):
     """Telnyx's API v2 (its own Python client, read directly; host as TruffleHog has it).
 
-    Bearer API key. Amounts are texts. A wrong key is 401 with error code 10009 (third-party sources).
+    Bearer API key. Amounts are texts; what can be spent is the balance and the credit line together.
+    A wrong key is 401 with error code 10009 (third-party sources).
     """
 
     name = "telnyx"
@@ -30,5 +31,6 @@ class Telnyx(Provider):
             Bearer(secret_of(config, "api_key")),
             expect_json={"/data/record_type": "balance"},
             facts={"balance": "/data/balance", "currency": "/data/currency"},
+            quotas=(Balance("/data/available_credit", "/data/currency"),),
             ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Basic, HttpProbe
+from intctl.probes.ask import Answer, Balance, Basic, HttpProbe
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
 
 
@@ -15,6 +15,8 @@ class Twilio(Provider):
     `status` active, suspended or closed, with HTTP 200 in each case; its body also holds the auth
     token and is not kept. Standard API keys can't read the account (general knowledge), so with a
     key we list one message instead (as Nango does). 401 carries code 20003 (third-party sources).
+    Balance.json tells the balance, not of subaccounts (OpenAPI description); at zero the account is
+    suspended (Twilio's page on error 10001, read directly).
     """
 
     name = "twilio"
@@ -56,5 +58,6 @@ class Twilio(Provider):
                 Answer(200, "http.account_inactive", pointer="/status", equals=status, detail=f"its status is {status}")
                 for status in ("suspended", "closed")
             ),
+            quotas=(Balance("/balance", "/currency", stops=True),), quota_url=f"{url}/Balance.json",
             ca_file=ca_file,
         )

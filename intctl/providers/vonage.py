@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Basic, HttpProbe
+from intctl.probes.ask import Balance, Basic, HttpProbe
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
 
 
@@ -12,7 +12,10 @@ class Vonage(Provider):
     """Vonage's Account API (its OpenAPI description, read directly).
 
     HTTP Basic: API key and API secret. GET of the account's secrets lists their ids and not their
-    values. The balance is not asked: it would take key and secret in the URL. A wrong pair is 401.
+    values. A wrong pair is 401. The balance, in EUR, is asked with HTTP Basic too, as in Vonage's own
+    code snippet "Get your current account balance" (the older OpenAPI description has key and secret in
+    the URL, where they never go here); at zero the APIs can't be used (Vonage's help, "What happens if
+    my account balance reaches zero?"; all read directly).
     """
 
     name = "vonage"
@@ -32,5 +35,7 @@ class Vonage(Provider):
             asked(config, f"https://api.nexmo.com/accounts/{key}/secrets"),
             Basic(key, secret_of(config, "api_secret")),
             require=("/_embedded/secrets",),
+            quotas=(Balance("/value", "EUR", stops=True),),
+            quota_url=asked(config, "https://rest.nexmo.com/account/get-balance"),
             ca_file=text_of(config, "ca_file") or None,
         )

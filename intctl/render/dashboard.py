@@ -18,6 +18,7 @@ from intctl.render.words import (
     percent,
     quoted,
     status_text,
+    usage_text,
 )
 from intctl.text import clean
 
@@ -82,8 +83,12 @@ def dashboard(
     width: int | None,
     plain: bool,
     titles: Mapping[str, str],
+    usages: Mapping[str, Row] | None = None,
 ) -> str:
-    """The three panels of the specification. `plain` is for terminals without UTF-8."""
+    """The three panels of the specification. `plain` is for terminals without UTF-8.
+
+    `usages` are those known, by integration; each stands under its integration.
+    """
     pictures = _Pictures(plain)
     dash = "-" if plain else "—"
     lines = [f"Integrations Dashboard {dash} {clean(organisation)} {dash} {iso(now)[:19].replace('T', ' ')} UTC", ""]
@@ -101,4 +106,15 @@ def dashboard(
         Column("Last Sync", lambda row: last_sync_text(row, now)),
     ]
     body = as_table(rows, columns, width) if rows else "None yet. Add one: intctl add smtp -f smtp.yaml\n"
+    body = _with_usages(body, rows, usages or {}, now, width)
     return pictures.put("\n".join(lines) + "\n" + body)
+
+
+def _with_usages(table: str, rows: Sequence[Row], usages: Mapping[str, Row], now: datetime, width: int | None) -> str:
+    """The table with a line under each integration whose usage is known. Each row of it is one line."""
+    lines = table.splitlines()
+    heading = len(lines) - len(rows)
+    for place, row in reversed(list(enumerate(rows, heading + 1))):
+        if said := usage_text(usages.get(row["id"]), now, row["last_health_check"]):
+            lines.insert(place, f"   Usage: {said}"[: width or None])
+    return "\n".join(lines) + "\n"

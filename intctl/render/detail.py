@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from intctl.render.rows import iso
-from intctl.render.words import ago, last_sync_text, status_text
+from intctl.render.words import ago, last_sync_text, own_limits_text, status_text, usage_text
 from intctl.text import clean
 
 Row = Mapping[str, Any]
@@ -33,6 +33,8 @@ def detail(row: Row, now: datetime) -> str:
             "Verdict": f"{row['verdict']} ({row['code']})",
             "Last check": ago(row["last_health_check"], now),
             "Next check": _until(row["next_check_at"], now),
+            "Usage": usage_text(row["usage"], now, row["last_health_check"]),
+            "Own limits": own_limits_text(row["config"]),
             "Error": row["error_message"],
             "Failures in a row": row["error_count"] or None,
             "Phases": phases(row["phases_ms"]),

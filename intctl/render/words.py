@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from intctl.codes import CODES
+from intctl.probes.usage import worded
 from intctl.text import clean
 
 #: The specification's pictures, two cells wide each, and what stands for them in plain ASCII.
@@ -17,6 +18,9 @@ TYPE_ICONS = {
 }  # fmt: skip
 LIGHTS = {"good": "🟢", "bad": "🔴", "care": "🟡", "none": "⚪"}
 PLAIN_LIGHTS = {"good": "ok", "bad": "!!", "care": "~~", "none": "--"}
+
+#: The times of one check in its two tables differ by less, in seconds.
+_SAME_CHECK_S = 60
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
@@ -76,6 +80,24 @@ def last_sync_text(row: Mapping[str, Any], now: datetime) -> str:
     if row["last_success_at"]:
         return f"{ago(row['last_success_at'], now)} (check)"
     return "never"
+
+
+def usage_text(usage: Mapping[str, Any] | None, now: datetime, checked_at: datetime | None = None) -> str:
+    """`247 of 25,000 emails today (1 %)`, "" when nothing is known; how old it is, if older than the last check."""
+    if usage is None:
+        return ""
+    stale = checked_at is None or (checked_at - usage["as_of"]).total_seconds() > _SAME_CHECK_S
+    return clean(worded(usage)) + (f", {ago(usage['as_of'], now)}" if stale else "")
+
+
+def own_limits_text(config: Mapping[str, Any] | None) -> str:
+    """The sending limits that a mail config states: stated, and not measured by anybody."""
+    found = []
+    for key, span in (("max_emails_per_hour", "an hour"), ("max_emails_per_day", "a day")):
+        limit = (config or {}).get(key)
+        if isinstance(limit, int):
+            found.append(f"{limit:,} {span}")
+    return f"at most {', '.join(found)} by the config (what is sent is not counted here)" if found else ""
 
 
 def next_step(code: str, name: str, secret_field: str = "", *, saved: bool = True) -> str:

@@ -7,7 +7,9 @@ code, said in the vendor's own words where the vendor has words for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from typing import Any
 
 from intctl.errors import UsageError
 from intctl.sandbox.http import Reply, Request
@@ -19,11 +21,15 @@ from intctl.text import nearest
 RETRY_AFTER_S = 30
 #: The kinds of providers that a fault fits. `api`: asked something beyond its token; `refresh`: by refresh token.
 MAIL_SERVER, HTTP, API, REFRESH = "mail", "http", "api", "refresh"
+QUOTA_HIGH, QUOTA_EXHAUSTED, BALANCE_EMPTY = "quota.high", "quota.exhausted", "balance.empty"
 _KINDS = {
     MAIL_SERVER: "providers that are reached by SMTP",
     HTTP: "providers that are reached over HTTP",
     API: "providers that are asked more than for a token",
     REFRESH: "providers with a refresh token",
+    QUOTA_HIGH: "providers that tell a quota and its limit",
+    QUOTA_EXHAUSTED: "providers that tell a quota beyond which they refuse",
+    BALANCE_EMPTY: "providers that tell a prepaid balance and stop at zero",
 }
 
 
@@ -49,6 +55,9 @@ FAULTS: dict[str, Fault] = {
     "server.error": Fault("503", (HTTP,)),
     "unexpected.reply": Fault("200 with a web page instead of an answer", (HTTP,)),
     "reauthorise": Fault("the refresh token was revoked: invalid_grant", (REFRESH,)),
+    "quota.high": Fault("most of the quota is used", (QUOTA_HIGH,)),
+    "quota.exhausted": Fault("the quota is used up", (QUOTA_EXHAUSTED,)),
+    "balance.empty": Fault("the prepaid balance is used up", (BALANCE_EMPTY,)),
     "rotated.token.lost": Fault("each refresh gives a new token and kills the old one", (REFRESH,)),
 }
 
@@ -78,6 +87,7 @@ def kinds(provider: str) -> frozenset[str]:
             found.add(API)
         if "refresh_token" in vendor.credentials:
             found.add(REFRESH)
+        found |= set(vendor.quota_faults)
     return frozenset(found)
 
 
@@ -133,6 +143,8 @@ class FaultyAccount:
         granted = isinstance(reply.body, dict) and "access_token" in reply.body
         if self._code == "http.scope_missing" and reply.status < 300 and not granted:
             return self._account.vendor.scope_refusal
+        if reply.status < 300 and (figures := self._account.vendor.quota_faults.get(self._code)):
+            return _with_figures(reply, figures)
         if self._code == "rotated.token.lost" and granted:
             return self._rotated(request, reply)
         return reply
@@ -144,6 +156,21 @@ class FaultyAccount:
         successor = body.setdefault("refresh_token", random_text("rt-{token}"))
         self._account.refresh_tokens.add(str(successor))
         return replace(reply, body=body)
+
+
+def _with_figures(reply: Reply, figures: Mapping[str, object]) -> Reply:
+    """The reply with other figures in the places that it has."""
+    body, headers = deepcopy(reply.body), dict(reply.headers)
+    for place, figure in figures.items():
+        *way, last = place.lstrip("/").split("/")
+        inner: Any = body
+        for step in way:
+            inner = inner[int(step)] if isinstance(inner, list) else inner.get(step, {})
+        if place.startswith("/") and isinstance(inner, dict) and last in inner:
+            inner[last] = figure
+        elif place in headers:
+            headers[place] = str(figure)
+    return replace(reply, body=body, headers=headers)
 
 
 def _credentials_but_the_refresh_token(account: Account) -> list[str]:

@@ -67,6 +67,9 @@ class Vendor:
     client_certificate: bool = False
     wants_user_agent: bool = False
     not_found: object = field(default_factory=lambda: {"error": "not_found"})
+    #: What a good answer has instead of its figures when a quota is the fault, by cause code: JSON pointers
+    #: of one name or several, and headers.
+    quota_faults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     #: What a good credential without the permission is told.
     scope_refusal: Reply = Reply(403, {"error": "insufficient_scope"})  # noqa: RUF009 -- immutable
 
@@ -122,11 +125,11 @@ def header(name: str, value: str) -> Proof:
 # --- what a route answers -------------------------------------------------------------------------
 
 
-def guarded(proof: Proof, refusal: Reply, body: object) -> Answer:
-    """`body` for the right credential, `refusal` for everything else."""
+def guarded(proof: Proof, refusal: Reply, body: object, headers: Mapping[str, str] | None = None) -> Answer:
+    """`body` with `headers` for the right credential, `refusal` for everything else."""
 
     def answer(request: Request, account: Account) -> Reply:
-        return Reply(200, _filled(body, account)) if proof(request, account) else refusal
+        return Reply(200, _filled(body, account), headers or {}) if proof(request, account) else refusal
 
     return answer
 

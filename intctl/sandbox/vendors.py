@@ -68,8 +68,13 @@ VENDORS: dict[str, Vendor] = {
                 basic("{account_sid}", "{auth_token}"), _TWILIO_REFUSAL,
                 {"sid": "{account_sid}", "status": "active", "friendly_name": "Sandbox", "type": "Full"},
             )),
+            Route("GET", "/2010-04-01/Accounts/{account_sid}/Balance.json", guarded(
+                basic("{account_sid}", "{auth_token}"), _TWILIO_REFUSAL,
+                {"account_sid": "{account_sid}", "balance": "12.50", "currency": "USD"},
+            )),
             Route("GET", "/2010-04-01/Accounts/*", always(_TWILIO_REFUSAL)),
         ),
+        quota_faults={"balance.empty": {"/balance": "-0.42"}},
     ),
     "bamboohr": Vendor(
         {"api_key": "{hex}"},

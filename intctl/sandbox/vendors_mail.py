@@ -14,7 +14,12 @@ VENDORS: dict[str, Vendor] = {
                 basic("api", "{api_key}"), Reply(401, b"Forbidden", {"Content-Type": "text/plain"}),
                 {"total_count": 1, "items": [{"name": "sandbox.example", "state": "active"}]},
             )),
+            Route("GET", "/v5/accounts/limit/custom/monthly", guarded(
+                basic("api", "{api_key}"), Reply(401, b"Forbidden", {"Content-Type": "text/plain"}),
+                {"limit": 10000, "current": 247, "period": "1m"},
+            )),
         ),
+        quota_faults={"quota.high": {"/current": 8534}},
     ),
     "postmark": Vendor(
         {"server_token": "{hex}"},
@@ -48,9 +53,10 @@ VENDORS: dict[str, Vendor] = {
         (
             Route("GET", "/v3/account", guarded(
                 header("api-key", "{api_key}"), Reply(401, {"code": "unauthorized", "message": "Key not found"}),
-                {"companyName": "Sandbox", "plan": [{"type": "free", "credits": 300, "creditsType": "sendLimit"}]},
+                {"companyName": "Sandbox", "plan": [{"type": "free", "credits": 297, "creditsType": "sendLimit"}]},
             )),
         ),
+        quota_faults={"quota.high": {"/plan/0/credits": 45}},
     ),
     "resend": Vendor(
         {"api_key": "re_{token}"},
@@ -60,8 +66,12 @@ VENDORS: dict[str, Vendor] = {
                 header("Authorization", "Bearer {api_key}"),
                 Reply(403, {"statusCode": 403, "name": "invalid_api_key", "message": "API key is invalid"}),
                 {"object": "list", "has_more": False, "data": []},
+                {"x-resend-daily-quota": "3", "x-resend-monthly-quota": "42"},
             )),
         ),
+        quota_faults={
+            "quota.high": {"x-resend-daily-quota": 85}, "quota.exhausted": {"x-resend-daily-quota": 100},
+        },
         scope_refusal=Reply(401, {
             "statusCode": 401,
             "name": "restricted_api_key",

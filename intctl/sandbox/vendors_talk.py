@@ -15,7 +15,13 @@ VENDORS: dict[str, Vendor] = {
                 Reply(401, {"error-code": "401", "error-code-label": "authentication failed"}),
                 {"_embedded": {"secrets": [{"id": "00000000-0000-0000-0000-000000000000"}]}},
             )),
+            Route("GET", "/account/get-balance", guarded(
+                basic("{api_key}", "{api_secret}"),
+                Reply(401, {"error-code": "401", "error-code-label": "authentication failed"}),
+                {"value": 10.171275, "autoReload": False},
+            )),
         ),
+        quota_faults={"balance.empty": {"/value": 0}},
     ),
     "messagebird": Vendor(
         {"access_key": "{token}"},
@@ -47,6 +53,7 @@ VENDORS: dict[str, Vendor] = {
                 },
             )),
         ),
+        quota_faults={"balance.empty": {"/cash_credits": "0.00"}},
     ),
     "telnyx": Vendor(
         {"api_key": "KEY{hex}"},
@@ -59,7 +66,10 @@ VENDORS: dict[str, Vendor] = {
                     "title": "Authentication failed",
                     "detail": "Could not understand the provided credentials.",
                 }]}),
-                {"data": {"record_type": "balance", "balance": "300.00", "currency": "USD"}},
+                {"data": {
+                    "record_type": "balance", "balance": "300.00", "credit_limit": "100.00",
+                    "available_credit": "400.00", "pending": "10.00", "currency": "USD",
+                }},
             )),
         ),
     ),

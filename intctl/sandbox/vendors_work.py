@@ -174,17 +174,38 @@ VENDORS: dict[str, Vendor] = {
             wrong_client=Reply(
                 400, {"error": "invalid_client", "error_description": "invalid client credentials"}
             ),
+        )), Route("GET", "/services/data/*/limits", guarded(
+            bearer(), Reply(401, [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]),
+            {"DailyApiRequests": {"Max": 15000, "Remaining": 14982}},
+        ))),
+        quota_faults={"quota.high": {"/DailyApiRequests/Remaining": 1200}},
+    ),
+    "hubspot": Vendor(
+        {"access_token": "{token}"},
+        {"HUBSPOT_ACCESS_TOKEN": "access_token"},
+        tuple(
+            Route("GET", f"/account-info/2026-03/{path}", guarded(
+                bearer("access_token"), Reply(401, {"status": "error", "category": "INVALID_AUTHENTICATION"}), body
+            ))
+            for path, body in (
+                ("details", {"portalId": 123456, "accountType": "STANDARD"}),
+                ("api-usage/daily/private-apps", {"results": [{
+                    "name": "private-apps-api-calls-daily", "currentUsage": 247, "usageLimit": 500000,
+                    "fetchStatus": "SUCCESS",
+                }]}),
+            )
+        ),
+        quota_faults={"quota.high": {"/results/0/currentUsage": 471000}},
+    ),
+    "pipedrive": Vendor(
+        {"api_token": "{token}"},
+        {"PIPEDRIVE_API_TOKEN": "api_token"},
+        (Route("GET", "/api/v1/users/me", guarded(
+            header("x-api-token", "{api_token}"), Reply(401, {"success": False, "error": "unauthorized access"}),
+            {"success": True, "data": {"id": 1, "company_name": "Sandbox"}},
+            {"x-daily-ratelimit-token-limit": "150000", "x-daily-ratelimit-token-remaining": "149750"},
         )),),
-    ),
-    "hubspot": _key(
-        "access_token", "HUBSPOT_ACCESS_TOKEN", "/account-info/2026-03/details", bearer("access_token"),
-        {"portalId": 123456, "accountType": "STANDARD"},
-        Reply(401, {"status": "error", "category": "INVALID_AUTHENTICATION"}),
-    ),
-    "pipedrive": _key(
-        "api_token", "PIPEDRIVE_API_TOKEN", "/api/v1/users/me", header("x-api-token", "{api_token}"),
-        {"success": True, "data": {"id": 1, "company_name": "Sandbox"}},
-        Reply(401, {"success": False, "error": "unauthorized access"}),
+        quota_faults={"quota.high": {"x-daily-ratelimit-token-remaining": 9000}},
     ),
     # Anything
     "tcp": Vendor({}, {}, scheme="tcp"),

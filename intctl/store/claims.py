@@ -166,14 +166,15 @@ def settle(state: Row, outcome: Outcome, check_type: str) -> Settled:
 
 
 def account_change(outcome: Outcome, previous: object) -> Outcome:
-    """The outcome, degraded where a healthy exchange showed another account than the one before.
+    """The outcome, degraded where a good exchange showed another account than the one before.
 
-    `previous` is the metadata of the last success, or None.
+    `previous` is the metadata of the last success, or None. A change is said once only, so it comes
+    before a quota, which will be high at the next check too.
     """
     facts = previous.get("facts") if isinstance(previous, dict) else None
     before = facts.get("account") if isinstance(facts, dict) else None
     account = outcome.facts.get("account")
-    if outcome.code != "ok" or before is None or account is None or before == account:
+    if outcome.code not in ("ok", "quota.high") or before is None or account is None or before == account:
         return outcome
     return replace(outcome, code="account.changed", detail=f"it was {before}, now it is {account}")
 

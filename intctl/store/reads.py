@@ -13,6 +13,7 @@ from typing import Any
 from intctl.codes import Verdict
 from intctl.errors import NotFoundError, StoreError, UsageError
 from intctl.probes.outcome import PHASES
+from intctl.probes.usage import KEYS, sound
 from intctl.store.connect import POSTGRESQL, Database
 from intctl.text import clean, fold
 
@@ -84,6 +85,16 @@ SELECT i.id, i.name AS integration,
        avg(CASE WHEN r.status = 'success' THEN r.response_time_ms END) AS average_ms,
        min(CASE WHEN r.status = 'success' AND r.place * 100 >= 95 * r.n THEN r.response_time_ms END) AS p95_ms
   FROM integrations i LEFT JOIN ranked r ON r.integration_id = i.id
+ WHERE i.org_id = :org_id AND i.deleted_at IS NULL"""
+
+# A quota is told by checks that worked, and by the newest one where nothing works because it is used up.
+_USAGE = """
+SELECT i.id, i.config_version, l.checked_at, l.metadata
+  FROM integrations i JOIN integration_health_logs l ON l.id IN (
+       (SELECT n.id FROM integration_health_logs n WHERE n.integration_id = i.id
+         ORDER BY n.checked_at DESC, n.id DESC LIMIT 1),
+       (SELECT n.id FROM integration_health_logs n WHERE n.integration_id = i.id AND n.status = 'success'
+         ORDER BY n.checked_at DESC, n.id DESC LIMIT 1))
  WHERE i.org_id = :org_id AND i.deleted_at IS NULL"""
 
 _CONFIGS = "SELECT config FROM integrations WHERE deleted_at IS NULL"
@@ -186,6 +197,7 @@ def _with_verdict(row: Row) -> Row:
     row["phase"] = known.get("phase", "")
     row["phases_ms"] = _ordered(known.get("phases_ms"), PHASES)
     row["facts"] = _ordered(known.get("facts"))
+    row["facts"].pop("usage", None)  # see usages(): it may be older than the newest check
     return row
 
 
@@ -334,6 +346,25 @@ def metrics(database: Database, org_id: str, *, since: datetime, id: str | None 
         text += " AND i.id = :id"
         parameters["id"] = id
     return database.rows(_folded(f"{text} GROUP BY i.id, i.name ORDER BY {{name}}", database), parameters)
+
+
+def usages(database: Database, org_id: str, *, id: str | None = None) -> dict[str, Row]:
+    """What the providers told last of the use of their quotas, by integration: of all, or of one.
+
+    Each has `usage.KEYS` and `as_of`. What was told to an earlier config is of another account, maybe, and left out.
+    """
+    text, parameters = _USAGE, {"org_id": org_id}
+    if id is not None:
+        text += " AND i.id = :id"
+        parameters["id"] = id
+    found: dict[str, Row] = {}
+    for row in database.rows(f"{text} ORDER BY l.checked_at, l.id", parameters):
+        known = row["metadata"] if isinstance(row["metadata"], dict) else {}
+        facts = known.get("facts")
+        told = facts.get("usage") if isinstance(facts, dict) else None
+        if known.get("config_version") == row["config_version"] and isinstance(told, dict) and sound(told):
+            found[row["id"]] = {**{key: told[key] for key in KEYS}, "as_of": row["checked_at"]}
+    return found
 
 
 def now(database: Database) -> datetime:
