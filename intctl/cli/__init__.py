@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "stats": ("intctl.cli.show", "stats", "Count total, active, error and disabled."),
     "alerts": ("intctl.cli.show", "alerts", "Show what fails, its impact and what to do."),
     "logs": ("intctl.cli.history", "logs", "Show recorded health checks."),
-    "metrics": ("intctl.cli.history", "metrics", "Show uptime, response times and error rate."),
+    "metrics": ("intctl.cli.history", "metrics", "Show uptime, response times, error rate and usage."),
     "troubleshoot": ("intctl.cli.explain", "troubleshoot", "Go through an exchange phase by phase."),
     "explain": ("intctl.cli.explain", "explain", "Explain a cause code."),
     "toggle": ("intctl.cli.state", "toggle", "Enable or disable an integration."),

@@ -58,7 +58,7 @@ def page(**values: Any) -> str:
         "code": "self.not_checked", "last_sync": None, "last_sync_error": None, "last_health_check": None,
         "last_success_at": None, "health_check_interval_minutes": 5, "created_at": None, "next_check_at": None,
         "error_message": None, "error_count": 0, "phases_ms": {}, "next_step": "Check it.", "facts": {}, "config": {},
-        "config_problem": None, "recent_errors": [],
+        "config_problem": None, "recent_errors": [], "usage": None,
         "metrics": {"checks": 0, "uptime_percent": None, "error_rate_percent": None, "response_time_average_ms": None,
                     "response_time_p95_ms": None},
     }  # fmt: skip
@@ -89,8 +89,9 @@ def test_a_page_of_something_that_fails() -> None:
 
 def test_the_dashboard_without_pictures_is_ascii_and_straight() -> None:
     """A terminal without UTF-8 gets words for the lights, and the same columns."""
-    row = {"name": "Mail", "type": "unheard_of", "provider": "smtp", "status": "error", "verdict": "down", "code": "x",
-           "last_sync": None, "last_sync_error": None, "last_health_check": NOW, "last_success_at": None}  # fmt: skip
+    row = {"id": "1", "name": "Mail", "type": "unheard_of", "provider": "smtp", "status": "error", "verdict": "down",
+           "code": "x", "last_sync": None, "last_sync_error": None, "last_health_check": NOW,
+           "last_success_at": None}  # fmt: skip
     alert = {**row, "message": "no", "since_at": NOW, "impact": "I", "next_step": "N", "command": "C"}
     counts = {"total": 1, "active": 0, "error": 1, "disabled": 0}
     for plain in (True, False):

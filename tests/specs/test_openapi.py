@@ -114,6 +114,19 @@ def test_requests_conform_to_the_vendors_description(name: str) -> None:
     assert [(request.target, complaint(name, request)) for request in requests if complaint(name, request)] == []
 
 
+def test_the_question_for_the_quota_conforms() -> None:
+    """SendGrid's credits are asked as its file for users says. (Vonage's file is older than Basic for its balance.)"""
+    provider, config = catalogue.get("sendgrid"), CASES["sendgrid"][2]
+    assert provider is not None
+    with servers.authority() as ca, servers.http_server(
+        {"/v3/scopes": servers.Answer(200, {"scopes": ["mail.send"]})}, ca
+    ) as server:
+        check(provider.probe({**config, "base_url": server.url, "ca_file": ca.file}))
+        [request] = [request for request in server.requests if request.path not in server.routes]
+    made = MockRequest(CASES["sendgrid"][1], request.method.lower(), request.path, headers=request.headers)
+    description("sendgrid-user-v3.json").validate_request(made)
+
+
 @pytest.mark.parametrize("name", HERE)
 def test_validator_bites(name: str) -> None:
     """The same request with another path, another method or without its credential is not taken."""
