@@ -44,6 +44,13 @@ def test_a_good_answer_is_healthy_with_its_facts() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("figure", ["1" + "0" * 400, "1e999"])
+def test_a_figure_beyond_all_measure_is_no_fact(figure: str) -> None:
+    """An integer of 400 digits, and what Python reads as infinity, are left out; the verdict stands."""
+    outcome = _found(Answer(200, f'{{"balance": {figure}, "more": 1}}'.encode()), facts={"b": "/balance", "m": "/more"})
+    assert outcome.code == "ok" and "b" not in outcome.facts and outcome.facts["m"] == 1
+
+
 def test_what_is_sent() -> None:
     """One request that names us, asks for plain text, closes, and carries the credential; nothing else."""
     with http_server({"/v1/me": Answer(200, {})}) as server:

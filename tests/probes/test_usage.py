@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from intctl.codes import CODES
 from intctl.probes import http, usage
-from intctl.probes.ask import Balance, Bearer, ClientCredentials, HttpProbe, Quota, RefreshToken
+from intctl.probes.ask import Balance, Bearer, ClientCredentials, HttpProbe, Quota, RefreshToken, Tokens
 from intctl.probes.outcome import Outcome
 from intctl.probes.reply import Reply
 from intctl.text import Secret
@@ -93,6 +93,8 @@ def test_percent_is_rounded_down_and_never_over_nothing() -> None:
     assert usage.measured(999, None, 1000) == {
         "kind": "quota", "used": 999, "limit": 1000, "remaining": 1, "percent": 99, "period": None, "unit": None,
     }  # fmt: skip
+    over = usage.measured(1200, None, 1000)
+    assert over and (over["remaining"], over["percent"]) == (0, 120)
     for limit in (0, -5, None):
         found = usage.measured(5, None, limit)
         assert found and (found["limit"], found["percent"], found["remaining"]) == (None, None, None)
@@ -276,7 +278,8 @@ def test_no_quota_is_asked_of_who_did_not_pass() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(401, {}), Answer(403, {"used": 9, "limit": 10}), Answer(404, {}), Answer(429, {}, {"Retry-After": "99"}),
+        Answer(401, {}), Answer(403, {"used": 9, "limit": 10}), Answer(403, {}, {"X-Used": "9", "X-Limit": "10"}),
+        Answer(404, {}), Answer(429, {}, {"Retry-After": "99"}),
         Answer(500, b"<html>"), Answer(200, b"<html>"), Answer(200, b""), Answer(200, {"used": "many"}),
         Answer(302, {}, {"Location": "https://elsewhere.example/"}), Answer(200, [1, 2]),
         Answer(200, {"used": 9, "limit": 10}, {"Content-Encoding": "gzip"}),
@@ -285,9 +288,8 @@ def test_no_quota_is_asked_of_who_did_not_pass() -> None:
 def test_not_to_learn_the_quota_is_no_fault(answer: Answer) -> None:
     """Whatever the other URL answers, the verdict, its time and its facts are those of the proof."""
     with http_server({"/v1/me": Answer(200, {}), "/quota": answer}) as server:
-        outcome = check(
-            HttpProbe(server.url + "/v1/me", Bearer(TOKEN), quotas=(DAILY,), quota_url=server.url + "/quota")
-        )
+        quotas = (DAILY, Quota(used="x-used", limit="x-limit"))
+        outcome = check(HttpProbe(server.url + "/v1/me", Bearer(TOKEN), quotas=quotas, quota_url=server.url + "/quota"))
     assert (outcome.code, outcome.retry_after_s, outcome.facts["http_status"]) == ("ok", None, 200)
     assert "usage" not in outcome.facts
 
@@ -333,6 +335,24 @@ def test_no_token_is_asked_for_again(proof: str, status: int) -> None:
         assert outcome.facts.get("token_exchanged", True) is True
         assert paths == ["/token", *filter(None, [proof]), "/quota"]
         assert shown == ["Bearer at-1"]
+
+
+def test_a_stored_token_is_used_for_both() -> None:
+    """With an access token that is still good, proof and quota are asked with it and nothing is exchanged."""
+
+    class Kept:
+        async def load(self) -> Tokens:
+            return Tokens(Secret("at-kept"), time.time() + 3600)
+
+        async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
+            raise AssertionError("nothing is to be saved")
+
+    with http_server({"/v1/me": Answer(200, {}), "/quota": Answer(200, {"used": 9, "limit": 10})}) as server:
+        auth = ClientCredentials(server.url + "/token", "client", TOKEN)
+        ask = HttpProbe(server.url + "/v1/me", auth, quotas=(DAILY,), quota_url=server.url + "/quota")
+        assert check(ask, tokens=Kept()).code == "quota.high"
+        shown = [(request.path, request.headers["authorization"]) for request in server.requests]
+    assert shown == [("/v1/me", "Bearer at-kept"), ("/quota", "Bearer at-kept")]
 
 
 # --- stored, and shown

@@ -114,8 +114,8 @@ def test_resend_on_a_paid_plan_tells_what_was_sent() -> None:
     """Without the daily header there is no limit that we know, and nothing to warn about."""
     provider = catalogue.get("resend")
     assert provider is not None
-    reply = Answer(200, {"object": "list", "data": []}, {"x-resend-monthly-quota": "48000"})
+    reply = Answer(200, {"object": "list", "data": []}, {"x-resend-monthly-quota": "2900"})
     with authority() as ca, http_server({"/domains": reply}, ca) as server:
         found = check(provider.probe({"api_key": Secret("re_k"), "base_url": server.url, "ca_file": ca.file}))
     assert found.code == "ok" and isinstance(found.facts["usage"], dict)
-    assert usage.worded(found.facts["usage"]) == "48,000 emails this month"
+    assert usage.worded(found.facts["usage"]) == "2,900 emails this month"
