@@ -66,7 +66,9 @@ async def _ask(
     if verdict[0] == "ok" and ask.compare_without and auth is not None:
         with suppress(Fault):  # what the second call can't find out is not held against the first
             bare = await _send(ask, transport, None)
-            trace.facts["credential_proven"] = judge(ask, bare, Trace(), network.clock())[0] != "ok"
+            proven = judge(ask, bare, Trace(), network.clock())[0] != "ok"
+            trace.facts["credential_proven"] = proven
+            return verdict if proven else ("credential.unproven", "", None)
     return verdict
 
 

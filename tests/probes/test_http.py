@@ -243,10 +243,10 @@ def test_a_probe_that_passes_without_the_credential_proves_nothing() -> None:
         known = "authorization" in request.headers or "cookie" in request.headers
         return Answer(200 if known else 401, {}, {"Set-Cookie": "session=1; Path=/"})
 
-    for route, proven in ((strict, True), (Answer(200, {}), False)):
+    for route, proven, code in ((strict, True, "ok"), (Answer(200, {}), False, "credential.unproven")):
         with http_server({"/": route}) as server:
             outcome = check(HttpProbe(server.url + "/", Bearer(TOKEN), compare_without=True))
-            assert (outcome.code, outcome.facts["credential_proven"]) == ("ok", proven)
+            assert (outcome.code, outcome.facts["credential_proven"]) == (code, proven)
             assert "authorization" not in server.requests[1].headers
             assert len(server.requests) == 2
 
