@@ -8,7 +8,7 @@ used: the deadline of the probe stands above everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from ssl import SSLContext
@@ -173,11 +173,12 @@ class Transport(httpx.AsyncBaseTransport):
             await exchange.run(stream)
         finally:
             stream.close()
+        body = bytes(exchange.body)
         return httpx.Response(
             exchange.status,
             headers=exchange.headers,
-            stream=_Spent(),
-            extensions={"body": bytes(exchange.body), "cut": exchange.cut},
+            stream=httpx.ByteStream(body),
+            extensions={"body": body, "cut": exchange.cut},
             request=request,
         )
 
@@ -290,11 +291,3 @@ class _Exchange:
         if not self.status and self._head_bytes > HEAD_LIMIT:
             raise Fault("protocol.error")
         return False
-
-
-class _Spent(httpx.AsyncByteStream):
-    """No body: it was read already, and httpx is to leave it alone."""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        return
-        yield b""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from email.utils import formatdate
 from typing import Any
 
+import httpx
 import pytest
 
 from intctl import __version__
 from intctl.probes.ask import Answer as Special
 from intctl.probes.ask import Basic, Bearer, Header, HttpProbe
+from intctl.probes.http import Transport
+from intctl.probes.network import Network
 from intctl.probes.reply import MISSING, retry_after, value_at
+from intctl.probes.tls import context
+from intctl.probes.trace import Trace
 from intctl.text import Secret
 from tests.probes import check
 from tests.servers import Answer, Authority, Request, http_server, in_days
@@ -317,3 +323,16 @@ DOCUMENT: Any = {"a": [1, {"b": None}], "": 5, "x/y": 6, "m~n": 7, "01": 8}
 def test_json_pointers(pointer: str, value: object) -> None:
     """Pointers are RFC 6901's."""
     assert value_at(DOCUMENT, pointer) is value or value_at(DOCUMENT, pointer) == value
+
+
+def test_the_transport_serves_any_httpx_client() -> None:
+    """It is an ordinary httpx transport: a client over it gets status, headers and body."""
+
+    async def fetch(url: str) -> httpx.Response:
+        transport = Transport(Network(), Trace(), lambda: context(None), max_body=1024, plain_ok=True)
+        async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+            return await client.post(url, json={"a": 1})
+
+    with http_server({"/": lambda request: Answer(201, {"echo": request.body.decode()})}) as server:
+        response = asyncio.run(fetch(server.url + "/"))
+    assert (response.status_code, response.json()) == (201, {"echo": '{"a":1}'})
