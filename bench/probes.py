@@ -206,7 +206,7 @@ def exporter_round(exporter: tuple[int, int], kind: str, where: str, checks: int
     async def scrape() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         query = f"/probe?module={quote(kind)}&target={quote(where)}"
-        writer.write(f"GET {query} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n".encode())
+        writer.write(f"GET {query} HTTP/1.0\r\nHost: bench\r\n\r\n".encode())
         text = await reader.read()
         while more := await reader.read():
             text += more

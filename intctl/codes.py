@@ -51,8 +51,13 @@ def _ok(meaning: str) -> Cause:
     return Cause("healthy", "nobody", meaning, "Nothing to do.")
 
 
+_LOOK_UP = (
+    "Look the name up by hand (getent hosts NAME): if other names resolve, the domain's own name servers fail; "
+    "if none does, check /etc/resolv.conf and the resolver."
+)
+
 CODES: dict[str, Cause] = {
-    "ok": _ok("The provider answered and accepted the credential"),
+    "ok": _ok("The provider answered as it should and accepted the credential, if it takes one"),
     # Names
     "dns.nxdomain": Cause(
         "down",
@@ -63,14 +68,14 @@ CODES: dict[str, Cause] = {
     "dns.failure": Cause(
         "unknown",
         "us",
-        "This machine's resolver could not answer for the host name",
-        "Check /etc/resolv.conf and the resolver; the provider is not to blame yet.",
+        "The look-up of the host name failed, which says nothing about the provider",
+        _LOOK_UP,
     ),
     "dns.timeout": Cause(
         "unknown",
         "us",
-        "This machine's resolver did not answer in 3 seconds",
-        "Check /etc/resolv.conf and the resolver; the provider is not to blame yet.",
+        "The host name could not be looked up in 3 seconds, which says nothing about the provider",
+        _LOOK_UP,
     ),
     "blocked.address": Cause(
         "misconfigured",
@@ -271,6 +276,12 @@ CODES: dict[str, Cause] = {
         "you",
         "The credential works, but lacks the permission that the check needs",
         "Grant the permission in the provider's settings if you want a full check.",
+    ),
+    "credential.unproven": Cause(
+        "degraded",
+        "you",
+        "It answers, but just as well without the credential, so the credential is not proven",
+        "Point url at something that only the credential opens, then run intctl check NAME.",
     ),
     "http.account_inactive": Cause(
         "misconfigured",

@@ -173,29 +173,18 @@ async def _test_all(shop: Workshop, changes: Sequence[Change]) -> None:
     slots = asyncio.Semaphore(_CONCURRENCY)
 
     async def one(change: Change, thread: ThreadPoolExecutor) -> None:
-        ask = asked(change)
+        ask = change.provider.probe(change.manifest.config)
         async with slots:
             store = _PlannedTokens(shop, change, thread)
             outcome = await probe(ask, network, deadline_s=shop.deadline_s, tokens=store)
-        if change.row is not None and "account" in outcome.facts:
+        if change.row is not None and claims.wants_last(outcome, change.provider.name):
             previous = await store.call(claims.last_success, shop.database, change.id)
-            outcome = claims.account_change(outcome, previous)
+            outcome = claims.beside_last(outcome, previous, change.config_version)
         change.outcome = outcome
         shop.progress()
 
     with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:
         await asyncio.gather(*(one(change, thread) for change in changes))
-
-
-def asked(change: Change) -> Probe:
-    """The probe of a new or changed config.
-
-    A generic HTTP check may pass for anybody: it is asked a second time without the credential.
-    """
-    ask = change.provider.probe(change.manifest.config)
-    if isinstance(ask, HttpProbe) and change.provider.name == "http" and ask.auth is not None:
-        return replace(ask, compare_without=True)
-    return ask
 
 
 class _PlannedTokens:

@@ -495,8 +495,6 @@ def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change
 
     for change in changes:
         outcome, name = change.outcome, clean(change.name)
-        if outcome is not None and outcome.facts.get("credential_proven") is False:
-            context.warn(f"{name}: it answers the same without the credential, so the credential is not proven.")
         if outcome is None or outcome.verdict == "healthy":
             continue
         if saved is not None and change in saved:

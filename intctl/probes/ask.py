@@ -189,7 +189,7 @@ class HttpProbe:
     a pointer into the body, for what may be shown (account name, quota): never a secret. `answers`
     are the vendor's special cases.
     `compare_without` asks a second time without the credential: if that passes too, the credential
-    is not proven (`facts["credential_proven"] = False`). `body_json` goes with POST, as JSON.
+    is not proven (`credential.unproven`, `facts["credential_proven"] = False`). `body_json` goes with POST, as JSON.
     `quotas` are read from the same answer, or from one more GET of `quota_url`, which changes no
     verdict by failing; of several, the one that is closest to its limit counts.
     """

@@ -8,11 +8,11 @@ used: the deadline of the probe stands above everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from ssl import SSLContext, SSLObject
+from ssl import SSLContext
 
 import h11
 import httpx
@@ -35,6 +35,7 @@ QUOTA_PATIENCE_S = 5.0
 MAX_PIECES = 4096
 
 _STATUS_LINE = b"HTTP/1."
+_COMMON = httpx.Headers(HEADERS)
 
 
 async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: TokenStore | None) -> Outcome:
@@ -90,7 +91,9 @@ async def _ask(
     if verdict[0] == "ok" and ask.compare_without and auth is not None:
         with suppress(Fault):  # what the second call can't find out is not held against the first
             bare = await _send(ask, transport, None)
-            trace.facts["credential_proven"] = judge(ask, bare, Trace(), network.clock())[0] != "ok"
+            proven = judge(ask, bare, Trace(), network.clock())[0] != "ok"
+            trace.facts["credential_proven"] = proven
+            return (verdict if proven else ("credential.unproven", "", None)), reply
     return verdict, reply
 
 
@@ -117,13 +120,13 @@ async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None
 
 
 def _request(ask: HttpProbe) -> httpx.Request:
-    own = {name.lower() for name in ask.headers}
-    headers = {name: value for name, value in HEADERS.items() if name.lower() not in own}
+    headers = _COMMON.copy()
     try:
+        headers.update(ask.headers)
         return httpx.Request(
             ask.method,
             _parsed(ask.url),
-            headers={**headers, **ask.headers},
+            headers=headers,
             json=ask.body_json,
             extensions={"body_wanted": lambda status: _body_wanted(ask, status)},
         )
@@ -185,54 +188,41 @@ class Transport(httpx.AsyncBaseTransport):
         secure = url.scheme == "https"
         head = _request_head(request)  # before the connection: nothing is sent when it cannot be written
         exchange = _Exchange(
-            trace,
-            asyncio.get_running_loop().create_future(),
-            head,
-            request.extensions.get("phase", "api"),
-            self._max_body,
-            request.extensions.get("body_wanted", lambda _status: True),
+            trace, head, self._max_body, request.extensions.get("body_wanted", lambda _status: True)
         )
         host = url.raw_host.decode("ascii")
         port = url.port or (443 if secure else 80)
-        context = self._context() if secure else None
+        stream = await self._open(host, port, self._context() if secure else None)
         try:
-            await self._open(exchange, host, port, context)
-            await exchange.done
+            trace.enter(request.extensions.get("phase", "api"))
+            await exchange.run(stream)
         finally:
-            exchange.close()
+            stream.close()
+        body = bytes(exchange.body)
         return httpx.Response(
             exchange.status,
             headers=exchange.headers,
-            stream=_Spent(),
-            extensions={"body": bytes(exchange.body), "cut": exchange.cut},
+            stream=httpx.ByteStream(body),
+            extensions={"body": body, "cut": exchange.cut},
             request=request,
         )
 
-    async def _open(self, exchange: _Exchange, host: str, port: int, context: SSLContext | None) -> None:
+    async def _open(self, host: str, port: int, context: SSLContext | None) -> wire.Stream:
         network, trace = self._network, self._trace
         loopback_only = context is None and not self._plain_ok
-        sock = await wire.connect(host, port, network, trace, loopback_only=loopback_only)
+        stream = wire.Stream(await wire.connect(host, port, network, trace, loopback_only=loopback_only))
+        if context is None:
+            return stream
         try:
-            await wire.stream(lambda: exchange, sock, host, network, trace, context)
-        except Fault as found:
-            if context is not None and found.code in tls.CERTIFICATE_CODES:
-                found = await self._look_at_certificate(found, host, port)
-            raise found from None
-
-    async def _look_at_certificate(self, found: Fault, host: str, port: int) -> Fault:
-        """A second handshake that sends nothing, to tell what is wrong with the certificate."""
-        seen = _Look()
-        aside = Trace()
-        try:
-            async with asyncio.timeout(tls.LOOK_S):
-                sock = await wire.connect(host, port, self._network, aside)
-                await wire.stream(lambda: seen, sock, host, self._network, aside, tls.unverified())
-            return tls.note_refused(seen.certificate, self._trace, found)
-        except (Fault, TimeoutError):
-            return found
-        finally:
-            seen.close()
-
+            await stream.secure(context, host, network, trace)
+            assert stream.secured is not None
+            tls.note(stream.secured, trace)
+            return stream
+        except BaseException as found:
+            stream.close()
+            if isinstance(found, Fault) and found.code in tls.CERTIFICATE_CODES:
+                raise await look_at_certificate(found, host, port, network, trace) from None
+            raise
 
 def _request_head(request: httpx.Request) -> list[h11.Event]:
     url = request.url
@@ -247,100 +237,64 @@ def _request_head(request: httpx.Request) -> list[h11.Event]:
     return events
 
 
-class _Connection(asyncio.Protocol):
-    """The transport of a connection, closed without waiting for the other side."""
-
-    transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
-
-    @property
-    def secured(self) -> SSLObject | None:
-        """The TLS side of the connection, where there is one."""
-        return self.transport.get_extra_info("ssl_object") if self.transport else None
-
-    def close(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+async def look_at_certificate(found: Fault, host: str, port: int, network: Network, trace: Trace) -> Fault:
+    """`found`, and what is wrong with the certificate: a second handshake, over which nothing is sent."""
+    aside = Trace()
+    try:
+        async with asyncio.timeout(tls.LOOK_S):
+            stream = wire.Stream(await wire.connect(host, port, network, aside))
+            try:
+                await stream.secure(tls.unverified(), host, network, aside)
+                assert stream.secured is not None
+                return tls.note_refused(stream.secured.getpeercert(binary_form=True) or b"", trace, found)
+            finally:
+                stream.close()
+    except (Fault, TimeoutError):
+        return found
 
 
-class _Look(_Connection):
-    @property
-    def certificate(self) -> bytes:
-        return (self.secured.getpeercert(binary_form=True) if self.secured else None) or b""
-
-
-class _Exchange(_Connection):
-    """One request and its answer, read up to the caps.
-
-    The request is sent as soon as the connection stands, TLS verified: it shares a packet with the
-    end of the handshake. The connection is closed as soon as the answer is known.
-    """
+class _Exchange:
+    """One request and its answer, read up to the caps."""
 
     def __init__(
-        self,
-        trace: Trace,
-        done: asyncio.Future[None],
-        head: list[h11.Event],
-        phase: str,
-        max_body: int,
-        body_wanted: Callable[[int], bool],
+        self, trace: Trace, head: list[h11.Event], max_body: int, body_wanted: Callable[[int], bool]
     ) -> None:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
         self._trace = trace
         self._head = head
-        self._phase = phase
         self._max_body = max_body
         self._body_wanted = body_wanted
         self._head_bytes = 0
         self._pieces = 0
-        self.done = done
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.body = bytearray()
         self.cut = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        assert self.transport is not None
-        try:
-            if self.secured is not None:
-                tls.note(self.secured, self._trace)
-            self._trace.enter(self._phase)
-            self._trace.heard = False
-            self.transport.write(b"".join(self._h11.send(event) or b"" for event in self._head))
-        except Exception as error:  # asyncio would only log it
-            self._end(error)
+    async def run(self, stream: wire.Stream) -> None:
+        """Sends the request and reads until the answer is known. Raises Fault."""
+        self._trace.heard = False
+        await stream.send(b"".join(self._h11.send(event) or b"" for event in self._head))
+        data = b"first"
+        while data:
+            data = await stream.receive()
+            self._trace.heard = self._trace.heard or bool(data)
+            if data and not self._head_bytes and not _STATUS_LINE.startswith(data[: len(_STATUS_LINE)]):
+                raise Fault("protocol.error")  # a banner, TLS or noise: h11 would wait for a line's end
+            if not self.status:
+                self._head_bytes += len(data)
+            try:
+                self._h11.receive_data(data)
+                if self._known():
+                    return
+            except h11.RemoteProtocolError:
+                # h11 reports an end of file in the middle of an answer in the same way.
+                raise Fault("protocol.error" if data else "connection.closed") from None
+        raise Fault("connection.closed")
 
-    def data_received(self, data: bytes) -> None:
-        self._trace.heard = True
-        if not self._head_bytes and not _STATUS_LINE.startswith(data[: len(_STATUS_LINE)]):
-            self._end(Fault("protocol.error"))  # a banner, TLS or noise: h11 would wait for a line's end
-        if not self.status:
-            self._head_bytes += len(data)
-        self._feed(data)
-
-    def eof_received(self) -> bool:
-        self._feed(b"")
-        self._end(Fault("connection.closed"))
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._end(tls.lost(error))
-
-    def _feed(self, data: bytes) -> None:
-        if self.done.done():
-            return
-        try:
-            self._h11.receive_data(data)
-            self._advance()
-        except h11.RemoteProtocolError:
-            # h11 reports an end of file in the middle of an answer in the same way.
-            self._end(Fault("connection.closed" if not data else "protocol.error"))
-
-    def _advance(self) -> None:
-        while not self.done.done():
+    def _known(self) -> bool:
+        """Whether what has come in is all that is wanted of the answer."""
+        while True:
             event = self._h11.next_event()
             if isinstance(event, h11.Data):
                 room = self._max_body - len(self.body)
@@ -348,34 +302,17 @@ class _Exchange(_Connection):
                 self._pieces += 1
                 if len(event.data) > room or self._pieces > MAX_PIECES:
                     self.cut = True
-                    self._end()
+                    return True
             elif isinstance(event, h11.Response):
                 self.status, self.headers = event.status_code, list(event.headers)
                 if not self._body_wanted(self.status):
-                    self._end()
+                    return True
             elif isinstance(event, h11.EndOfMessage):
-                self._end()
+                return True
             elif isinstance(event, h11.ConnectionClosed):
-                self._end(Fault("connection.closed"))
+                raise Fault("connection.closed")
             elif not isinstance(event, h11.InformationalResponse):
                 break  # NEED_DATA, or PAUSED after the answer
         if not self.status and self._head_bytes > HEAD_LIMIT:
-            self._end(Fault("protocol.error"))
-
-    def _end(self, found: Exception | None = None) -> None:
-        if self.done.done():
-            return
-        self.close()
-        if found is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(found)
-            self.done.exception()  # seen: when it comes before anybody waits, asyncio is not to log it
-
-
-class _Spent(httpx.AsyncByteStream):
-    """No body: it was read already, and httpx is to leave it alone."""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        return
-        yield b""
+            raise Fault("protocol.error")
+        return False

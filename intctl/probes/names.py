@@ -29,11 +29,11 @@ _NO_SUCH_NAME = {
 
 
 class Names:
-    """The lookups of one pass: each host and port is asked once, however many probes want it."""
+    """The lookups of one pass: each host is asked once, however many probes want it."""
 
     def __init__(self, budget_s: float = 3.0) -> None:
         self._budget_s = budget_s
-        self._asked: dict[tuple[str, int], asyncio.Future[_Answer]] = {}
+        self._asked: dict[str, asyncio.Future[_Answer]] = {}
 
     async def look_up(self, host: str, port: int) -> list[Target]:
         """The addresses of `host`, best first. Raises Fault (`dns.*`, `self.no_descriptors`)."""
@@ -41,15 +41,15 @@ class Names:
         literal = _literal(name, port)
         if literal:
             return literal
-        future = self._asked.get((name, port))
+        future = self._asked.get(name)
         if future is None:
-            future = self._asked[name, port] = self._ask(name, port)
+            future = self._asked[name] = self._ask(name)
         answer = await asyncio.shield(future)
         if isinstance(answer, str):
             raise Fault(answer)
-        return answer
+        return [(family, (address[0], port, *address[2:])) for family, address in answer]
 
-    def _ask(self, host: str, port: int) -> asyncio.Future[_Answer]:
+    def _ask(self, host: str) -> asyncio.Future[_Answer]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_Answer] = loop.create_future()
 
@@ -59,7 +59,7 @@ class Names:
                 future.set_result(answer)
 
         def work() -> None:
-            answer = _resolve(host, port)
+            answer = _resolve(host)
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, answer)
 
@@ -93,9 +93,9 @@ def _literal(host: str, port: int) -> list[Target] | None:
     return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
 
 
-def _resolve(host: str, port: int) -> _Answer:
+def _resolve(host: str) -> _Answer:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         if _descriptors_gone():
             return "self.no_descriptors"

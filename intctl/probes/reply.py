@@ -68,7 +68,7 @@ class Reply:
         if self.opaque:
             return MISSING
         try:
-            return json.loads(self.body, parse_constant=_no_constant)
+            return _JSON.decode(self.body.decode(json.detect_encoding(self.body)))
         except (ValueError, RecursionError):
             return MISSING
 
@@ -76,6 +76,9 @@ class Reply:
 def _no_constant(name: str) -> None:
     """NaN and Infinity are no JSON, though Python reads them; a database would refuse them."""
     raise ValueError(name)
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def judge(ask: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement:

@@ -6,7 +6,8 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
-from ssl import SSLContext
+from contextlib import suppress
+from ssl import MemoryBIO, SSLContext, SSLObject, SSLWantReadError, SSLZeroReturnError
 from typing import TypeVar
 
 from intctl.probes import tls
@@ -16,6 +17,9 @@ from intctl.probes.network import Network
 from intctl.probes.trace import Fault, Trace
 
 MAX_ADDRESSES = 3
+
+#: How much is taken from the network at a time, in bytes: a full TLS record and more.
+_CHUNK = 32 * 1024
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -58,11 +62,9 @@ async def _first_to_answer(targets: list[Target], budget_s: float, trace: Trace)
     ends = loop.time() + budget_s
     found: list[str] = []
     for tried, target in enumerate(targets):
-        share = (ends - loop.time()) / (len(targets) - tried)
         trace.facts["address"] = _ip(target)
         try:
-            async with asyncio.timeout(share):
-                return await _connect(target)
+            return await _connect(target, (ends - loop.time()) / (len(targets) - tried))
         except TimeoutError:
             found.append("connect.timeout")
         except OSError as error:
@@ -72,13 +74,20 @@ async def _first_to_answer(targets: list[Target], budget_s: float, trace: Trace)
     raise Fault(code)
 
 
-async def _connect(target: Target) -> socket.socket:
+async def _connect(target: Target, budget_s: float) -> socket.socket:
     family, address = target
     # Named as TCP, or asyncio leaves Nagle's algorithm on: 40 ms for each small write after the first.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setblocking(False)
     try:
-        await asyncio.get_running_loop().sock_connect(sock, address)
+        sock.setblocking(False)
+        state = sock.connect_ex(address)
+        if state == errno.EINPROGRESS:  # a near host has answered by now: asked again, no turn of the loop is lost
+            state = sock.connect_ex(address)
+        if state in (errno.EALREADY, errno.EINPROGRESS):
+            async with asyncio.timeout(budget_s):
+                await asyncio.get_running_loop().sock_connect(sock, address)
+        elif state not in (0, errno.EISCONN):
+            raise OSError(state, "")
     except BaseException:
         sock.close()
         raise
@@ -106,6 +115,117 @@ def _has_route(target: Target) -> bool:
 
 def _ip(target: Target) -> str:
     return target[1][0]
+
+
+class Stream:
+    """Bytes to and from the other side of a connected socket, in clear or behind TLS.
+
+    Over the socket itself: asyncio's transports and its TLS protocol cost as much again as the
+    handshake. Closed without waiting for the other side.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._watched = False
+        self._waiter: asyncio.Future[bytes] | None = None
+        self._in, self._out = MemoryBIO(), MemoryBIO()
+        self.secured: SSLObject | None = None
+
+    async def secure(self, context: SSLContext, host: str, network: Network, trace: Trace) -> None:
+        """Shakes hands with `host`. Our last message waits for the first `send`, to share a packet. Raises Fault."""
+        trace.enter("tls")
+        secured = context.wrap_bio(self._in, self._out, server_hostname=ascii_name(host))
+        try:
+            async with asyncio.timeout(network.budgets.tls_s):
+                while not _done(secured):
+                    await self._flush()
+                    if not await self._refill():
+                        raise Fault("connection.closed")
+        except TimeoutError:
+            raise Fault("tls.timeout") from None
+        except OSError as error:
+            with suppress(OSError):
+                self._sock.send(self._out.read())  # the alert that tells the other side why
+            raise tls.fault(error) from None
+        self.secured = secured
+
+    async def send(self, data: bytes = b"") -> None:
+        """Sends `data`, and what was held back before. Raises Fault."""
+        try:
+            if self.secured is None:
+                await self._loop.sock_sendall(self._sock, data)
+            else:
+                if data:
+                    self.secured.write(data)
+                await self._flush()
+        except OSError as error:
+            raise tls.lost(error) from None
+
+    async def receive(self) -> bytes:
+        """What comes next; b"" at the end. Raises Fault."""
+        try:
+            if self.secured is None:
+                return await self._next()
+            while True:
+                try:
+                    return self.secured.read(_CHUNK)
+                except SSLWantReadError:
+                    if not await self._refill():
+                        return b""
+                except SSLZeroReturnError:
+                    return b""
+        except OSError as error:
+            raise tls.lost(error) from None
+
+    async def _flush(self) -> None:
+        if self._out.pending:
+            await self._loop.sock_sendall(self._sock, self._out.read())
+
+    async def _refill(self) -> bool:
+        """Takes in what the other side sent under TLS; False at the end."""
+        data = await self._next()
+        self._in.write(data)
+        return bool(data)
+
+    async def _next(self) -> bytes:
+        """What the socket has next. Always waits a turn of the loop: endless records do not keep others waiting."""
+        if not self._watched:
+            self._loop.add_reader(self._sock, self._readable)
+            self._watched = True
+        self._waiter = self._loop.create_future()
+        return await self._waiter
+
+    def _readable(self) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():  # nobody waits: it stays with the kernel
+            self._unwatch()
+            return
+        try:
+            waiter.set_result(self._sock.recv(_CHUNK))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            waiter.set_exception(error)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._loop.remove_reader(self._sock)
+            self._watched = False
+
+    def close(self) -> None:
+        """Closes at once."""
+        self._unwatch()
+        self._sock.close()
+
+
+def _done(secured: SSLObject) -> bool:
+    """Whether the handshake is complete; a step of it, with what has come in."""
+    try:
+        secured.do_handshake()
+    except SSLWantReadError:
+        return False
+    return True
 
 
 async def stream(

@@ -66,6 +66,7 @@ class Http(Provider):
             json=bool(expect_json),
             expect_json=expect_json,
             ca_file=text_of(config, "ca_file") or None,
+            compare_without=True,
             allow_plain_http=config.get("security") == "none",
         )
 

@@ -165,18 +165,29 @@ def settle(state: Row, outcome: Outcome, check_type: str) -> Settled:
     return Settled(status, count, message, rejections, next_in_s)
 
 
-def account_change(outcome: Outcome, previous: object) -> Outcome:
-    """The outcome, degraded where a good exchange showed another account than the one before.
+def beside_last(outcome: Outcome, previous: object, config_version: int) -> Outcome:
+    """The outcome of a healthy exchange in the light of the last success, whose metadata `previous` is.
 
-    `previous` is the metadata of the last success, or None. A change is said once only, so it comes
-    before a quota, which will be high at the next check too.
+    Another account than before is a warning (`account.changed`), said once only and so before a quota,
+    which will be high at the next check too. Whether an HTTP API lets everybody
+    in is found out when a person asks; for the same config it stays known until then.
     """
-    facts = previous.get("facts") if isinstance(previous, dict) else None
-    before = facts.get("account") if isinstance(facts, dict) else None
-    account = outcome.facts.get("account")
-    if outcome.code not in ("ok", "quota.high") or before is None or account is None or before == account:
+    known = previous if isinstance(previous, dict) else {}
+    facts = known.get("facts")
+    facts = facts if isinstance(facts, dict) else {}
+    before, account = facts.get("account"), outcome.facts.get("account")
+    if outcome.code in ("ok", "quota.high") and before is not None and account is not None and before != account:
+        return replace(outcome, code="account.changed", detail=f"it was {before}, now it is {account}")
+    proven = facts.get("credential_proven")
+    if proven is None or "credential_proven" in outcome.facts or known.get("config_version") != config_version:
         return outcome
-    return replace(outcome, code="account.changed", detail=f"it was {before}, now it is {account}")
+    code = "credential.unproven" if outcome.code == "ok" and not proven else outcome.code
+    return replace(outcome, code=code, facts={**outcome.facts, "credential_proven": proven})
+
+
+def wants_last(outcome: Outcome, provider: str) -> bool:
+    """Whether `beside_last` could say anything about this outcome."""
+    return outcome.verdict in ("healthy", "degraded") and ("account" in outcome.facts or provider == "http")
 
 
 def metadata(outcome: Outcome, agent: str, config_version: int) -> Row:
@@ -259,8 +270,9 @@ def record(
             if state is None or state["lease_token"] != result.claimed.lease_token:
                 continue
             outcome = result.outcome
-            if "account" in outcome.facts:
-                outcome = account_change(outcome, last_success(database, result.claimed.id))
+            if wants_last(outcome, result.claimed.provider):
+                previous = last_success(database, result.claimed.id)
+                outcome = beside_last(outcome, previous, result.claimed.config_version)
             known = Result(result.claimed, outcome)
             _write(database, state, known, check_type=check_type, agent=agent, deadline_s=deadline_s)
             kept[result.claimed.id] = outcome

@@ -10,7 +10,7 @@ import pytest
 from intctl.probes.guard import AddressPolicy
 from intctl.store.connect import connect
 
-from ..servers import Answer, HttpServer, http_server
+from ..servers import Answer, HttpServer, Request, http_server
 from .conftest import CANARY, Intctl, MailHost
 
 
@@ -75,12 +75,26 @@ def test_a_damaged_time_spoils_no_list(intctl: Intctl, email: MailHost) -> None:
 
 
 def test_a_credential_that_proves_nothing_is_said(intctl: Intctl) -> None:
-    """Where everybody is let in, the credential is not proven, and whoever adds it is told."""
-    with http_server({"/": Answer(200, {})}) as server:
+    """Where everybody is let in, the credential is not proven: said when it is added and at each check from then on."""
+
+    def answer(request: Request) -> Answer:
+        return Answer(200 if doors["open"] or "authorization" in request.headers else 401, {})
+
+    doors = {"open": True}
+    with http_server({"/": answer}) as server:
         config = {"url": f"{server.url}/", "auth": "bearer", "token": {"env": "TOK"}}
         manifest = json.dumps({"name": "Open", "provider": "http", "config": config})
         assert "not proven" in intctl("add", "http", "-f", "-", stdin=manifest, TOK=CANARY).err
-    assert intctl("show", "Open", "-o", "json").json["facts"]["credential_proven"] is False
+        with connect(intctl.target) as database:
+            database.run("UPDATE integration_schedules SET next_check_at = {now}")
+        asked = len(server.requests)
+        intctl("agent", "--once")
+        assert len(server.requests) == asked + 1, "the agent does not knock without the credential"
+        shown = intctl("show", "Open", "-o", "json").json
+        assert (shown["verdict"], shown["code"]) == ("degraded", "credential.unproven")
+        assert shown["facts"]["credential_proven"] is False
+        doors["open"] = False
+        assert intctl("check", "Open", "-o", "json").json[0]["code"] == "ok"
 
 
 @pytest.mark.parametrize("address", ["::ffff:0:169.254.169.254", "64:ff9b:1:a9fe:a9:fe00:808:808"])

@@ -129,9 +129,9 @@ def test_a_changed_account_is_said_before_a_high_quota() -> None:
 
     before = {"facts": {"account": "A"}}
     for code in ("ok", "quota.high"):
-        assert claims.account_change(Outcome(code, facts={"account": "B"}), before).code == "account.changed"
-        assert claims.account_change(Outcome(code, facts={"account": "A"}), before).code == code
-    assert claims.account_change(Outcome("quota.exhausted", facts={"account": "B"}), before).code == "quota.exhausted"
+        assert claims.beside_last(Outcome(code, facts={"account": "B"}), before, 1).code == "account.changed"
+        assert claims.beside_last(Outcome(code, facts={"account": "A"}), before, 1).code == code
+    assert claims.beside_last(Outcome("quota.exhausted", facts={"account": "B"}), before, 1).code == "quota.exhausted"
 
 
 def test_own_limits_are_shown_as_what_they_are(intctl: Intctl, email: MailHost) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import time
 from email.utils import formatdate
 from typing import Any
 
+import httpx
 import pytest
 
 from intctl import __version__
 from intctl.probes.ask import Answer as Special
 from intctl.probes.ask import Basic, Bearer, Header, HttpProbe
+from intctl.probes.http import Transport
+from intctl.probes.network import Network
 from intctl.probes.reply import MISSING, retry_after, value_at
+from intctl.probes.tls import context
+from intctl.probes.trace import Trace
 from intctl.text import Secret
 from tests.probes import check
 from tests.servers import Answer, Authority, Request, http_server, in_days
@@ -250,10 +256,10 @@ def test_a_probe_that_passes_without_the_credential_proves_nothing() -> None:
         known = "authorization" in request.headers or "cookie" in request.headers
         return Answer(200 if known else 401, {}, {"Set-Cookie": "session=1; Path=/"})
 
-    for route, proven in ((strict, True), (Answer(200, {}), False)):
+    for route, proven, code in ((strict, True, "ok"), (Answer(200, {}), False, "credential.unproven")):
         with http_server({"/": route}) as server:
             outcome = check(HttpProbe(server.url + "/", Bearer(TOKEN), compare_without=True))
-            assert (outcome.code, outcome.facts["credential_proven"]) == ("ok", proven)
+            assert (outcome.code, outcome.facts["credential_proven"]) == (code, proven)
             assert "authorization" not in server.requests[1].headers
             assert len(server.requests) == 2
 
@@ -324,3 +330,16 @@ DOCUMENT: Any = {"a": [1, {"b": None}], "": 5, "x/y": 6, "m~n": 7, "01": 8}
 def test_json_pointers(pointer: str, value: object) -> None:
     """Pointers are RFC 6901's."""
     assert value_at(DOCUMENT, pointer) is value or value_at(DOCUMENT, pointer) == value
+
+
+def test_the_transport_serves_any_httpx_client() -> None:
+    """It is an ordinary httpx transport: a client over it gets status, headers and body."""
+
+    async def fetch(url: str) -> httpx.Response:
+        transport = Transport(Network(), Trace(), lambda: context(None), max_body=1024, plain_ok=True)
+        async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+            return await client.post(url, json={"a": 1})
+
+    with http_server({"/": lambda request: Answer(201, {"echo": request.body.decode()})}) as server:
+        response = asyncio.run(fetch(server.url + "/"))
+    assert (response.status_code, response.json()) == (201, {"echo": '{"a":1}'})
