@@ -18,11 +18,12 @@ import httpx
 
 from intctl.probes import tls, wire
 from intctl.probes.ask import HttpProbe
-from intctl.probes.auth import Authenticator, TokenStore, authenticator
+from intctl.probes.auth import Authenticator, TokenStore, authenticator, plain
 from intctl.probes.network import Network
 from intctl.probes.outcome import Outcome
 from intctl.probes.reply import HEADERS, Judgement, Reply, judge
 from intctl.probes.trace import Fault, Trace
+from intctl.text import Secret
 
 #: Status line and headers of one answer, informational ones included, in bytes.
 HEAD_LIMIT = 100 * 1024
@@ -45,6 +46,7 @@ async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: Tok
     transport = Transport(
         network, trace, make_context, max_body=ask.max_body_bytes, plain_ok=ask.auth is None or ask.allow_plain_http
     )
+    trace.hide(*(value for value in ask.headers.values() if isinstance(value, Secret)))
     auth = authenticator(ask.auth, tokens, trace, network.clock)
     code, detail, retry_after = await _ask(ask, transport, auth, network, trace)
     if code == "ok":
@@ -98,8 +100,9 @@ def _request(ask: HttpProbe) -> httpx.Request:
         return httpx.Request(
             ask.method,
             _parsed(ask.url),
-            headers={**headers, **ask.headers},
+            headers=headers | {name: plain(value) for name, value in ask.headers.items()},
             json=ask.body_json,
+            content=ask.body_text or None,
             extensions={"body_wanted": lambda status: _body_wanted(ask, status)},
         )
     except (httpx.InvalidURL, ValueError, TypeError):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, ClientCredentials, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import Answer, HttpProbe
+from intctl.providers.base import Field, Provider, client_credentials, text_of
 
 
 class Salesforce(Provider):
@@ -22,27 +22,25 @@ class Salesforce(Provider):
     type = "crm"
     speaks = "oauth"
     proof = "OAuth token exchange"
+    scopes = "none for the token"
+    cost = "1 token call, at most twice an hour"
+    docs = "https://help.salesforce.com"
+    confidence = "vendor"
     fields = (
         Field("domain", "My Domain: the NAME, or NAME--SANDBOX.sandbox, of https://NAME.my.salesforce.com",
               required=True, destination=True, pattern=r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z]{2,20})?",
               example="mycompany"),
         Field("client_id", "Consumer key", required=True),
         Field("client_secret", "Consumer secret", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         url = f"https://{text_of(config, 'domain')}.my.salesforce.com/services/oauth2/token"
         return HttpProbe(
-            url="",
-            auth=ClientCredentials(
-                asked(config, url), text_of(config, "client_id"), secret_of(config, "client_secret"), lifetime_s=1800
-            ),
+            "", client_credentials(config, url, lifetime_s=1800),
             answers=(
                 Answer(400, "http.auth.rejected", pointer="/error", equals="invalid_client_id",
                        detail="there is no such consumer key"),
                 Answer(400, "http.account_inactive", pointer="/error", equals="inactive_org"),
             ),
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Basic, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
 class Vonage(Provider):
@@ -19,18 +19,18 @@ class Vonage(Provider):
     title = "Vonage"
     type = "sms"
     proof = "GET of the ids of the account's secrets"
+    scopes = "none: the account's key and secret"
+    docs = "https://developer.vonage.com/en/api/account"
+    confidence = "vendor"
     fields = (
         Field("api_key", "API key", required=True, pattern="[A-Za-z0-9]{1,64}", example="abcd1234"),
         Field("api_secret", "API secret", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         key = text_of(config, "api_key")
         return HttpProbe(
-            asked(config, f"https://api.nexmo.com/accounts/{key}/secrets"),
+            f"https://api.nexmo.com/accounts/{key}/secrets",
             Basic(key, secret_of(config, "api_secret")),
             require=("/_embedded/secrets",),
-            ca_file=text_of(config, "ca_file") or None,
         )

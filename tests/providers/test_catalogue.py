@@ -63,13 +63,15 @@ def test_unknown_name_is_none() -> None:
 
 
 @pytest.mark.parametrize(("kind", "taken"), [
-    ("smtp", {"smtp", "sendgrid", "ses", "gmail"}),
+    ("smtp", {"smtp", "sendgrid", "ses", "gmail", "microsoft365"}),
     ("oauth", {"google", "microsoft", "calendly", "zoom", "adp", "indeed"} | {
         "workday", "personio", "ukg", "gusto", "paychex", "quickbooks", "paylocity", "sterling", "certn", "xero",
         "salesforce",
     }),
-    ("email", {"smtp", "sendgrid", "ses", "gmail", "mailgun", "postmark", "mailjet", "brevo", "resend"}),
-    ("calendar", {"google", "microsoft", "calendly"}),
+    ("email", {
+        "smtp", "sendgrid", "ses", "gmail", "microsoft365", "mailgun", "postmark", "mailjet", "brevo", "resend",
+    }),
+    ("calendar", {"google", "microsoft", "calendly", "caldav"}),
     ("twilio", {"twilio"}),
     ("", set()),
 ])

@@ -66,7 +66,7 @@ def test_calendly() -> None:
         "https://auth.calendly.com/oauth/token", "c", S, S, client_in="basic", single_use=True
     )
     assert complaints("calendly") == ["token"]
-    assert complaints("calendly", client_id="c") == ["token"]
+    assert complaints("calendly", client_id="c") == ["client_secret", "refresh_token"]
     assert complaints("calendly", token=S, **oauth) == ["client_id"]
 
 
@@ -123,7 +123,8 @@ def test_sendgrid_is_one_or_the_other() -> None:
     """The API key brings its own host; it and the mail server's login exclude each other."""
     assert asked("sendgrid", api_key=S).url == "https://api.sendgrid.com/v3/scopes"
     assert asked("sendgrid", api_key=S, region="eu").url == "https://api.eu.sendgrid.com/v3/scopes"
-    assert complaints("sendgrid", api_key=S, password=S, port=587) == ["password", "port"]
+    assert complaints("sendgrid", api_key=S, password=S, port=587) == ["api_key"]
+    assert complaints("sendgrid", api_key=S, port=587) == ["port"]
     assert complaints("sendgrid", username="apikey") == ["password"]
     assert complaints("sendgrid", username="apikey", password=S, region="eu") == ["region"]
     assert complaints("sendgrid", username="apikey", password=S, base_url="https://example.com") == ["base_url"]
