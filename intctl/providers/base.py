@@ -200,7 +200,7 @@ class Provider:
     #: Where the vendor documents it, "" when nothing is published.
     docs: ClassVar[str] = ""
     #: How sure the proof is: a key of CONFIDENCE.
-    confidence: ClassVar[str]
+    confidence: ClassVar[str] = "none"
     #: The vendor's public status page, if one is known: the JSON of Atlassian Statuspage's API v2.
     status_page: ClassVar[str] = ""
 

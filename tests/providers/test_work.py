@@ -85,7 +85,8 @@ def test_ukg_for_its_other_products() -> None:
     user: dict[str, object] = {"host": "h.example.com", "username": "u", "password": S}
     auth = http("ukg", product="wfm", tenant="t1", **CLIENT, **user).auth
     assert isinstance(auth, ClientCredentials)
-    assert (auth.token_url, auth.extra["password"], auth.extra["realm"]) == ("https://h.example.com/oauth/token", S, "t1")
+    assert auth.token_url == "https://h.example.com/oauth/token"
+    assert (auth.extra["password"], auth.extra["realm"]) == (S, "t1")
     probe = http("ukg", product="hcm", customer_api_key=S, **user)
     assert probe.url == "https://h.example.com/configuration/v1/company-details?per_page=1"
     assert (probe.auth, probe.headers) == (Basic("u", S), {"US-Customer-Api-Key": S})
