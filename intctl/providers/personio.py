@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import HttpProbe
+from intctl.probes.ask import Answer, HttpProbe
 from intctl.providers.base import CLIENT, SCOPE, Field, Provider, client_credentials, text_of
 
 _HOST = "https://api.personio.de"
@@ -15,7 +15,8 @@ class Personio(Provider):
     OpenAPI description and developer.personio.de, read directly), or with `api: v2` at /v2/auth/token, with
     scopes (as Nango does; its limits are in the developer pages). The same credential is good for both.
 
-    The exchange is the proof: no data is read. Secrets in the URL of /v1/auth, which end in December
+    The exchange is the proof: no data is read. That /v1/auth answers a wrong credential with 403 and
+    `success: false` is general knowledge. Secrets in the URL of /v1/auth, which end in December
     2026, are not used here. The recruiting API has a key of its own, not asked for.
     """
 
@@ -40,4 +41,5 @@ class Personio(Provider):
             scope = text_of(config, "scope")
             return HttpProbe("", client_credentials(config, f"{_HOST}/v2/auth/token", scope=scope))
         where = {"token_at": "/data/token", "lifetime_s": 3600}
-        return HttpProbe("", client_credentials(config, f"{_HOST}/v1/auth", grant="", **where))
+        wrong = Answer(403, "http.auth.rejected", pointer="/success", equals=False, detail="wrong credentials")
+        return HttpProbe("", client_credentials(config, f"{_HOST}/v1/auth", grant="", **where), answers=(wrong,))
