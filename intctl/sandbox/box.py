@@ -8,6 +8,7 @@ import secrets
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -20,13 +21,14 @@ from intctl.providers import catalogue
 from intctl.sandbox import faults as wrong
 from intctl.sandbox import wire
 from intctl.sandbox.authority import Authority
-from intctl.sandbox.http import serve
+from intctl.sandbox.http import Reply, Request, serve
 from intctl.sandbox.mail import Login, Mail, Postbox
 from intctl.sandbox.vendors import MAIL, VENDORS, Account, RandomBytes, Way, random_text
 
 #: The only address that is ever listened on: the credentials are real enough to be worth guessing.
 HOST = "127.0.0.1"
 _START_SECONDS = 15.0
+_REMEMBERED = 10_000
 # A few turns of the loop: a connection just accepted gets its task, one that was cut reports its end.
 _TURNS_SECONDS = 0.02
 
@@ -62,6 +64,7 @@ class Sandbox:
             for name, account in self.accounts.items()
         }
         self._postbox = Postbox({name: self._taken(name, login) for name, login in self.logins.items()})
+        self._requests: deque[tuple[str, Request]] = deque(maxlen=_REMEMBERED)
         self.ports: dict[str, int] = {}
         self._open: set[asyncio.StreamWriter] = set()
         self._started: Future[asyncio.Event] = Future()
@@ -71,6 +74,11 @@ class Sandbox:
     def mails(self) -> list[Mail]:
         """The messages that arrived so far, oldest first."""
         return list(self._postbox.mails)
+
+    @property
+    def requests(self) -> list[tuple[str, Request]]:
+        """The last HTTP requests that arrived, oldest first, and which provider each was for. They hold secrets."""
+        return list(self._requests)
 
     def url(self, provider: str) -> str:
         """Scheme, host and port of an HTTPS vendor."""
@@ -207,8 +215,12 @@ class Sandbox:
     async def _accept(
         self, provider: str, context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        def answer(request: Request) -> Reply:
+            self._requests.append((provider, request))
+            return self._answers[provider](request)
+
         self._open.add(writer)
-        await serve(self._answers[provider], context, reader, writer)
+        await serve(answer, context, reader, writer)
         self._open.discard(writer)
 
     async def _listen(self) -> list[asyncio.Server]:
