@@ -23,7 +23,7 @@ from intctl.sandbox import wire
 from intctl.sandbox.authority import Authority
 from intctl.sandbox.http import Reply, Request, serve
 from intctl.sandbox.mail import Login, Mail, Postbox
-from intctl.sandbox.vendors import MAIL, VENDORS, Account, RandomBytes, Way, random_text
+from intctl.sandbox.vendors import MAIL, Account, RandomBytes, Way, random_text, served
 
 #: The only address that is ever listened on: the credentials are real enough to be worth guessing.
 HOST = "127.0.0.1"
@@ -52,7 +52,8 @@ class Sandbox:
         certificate, key = self._authority.client("adp.sandbox.invalid")
         self.client_certificate = self._write("adp-client.pem", certificate)
         self.client_key = self._write("adp-client-key.pem", key)
-        self.accounts = {name: Account(vendor, _source(seed, name)) for name, vendor in VENDORS.items()}
+        self._vendors = served()
+        self.accounts = {name: Account(vendor, _source(seed, name)) for name, vendor in self._vendors.items()}
         self.logins = {name: self._login(name, _source(seed, name)) for name in MAIL}
         # What was given out stays what it is; with some faults the vendor takes another one.
         self._given = {name: dict(account.credentials) for name, account in self.accounts.items()}
@@ -92,7 +93,7 @@ class Sandbox:
 
     def ways(self, provider: str) -> tuple[str, ...]:
         """How one can log in: "", which is the example's way, and the others by their names."""
-        vendor = VENDORS.get(provider)
+        vendor = self._vendors.get(provider)
         return ("", *vendor.ways) if vendor else ("",)
 
     def config(self, provider: str, way: str = "") -> dict[str, str]:
@@ -139,13 +140,13 @@ class Sandbox:
 
     def _variables(self, provider: str) -> dict[str, str]:
         """The variables of the provider's example, and which field each holds."""
-        rows = (MAIL.get(provider), VENDORS.get(provider))
+        rows = (MAIL.get(provider), self._vendors.get(provider))
         return {variable: name for row in rows if row for variable, name in row.variables.items()}
 
     def _way(self, provider: str, way: str) -> Way:
         if way:
-            return VENDORS[provider].ways[way]
-        vendor, mail = VENDORS.get(provider), MAIL.get(provider)
+            return self._vendors[provider].ways[way]
+        vendor, mail = self._vendors.get(provider), MAIL.get(provider)
         own = tuple(vendor.credentials) if vendor else ()
         if mail is None:
             return Way(own + (("client_certificate", "client_private_key") if provider == "adp" else ()))

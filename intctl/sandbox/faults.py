@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from intctl.errors import UsageError
 from intctl.sandbox.http import Reply, Request
 from intctl.sandbox.vendor import fields_of
-from intctl.sandbox.vendors import MAIL, VENDORS, Account, random_text
+from intctl.sandbox.vendors import MAIL, Account, random_text, served
 from intctl.text import nearest
 
 #: How long a vendor that throttles asks us to wait, in seconds.
@@ -76,7 +76,7 @@ _EXCHANGE = re.compile("token|/auth$")
 def kinds(provider: str) -> frozenset[str]:
     """What a provider of the sandbox is, as far as faults go."""
     found = {MAIL_SERVER} if provider in MAIL else set()
-    vendor = VENDORS.get(provider)
+    vendor = served().get(provider)
     if vendor is not None and vendor.routes:  # without, nothing is asked of it
         found.add(HTTP)
         if any(route.method != "POST" or not _EXCHANGE.search(route.path) for route in vendor.routes):
@@ -107,7 +107,7 @@ def parse(words: Iterable[str]) -> dict[str, str]:
 
 def check(faults: Mapping[str, str]) -> None:
     """Refuses what is not there and what does not fit. Raises UsageError."""
-    known = (*MAIL, *VENDORS)
+    known = (*MAIL, *served())
     for provider, code in faults.items():
         if provider not in known:
             raise UsageError(f'The sandbox has no provider "{provider}"{nearest(provider, known)}')

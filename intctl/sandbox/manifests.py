@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from intctl.providers import catalogue
 from intctl.providers.base import Field, Provider
 from intctl.sandbox.box import Sandbox
+from intctl.sandbox.derived import filled
 
 #: The first line of each manifest.
 MARK = "# Made by intctl sandbox manifests: points at a sandbox that is up, whose environment holds the secrets."
@@ -61,5 +62,5 @@ def _value(field: Field, settings: Mapping[str, object]) -> object:
     """What a field that is not secret holds, or None to leave it out."""
     value = settings.get(field.name)
     if value is None and field.required and field.default is None:
-        value = field.choices[0] if field.kind == "choice" else field.example or "sandbox"
+        value = filled(field)
     return int(value) if isinstance(value, str) and field.kind in ("port", "integer") else value

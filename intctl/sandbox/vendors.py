@@ -1,12 +1,14 @@
 """The vendors, as a table: their own paths, status codes and error bodies, for right and wrong credentials.
 
 A `{name}` in a path or a body stands for one of the vendor's credentials. To add a vendor: one row,
-here or in the module of its family.
+here or in the module of its family. A provider without a row is served too, as its own probe hopes for.
 """
 
 from __future__ import annotations
 
+from intctl.providers import catalogue
 from intctl.sandbox import vendors_mail, vendors_talk, vendors_work
+from intctl.sandbox.derived import derived
 from intctl.sandbox.http import Reply
 from intctl.sandbox.vendor import (
     ANYTHING,
@@ -27,7 +29,7 @@ from intctl.sandbox.vendor import (
     token,
 )
 
-__all__ = ["MAIL", "VENDORS", "Account", "RandomBytes", "Way", "random_text", "same"]
+__all__ = ["MAIL", "VENDORS", "Account", "RandomBytes", "Way", "random_text", "same", "served"]
 
 _OAUTH = ("client_id", "client_secret", "refresh_token")
 _GOOGLE_TOKEN = token(
@@ -236,3 +238,9 @@ MAIL: dict[str, MailAccount] = {
     ),
     **vendors_mail.MAIL,
 }
+
+
+def served() -> dict[str, Vendor]:
+    """Every HTTP vendor: the table's, and one for each provider of the catalogue that stands in no table here."""
+    missing = [catalogue.get(name) for name in catalogue.names() if name not in VENDORS and name not in MAIL]
+    return VENDORS | {provider.name: derived(provider) for provider in missing if provider is not None}
