@@ -15,7 +15,9 @@ from intctl.probes.ask import (
 )
 from intctl.providers import catalogue
 from intctl.text import Secret
+from tests.probes import check
 from tests.providers.test_probes import S, codes, http, provider
+from tests.servers import Answer, http_server
 
 CLIENT: dict[str, object] = {"client_id": "c", "client_secret": S}
 
@@ -95,6 +97,18 @@ def test_ukg_for_its_other_products() -> None:
     assert complaints == ["tenant", "client_id", "client_secret", "password"]
     strangers = [field for field, _ in provider("ukg").check({"product": "hcm", "host": "h", **CLIENT, **user})]
     assert strangers == ["client_id", "client_secret", "customer_api_key"]
+
+
+def test_a_secret_in_another_header_is_masked() -> None:
+    """UKG's customer key, which stands beside the login, is not shown when the server says it back."""
+    key = Secret("cnry-customer-key")
+    echo = Answer(302, None, {"Location": f"/{key.reveal()}"})
+    with http_server({"/configuration/v1/company-details": echo}) as server:
+        config: dict[str, object] = {"host": "h.example.com", "username": "u", "password": S, "customer_api_key": key}
+        found = check(http("ukg", product="hcm", **config, base_url=server.url))
+        assert server.requests[0].headers["us-customer-api-key"] == key.reveal()
+    assert found.code == "redirect.refused"
+    assert "cnry" not in f"{found.message} {found.facts}"
 
 
 def test_ashby_posts_and_reads_the_flag() -> None:
