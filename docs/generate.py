@@ -21,8 +21,8 @@ from intctl.codes import ACTORS, CODES
 from intctl.errors import EXIT_CODES
 from intctl.manifest.template import takes, template
 from intctl.providers import catalogue
-from intctl.providers.base import Field, Provider
-from intctl.render.providers import need, notes, row
+from intctl.providers.base import CONFIDENCE, Field, Provider
+from intctl.render.providers import facts, need, notes, row
 
 ROOT = Path(__file__).parent.parent
 
@@ -116,10 +116,15 @@ def index() -> str:
         "",
         "Made by `python docs/generate.py` from `intctl/providers/`; `intctl providers list` shows the same.",
         "",
-        "| provider | type | proven by |",
-        "|---|---|---|",
+        "Confidence says where the proof is known from: "
+        + "; ".join(f"*{word}*, {meaning}" for word, meaning in CONFIDENCE.items()) + ".",
+        "",
+        "| provider | type | proven by | confidence |",
+        "|---|---|---|---|",
     ]
-    lines += [f"| [{one.title}]({one.name}.md) | {one.type} | {_cell(one.proof)} |" for one in known]
+    lines += [
+        f"| [{one.title}]({one.name}.md) | {one.type} | {_cell(one.proof)} | {one.confidence} |" for one in known
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -129,8 +134,8 @@ def page(name: str) -> str:
     lines = [f"# {one.title}", "", *notes(one).replace("\n", "\n\n").splitlines(), ""]
     lines += [f"- Provider: `{one.name}`", f"- Type: {one.type}"]
     lines += [f"- Speaks: {one.speaks} (`intctl add {one.speaks}` takes it)"] if one.speaks else []
-    lines += [f"- Proven by: {one.proof}"]
-    lines += [f"- Status page: {one.status_page}"] if one.status_page else []
+    known = facts(row(one))
+    lines += [f"- Proven by: {known.pop('Proof')}", *(f"- {label}: {text}" for label, text in known.items())]
     lines += ["", "| field | takes | | what it is |", "|---|---|---|---|"]
     needs = {shown["name"]: need(shown) for shown in row(one)["fields"]}
     lines += [f"| `{field.name}` | {_takes(field)} | {needs[field.name]} | {_help(field)} |" for field in one.fields]
@@ -150,7 +155,9 @@ def _takes(field: Field) -> str:
 
 
 def _help(field: Field) -> str:
-    return _cell(f"{field.help}. For example: {field.example}" if field.example else field.help)
+    words = [field.help, f"For example: {field.example}" if field.example else ""]
+    place = field.needed_with or field.beside
+    return _cell(". ".join(filter(None, [*words, f"Only with `{place}`" if place else ""])))
 
 
 def _cell(text: str) -> str:

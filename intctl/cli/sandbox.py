@@ -43,7 +43,8 @@ def sandbox() -> None:
 
     Where a vendor has no words for a missing permission, http.scope_missing is found as
     http.forbidden. With rotated.token.lost each refresh kills the old token: who saves the new one
-    stays healthy, who loses it finds reauthorise.
+    stays healthy, who loses it finds reauthorise. sendgrid, gmail and microsoft365 are served as mail
+    and over HTTP: each fault is found by who logs in the way that it is about.
     """
 
 
@@ -81,32 +82,41 @@ def up(context: Context, faults: tuple[str, ...], seed: int | None) -> int:
 def _announcement(box: Sandbox, script: Path) -> str:
     from intctl.sandbox.faults import FAULTS
 
-    count = len({*box.accounts, *box.logins})
-    lines = [f"The sandbox is up: {count} providers on 127.0.0.1, until Ctrl-C."]
+    lines = [f"The sandbox is up: {len(box.providers)} providers on 127.0.0.1, until Ctrl-C."]
     lines += [f"  wrong with {name}: {FAULTS[code].meaning}" for name, code in box.faults.items()]
     lines += ["In another terminal:", f"  . {script}", "  intctl sandbox manifests DIR", "  intctl apply -f DIR", ""]
     return "\n".join(lines)
 
 
 @sandbox.command(cls=command.keywords["cls"])
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="[DIR]", required=False)
+@click.option("--ways", is_flag=True, help="Also one for each other way to log in, such as gmail by OAuth.")
 @pass_context
-def manifests(context: Context, folder: str) -> int:
+def manifests(context: Context, folder: str | None, ways: bool) -> int:
     """Write one manifest for each provider into DIR, pointing at the sandbox that is up.
 
-    For a command of "sandbox run", or after reading the file that "sandbox up" names. Secrets are
-    references to the sandbox's environment. Of what is in DIR already, only manifests that this
-    command made are written over.
+    Without DIR all of them go to standard output, as one file. For a command of "sandbox run", or
+    after reading the file that "sandbox up" names. Secrets are references to the sandbox's environment.
+    Of what is in DIR already, only manifests that this command made are written over.
     """
     from pathlib import Path
 
+    from intctl.sandbox.manifests import together
+
     source = context.environ.get("INTCTL_SANDBOX_DIR", "")
-    made = {path.name: path.read_text("utf-8") for path in sorted(Path(source, _MANIFESTS).glob("*.yaml"))}
+    made = {
+        path.name: path.read_text("utf-8")
+        for kind in (_MANIFESTS, _WAYS)[: 2 if ways else 1]
+        for path in sorted(Path(source, kind).glob("*.yaml"))
+    }
     if not source or not made:
         raise UsageError(
             "No sandbox is known here. Run it inside: intctl sandbox run -- sh; or read the file that "
             "intctl sandbox up names."
         )
+    if folder is None:
+        context.out(together(made.values()))
+        return 0
     target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -122,8 +132,8 @@ def manifests(context: Context, folder: str) -> int:
     return 0
 
 
-#: Where the manifests stand below INTCTL_SANDBOX_DIR.
-_MANIFESTS = "manifests"
+#: Where the manifests stand below INTCTL_SANDBOX_DIR: one a provider, and those of the other ways to log in.
+_MANIFESTS, _WAYS = "manifests", "ways"
 
 
 @sandbox.command(cls=command.keywords["cls"], context_settings={"allow_interspersed_args": False})
@@ -173,9 +183,11 @@ def _write(box: Sandbox) -> Path:
 
     from intctl.sandbox.manifests import manifests as texts
 
-    folder = box.folder.absolute() / _MANIFESTS
-    folder.mkdir(0o700)
-    for name, text in texts(box).items():
+    folders = {kind: box.folder.absolute() / kind for kind in (_MANIFESTS, _WAYS)}
+    for folder in folders.values():
+        folder.mkdir(0o700)
+    for name, text in texts(box, every_way=True).items():
+        folder = folders[_MANIFESTS if name in box.providers else _WAYS]
         (folder / f"{name}.yaml").write_text(text, "utf-8")
     script = box.folder.absolute() / "environment.sh"
     script.touch(0o600, exist_ok=False)
@@ -188,7 +200,7 @@ def _variables(box: Sandbox) -> dict[str, str]:
     import shlex
 
     found = {**box.environ(), "INTCTL_SANDBOX_DIR": str(box.folder), "INTCTL_SANDBOX_CA_FILE": str(box.ca_file)}
-    for provider in (*box.accounts, *box.logins):
+    for provider in box.providers:
         options = [word for setting in box.settings(provider) for word in ("--set", setting)]
         found[f"INTCTL_SANDBOX_SET_{provider.upper()}"] = shlex.join(options)
     found |= {f"INTCTL_SANDBOX_URL_{provider.upper()}": box.url(provider) for provider in box.accounts}

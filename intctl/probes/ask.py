@@ -60,7 +60,7 @@ class ClientCredentials:
 
     `client_in` says where id and secret go: fields of the body, `Authorization: Basic`, or `id`,
     Workday's `Authorization: ID` with the pair in base64. `grant` and `extra` are for vendors that
-    want another grant_type ("" for none) or more fields; `body` is how the fields are written.
+    want another grant_type ("" for none) or more fields, some of them secret; `body` is how they are written.
     `token_at` is the pointer to the access token in the answer; expires_in is looked for beside it.
     `lifetime_s` is how long a token is used, in seconds, at a vendor that sends no expires_in.
     """
@@ -71,7 +71,7 @@ class ClientCredentials:
     scope: str = ""
     client_in: ClientIn = "body"
     grant: str = "client_credentials"
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str | Secret] = field(default_factory=dict)
     body: Literal["form", "json"] = "form"
     token_at: str = "/access_token"  # noqa: S105 -- a pointer
     lifetime_s: int = 0
@@ -91,7 +91,7 @@ class RefreshToken:
     scope: str = ""
     client_in: ClientIn = "body"
     single_use: bool = False
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str | Secret] = field(default_factory=dict)
     body: Literal["form", "json"] = "form"
 
 
@@ -189,16 +189,18 @@ class HttpProbe:
     a pointer into the body, for what may be shown (account name, quota): never a secret. `answers`
     are the vendor's special cases.
     `compare_without` asks a second time without the credential: if that passes too, the credential
-    is not proven (`credential.unproven`, `facts["credential_proven"] = False`). `body_json` goes with POST, as JSON.
+    is not proven (`credential.unproven`, `facts["credential_proven"] = False`). `body_json` goes with POST, as JSON;
+    `body_text` as it is, of the Content-Type in `headers`. A header's value may be secret.
     `quotas` are read from the same answer, or from one more GET of `quota_url`, which changes no
     verdict by failing; of several, the one that is closest to its limit counts.
     """
 
     url: str
     auth: Auth | None
-    method: Literal["GET", "HEAD", "POST"] = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    method: Literal["GET", "HEAD", "POST", "PROPFIND"] = "GET"
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
     body_json: object = None
+    body_text: str = ""
     expect_status: int = 200
     json: bool = True
     expect_json: Mapping[str, object] = field(default_factory=dict)

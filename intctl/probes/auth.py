@@ -49,6 +49,7 @@ _AADSTS = {
     ),
     "AADSTS700016": ("http.auth.rejected", "the tenant has no application with this client ID (AADSTS700016)"),
     "AADSTS90002": ("not.found", "there is no tenant with this ID (AADSTS90002)"),
+    "AADSTS53003": ("http.forbidden", "a conditional access rule blocks it (AADSTS53003)"),
 }
 _OAUTH = {
     "invalid_client": "http.auth.rejected",
@@ -103,7 +104,7 @@ def authenticator(
     if auth is None:
         return None
     if isinstance(auth, Basic):
-        pair = f"{_plain(auth.username)}:{_plain(auth.password)}"
+        pair = f"{plain(auth.username)}:{plain(auth.password)}"
         trace.hide(pair, *(half for half in (auth.username, auth.password) if isinstance(half, Secret)))
         return _HeaderAuth("Authorization", "Basic " + b64encode(pair.encode()).decode())
     if isinstance(auth, Bearer):
@@ -118,7 +119,8 @@ def authenticator(
     return _TokenAuth(auth, tokens, trace, clock)
 
 
-def _plain(value: str | Secret) -> str:
+def plain(value: str | Secret) -> str:
+    """The text itself, secret or not."""
     return value.reveal() if isinstance(value, Secret) else value
 
 
@@ -275,7 +277,8 @@ class _TokenAuth(Authenticator):
         self, ask: ClientCredentials | RefreshToken, refresh: Secret | None, headers: dict[str, str]
     ) -> dict[str, str]:
         """The fields of the token call; the client goes among them or into `headers`."""
-        fields = dict(ask.extra)
+        self._trace.hide(*(value for value in ask.extra.values() if isinstance(value, Secret)))
+        fields = {name: plain(value) for name, value in ask.extra.items()}
         if refresh is not None:
             fields |= {"grant_type": "refresh_token", "refresh_token": refresh.reveal()}
         elif isinstance(ask, ClientCredentials) and ask.grant:

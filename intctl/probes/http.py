@@ -19,11 +19,12 @@ import httpx
 
 from intctl.probes import tls, usage, wire
 from intctl.probes.ask import HttpProbe
-from intctl.probes.auth import Authenticator, TokenStore, authenticator
+from intctl.probes.auth import Authenticator, TokenStore, authenticator, plain
 from intctl.probes.network import Network
 from intctl.probes.outcome import Outcome
 from intctl.probes.reply import HEADERS, Judgement, Reply, judge
 from intctl.probes.trace import Fault, Trace
+from intctl.text import Secret
 
 #: Status line and headers of one answer, informational ones included, in bytes.
 HEAD_LIMIT = 100 * 1024
@@ -51,6 +52,7 @@ async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: Tok
         plain_ok = ask.auth is None or ask.allow_plain_http
         return Transport(network, on, make_context, max_body=ask.max_body_bytes, plain_ok=plain_ok)
 
+    trace.hide(*(value for value in ask.headers.values() if isinstance(value, Secret)))
     auth = authenticator(ask.auth, tokens, trace, network.clock)
     (code, detail, retry_after), reply = await _ask(ask, transport(trace), auth, network, trace)
     proven = code == "ok"
@@ -66,7 +68,9 @@ async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: Tok
 
 async def _quota_reply(ask: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply | None:
     """The vendor's answer about the quota, or None. No part of the proof: on another trace, and no token is renewed."""
-    quiet = replace(ask, url=ask.quota_url, method="GET", body_json=None, expect_status=200, json=True, answers=())
+    quiet = replace(
+        ask, url=ask.quota_url, method="GET", body_json=None, body_text="", expect_status=200, json=True, answers=()
+    )
     try:
         async with asyncio.timeout(QUOTA_PATIENCE_S):
             request = _request(quiet)
@@ -122,12 +126,13 @@ async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None
 def _request(ask: HttpProbe) -> httpx.Request:
     headers = _COMMON.copy()
     try:
-        headers.update(ask.headers)
+        headers.update({name: plain(value) for name, value in ask.headers.items()})
         return httpx.Request(
             ask.method,
             _parsed(ask.url),
             headers=headers,
             json=ask.body_json,
+            content=ask.body_text or None,
             extensions={"body_wanted": lambda status: _body_wanted(ask, status)},
         )
     except (httpx.InvalidURL, ValueError, TypeError):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import ClientCertificate, ClientCredentials, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import ClientCertificate, HttpProbe
+from intctl.providers.base import CLIENT, Field, Provider, client_credentials, secret_of, text_of
 
 
 class Adp(Provider):
@@ -23,25 +23,21 @@ class Adp(Provider):
     type = "payroll"
     speaks = "oauth"
     proof = "OAuth token exchange with the client certificate"
+    scopes = "none for the token; API products and consents are ADP's"
+    cost = "1 token call, at most once an hour"
+    docs = "https://developers.adp.com"
+    confidence = "in use"
     fields = (
-        Field("client_id", "Client id", required=True),
-        Field("client_secret", "Client secret", secret=True, required=True),
+        *CLIENT,
         Field("client_certificate", "Client certificate, PEM", kind="pem", required=True),
         Field("client_private_key", "Private key of the client certificate, PEM, without passphrase", kind="pem",
               secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            url="",
-            auth=ClientCredentials(
-                asked(config, "https://accounts.adp.com/auth/oauth/v2/token"),
-                text_of(config, "client_id"), secret_of(config, "client_secret"),
-            ),
+            "", client_credentials(config, "https://accounts.adp.com/auth/oauth/v2/token"),
             client_certificate=ClientCertificate(
                 text_of(config, "client_certificate"), secret_of(config, "client_private_key")
             ),
-            ca_file=text_of(config, "ca_file") or None,
         )

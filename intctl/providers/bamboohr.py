@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Answer, Basic, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
 class BambooHR(Provider):
@@ -20,20 +20,21 @@ class BambooHR(Provider):
     title = "BambooHR"
     type = "hris"
     proof = "GET company_information"
+    scopes = "may read company information (company:info)"
+    limits = "no figure; 429 with Retry-After, before September 2026 503"
+    docs = "https://documentation.bamboohr.com/docs/api-details"
+    confidence = "vendor"
     fields = (
         Field("subdomain", "Company name in https://NAME.bamboohr.com", required=True, destination=True,
               pattern="[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", example="mycompany"),
         Field("api_key", "API key", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         host = f"https://{text_of(config, 'subdomain')}.bamboohr.com"
         return HttpProbe(
-            asked(config, f"{host}/api/v1/company_information"),
+            f"{host}/api/v1/company_information",
             Basic(secret_of(config, "api_key"), "x"),
             headers={"Accept": "application/json"},
             answers=(Answer(403, "http.scope_missing", detail="the key may not read company information"),),
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Answer, Header, HttpProbe, Quota
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 _CREDITS = "/plan/0/credits"
 
@@ -24,16 +24,17 @@ class Brevo(Provider):
     title = "Brevo"
     type = "email"
     proof = "GET of the account"
+    scopes = "none: any API key, from an authorised IP address"
+    docs = "https://developers.brevo.com"
+    confidence = "in use"
     status_page = "https://status.brevo.com/api/v2/status.json"
     fields = (
         Field("api_key", "API key (xkeysib-…)", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.brevo.com/v3/account"),
+            "https://api.brevo.com/v3/account",
             Header("api-key", secret_of(config, "api_key")),
             require=("/plan",),
             facts={"plan": "/plan/0/type", "credits": _CREDITS, "credits_type": "/plan/0/creditsType"},
@@ -45,5 +46,4 @@ class Brevo(Provider):
                 Quota(remaining=_CREDITS, limit=300, period="day", unit="emails", only_if=("/plan/0/type", "free")),
                 Quota(remaining=_CREDITS, unit="emails", only_if=("/plan/0/creditsType", "sendLimit")),
             ),
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Bearer, HttpProbe, RefreshToken
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
-
-_OAUTH = ("client_id", "client_secret", "refresh_token")
+from intctl.probes.ask import HttpProbe
+from intctl.providers.base import CLIENT, OAUTH, REFRESH_TOKEN, Field, Provider, refresh_token, shown
 
 
 class Calendly(Provider):
@@ -23,33 +21,22 @@ class Calendly(Provider):
     type = "calendar"
     speaks = "oauth"
     proof = "GET of the user, after a refresh of the access token where there is one"
+    scopes = "none: any token of the user"
+    cost = "1 request, and a token call when the stored token has ended"
+    limits = "500 a minute for a user, 50 on the free plan; 8 token calls a minute"
+    docs = "https://developer.calendly.com"
+    confidence = "vendor"
     status_page = "https://www.calendlystatus.com/api/v2/status.json"
+    ways = (("token",), OAUTH)
     fields = (
         Field("token", "Personal access token; or else client_id, client_secret and refresh_token", secret=True),
-        Field("client_id", "OAuth client id"),
-        Field("client_secret", "OAuth client secret", secret=True),
-        Field("refresh_token", "OAuth refresh token of the user (each can be used once)", secret=True),
-        CA_FILE,
-        BASE_URL,
+        *(field.but(required=False) for field in CLIENT),
+        REFRESH_TOKEN.but(required=False, help="OAuth refresh token of the user (each can be used once)"),
     )
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
-        found = super().check(config)
-        given = [name for name in _OAUTH if name in config]
-        if "token" in config and given:
-            found.append((given[0], "give token, or client_id, client_secret and refresh_token, not both"))
-        elif "token" not in config and len(given) < len(_OAUTH):
-            found.append(("token", "is missing (or give client_id, client_secret and refresh_token)"))
-        return found
-
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
-        auth = Bearer(secret_of(config, "token")) if "token" in config else RefreshToken(
-            asked(config, "https://auth.calendly.com/oauth/token"),
-            text_of(config, "client_id"), secret_of(config, "client_secret"), secret_of(config, "refresh_token"),
-            client_in="basic", single_use=True,
-        )
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+        url = "https://auth.calendly.com/oauth/token"
+        auth = shown(config) or refresh_token(config, url, client_in="basic", single_use=True)
         return HttpProbe(
-            asked(config, "https://api.calendly.com/users/me"), auth,
-            require=("/resource/uri",), facts={"account": "/resource/email"},
-            ca_file=text_of(config, "ca_file") or None,
+            "https://api.calendly.com/users/me", auth, require=("/resource/uri",), facts={"account": "/resource/email"}
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import ClientCredentials, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, plain_http_problem, secret_of, text_of
+from intctl.probes.ask import HttpProbe
+from intctl.providers.base import CLIENT, SCOPE, Field, Provider, client_credentials, plain_http_problem, text_of
 
 
 class Certn(Provider):
@@ -21,25 +21,19 @@ class Certn(Provider):
     type = "background_check"
     speaks = "oauth"
     proof = "OAuth token exchange"
+    scopes = "as given in scope"
+    cost = "1 token call, at most once an hour"
+    confidence = "third-party"
     fields = (
         Field("token_url", "Token endpoint that Certn gave you", kind="url", required=True, destination=True,
               pattern=r"[^?#]*", example="https://auth.example.com/oauth/token"),
-        Field("client_id", "OAuth client id", required=True),
-        Field("client_secret", "OAuth client secret", secret=True, required=True),
-        Field("scope", "OAuth scopes, separated by blanks"),
-        CA_FILE,
-        BASE_URL,
+        *CLIENT,
+        SCOPE,
     )
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
         return super().check(config) + plain_http_problem(config, "token_url")
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
-        return HttpProbe(
-            url="",
-            auth=ClientCredentials(
-                asked(config, text_of(config, "token_url")),
-                text_of(config, "client_id"), secret_of(config, "client_secret"), scope=text_of(config, "scope"),
-            ),
-            ca_file=text_of(config, "ca_file") or None,
-        )
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+        scope = text_of(config, "scope")
+        return HttpProbe("", client_credentials(config, text_of(config, "token_url"), scope=scope))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Answer, Basic, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class Checkr(Provider):
@@ -20,13 +20,16 @@ class Checkr(Provider):
     title = "Checkr"
     type = "background_check"
     proof = "GET the account"
-    fields = (Field("api_key", "Secret API key", secret=True, required=True), CA_FILE, BASE_URL)
+    scopes = "none: any secret key"
+    limits = "1200 a minute for the account, as third parties have it"
+    docs = "https://docs.checkr.com"
+    confidence = "in use"
+    fields = (Field("api_key", "Secret API key", secret=True, required=True),)
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.checkr.com/v1/account"),
+            "https://api.checkr.com/v1/account",
             Basic(secret_of(config, "api_key"), ""),
             answers=(Answer(403, "rejected", pointer="/error", contains="blocked",
                             detail="its edge blocks requests from here; the key was not looked at"),),
-            ca_file=text_of(config, "ca_file") or None,
         )

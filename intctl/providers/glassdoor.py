@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from intctl.probes.ask import NoProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider
+from intctl.providers.base import Field, Unproven
 
 
-class Glassdoor(Provider):
+class Glassdoor(Unproven):
     """Glassdoor's partner API v1: partner id and key as query parameters; closed to new users
     (third-party sources).
 
@@ -19,13 +16,8 @@ class Glassdoor(Provider):
     name = "glassdoor"
     title = "Glassdoor"
     type = "job_board"
-    proof = "None: no read-only call is known that proves the credential; it is never shown as healthy"
+    docs = "https://www.glassdoor.com/developer/"
     fields = (
         Field("partner_id", "Partner id", required=True),
         Field("partner_key", "Partner key", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
-
-    def probe(self, config: Mapping[str, object]) -> NoProbe:  # noqa: ARG002 -- there is nothing to ask
-        return NoProbe()

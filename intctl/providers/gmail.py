@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import RefreshToken
-from intctl.providers.base import Field, secret_of, text_of
+from intctl.providers.base import CLIENT, OAUTH, REFRESH_TOKEN, refresh_token
 from intctl.providers.mail import HOST, PASSWORD, USERNAME, mail_fields
 from intctl.providers.mail_oauth import TOKEN_URL, OauthMailProvider
-
-_OAUTH = ("client_id", "client_secret", "refresh_token")
 
 
 class Gmail(OauthMailProvider):
@@ -23,29 +21,20 @@ class Gmail(OauthMailProvider):
 
     name = "gmail"
     title = "Gmail"
+    scopes = "by OAuth https://mail.google.com/; by app password none"
+    docs = "https://developers.google.com/workspace/gmail/imap/xoauth2-protocol"
+    confidence = "vendor"
+    ways = (("password",), OAUTH)
     fields = (
         *mail_fields(
             HOST.but(required=False, default="smtp.gmail.com"),
             USERNAME.but(required=True, help="The full address", example="person@company.com"),
             PASSWORD.but(help="An app password; or else client_id, client_secret and refresh_token"),
         ),
-        Field("client_id", "OAuth client id"),
-        Field("client_secret", "OAuth client secret", secret=True),
-        Field("refresh_token", "OAuth refresh token of the user, scope https://mail.google.com/", secret=True),
+        *(field.but(required=False) for field in CLIENT),
+        REFRESH_TOKEN.but(required=False, help="Refresh token of the user, scope https://mail.google.com/"),
         TOKEN_URL,
     )
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
-        found = super().check(config)
-        given = [name for name in _OAUTH if name in config]
-        if "password" in config and given:
-            found.append((given[0], "give password, or client_id, client_secret and refresh_token, not both"))
-        elif "password" not in config and len(given) < len(_OAUTH):
-            found.append(("password", "is missing (or give client_id, client_secret and refresh_token)"))
-        return found
-
     def grant(self, config: Mapping[str, object]) -> RefreshToken:
-        return RefreshToken(
-            text_of(config, "token_url") or "https://oauth2.googleapis.com/token",
-            text_of(config, "client_id"), secret_of(config, "client_secret"), secret_of(config, "refresh_token"),
-        )
+        return refresh_token(config, "https://oauth2.googleapis.com/token")

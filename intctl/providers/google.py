@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, HttpProbe, RefreshToken, SignedJwt
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import Answer, HttpProbe, SignedJwt
+from intctl.providers.base import CLIENT, OAUTH, REFRESH_TOKEN, Field, Provider, refresh_token, secret_of, text_of
 
-_REASON = "/error/errors/0/reason"
 _TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105
-_USER = ("client_id", "client_secret", "refresh_token")
-_ROBOT = ("service_account", "private_key")
+_SCOPE = "https://www.googleapis.com/auth/calendar.readonly"
+_SAID = {"rateLimitExceeded": "http.rate_limited", "userRateLimitExceeded": "http.rate_limited",
+         "insufficientPermissions": "http.scope_missing"}  # fmt: skip
 
 
 class Google(Provider):
@@ -27,48 +27,29 @@ class Google(Provider):
     title = "Google Calendar"
     type = "calendar"
     speaks = "oauth"
-    proof = "Refresh of the access token, then GET of one calendar list entry"
+    proof = "Token exchange, then GET of one calendar list entry"
+    scopes = _SCOPE
+    cost = "1 request, and a token call when the stored token has ended"
+    docs = "https://developers.google.com/calendar/api/v3/reference/calendarList/list"
+    confidence = "vendor"
+    ways = (OAUTH, ("service_account", "private_key"))
     fields = (
-        Field("client_id", "OAuth client id", example="….apps.googleusercontent.com"),
-        Field("client_secret", "OAuth client secret", secret=True),
-        Field("refresh_token", "Refresh token of the user (access_type=offline)", secret=True),
+        *(field.but(required=False) for field in CLIENT),
+        REFRESH_TOKEN.but(required=False, help="Refresh token of the user (access_type=offline)"),
         Field("service_account", "Instead: client_email of a service account's key file", kind="email",
               example="robot@project.iam.gserviceaccount.com"),
         Field("private_key", "Its private_key", kind="pem", secret=True),
-        Field("subject", "The user for whom the service account acts", kind="email", example="person@company.com"),
-        CA_FILE,
-        BASE_URL,
-    )
+        Field("subject", "The user for whom the service account acts", kind="email", example="person@company.com",
+              beside="service_account"),
+    )  # fmt: skip
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
-        robot = any(name in config for name in (*_ROBOT, "subject"))
-        found = super().check(config)
-        found += [(name, "is missing") for name in (_ROBOT if robot else _USER) if name not in config]
-        return found + [(name, "not with a service account") for name in _USER if robot and name in config]
-
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+        robot = "service_account" in config
         return HttpProbe(
-            asked(config, "https://www.googleapis.com/calendar/v3/users/me/calendarList?maxResults=1"),
-            self._auth(config),
+            "https://www.googleapis.com/calendar/v3/users/me/calendarList?maxResults=1",
+            SignedJwt(_TOKEN_URL, text_of(config, "service_account"), secret_of(config, "private_key"), _TOKEN_URL,
+                      _SCOPE, text_of(config, "subject")) if robot else refresh_token(config, _TOKEN_URL),
             expect_json={"/kind": "calendar#calendarList"},
-            answers=(
-                Answer(403, "http.rate_limited", pointer=_REASON, equals="rateLimitExceeded"),
-                Answer(403, "http.rate_limited", pointer=_REASON, equals="userRateLimitExceeded"),
-                Answer(403, "http.scope_missing", pointer=_REASON, equals="insufficientPermissions",
-                       detail="the token lacks the calendar scope"),
-            ),
-            ca_file=text_of(config, "ca_file") or None,
-        )
-
-    @staticmethod
-    def _auth(config: Mapping[str, object]) -> RefreshToken | SignedJwt:
-        token_url = asked(config, _TOKEN_URL)
-        if "service_account" in config:
-            return SignedJwt(
-                token_url, text_of(config, "service_account"), secret_of(config, "private_key"), _TOKEN_URL,
-                "https://www.googleapis.com/auth/calendar.readonly", text_of(config, "subject"),
-            )
-        return RefreshToken(
-            token_url, text_of(config, "client_id"), secret_of(config, "client_secret"),
-            secret_of(config, "refresh_token"),
-        )
+            answers=tuple(Answer(403, code, pointer="/error/errors/0/reason", equals=reason, detail=reason)
+                          for reason, code in _SAID.items()),
+        )  # fmt: skip

@@ -5,32 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Answer, Basic, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import API_KEY, CLIENT, Field, Provider, client_credentials, secret_of, text_of
+
+_HOST = "https://harvest.greenhouse.io"
 
 
 class Greenhouse(Provider):
-    """Greenhouse's Harvest API v1 (its API docs on GitHub, read directly): HTTP Basic, the key as
-    user, an empty password; GET /v1/users?per_page=1.
+    """Greenhouse's Harvest API. v3: OAuth client credentials at auth.greenhouse.io, the client as Basic,
+    `sub` for the user on whose behalf (harvestdocs.greenhouse.io, "Authentication", read directly);
+    then GET /v3/users?per_page=1, scope harvest:users:list (third-party sources).
 
-    Keys carry a permission for each endpoint: 403 is a key without the one for users, alive
-    otherwise; 401 is a bad key. That v1 is being retired (announced for August 2026) is general
-    knowledge. Job Board reads are public and prove nothing.
+    v1: HTTP Basic, the key as user, an empty password; GET /v1/users?per_page=1 (its API docs on
+    GitHub, read directly). v1 and v2 end on 31 August 2026 (third-party sources, several): a key of
+    theirs stops working then. Keys and clients carry a permission for each endpoint: 403 is one
+    without that for users, alive otherwise; 401 is a bad one. Job Board reads prove nothing.
     """
 
     name = "greenhouse"
     title = "Greenhouse"
     type = "job_board"
-    proof = "GET one user"
+    proof = "GET one user, with v3 after an OAuth token exchange"
+    scopes = "v3: harvest:users:list; v1: the permission to list users; without it degraded"
+    cost = "1 request, and with v3 a token call when the stored token has ended"
+    limits = "for 10 seconds as X-RateLimit-Limit says; 429 with Retry-After"
+    docs = "https://harvestdocs.greenhouse.io/docs/authentication"
+    confidence = "vendor"
+    ways = (("client_id", "client_secret"), ("api_key",))
     fields = (
-        Field("api_key", "Harvest API key, with the permission to list users", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
-    )
+        *(field.but(required=False, help=f"{field.help} of a Harvest v3 credential") for field in CLIENT),
+        Field("user_id", "Numeric id of the user on whose behalf", pattern="[0-9]{1,20}", example="4000012",
+              beside="client_id"),
+        API_KEY.but(required=False, help="Instead: key of Harvest v1, with the permission to list users"),
+    )  # fmt: skip
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
-        return HttpProbe(
-            asked(config, "https://harvest.greenhouse.io/v1/users?per_page=1"),
-            Basic(secret_of(config, "api_key"), ""),
-            answers=(Answer(403, "http.scope_missing", detail="the key may not list users"),),
-            ca_file=text_of(config, "ca_file") or None,
-        )
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+        said = (Answer(403, "http.scope_missing", detail="it may not list users"),)
+        if "api_key" in config:
+            return HttpProbe(f"{_HOST}/v1/users?per_page=1", Basic(secret_of(config, "api_key"), ""), answers=said)
+        user = {"sub": text_of(config, "user_id")} if "user_id" in config else {}
+        auth = client_credentials(config, "https://auth.greenhouse.io/token", client_in="basic", extra=user)
+        return HttpProbe(f"{_HOST}/v3/users?per_page=1", auth, answers=said)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import HttpProbe, RefreshToken
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import HttpProbe
+from intctl.providers.base import CLIENT, REFRESH_TOKEN, Provider, refresh_token
 
 
 class Gusto(Provider):
@@ -23,24 +23,18 @@ class Gusto(Provider):
     type = "payroll"
     speaks = "oauth"
     proof = "Refresh of the access token and GET of what it stands for"
-    fields = (
-        Field("client_id", "OAuth client id", required=True),
-        Field("client_secret", "OAuth client secret", secret=True, required=True),
-        Field("refresh_token", "Refresh token", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
-    )
+    scopes = "none: any token"
+    cost = "1 request, and a token call when the stored token has ended"
+    limits = "200 a minute for a grant; 429 with Retry-After"
+    docs = "https://docs.gusto.com/app-integrations/reference/get-v1-token-info"
+    confidence = "vendor"
+    fields = (*CLIENT, REFRESH_TOKEN)
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.gusto.com/v1/token_info"),
-            RefreshToken(
-                asked(config, "https://api.gusto.com/oauth/token"),
-                text_of(config, "client_id"), secret_of(config, "client_secret"), secret_of(config, "refresh_token"),
-                single_use=True, body="json",
-            ),
+            "https://api.gusto.com/v1/token_info",
+            refresh_token(config, "https://api.gusto.com/oauth/token", single_use=True, body="json"),
             headers={"X-Gusto-API-Version": "2025-06-15"},
             require=("/scope",),
             facts={"account": "/resource/uuid"},
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Answer, Basic, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
 class HiBob(Provider):
@@ -20,17 +20,18 @@ class HiBob(Provider):
     title = "HiBob"
     type = "hris"
     proof = "GET the company's named lists"
+    scopes = "the service user may read named lists"
+    limits = "no figure; told in X-RateLimit-Reset"
+    docs = "https://apidocs.hibob.com"
+    confidence = "in use"
     fields = (
         Field("service_user_id", "Id of the service user", required=True, example="SERVICE-1234"),
         Field("token", "Token of the service user", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.hibob.com/v1/company/named-lists"),
+            "https://api.hibob.com/v1/company/named-lists",
             Basic(text_of(config, "service_user_id"), secret_of(config, "token")),
             answers=(Answer(403, "http.scope_missing", detail="the service user may not read named lists"),),
-            ca_file=text_of(config, "ca_file") or None,
         )

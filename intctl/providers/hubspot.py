@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Bearer, HttpProbe, Quota
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class HubSpot(Provider):
@@ -22,14 +22,15 @@ class HubSpot(Provider):
     title = "HubSpot"
     type = "crm"
     proof = "GET the account's details"
+    scopes = "oauth, which every token has"
+    docs = "https://developers.hubspot.com"
+    confidence = "vendor"
     fields = (
         Field("access_token", "Access token of a private app, or a service key", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
-        url = asked(config, "https://api.hubapi.com/account-info/2026-03")
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+        url = "https://api.hubapi.com/account-info/2026-03"
         return HttpProbe(
             f"{url}/details",
             Bearer(secret_of(config, "access_token")),
@@ -38,5 +39,4 @@ class HubSpot(Provider):
             quotas=(Quota(used="/results/0/currentUsage", limit="/results/0/usageLimit",
                           period="day", unit="requests"),),
             quota_url=f"{url}/api-usage/daily/private-apps",
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import ClientCredentials, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import HttpProbe
+from intctl.providers.base import CLIENT, SCOPE, Provider, client_credentials, text_of
 
 
 class Indeed(Provider):
@@ -20,20 +20,16 @@ class Indeed(Provider):
     type = "job_board"
     speaks = "oauth"
     proof = "OAuth token exchange"
+    scopes = "employer_access, or as given"
+    cost = "1 token call, at most once an hour"
+    docs = "https://docs.indeed.com"
+    confidence = "third-party"
     fields = (
-        Field("client_id", "OAuth client id", required=True),
-        Field("client_secret", "OAuth client secret", secret=True, required=True),
-        Field("scope", "OAuth scopes, separated by blanks", default="employer_access"),
-        CA_FILE,
-        BASE_URL,
+        *CLIENT,
+        SCOPE.but(default="employer_access"),
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            url="",
-            auth=ClientCredentials(
-                asked(config, "https://apis.indeed.com/oauth/v2/tokens"),
-                text_of(config, "client_id"), secret_of(config, "client_secret"), scope=text_of(config, "scope"),
-            ),
-            ca_file=text_of(config, "ca_file") or None,
+            "", client_credentials(config, "https://apis.indeed.com/oauth/v2/tokens", scope=text_of(config, "scope"))
         )

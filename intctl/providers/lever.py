@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Basic, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class Lever(Provider):
@@ -19,12 +19,15 @@ class Lever(Provider):
     title = "Lever"
     type = "job_board"
     proof = "GET one user"
-    fields = (Field("api_key", "API key", secret=True, required=True), CA_FILE, BASE_URL)
+    scopes = "may read users"
+    limits = "10 a second for a key"
+    docs = "https://hire.lever.co/developer/documentation"
+    confidence = "third-party"
+    fields = (Field("api_key", "API key", secret=True, required=True),)
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.lever.co/v1/users?limit=1"),
+            "https://api.lever.co/v1/users?limit=1",
             Basic(secret_of(config, "api_key"), ""),
             require=("/data",),
-            ca_file=text_of(config, "ca_file") or None,
         )

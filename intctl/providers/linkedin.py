@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Answer, Bearer, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class LinkedIn(Provider):
@@ -20,18 +20,18 @@ class LinkedIn(Provider):
     title = "LinkedIn"
     type = "job_board"
     proof = "GET the member that the token belongs to"
+    scopes = "openid profile; without them degraded"
+    docs = "https://learn.microsoft.com/linkedin/"
+    confidence = "in use"
     status_page = "https://www.linkedin-apistatus.com/api/v2/summary.json"
     fields = (
         Field("access_token", "Access token with the scopes openid and profile", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.linkedin.com/v2/userinfo"),
+            "https://api.linkedin.com/v2/userinfo",
             Bearer(secret_of(config, "access_token")),
             require=("/sub",),
             answers=(Answer(403, "http.scope_missing", detail="the token lacks openid and profile"),),
-            ca_file=text_of(config, "ca_file") or None,
         )

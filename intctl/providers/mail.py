@@ -28,15 +28,18 @@ _SENDER = (
     Field("max_emails_per_hour", "Sending limit per hour", kind="integer", minimum=1),
     Field("max_emails_per_day", "Sending limit per day", kind="integer", minimum=1),
 )
-_BASE_URL = BASE_URL.but(
+SMTP_BASE_URL = BASE_URL.but(
     help="Connect here instead of host and port: smtp://host:port or smtps://host:port",
     choices=("smtp", "smtps"), pattern=r"smtps?://[^/?#]+/?", example="smtp://localhost:2525",
 )
 
 
-def mail_fields(*first: Field) -> tuple[Field, ...]:
-    """The fields of a mail provider: its own ones for host and login, then the shared ones."""
-    return (first[0], _PORT, _SECURITY, *first[1:], *_SENDER, CA_FILE, _BASE_URL)
+def mail_fields(*first: Field, beside: str = "") -> tuple[Field, ...]:
+    """The fields of a mail provider: its own ones for host and login, then the shared ones.
+
+    `beside` is the field that port and security go with, where there are other ways than SMTP.
+    """
+    return (first[0], _PORT.but(beside=beside), _SECURITY.but(beside=beside), *first[1:], *_SENDER, CA_FILE)
 
 
 class MailProvider(Provider):
@@ -45,10 +48,17 @@ class MailProvider(Provider):
     type: ClassVar[str] = "email"
     speaks: ClassVar[str] = "smtp"
     proof: ClassVar[str] = "EHLO, TLS and a login at the mail server; no mail is sent"
+    scopes: ClassVar[str] = "none: the login itself"
+    cost: ClassVar[str] = "1 SMTP session; no mail, so nothing of a sending quota"
+
+    def __init_subclass__(cls) -> None:
+        if "fields" in vars(cls) and all(field.name != "base_url" for field in cls.fields):
+            cls.fields += (SMTP_BASE_URL,)
+        super().__init_subclass__()
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
-        if ("username" in config) != ("password" in config):
+        found = super().check(config)
+        if not self.ways and "password" in self.secrets and ("username" in config) != ("password" in config):
             missing = "password" if "username" in config else "username"
             found.append((missing, "username and password come together, or not at all"))
         if config.get("security") is None and "password" in config and self._security(config) == "none":
@@ -65,7 +75,7 @@ class MailProvider(Provider):
             full["security"] = self._security(full)
         return full
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
         full = self.complete(config)
         host, port, security = str(full["host"]), cast(int, full["port"]), full.get("security", "starttls")
         if full.get("base_url"):
@@ -73,12 +83,11 @@ class MailProvider(Provider):
             host = parts.hostname or ""
             port = parts.port or (465 if parts.scheme == "smtps" else port)
             security = "tls" if parts.scheme == "smtps" else security
-        username, password, ca_file = full.get("username"), full.get("password"), full.get("ca_file")
+        username, password = full.get("username"), full.get("password")
         return SmtpProbe(
             host=host, port=port, security=cast(Security, security),
             username=str(username) if username is not None else None,
             password=password if isinstance(password, Secret) else None,
-            ca_file=str(ca_file) if ca_file is not None else None,
         )
 
     @staticmethod

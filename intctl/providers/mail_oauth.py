@@ -11,7 +11,7 @@ from intctl.providers.mail import MailProvider
 
 TOKEN_URL = Field(
     "token_url", "Token endpoint, if another than the vendor's usual one", kind="url", destination=True,
-    pattern=r"[^?#]*", example="https://login.example.com/token",
+    pattern=r"[^?#]*", example="https://login.example.com/token", beside="client_id",
 )
 
 
@@ -19,19 +19,21 @@ class OauthMailProvider(MailProvider):
     """A mail provider that takes an access token where there is no password."""
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
-        if "password" in config:
-            return super().check(config)
-        found = plain_http_problem(config, "token_url")
-        if config.get("security") == "none":
-            found.append(("security", "a token is shown behind TLS only"))
+        found = super().check(config)
+        if "password" not in config:
+            found += plain_http_problem(config, "token_url")
+            if config.get("security") == "none":
+                found.append(("security", "a token is shown behind TLS only"))
         return found
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
-        found = super().probe(config)
+    def ask(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
+        found = super().ask(config)
         if "password" in config or not isinstance(found, SmtpProbe):
             return found
-        return replace(found, username=text_of(config, "username"), auth=self.grant(config))
+        grant = self.grant(config)
+        grant = replace(grant, token_url=text_of(config, "token_url") or grant.token_url)
+        return replace(found, username=text_of(config, "username"), auth=grant)
 
     def grant(self, config: Mapping[str, object]) -> TokenGrant:
-        """What is exchanged for the access token."""
+        """What is exchanged for the access token, at the vendor's usual endpoint."""
         raise NotImplementedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Basic, HttpProbe, Quota
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class Mailgun(Provider):
@@ -23,21 +23,22 @@ class Mailgun(Provider):
     title = "Mailgun"
     type = "email"
     proof = "GET of one domain"
+    scopes = "an account key; a domain sending key can't be proven"
+    limits = "no figure; 429 says in words when to come back"
+    docs = "https://documentation.mailgun.com"
+    confidence = "in use"
     status_page = "https://status.mailgun.com/api/v2/summary.json"
     fields = (
         Field("api_key", "API key of the account (a domain sending key can't be proven)", secret=True, required=True),
         Field("region", "Where the domains live", kind="choice", choices=("us", "eu"), default="us", destination=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         host = "api.eu.mailgun.net" if config.get("region") == "eu" else "api.mailgun.net"
         return HttpProbe(
-            asked(config, f"https://{host}/v4/domains?limit=1"),
+            f"https://{host}/v4/domains?limit=1",
             Basic("api", secret_of(config, "api_key")),
             require=("/items",),
             quotas=(Quota(used="/current", limit="/limit", period="month", unit="emails"),),
-            quota_url=asked(config, f"https://{host}/v5/accounts/limit/custom/monthly"),
-            ca_file=text_of(config, "ca_file") or None,
+            quota_url=f"https://{host}/v5/accounts/limit/custom/monthly",
         )

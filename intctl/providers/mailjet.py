@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Basic, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class Mailjet(Provider):
@@ -20,16 +20,16 @@ class Mailjet(Provider):
     title = "Mailjet"
     type = "email"
     proof = "GET of the account's profile"
+    scopes = "none: any key pair"
+    docs = "https://dev.mailjet.com"
+    confidence = "in use"
     fields = (
         Field("api_key", "API key", secret=True, required=True),
         Field("secret_key", "Secret key", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.mailjet.com/v3/REST/myprofile"),
+            "https://api.mailjet.com/v3/REST/myprofile",
             Basic(secret_of(config, "api_key"), secret_of(config, "secret_key")),
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Balance, Header, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class MessageBird(Provider):
@@ -20,18 +20,18 @@ class MessageBird(Provider):
     title = "MessageBird"
     type = "sms"
     proof = "GET of the balance"
+    scopes = "none: any live key"
+    docs = "https://developers.messagebird.com/api/balance"
+    confidence = "vendor"
     fields = (
         Field("access_key", "Access key", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://rest.messagebird.com/balance"),
+            "https://rest.messagebird.com/balance",
             Header("Authorization", secret_of(config, "access_key"), prefix="AccessKey "),
             require=("/amount",),
             facts={"payment": "/payment", "balance": "/amount", "currency": "/type"},
             quotas=(Balance("/amount", "/type"),),
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, ClientCredentials, HttpProbe, RefreshToken
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import Answer, HttpProbe
+from intctl.providers.base import CLIENT, REFRESH_TOKEN, Field, Provider, client_credentials, refresh_token, text_of
 
 _GRAPH = "https://graph.microsoft.com"
-#: What the token endpoint says in error_description (as TruffleHog reads it).
-_SAID = (
-    ("AADSTS7000222", "http.auth.rejected", "the client secret has expired"),
-    ("AADSTS7000215", "http.auth.rejected", "the client secret is wrong (give its value, not its id)"),
-    ("AADSTS700016", "http.auth.rejected", "the tenant does not know this client id"),
-    ("AADSTS90002", "not.found", "there is no such tenant"),
-    ("AADSTS53003", "http.forbidden", "a conditional access rule blocks it"),
-)
+TENANT = Field("tenant_id", "Directory (tenant) id", required=True, pattern="[A-Za-z0-9][A-Za-z0-9.-]{0,254}",
+               example="00000000-0000-0000-0000-000000000000")  # fmt: skip
+
+
+def tenant_problem(config: Mapping[str, object]) -> list[tuple[str, str]]:
+    """An application belongs to one tenant; only users may come from any."""
+    shared = text_of(config, "tenant_id").lower() in ("common", "organizations", "consumers")
+    alone = shared and "refresh_token" not in config
+    return [("tenant_id", "without refresh_token the tenant's own id is needed")] if alone else []
 
 
 class Microsoft(Provider):
@@ -32,38 +33,24 @@ class Microsoft(Provider):
     type = "calendar"
     speaks = "oauth"
     proof = "Refresh of the access token and GET of the calendar, or the application's token exchange"
+    scopes = "user: Calendars.Read offline_access; application: none for the check"
+    cost = "1 request, and a token call when the stored token has ended"
+    limits = "no figure; 429 with Retry-After"
+    docs = "https://learn.microsoft.com/graph/api/calendar-get"
+    confidence = "in use"
     fields = (
-        Field("tenant_id", "Directory (tenant) id", required=True, pattern="[A-Za-z0-9][A-Za-z0-9.-]{0,254}",
-              example="00000000-0000-0000-0000-000000000000"),
-        Field("client_id", "Application (client) id", required=True),
-        Field("client_secret", "Client secret (its value, not its id)", secret=True, required=True),
-        Field("refresh_token", "Refresh token of a user; without it the application itself logs in", secret=True),
-        CA_FILE,
-        BASE_URL,
-    )
+        TENANT, *CLIENT, REFRESH_TOKEN.but(required=False, help="Of a user; without it the application itself logs in")
+    )  # fmt: skip
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
-        found = super().check(config)
-        shared = text_of(config, "tenant_id").lower() in ("common", "organizations", "consumers")
-        if shared and "refresh_token" not in config:
-            found.append(("tenant_id", "without refresh_token the tenant's own id is needed"))
-        return found
+        return super().check(config) + tenant_problem(config)
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
-        tenant = text_of(config, "tenant_id")
-        token_url = asked(config, f"https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token")
-        client = (token_url, text_of(config, "client_id"), secret_of(config, "client_secret"))
-        said = tuple(
-            Answer(status, code, pointer="/error_description", contains=name, detail=detail)
-            for name, code, detail in _SAID for status in (400, 401)
-        )
-        ca_file = text_of(config, "ca_file") or None
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+        url = f"https://login.microsoftonline.com/{text_of(config, 'tenant_id')}/oauth2/v2.0/token"
         if "refresh_token" not in config:
-            return HttpProbe("", ClientCredentials(*client, scope=f"{_GRAPH}/.default"), answers=said, ca_file=ca_file)
+            return HttpProbe("", client_credentials(config, url, scope=f"{_GRAPH}/.default"))
         return HttpProbe(
-            asked(config, f"{_GRAPH}/v1.0/me/calendar?$select=id"),
-            RefreshToken(*client, secret_of(config, "refresh_token"), scope=f"{_GRAPH}/Calendars.Read offline_access"),
-            require=("/id",),
-            answers=(*said, Answer(403, "http.scope_missing", detail="the token lacks Calendars.Read")),
-            ca_file=ca_file,
-        )
+            f"{_GRAPH}/v1.0/me/calendar?$select=id",
+            refresh_token(config, url, scope=f"{_GRAPH}/Calendars.Read offline_access"),
+            require=("/id",), answers=(Answer(403, "http.scope_missing", detail="the token lacks Calendars.Read"),),
+        )  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import ClientCredentials, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import HttpProbe
+from intctl.providers.base import Field, Provider, client_credentials
 
 
 class Paychex(Provider):
@@ -21,20 +21,18 @@ class Paychex(Provider):
     type = "payroll"
     speaks = "oauth"
     proof = "OAuth token exchange and GET of the companies"
+    scopes = "none: what companies granted the app"
+    cost = "1 request, and a token call when the stored token has ended"
+    docs = "https://developer.paychex.com"
+    confidence = "third-party"
     fields = (
         Field("client_id", "API key (client id)", required=True),
         Field("client_secret", "Secret", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.paychex.com/companies"),
-            ClientCredentials(
-                asked(config, "https://api.paychex.com/auth/oauth/v2/token"),
-                text_of(config, "client_id"), secret_of(config, "client_secret"),
-            ),
+            "https://api.paychex.com/companies",
+            client_credentials(config, "https://api.paychex.com/auth/oauth/v2/token"),
             headers={"Accept": "application/json"},
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import ClientCredentials, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import HttpProbe
+from intctl.providers.base import CLIENT, Field, Provider, client_credentials, text_of
 
 _HOSTS = {"production": "dc1prodgwext.paylocity.com", "testing": "dc1demogwext.paylocity.com"}
 
@@ -15,7 +15,7 @@ class Paylocity(Provider):
     (developer.paylocity.com, "Authentication", read directly; the hosts as Nango has them).
 
     The exchange is the proof: no data is read. A secret ends after 365 days. The older WebLink API
-    has credentials and a token endpoint of its own, not asked here.
+    has credentials and a token endpoint of its own, not asked here. Too many calls are answered with 403.
     """
 
     name = "paylocity"
@@ -23,22 +23,17 @@ class Paylocity(Provider):
     type = "payroll"
     speaks = "oauth"
     proof = "OAuth token exchange"
+    scopes = "none for the token"
+    cost = "1 token call, at most once an hour"
+    limits = "40,000 calls an hour"
+    docs = "https://developer.paylocity.com"
+    confidence = "vendor"
     fields = (
-        Field("client_id", "Client id", required=True),
-        Field("client_secret", "Client secret", secret=True, required=True),
+        *CLIENT,
         Field("environment", "production or testing", kind="choice", choices=tuple(_HOSTS), default="production",
               destination=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         host = _HOSTS[text_of(config, "environment") or "production"]
-        return HttpProbe(
-            url="",
-            auth=ClientCredentials(
-                asked(config, f"https://{host}/public/security/v1/token"),
-                text_of(config, "client_id"), secret_of(config, "client_secret"),
-            ),
-            ca_file=text_of(config, "ca_file") or None,
-        )
+        return HttpProbe("", client_credentials(config, f"https://{host}/public/security/v1/token"))

@@ -4,37 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import ClientCredentials, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import Answer, HttpProbe
+from intctl.providers.base import CLIENT, SCOPE, Field, Provider, client_credentials, text_of
+
+_HOST = "https://api.personio.de"
 
 
 class Personio(Provider):
-    """Personio's API v2: OAuth client credentials at `https://api.personio.de/v2/auth/token`, a
-    form, as Nango does.
+    """Personio's API credential, exchanged for a token: POST /v1/auth, client id and secret as a form (its
+    OpenAPI description and developer.personio.de, read directly), or with `api: v2` at /v2/auth/token, with
+    scopes (as Nango does; its limits are in the developer pages). The same credential is good for both.
 
-    The exchange is the proof: no data is read. Version 1 (`/v1/auth`) takes the same credentials
-    (general knowledge, not confirmed). The recruiting API has a key of its own, not asked for here.
+    The exchange is the proof: no data is read. That /v1/auth answers a wrong credential with 403 and
+    `success: false` is general knowledge. Secrets in the URL of /v1/auth, which end in December
+    2026, are not used here. The recruiting API has a key of its own, not asked for.
     """
 
     name = "personio"
     title = "Personio"
     type = "hris"
     speaks = "oauth"
-    proof = "OAuth token exchange"
+    proof = "Token exchange"
+    scopes = "none for the token"
+    cost = "1 token call, at most once an hour"
+    limits = "60 token calls a minute, 150 with api: v2"
+    docs = "https://developer.personio.de/reference/auth"
+    confidence = "vendor"
     fields = (
-        Field("client_id", "Client id of the API credential", required=True),
-        Field("client_secret", "Client secret of the API credential", secret=True, required=True),
-        Field("scope", "OAuth scopes, separated by blanks", example="personio:persons:read"),
-        CA_FILE,
-        BASE_URL,
+        *CLIENT,
+        Field("api", "Version of the API that the token is for", kind="choice", choices=("v1", "v2"), default="v1"),
+        SCOPE.but(example="personio:persons:read", beside="api: v2"),
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
-        return HttpProbe(
-            url="",
-            auth=ClientCredentials(
-                asked(config, "https://api.personio.de/v2/auth/token"),
-                text_of(config, "client_id"), secret_of(config, "client_secret"), scope=text_of(config, "scope"),
-            ),
-            ca_file=text_of(config, "ca_file") or None,
-        )
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+        if config.get("api") == "v2":
+            scope = text_of(config, "scope")
+            return HttpProbe("", client_credentials(config, f"{_HOST}/v2/auth/token", scope=scope))
+        where = {"token_at": "/data/token", "lifetime_s": 3600}
+        wrong = Answer(403, "http.auth.rejected", pointer="/success", equals=False, detail="wrong credentials")
+        return HttpProbe("", client_credentials(config, f"{_HOST}/v1/auth", grant="", **where), answers=(wrong,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Balance, Basic, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
 class Plivo(Provider):
@@ -20,17 +20,18 @@ class Plivo(Provider):
     title = "Plivo"
     type = "sms"
     proof = "GET of the account"
+    scopes = "none: auth id and token"
+    docs = "https://www.plivo.com/docs/account/api"
+    confidence = "vendor"
     fields = (
         Field("auth_id", "Auth id", required=True, pattern="(MA|SA)[A-Za-z0-9]{18}", example="MA and 18 characters"),
         Field("auth_token", "Auth token", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         account = text_of(config, "auth_id")
         return HttpProbe(
-            asked(config, f"https://api.plivo.com/v1/Account/{account}/"),
+            f"https://api.plivo.com/v1/Account/{account}/",
             Basic(account, secret_of(config, "auth_token")),
             expect_json={"/auth_id": account},
             facts={"account_type": "/account_type", "billing": "/billing_mode", "balance": "/cash_credits"},
@@ -38,5 +39,4 @@ class Plivo(Provider):
                 Balance("/cash_credits", "credits", stops=True, only_if=("/billing_mode", "prepaid")),
                 Balance("/cash_credits", "credits"),
             ),
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Header, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class Postmark(Provider):
@@ -20,17 +20,17 @@ class Postmark(Provider):
     title = "Postmark"
     type = "email"
     proof = "GET of the server's delivery statistics"
+    scopes = "none: any server token"
+    docs = "https://postmarkapp.com/developer/api/bounce-api"
+    confidence = "vendor"
     status_page = "https://status.postmarkapp.com/api/v2/summary.json"
     fields = (
         Field("server_token", "Server API token", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.postmarkapp.com/deliverystats"),
+            "https://api.postmarkapp.com/deliverystats",
             Header("X-Postmark-Server-Token", secret_of(config, "server_token")),
             headers={"Accept": "application/json"},
-            ca_file=text_of(config, "ca_file") or None,
         )

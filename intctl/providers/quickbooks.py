@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, HttpProbe, RefreshToken
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import Answer, HttpProbe
+from intctl.providers.base import CLIENT, REFRESH_TOKEN, Field, Provider, refresh_token, text_of
 
 _HOSTS = {"production": "quickbooks.api.intuit.com", "sandbox": "sandbox-quickbooks.api.intuit.com"}
 
@@ -25,18 +25,20 @@ class QuickBooks(Provider):
     type = "payroll"
     speaks = "oauth"
     proof = "Refresh of the access token and GET of the company"
+    scopes = "com.intuit.quickbooks.accounting"
+    cost = "1 request, and a token call once an hour"
+    limits = "500 a minute for a company (general knowledge)"
+    docs = "https://developer.intuit.com/app/developer/qbo/docs/develop"
+    confidence = "third-party"
     fields = (
-        Field("client_id", "OAuth client id", required=True),
-        Field("client_secret", "OAuth client secret", secret=True, required=True),
-        Field("refresh_token", "Refresh token", secret=True, required=True),
+        *CLIENT,
+        REFRESH_TOKEN,
         Field("realm_id", "Company (realm) id", required=True, pattern="[0-9]{10,19}", example="1234567890123456"),
         Field("environment", "production or sandbox", kind="choice", choices=tuple(_HOSTS), default="production",
               destination=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         host, realm = _HOSTS[text_of(config, "environment") or "production"], text_of(config, "realm_id")
         said = [
             Answer(status, code, pointer=f"{fault}/0/code", equals=number, detail=detail)
@@ -46,10 +48,9 @@ class QuickBooks(Provider):
             )
             for fault in ("/fault/error", "/Fault/Error")
         ]
-        token_url = asked(config, "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer")
+        url = "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"
         return HttpProbe(
-            asked(config, f"https://{host}/v3/company/{realm}/companyinfo/{realm}"),
-            RefreshToken(token_url, text_of(config, "client_id"), secret_of(config, "client_secret"),
-                         secret_of(config, "refresh_token"), client_in="basic"),
-            headers={"Accept": "application/json"}, answers=tuple(said), ca_file=text_of(config, "ca_file") or None,
+            f"https://{host}/v3/company/{realm}/companyinfo/{realm}",
+            refresh_token(config, url, client_in="basic"),
+            headers={"Accept": "application/json"}, answers=tuple(said),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Answer, Bearer, HttpProbe, Quota
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 _DAILY, _MONTHLY = "x-resend-daily-quota", "x-resend-monthly-quota"
 
@@ -27,15 +27,17 @@ class Resend(Provider):
     title = "Resend"
     type = "email"
     proof = "GET of one domain"
+    scopes = "full access; a key that may only send is degraded"
+    limits = "no figure; 429 with Retry-After"
+    docs = "https://resend.com/docs/api-reference/domains/list-domains"
+    confidence = "vendor"
     fields = (
         Field("api_key", "API key (re_…)", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.resend.com/domains?limit=1"),
+            "https://api.resend.com/domains?limit=1",
             Bearer(secret_of(config, "api_key")),
             expect_json={"/object": "list"},
             answers=(
@@ -49,5 +51,4 @@ class Resend(Provider):
                 Quota(used=_MONTHLY, limit=3000, period="month", unit="emails", hard=True, only_if=(_DAILY, None)),
                 Quota(used=_MONTHLY, period="month", unit="emails"),
             ),
-            ca_file=text_of(config, "ca_file") or None,
         )

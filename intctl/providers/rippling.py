@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Bearer, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class Rippling(Provider):
@@ -20,11 +20,13 @@ class Rippling(Provider):
     title = "Rippling"
     type = "hris"
     proof = "GET the first page of workers"
-    fields = (Field("api_token", "API token", secret=True, required=True), CA_FILE, BASE_URL)
+    scopes = "may read workers"
+    docs = "https://developer.rippling.com"
+    confidence = "third-party"
+    fields = (Field("api_token", "API token", secret=True, required=True),)
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://rest.ripplingapis.com/workers"),
+            "https://rest.ripplingapis.com/workers",
             Bearer(secret_of(config, "api_token")),
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, ClientCredentials, HttpProbe, Quota
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import Answer, HttpProbe, Quota
+from intctl.providers.base import Field, Provider, client_credentials, text_of
 
 
 class Salesforce(Provider):
@@ -24,23 +24,22 @@ class Salesforce(Provider):
     type = "crm"
     speaks = "oauth"
     proof = "OAuth token exchange"
+    scopes = "none for the token"
+    cost = "1 token call, at most twice an hour"
+    docs = "https://help.salesforce.com"
+    confidence = "vendor"
     fields = (
         Field("domain", "My Domain: the NAME, or NAME--SANDBOX.sandbox, of https://NAME.my.salesforce.com",
               required=True, destination=True, pattern=r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z]{2,20})?",
               example="mycompany"),
         Field("client_id", "Consumer key", required=True),
         Field("client_secret", "Consumer secret", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
-        url = asked(config, f"https://{text_of(config, 'domain')}.my.salesforce.com/services")
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+        url = f"https://{text_of(config, 'domain')}.my.salesforce.com/services"
         return HttpProbe(
-            url="",
-            auth=ClientCredentials(
-                f"{url}/oauth2/token", text_of(config, "client_id"), secret_of(config, "client_secret"), lifetime_s=1800
-            ),
+            "", client_credentials(config, f"{url}/oauth2/token", lifetime_s=1800),
             answers=(
                 Answer(400, "http.auth.rejected", pointer="/error", equals="invalid_client_id",
                        detail="there is no such consumer key"),
@@ -49,5 +48,4 @@ class Salesforce(Provider):
             quotas=(Quota(remaining="/DailyApiRequests/Remaining", limit="/DailyApiRequests/Max", period="day",
                           unit="requests"),),
             quota_url=f"{url}/data/v60.0/limits",
-            ca_file=text_of(config, "ca_file") or None,
         )

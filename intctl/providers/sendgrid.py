@@ -5,71 +5,56 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Answer, Bearer, HttpProbe, Quota, SmtpProbe
-from intctl.providers.base import BASE_URL, Field, asked, plain_http_problem, secret_of, text_of
-from intctl.providers.mail import HOST, PASSWORD, USERNAME, MailProvider, mail_fields
-
-_HOST = "smtp.sendgrid.net"
-_BASE_URL = BASE_URL.but(
-    help="Connect here instead: smtp://host:port or smtps://host:port, or https://… with api_key",
-    choices=("smtp", "smtps", "http", "https"), example="smtp://localhost:2525",
-)
+from intctl.providers.base import Field, secret_of, text_of
+from intctl.providers.mail import HOST, PASSWORD, SMTP_BASE_URL, USERNAME, MailProvider, mail_fields
 
 
 class SendGrid(MailProvider):
     """SendGrid by SMTP (the user name is the word `apikey`, the password an API key) or by its API.
 
-    Server `smtp.sendgrid.net`, 587, 25 and 2525 STARTTLS; a revoked key is answered with 535
-    (third-party sources). 465 TLS (general knowledge, not confirmed). The API lists the key's
-    scopes (its OpenAPI description, read directly); 403 is a key without the scope to list them (as
-    TruffleHog reads it). EU subusers have a host of their own. With api_key, /v3/user/credits tells the
-    emails that the plan includes and those used (OpenAPI description); beyond them a paid plan goes on
-    sending, so a high figure is a warning only. A key without that scope tells nothing.
+    Server `smtp.sendgrid.net`, 587, 25 and 2525 STARTTLS; a revoked key is answered with 535 (third-party sources).
+    465 TLS (general knowledge, not confirmed). The API lists the key's scopes (its OpenAPI description, read directly);
+    403 is a key without the scope to list them (as TruffleHog reads it). /v3/user/credits has the plan's emails and
+    those used: beyond them a paid plan goes on sending. EU subusers have a host of their own.
     """
 
     name = "sendgrid"
     title = "SendGrid"
-    status_page = "https://status.sendgrid.com/api/v2/summary.json"
     proof = "A login at the mail server, or GET of the key's scopes; no mail is sent"
+    scopes = "mail.send; by api_key it is looked for among the key's scopes"
+    cost = "1 SMTP session or 1 request; no mail, so nothing of a sending quota"
+    limits = "no figure; told in X-RateLimit-Limit, -Remaining and -Reset"
+    docs = "https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions"
+    confidence = "vendor"
+    status_page = "https://status.sendgrid.com/api/v2/summary.json"
+    ways = (("password",), ("api_key",))
     fields = (
-        *(field for field in mail_fields(
-            HOST.but(required=False, default=_HOST),
+        *mail_fields(
+            HOST.but(required=False, default="smtp.sendgrid.net"),
             USERNAME.but(default="apikey", help="The word apikey", example="apikey"),
-            PASSWORD.but(help="An API key (SG.…) with the permission Mail Send; or else api_key"),
-        ) if field.name != "base_url"),
+            PASSWORD.but(help="An API key (SG.…) with the permission Mail Send; or else api_key"), beside="password",
+        ),
         Field("api_key", "An API key, asked by the API instead of the mail server", secret=True),
-        Field("region", "Where the API is asked", kind="choice", choices=("us", "eu"), destination=True),
-        _BASE_URL,
-    )
+        Field("region", "Where the API is", kind="choice", choices=("us", "eu"), destination=True, beside="api_key"),
+        SMTP_BASE_URL.but(help="Connect here instead: smtp://host:port, smtps://host:port, or https://… with api_key",
+                          choices=("smtp", "smtps", "http", "https"), pattern=r"[^?#]*"),
+    )  # fmt: skip
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
-        by_api = "api_key" in config
-        if not by_api and "password" not in config:
-            return [("password", "is missing (or give api_key)")]
-        found = plain_http_problem(config, "base_url") if by_api else super().check(config)
-        strangers = ("password", "port", "security") if by_api else ("region",)
-        found += [(name, "goes with the password" if by_api else "goes with api_key")
-                  for name in strangers if name in config]
-        if "base_url" in config and text_of(config, "base_url").startswith("http") != by_api:
-            found.append(("base_url", "api_key is asked over https://, a mail server over smtp://"))
-        return found
+        crossed = "base_url" in config and text_of(config, "base_url").startswith("http") != ("api_key" in config)
+        said = "api_key is asked over https://, a mail server over smtp://"
+        return super().check(config) + ([("base_url", said)] if crossed else [])
 
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:
         return dict(config) if "api_key" in config else super().complete(config)
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
         if "api_key" not in config:
-            return super().probe(config)
+            return super().ask(config)
         host = "api.eu.sendgrid.com" if config.get("region") == "eu" else "api.sendgrid.com"
-        return HttpProbe(
-            asked(config, f"https://{host}/v3/scopes"),
-            Bearer(secret_of(config, "api_key")),
-            require=("/scopes",),
-            answers=(
-                Answer(200, "http.scope_missing", pointer="/scopes", contains="mail.send", unless=True,
-                       detail="the key may not send mail (mail.send)"),
-                Answer(403, "http.scope_missing", detail="the key may not list its scopes"),
-            ),
-            quotas=(Quota(used="/used", limit="/total", period="/reset_frequency", unit="emails"),),
-            quota_url=asked(config, f"https://{host}/v3/user/credits"),
-            ca_file=text_of(config, "ca_file") or None,
-        )
+        unable = Answer(200, "http.scope_missing", pointer="/scopes", contains="mail.send", unless=True,
+                        detail="the key may not send mail (mail.send)")  # fmt: skip
+        refused = Answer(403, "http.scope_missing", detail="the key may not list its scopes")
+        credits = Quota(used="/used", limit="/total", period="/reset_frequency", unit="emails")
+        return HttpProbe(f"https://{host}/v3/scopes", Bearer(secret_of(config, "api_key")), require=("/scopes",),
+                         answers=(unable, refused), quotas=(credits,), quota_url=f"https://{host}/v3/user/credits")

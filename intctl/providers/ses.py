@@ -10,7 +10,7 @@ from intctl.providers.mail import HOST, PASSWORD, USERNAME, MailProvider, mail_f
 REGION = Field(
     "region", "AWS region that the SMTP credential was made for",
     pattern=r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}", destination=True, example="eu-west-1",
-)
+)  # fmt: skip
 
 
 class Ses(MailProvider):
@@ -25,6 +25,10 @@ class Ses(MailProvider):
 
     name = "ses"
     title = "Amazon SES"
+    scopes = "none for the login; ses:SendRawEmail to send, which a login does not prove"
+    limits = "no figure; too many logins or connections: 454 or 421"
+    docs = "https://docs.aws.amazon.com/ses/latest/dg/send-email-smtp.html"
+    confidence = "vendor"
     fields = (
         REGION,
         *mail_fields(
@@ -33,13 +37,11 @@ class Ses(MailProvider):
             USERNAME.but(required=True, help="SMTP user name made in the SES console", example="AKIA…"),
             PASSWORD.but(required=True, help="SMTP password made in the SES console (not the secret access key)"),
         ),
-    )
+    )  # fmt: skip
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
-        found = super().check(config)
-        if "region" not in config and "host" not in config:
-            found.append(("region", "is missing (or give host)"))
-        return found
+        missing = "region" not in config and "host" not in config
+        return super().check(config) + ([("region", "is missing (or give host)")] if missing else [])
 
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:
         full = super().complete(config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Answer, Bearer, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class Slack(Provider):
@@ -18,14 +18,16 @@ class Slack(Provider):
     name = "slack"
     title = "Slack"
     type = "messaging"
-    proof = "POST auth.test, which says whose token it is"
+    proof = "GET auth.test, which says whose token it is"
+    scopes = "none: any token"
+    limits = "no figure; 429 with Retry-After"
+    docs = "https://api.slack.com/methods/auth.test"
+    confidence = "vendor"
     fields = (
         Field("token", "Token of a bot (xoxb-…) or a user (xoxp-…)", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         said = {
             **dict.fromkeys(("invalid_auth", "not_authed", "token_revoked", "token_expired"), "http.auth.rejected"),
             "account_inactive": "http.account_inactive",
@@ -33,12 +35,11 @@ class Slack(Provider):
             "request_timeout": "server.error",
         }
         return HttpProbe(
-            asked(config, "https://slack.com/api/auth.test"),
+            "https://slack.com/api/auth.test",
             Bearer(secret_of(config, "token")),
             expect_json={"/ok": True},
             facts={"account": "/team", "user": "/user"},
             answers=tuple(
                 Answer(200, code, pointer="/error", equals=error, detail=error) for error, code in said.items()
             ),
-            ca_file=text_of(config, "ca_file") or None,
         )

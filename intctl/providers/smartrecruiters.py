@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Header, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class SmartRecruiters(Provider):
@@ -19,11 +19,13 @@ class SmartRecruiters(Provider):
     title = "SmartRecruiters"
     type = "job_board"
     proof = "GET the company's configuration"
-    fields = (Field("api_key", "API key", secret=True, required=True), CA_FILE, BASE_URL)
+    scopes = "may read the company's configuration"
+    docs = "https://developers.smartrecruiters.com"
+    confidence = "third-party"
+    fields = (Field("api_key", "API key", secret=True, required=True),)
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.smartrecruiters.com/configuration/company"),
+            "https://api.smartrecruiters.com/configuration/company",
             Header("X-SmartToken", secret_of(config, "api_key")),
-            ca_file=text_of(config, "ca_file") or None,
         )

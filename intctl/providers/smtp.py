@@ -15,4 +15,7 @@ class Smtp(MailProvider):
 
     name = "smtp"
     title = "SMTP server"
+    limits = "the server's own"
+    docs = "https://www.rfc-editor.org/rfc/rfc4954"
+    confidence = "standard"
     fields = mail_fields(HOST, USERNAME, PASSWORD)

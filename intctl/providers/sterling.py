@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import ClientCredentials, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import HttpProbe
+from intctl.providers.base import CLIENT, Provider, client_credentials
 
 
 class Sterling(Provider):
@@ -21,19 +21,11 @@ class Sterling(Provider):
     type = "background_check"
     speaks = "oauth"
     proof = "OAuth token exchange"
-    fields = (
-        Field("client_id", "OAuth client id", required=True),
-        Field("client_secret", "OAuth client secret", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
-    )
+    scopes = "none for the token"
+    cost = "1 token call, at most once an hour"
+    limits = "none published"
+    confidence = "third-party"
+    fields = CLIENT
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
-        return HttpProbe(
-            url="",
-            auth=ClientCredentials(
-                asked(config, "https://auth.sterlingcheck.app/oauth/token"),
-                text_of(config, "client_id"), secret_of(config, "client_secret"),
-            ),
-            ca_file=text_of(config, "ca_file") or None,
-        )
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe("", client_credentials(config, "https://auth.sterlingcheck.app/oauth/token"))

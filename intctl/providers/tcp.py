@@ -7,7 +7,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from intctl.probes.ask import TcpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, text_of
+from intctl.providers.base import BASE_URL, Field, Provider, text_of
 
 
 class Tcp(Provider):
@@ -21,12 +21,16 @@ class Tcp(Provider):
     title = "TCP service"
     type = "custom"
     proof = "A connection, and with security: tls a handshake; no credential is asked for and none is proven"
+    scopes = "none: no credential"
+    cost = "1 connection"
+    limits = "the service's own"
+    docs = "https://www.rfc-editor.org/rfc/rfc9293"
+    confidence = "standard"
     fields = (
         Field("host", "Host to connect to", kind="host", required=True, destination=True, example="ldap.example.com"),
         Field("port", "Port to connect to", kind="port", required=True, minimum=1, maximum=65535, destination=True),
         Field("security", "tls shakes hands and looks at the certificate", kind="choice", choices=("tls", "none"),
               default="tls", destination=True),
-        CA_FILE,
         BASE_URL.but(help="Connect here instead of host and port: tcp://host:port", choices=("tcp",),
                      pattern=r"tcp://[^/?#]+:[0-9]+/?", example="tcp://localhost:6360"),
     )
@@ -34,11 +38,10 @@ class Tcp(Provider):
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:  # noqa: ARG002 -- no secret, no danger
         return []
 
-    def probe(self, config: Mapping[str, object]) -> TcpProbe:
+    def ask(self, config: Mapping[str, object]) -> TcpProbe:
         elsewhere = urlsplit(text_of(config, "base_url"))
         return TcpProbe(
             elsewhere.hostname or text_of(config, "host"),
             elsewhere.port or cast(int, config["port"]),
             "none" if config.get("security") == "none" else "tls",
-            ca_file=text_of(config, "ca_file") or None,
         )

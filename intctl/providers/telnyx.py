@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Balance, Bearer, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class Telnyx(Provider):
@@ -19,18 +19,18 @@ class Telnyx(Provider):
     title = "Telnyx"
     type = "sms"
     proof = "GET of the balance"
+    scopes = "none: any API v2 key"
+    docs = "https://developers.telnyx.com"
+    confidence = "vendor"
     fields = (
         Field("api_key", "API v2 key", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.telnyx.com/v2/balance"),
+            "https://api.telnyx.com/v2/balance",
             Bearer(secret_of(config, "api_key")),
             expect_json={"/data/record_type": "balance"},
             facts={"balance": "/data/balance", "currency": "/data/currency"},
             quotas=(Balance("/data/available_credit", "/data/currency"),),
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Answer, Balance, Basic, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
 class Twilio(Provider):
@@ -23,33 +23,26 @@ class Twilio(Provider):
     title = "Twilio"
     type = "sms"
     proof = "GET the account (or, with an API key, one message)"
+    scopes = "none with the auth token; a standard API key, or a restricted one that may list messages"
+    limits = "no figure; 429"
+    docs = "https://www.twilio.com/docs/iam/api/account"
+    confidence = "vendor"
     status_page = "https://status.twilio.com/api/v2/summary.json"
+    ways = (("auth_token",), ("api_key_sid", "api_key_secret"))
     fields = (
         Field("account_sid", "Account SID", required=True, pattern="AC[0-9a-fA-F]{32}", example="AC and 32 hex digits"),
         Field("auth_token", "Auth token of the account; or else an API key", secret=True),
         Field("api_key_sid", "API key SID, instead of the auth token", pattern="SK[0-9a-fA-F]{32}",
               example="SK and 32 hex digits"),
         Field("api_key_secret", "API key secret, instead of the auth token", secret=True),
-        CA_FILE,
-        BASE_URL,
-    )
+    )  # fmt: skip
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
-        found = super().check(config)
-        key = [name for name in ("api_key_sid", "api_key_secret") if name in config]
-        if "auth_token" in config and key:
-            found.append((key[0], "give auth_token, or api_key_sid and api_key_secret, not both"))
-        elif "auth_token" not in config and len(key) < 2:
-            found.append(("auth_token", "is missing (or give api_key_sid and api_key_secret)"))
-        return found
-
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         account = text_of(config, "account_sid")
-        url = asked(config, f"https://api.twilio.com/2010-04-01/Accounts/{account}")
-        ca_file = text_of(config, "ca_file") or None
+        url = f"https://api.twilio.com/2010-04-01/Accounts/{account}"
         if "api_key_sid" in config:
             auth = Basic(text_of(config, "api_key_sid"), secret_of(config, "api_key_secret"))
-            return HttpProbe(f"{url}/Messages.json?PageSize=1", auth, require=("/messages",), ca_file=ca_file)
+            return HttpProbe(f"{url}/Messages.json?PageSize=1", auth, require=("/messages",))
         return HttpProbe(
             f"{url}.json", Basic(account, secret_of(config, "auth_token")),
             require=("/sid",), expect_json={"/status": "active"},
@@ -59,5 +52,4 @@ class Twilio(Provider):
                 for status in ("suspended", "closed")
             ),
             quotas=(Balance("/balance", "/currency", stops=True),), quota_url=f"{url}/Balance.json",
-            ca_file=ca_file,
-        )
+        )  # fmt: skip

@@ -4,47 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import ClientCredentials, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import HttpProbe
+from intctl.providers.base import Field, Provider, client_credentials, secret_of, shown, text_of
 
-#: The path of each product's token endpoint.
-_TOKEN = {
-    "pro": "/signin/oauth2/t/{tenant}/access_token",
-    "ready": "/ta/rest/v2/companies/{tenant}/oauth2/token",
-}
+#: The path of the token endpoint, of the products that have one.
+_TOKEN = {"pro": "/signin/oauth2/t/{tenant}/access_token", "ready": "/ta/rest/v2/companies/{tenant}/oauth2/token",
+          "wfm": "/oauth/token"}  # fmt: skip
+_REALM = "http://auth0.com/oauth/grant-type/password-realm"
 
 
 class Ukg(Provider):
-    """UKG Pro and UKG Ready: OAuth client credentials on the tenant's own host (as Nango does).
+    """UKG on the tenant's own host. pro and ready: OAuth client credentials; wfm (Pro Workforce Management,
+    welcome-us.ukg.net or alike): a user's name and password besides, the tenant as realm; hcm: a
+    service account of UKG Pro, HTTP Basic with US-Customer-Api-Key (all as Nango does).
 
-    The exchange is the proof: no data is read. A wrong tenant is expected to be a 404 (general
-    knowledge). Not covered: Pro's service accounts with Basic and US-Customer-Api-Key, Pro WFM.
+    The exchange is the proof: no data is read. hcm asks for one company, for which the account needs
+    "View" on the web service Company Configuration (third-party sources).
     """
 
     name = "ukg"
     title = "UKG"
     type = "hris"
     speaks = "oauth"
-    proof = "OAuth token exchange"
+    proof = "OAuth token exchange; with product: hcm GET of one company's details"
+    scopes = "none for the token; hcm: View on Company Configuration"
+    cost = "1 token call, at most once an hour; with hcm 1 request"
+    docs = "https://developer.ukg.com"
+    confidence = "in use"
     fields = (
-        Field("product", "pro or ready", kind="choice", choices=tuple(_TOKEN), required=True),
-        Field("host", "Host of the identity server (pro), or of the company (ready)", kind="host", required=True,
-              destination=True, example="secure.saashr.com"),
-        Field("tenant", "Tenant id (pro), or company id (ready)", required=True, pattern="[A-Za-z0-9][A-Za-z0-9_-]*",
-              example="1234567"),
-        Field("client_id", "OAuth client id", required=True),
-        Field("client_secret", "OAuth client secret", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
+        Field("product", "What it is", kind="choice", choices=(*_TOKEN, "hcm"), required=True),
+        Field("host", "Host of the identity server (pro, wfm), the company (ready) or the service (hcm)", kind="host",
+              required=True, destination=True, example="secure.saashr.com"),
+        Field("tenant", "Tenant id (pro, wfm), or company id (ready)", pattern="[A-Za-z0-9][A-Za-z0-9_-]*",
+              example="1234567", needed_with="product: pro, ready, wfm"),
+        Field("client_id", "OAuth client id", needed_with="product: pro, ready, wfm"),
+        Field("client_secret", "OAuth client secret", secret=True, needed_with="product: pro, ready, wfm"),
+        Field("username", "User (wfm), or service account (hcm)", needed_with="product: wfm, hcm"),
+        Field("password", "Its password", secret=True, needed_with="product: wfm, hcm"),
+        Field("customer_api_key", "US-Customer-Api-Key", secret=True, needed_with="product: hcm"),
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
-        path = _TOKEN[text_of(config, "product")].format(tenant=text_of(config, "tenant"))
-        return HttpProbe(
-            url="",
-            auth=ClientCredentials(
-                asked(config, f"https://{text_of(config, 'host')}{path}"),
-                text_of(config, "client_id"), secret_of(config, "client_secret"),
-            ),
-            ca_file=text_of(config, "ca_file") or None,
-        )
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+        host, product, tenant = (text_of(config, name) for name in ("host", "product", "tenant"))
+        if product == "hcm":
+            key = {"US-Customer-Api-Key": secret_of(config, "customer_api_key")}
+            return HttpProbe(f"https://{host}/configuration/v1/company-details?per_page=1", shown(config), headers=key)
+        url, more = f"https://{host}{_TOKEN[product].format(tenant=tenant)}", {}
+        if product == "wfm":
+            user = {"username": text_of(config, "username"), "password": secret_of(config, "password")}
+            more = {"grant": _REALM, "extra": {**user, "audience": "https://wfm.ukg.net/api", "realm": tenant}}
+        return HttpProbe("", client_credentials(config, url, **more))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.ask import Bearer, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import Field, Provider, secret_of
 
 
 class Workable(Provider):
@@ -19,13 +19,16 @@ class Workable(Provider):
     title = "Workable"
     type = "job_board"
     proof = "GET the accounts that the token opens"
-    fields = (Field("api_token", "API access token", secret=True, required=True), CA_FILE, BASE_URL)
+    scopes = "none: any token"
+    limits = "10 in 10 seconds for an account's token"
+    docs = "https://workable.readme.io"
+    confidence = "in use"
+    fields = (Field("api_token", "API access token", secret=True, required=True),)
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://www.workable.com/spi/v3/accounts"),
+            "https://www.workable.com/spi/v3/accounts",
             Bearer(secret_of(config, "api_token")),
             require=("/accounts",),
             facts={"account": "/accounts/0/subdomain"},
-            ca_file=text_of(config, "ca_file") or None,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import ClientCredentials, HttpProbe, RefreshToken
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import HttpProbe
+from intctl.providers.base import CLIENT, REFRESH_TOKEN, Field, Provider, client_credentials, refresh_token, text_of
 
 
 class Workday(Provider):
@@ -23,27 +23,21 @@ class Workday(Provider):
     type = "hris"
     speaks = "oauth"
     proof = "OAuth token exchange"
+    scopes = "none for the token"
+    cost = "1 token call, at most once an hour"
+    docs = "https://community.workday.com"
+    confidence = "in use"
     fields = (
         Field("host", "Host of the tenant's services", kind="host", required=True, destination=True,
               example="wd3-impl-services1.workday.com"),
         Field("tenant", "Name of the tenant", required=True, pattern="[A-Za-z0-9][A-Za-z0-9_-]*", example="mycompany"),
-        Field("client_id", "OAuth client id", required=True),
-        Field("client_secret", "OAuth client secret", secret=True, required=True),
-        Field("refresh_token", "Refresh token of an integration user; without it the client itself logs in",
-              secret=True),
-        CA_FILE,
-        BASE_URL,
+        *CLIENT,
+        REFRESH_TOKEN.but(required=False, help="Of an integration user; without it the client itself logs in"),
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         tenant = text_of(config, "tenant")
-        client = (
-            asked(config, f"https://{text_of(config, 'host')}/ccx/oauth2/{tenant}/token"),
-            text_of(config, "client_id"), secret_of(config, "client_secret"),
-        )
-        auth: ClientCredentials | RefreshToken = ClientCredentials(
-            *client, client_in="id", extra={"tenant_alias": tenant}
-        )
+        url = f"https://{text_of(config, 'host')}/ccx/oauth2/{tenant}/token"
         if "refresh_token" in config:
-            auth = RefreshToken(*client, secret_of(config, "refresh_token"), client_in="basic")
-        return HttpProbe(url="", auth=auth, ca_file=text_of(config, "ca_file") or None)
+            return HttpProbe("", refresh_token(config, url, client_in="basic"))
+        return HttpProbe("", client_credentials(config, url, client_in="id", extra={"tenant_alias": tenant}))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, ClientCredentials, HttpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider, asked, secret_of, text_of
+from intctl.probes.ask import Answer, HttpProbe
+from intctl.providers.base import CLIENT, Field, Provider, client_credentials, text_of
 
 
 class Zoom(Provider):
@@ -21,27 +21,24 @@ class Zoom(Provider):
     type = "video"
     speaks = "oauth"
     proof = "OAuth token exchange, then GET of the app's own user"
+    scopes = "user:read:user:admin or the like; without it degraded"
+    cost = "1 request, and a token call once an hour"
+    docs = "https://developers.zoom.us/docs/internal-apps/s2s-oauth/"
+    confidence = "in use"
     status_page = "https://status.zoom.us/api/v2/summary.json"
     fields = (
         Field("account_id", "Account id of the server-to-server OAuth app", required=True),
-        Field("client_id", "Client id", required=True),
-        Field("client_secret", "Client secret", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
+        *CLIENT,
     )
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            asked(config, "https://api.zoom.us/v2/users/me"),
-            ClientCredentials(
-                asked(config, "https://zoom.us/oauth/token"),
-                text_of(config, "client_id"), secret_of(config, "client_secret"), client_in="basic",
-                grant="account_credentials", extra={"account_id": text_of(config, "account_id")},
-            ),
+            "https://api.zoom.us/v2/users/me",
+            client_credentials(config, "https://zoom.us/oauth/token", client_in="basic", grant="account_credentials",
+                               extra={"account_id": text_of(config, "account_id")}),
             answers=tuple(
                 Answer(status, "http.scope_missing", pointer="/code", equals=4711,
                        detail="the app has no scope to read its user (such as user:read:user:admin)")
                 for status in (400, 401, 403)
             ),
-            ca_file=text_of(config, "ca_file") or None,
         )

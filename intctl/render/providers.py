@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 LIST_KEYS = ("name", "title", "type", "speaks", "proof")
-SHOW_KEYS = (*LIST_KEYS, "status_page", "notes", "fields")
+SHOW_KEYS = (
+    *LIST_KEYS, "status_page", "notes", "fields", "secrets", "scopes", "cost", "limits", "docs", "confidence", "ways",
+)  # fmt: skip
 
 
 def row(provider: Provider) -> Row:
@@ -26,7 +28,32 @@ def row(provider: Provider) -> Row:
         "status_page": provider.status_page or None,
         "notes": notes(provider),
         "fields": [_field(field) for field in provider.fields],
+        "secrets": [field.name for field in provider.fields if field.secret],
+        "scopes": provider.scopes,
+        "cost": provider.cost,
+        "limits": provider.limits,
+        "docs": provider.docs or None,
+        "confidence": provider.confidence,
+        "ways": [list(way) for way in provider.ways],
     }
+
+
+def facts(row: Row) -> dict[str, str]:
+    """What is known of the provider's proof, under words for people."""
+    from intctl.providers.base import CONFIDENCE, and_
+
+    found = {
+        "Proof": row["proof"],
+        "Secrets": ", ".join(row["secrets"]) or "none",
+        "Scopes": row["scopes"],
+        "Cost": row["cost"],
+        "Limits": row["limits"],
+        "Docs": row["docs"] or "nothing public is known",
+        "Confidence": f"{row['confidence']} ({CONFIDENCE[row['confidence']]})",
+    }
+    if row["ways"]:
+        found["Log in by"] = ", or ".join(and_(tuple(way)) for way in row["ways"])
+    return found | ({"Status page": row["status_page"]} if row["status_page"] else {})
 
 
 def notes(provider: Provider) -> str:
@@ -47,12 +74,9 @@ def page(row: Row) -> str:
     """The page of `intctl providers show`."""
     from textwrap import fill
 
-    facts = {
-        "Name": row["name"], "Type": row["type"], "Speaks": row["speaks"], "Proof": row["proof"],
-        "Status page": row["status_page"],
-    }  # fmt: skip
+    known = {"Name": row["name"], "Type": row["type"], "Speaks": row["speaks"], **facts(row)}
     lines = [row["title"], "=" * len(row["title"])]
-    lines += [f"  {label + ':':<13}{value}" for label, value in facts.items() if value]
+    lines += [f"  {label + ':':<13}{value}" for label, value in known.items() if value]
     lines += ["", "Fields"]
     for field in row["fields"]:
         lines.append(f"  {field['name']} ({_kind(field)}; {need(field)})")
@@ -78,6 +102,8 @@ def details(field: Row) -> Sequence[str]:
         found.append(f"From {low} to {high}" if high is not None else f"At least {low}")
     if field["example"]:
         found.append(f"For example: {field['example']}")
+    if field["beside"]:
+        found.append(f"Only with {field['beside']}")
     if field["destination"]:
         found.append("Decides where secrets go: changing it asks for them again")
     return found
@@ -101,4 +127,5 @@ def _field(field: Field) -> Row:
         "pattern": field.pattern or None,
         "example": field.example or None,
         "destination": field.destination,
+        "beside": field.needed_with or field.beside or None,
     }

@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFETIME = timedelta(days=365)
@@ -73,6 +74,25 @@ class Authority:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+
+
+def private_key() -> str:
+    """An RSA key such as a service account has, as PEM text: new each time, a seed or not."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
+def signed_by(key: str, signature: bytes, text: bytes) -> bool:
+    """Whether the owner of this private key signed `text` (RS256)."""
+    public = serialization.load_pem_private_key(key.encode(), password=None).public_key()
+    assert isinstance(public, rsa.RSAPublicKey)
+    try:
+        public.verify(signature, text, padding.PKCS1v15(), hashes.SHA256())
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _name(text: str) -> x509.Name:

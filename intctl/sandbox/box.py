@@ -8,6 +8,7 @@ import secrets
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -16,16 +17,18 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from intctl.providers import catalogue
 from intctl.sandbox import faults as wrong
 from intctl.sandbox import wire
 from intctl.sandbox.authority import Authority
-from intctl.sandbox.http import serve
+from intctl.sandbox.http import Reply, Request, serve
 from intctl.sandbox.mail import Login, Mail, Postbox
-from intctl.sandbox.vendors import MAIL, VENDORS, Account, RandomBytes, random_text
+from intctl.sandbox.vendors import MAIL, Account, RandomBytes, Way, random_text, served
 
 #: The only address that is ever listened on: the credentials are real enough to be worth guessing.
 HOST = "127.0.0.1"
 _START_SECONDS = 15.0
+_REMEMBERED = 10_000
 # A few turns of the loop: a connection just accepted gets its task, one that was cut reports its end.
 _TURNS_SECONDS = 0.02
 
@@ -49,15 +52,20 @@ class Sandbox:
         certificate, key = self._authority.client("adp.sandbox.invalid")
         self.client_certificate = self._write("adp-client.pem", certificate)
         self.client_key = self._write("adp-client-key.pem", key)
-        self.accounts = {name: Account(vendor, _source(seed, name)) for name, vendor in VENDORS.items()}
-        self.logins = {name: _login(name, _source(seed, name)) for name in MAIL}
+        self._vendors = served()
+        self.accounts = {name: Account(vendor, _source(seed, name)) for name, vendor in self._vendors.items()}
+        self.logins = {name: self._login(name, _source(seed, name)) for name in MAIL}
         # What was given out stays what it is; with some faults the vendor takes another one.
         self._given = {name: dict(account.credentials) for name, account in self.accounts.items()}
+        self._given["adp"] |= {"client_certificate": certificate, "client_private_key": key}
         self._answers = {
-            name: (wrong.FaultyAccount(account, self.faults[name]) if name in self.faults else account).answer
+            name: (
+                wrong.FaultyAccount(account, self.faults[name], _secrets(name)) if name in self.faults else account
+            ).answer
             for name, account in self.accounts.items()
         }
         self._postbox = Postbox({name: self._taken(name, login) for name, login in self.logins.items()})
+        self._requests: deque[tuple[str, Request]] = deque(maxlen=_REMEMBERED)
         self.ports: dict[str, int] = {}
         self._open: set[asyncio.StreamWriter] = set()
         self._started: Future[asyncio.Event] = Future()
@@ -68,46 +76,89 @@ class Sandbox:
         """The messages that arrived so far, oldest first."""
         return list(self._postbox.mails)
 
+    @property
+    def requests(self) -> list[tuple[str, Request]]:
+        """The last HTTP requests that arrived, oldest first, and which provider each was for. They hold secrets."""
+        return list(self._requests)
+
     def url(self, provider: str) -> str:
         """Scheme, host and port of an HTTPS vendor."""
         scheme = self.accounts[provider].vendor.scheme
         return f"{scheme}://{HOST}:{self.ports[provider]}"
 
-    def settings(self, provider: str) -> list[str]:
-        """`key=value` assignments (`--set`) that point the provider's example here."""
-        found: dict[str, object] = {"ca_file": self.ca_file}
-        if provider in self.logins:
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """All that are served, by SMTP, over HTTP or both."""
+        return tuple(dict.fromkeys((*self.logins, *self.accounts)))
+
+    def ways(self, provider: str) -> tuple[str, ...]:
+        """How one can log in: "", which is the example's way, and the others by their names."""
+        vendor = self._vendors.get(provider)
+        return ("", *vendor.ways) if vendor else ("",)
+
+    def config(self, provider: str, way: str = "") -> dict[str, str]:
+        """What a config holds that logs in here in this way: where to, and every credential."""
+        chosen = self._way(provider, way)
+        found = {"ca_file": str(self.ca_file)}
+        if chosen.mail:
             port = self.ports.get(f"mail.{provider}", self.ports["starttls"])
-            found |= {"host": HOST, "port": port, "security": "starttls"}
+            found |= {"host": HOST, "port": str(port), "security": "starttls"}
         else:
             found["base_url"] = self.url(provider)
-        credentials, variables = self._credentials(provider)
-        found |= {name: value for name, value in credentials.items() if name not in variables.values()}
-        return [f"{name}={value}" for name, value in found.items()]
+        known = self._credentials(provider)
+        url = self.url(provider) if provider in self.accounts else ""
+        found |= {name: text.format(url=url).format_map(known) for name, text in chosen.config.items()}
+        return found | {name: known[name] for name in chosen.credentials}
+
+    def settings(self, provider: str) -> list[str]:
+        """`key=value` assignments (`--set`) that point the provider's example here."""
+        secret = self.references(provider)
+        return [f"{name}={value}" for name, value in self.config(provider).items() if name not in secret]
 
     def environ(self) -> dict[str, str]:
-        """The variables that the files in `examples/` refer to, with the right values."""
-        found: dict[str, str] = {}
-        for provider in (*self.logins, *self.accounts):
-            credentials, variables = self._credentials(provider)
-            found |= {variable: credentials[name] for variable, name in variables.items()}
-        found["ADP_CLIENT_CERTIFICATE"] = self.client_certificate.read_text()
-        found["ADP_CLIENT_PRIVATE_KEY"] = self.client_key.read_text()
-        return found
+        """The variables that the files in `examples/` refer to, and those of the other ways, with the right values."""
+        return {
+            variable: self._credentials(provider)[name]
+            for provider in self.providers for way in self.ways(provider)
+            for name, variable in self.references(provider, way).items()
+        }  # fmt: skip
 
-    def references(self, provider: str) -> dict[str, str]:
+    def references(self, provider: str, way: str = "") -> dict[str, str]:
         """Which variable of `environ` holds which field of the provider's config."""
-        found = {name: variable for variable, name in self._credentials(provider)[1].items()}
-        if provider == "adp":
-            found |= {"client_certificate": "ADP_CLIENT_CERTIFICATE", "client_private_key": "ADP_CLIENT_PRIVATE_KEY"}
+        named = {name: variable for variable, name in self._variables(provider).items()}
+        found = {}
+        for name in self._way(provider, way).credentials:
+            if name in named or name in _secrets(provider):
+                found[name] = named.get(name, f"{provider}_{name}".upper())
         return found
 
-    def _credentials(self, provider: str) -> tuple[dict[str, str], Mapping[str, str]]:
-        """Config fields with their right values, and which variable of the example holds which field."""
-        if provider in self.logins:
-            login = self.logins[provider]
-            return {"username": login.username, "password": login.password}, MAIL[provider].variables
-        return self._given[provider], VENDORS[provider].variables
+    def _credentials(self, provider: str) -> dict[str, str]:
+        """Every right value, of all ways."""
+        login = self.logins.get(provider)
+        mail = {"username": login.username, "password": login.password or ""} if login else {}
+        return self._given.get(provider, {}) | mail
+
+    def _variables(self, provider: str) -> dict[str, str]:
+        """The variables of the provider's example, and which field each holds."""
+        rows = (MAIL.get(provider), self._vendors.get(provider))
+        return {variable: name for row in rows if row for variable, name in row.variables.items()}
+
+    def _way(self, provider: str, way: str) -> Way:
+        if way:
+            return self._vendors[provider].ways[way]
+        vendor, mail = self._vendors.get(provider), MAIL.get(provider)
+        own = tuple(vendor.credentials) if vendor else ()
+        if mail is None:
+            return Way(own + (("client_certificate", "client_private_key") if provider == "adp" else ()))
+        return Way(("username", "password") if mail.password else ("username", *own), mail.config, mail=True)
+
+    def _login(self, provider: str, source: RandomBytes) -> Login:
+        row, account = MAIL[provider], self.accounts.get(provider)
+        password = account.credentials[row.same_as] if account and row.same_as else random_text("{token}", source)
+        return Login(
+            random_text(row.username, source), password if row.password else None, row.refusal,
+            account.access_tokens if account and row.challenge is not None else None, row.challenge or "",
+        )  # fmt: skip
 
     def _taken(self, provider: str, login: Login) -> Login:
         """The login that the mail server takes: another one than was given out when that is the fault."""
@@ -115,7 +166,7 @@ class Sandbox:
             "smtp.auth.rejected": login.refusal,
             "temporary": "454 4.7.0 Temporary authentication failure, try again later",
         }.get(self.faults.get(provider, ""))
-        return login if refusal is None else replace(login, password=random_text("{token}"), refusal=refusal)
+        return login if refusal is None else replace(login, password=None, tokens=(), refusal=refusal)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -165,8 +216,12 @@ class Sandbox:
     async def _accept(
         self, provider: str, context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        def answer(request: Request) -> Reply:
+            self._requests.append((provider, request))
+            return self._answers[provider](request)
+
         self._open.add(writer)
-        await serve(self._answers[provider], context, reader, writer)
+        await serve(answer, context, reader, writer)
         self._open.discard(writer)
 
     async def _listen(self) -> list[asyncio.Server]:
@@ -219,14 +274,15 @@ async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
     await writer.drain()
 
 
+def _secrets(provider: str) -> frozenset[str]:
+    """The secret fields of a provider."""
+    known = catalogue.get(provider)
+    return known.secrets if known else frozenset()
+
+
 def _source(seed: int | None, provider: str) -> RandomBytes:
     """Where a provider's credentials come from: from nowhere, or the same from the same seed."""
     return secrets.token_bytes if seed is None else random.Random(f"{seed}/{provider}").randbytes  # noqa: S311
-
-
-def _login(provider: str, source: RandomBytes) -> Login:
-    account = MAIL[provider]
-    return Login(random_text(account.username, source), random_text("{token}", source), account.refusal)
 
 
 def _socket() -> socket.socket:

@@ -6,7 +6,8 @@ code, said in the vendor's own words where the vendor has words for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Set
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from intctl.errors import UsageError
 from intctl.sandbox.http import Reply, Request
 from intctl.sandbox.vendor import fields_of
-from intctl.sandbox.vendors import MAIL, VENDORS, Account, random_text
+from intctl.sandbox.vendors import MAIL, Account, random_text, served
 from intctl.text import nearest
 
 #: How long a vendor that throttles asks us to wait, in seconds.
@@ -77,15 +78,19 @@ _INSTEAD = {
 }
 
 
+#: What the path of a token endpoint looks like.
+_EXCHANGE = re.compile("token|/auth$")
+
+
 def kinds(provider: str) -> frozenset[str]:
     """What a provider of the sandbox is, as far as faults go."""
     found = {MAIL_SERVER} if provider in MAIL else set()
-    vendor = VENDORS.get(provider)
+    vendor = served().get(provider)
     if vendor is not None and vendor.routes:  # without, nothing is asked of it
         found.add(HTTP)
-        if any(route.method != "POST" or "token" not in route.path for route in vendor.routes):
+        if any(route.method != "POST" or not _EXCHANGE.search(route.path) for route in vendor.routes):
             found.add(API)
-        if "refresh_token" in vendor.credentials:
+        if "refresh_token" in {**vendor.credentials, **vendor.more}:
             found.add(REFRESH)
         found |= set(vendor.quota_faults)
     return frozenset(found)
@@ -112,7 +117,7 @@ def parse(words: Iterable[str]) -> dict[str, str]:
 
 def check(faults: Mapping[str, str]) -> None:
     """Refuses what is not there and what does not fit. Raises UsageError."""
-    known = (*MAIL, *VENDORS)
+    known = (*MAIL, *served())
     for provider, code in faults.items():
         if provider not in known:
             raise UsageError(f'The sandbox has no provider "{provider}"{nearest(provider, known)}')
@@ -125,13 +130,16 @@ def check(faults: Mapping[str, str]) -> None:
 
 
 class FaultyAccount:
-    """An HTTP vendor with which something is wrong. Takes the account's place before its server."""
+    """An HTTP vendor with which something is wrong. Takes the account's place before its server.
 
-    def __init__(self, account: Account, code: str) -> None:
+    `secrets` are the credentials that another one takes the place of when they are refused.
+    """
+
+    def __init__(self, account: Account, code: str, secrets: Set[str]) -> None:
         self._account = account
         self._code = code
         if code == "http.auth.rejected":
-            _forget(account, *_credentials_but_the_refresh_token(account))
+            _forget(account, *_but_the_refresh_token(account, secrets))
         elif code == "reauthorise":
             account.refresh_tokens.clear()
 
@@ -173,12 +181,12 @@ def _with_figures(reply: Reply, figures: Mapping[str, object]) -> Reply:
     return replace(reply, body=body, headers=headers)
 
 
-def _credentials_but_the_refresh_token(account: Account) -> list[str]:
-    secret = set(account.vendor.variables.values()) & set(account.credentials)
+def _but_the_refresh_token(account: Account, secrets: Set[str]) -> list[str]:
+    secret = secrets & set(account.credentials)
     return sorted(secret - {"refresh_token"} or secret)
 
 
 def _forget(account: Account, *names: str) -> None:
     """From now on the vendor takes another credential than the one it gave out."""
     for name in names:
-        account.credentials[name] = random_text(account.vendor.credentials[name])
+        account.credentials[name] = random_text({**account.vendor.credentials, **account.vendor.more}[name])

@@ -1,11 +1,12 @@
-"""The mail side: aiosmtpd behind STARTTLS and behind TLS from the start, with AUTH PLAIN and LOGIN."""
+"""The mail side: aiosmtpd behind STARTTLS and behind TLS from the start, with AUTH PLAIN, LOGIN and XOAUTH2."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +27,17 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who may log in, and what anybody else with this user name is told."""
+    """Who may log in, and what anybody else with this user name is told.
+
+    `password` None: no password is good. `tokens` are the access tokens that are good for XOAUTH2, None
+    when it is not taken; `challenge` is the challenge that comes before the refusal of another, "" for none.
+    """
 
     username: str
-    password: str
+    password: str | None
     refusal: str
+    tokens: Collection[str] | None = None
+    challenge: str = ""
 
 
 class Postbox:
@@ -71,11 +78,26 @@ class Postbox:
     ) -> AuthResult:
         username, password = (part.decode("utf-8", "replace") for part in (given.login, given.password))
         login = self._logins.get(username)
-        if login and same(password, login.password):
+        if login and login.password is not None and same(password, login.password):
             return AuthResult(success=True, auth_data=username)
         return AuthResult(success=False, handled=False, message=login.refusal if login else None)
 
     # aiosmtpd calls these by name.
+
+    async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:
+        try:
+            given = b64decode(args[1], validate=True) if len(args) > 1 else await server.challenge_auth("")
+        except ValueError:
+            return AuthResult(success=False, handled=False, message="501 5.5.2 Can't decode base64")
+        if not isinstance(given, bytes):  # it was no base64, and that was said
+            return AuthResult(success=False, handled=True)
+        username, token = _shown(given)
+        login = self._logins.get(username)
+        if login and any(same(token, one) for one in login.tokens or ()):
+            return AuthResult(success=True, auth_data=username)
+        if login and login.challenge:
+            await server.challenge_auth(login.challenge)
+        return AuthResult(success=False, handled=False, message=login.refusal if login else None)
 
     async def handle_MAIL(
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -90,3 +112,11 @@ class Postbox:
         content = envelope.content if isinstance(envelope.content, bytes) else b""
         self.mails.append(Mail(str(session.auth_data), envelope.mail_from or "", tuple(envelope.rcpt_tos), content))
         return "250 2.0.0 Accepted"
+
+
+def _shown(response: bytes) -> tuple[str, str]:
+    """User name and token of an XOAUTH2 response: `user=…^Aauth=Bearer …^A^A`."""
+    words = response.decode("utf-8", "replace").split("\x01")
+    found = dict(word.split("=", 1) for word in words if "=" in word)
+    scheme, _, token = found.get("auth", "").partition(" ")
+    return found.get("user", ""), token if scheme == "Bearer" else ""

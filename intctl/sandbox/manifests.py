@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from intctl.providers import catalogue
 from intctl.providers.base import Field, Provider
 from intctl.sandbox.box import Sandbox
+from intctl.sandbox.derived import filled
 
 #: The first line of each manifest.
 MARK = "# Made by intctl sandbox manifests: points at a sandbox that is up, whose environment holds the secrets."
@@ -20,43 +21,46 @@ _CHOSEN: Mapping[str, Mapping[str, object]] = {
 }
 
 
-def manifests(box: Sandbox) -> dict[str, str]:
+def manifests(box: Sandbox, *, every_way: bool = False) -> dict[str, str]:
     """A manifest, as YAML text, for every provider of the catalogue that the sandbox serves.
 
-    Secrets are references to the variables of `box.environ()`.
+    With `every_way` also one for each other way to log in, as PROVIDER-WAY. Secrets are references to
+    the variables of `box.environ()`.
     """
-    served = {*box.accounts, *box.logins}
-    providers = [catalogue.get(name) for name in catalogue.names() if name in served]
-    return {provider.name: _manifest(box, provider) for provider in providers if provider is not None}
+    found = {}
+    for name in catalogue.names():
+        provider = catalogue.get(name)
+        if provider is not None and name in box.providers:
+            for way in box.ways(name) if every_way else ("",):
+                found[f"{name}-{way}" if way else name] = _manifest(box, provider, way)
+    return found
 
 
-def _manifest(box: Sandbox, provider: Provider) -> str:
-    settings = dict(setting.split("=", 1) for setting in box.settings(provider.name))
-    variables = box.references(provider.name)
-    lines = [
-        MARK,
-        f"name: {json.dumps(provider.title, ensure_ascii=False)}",
-        f"provider: {provider.name}",
-        "config:",
-    ]
+def together(texts: Iterable[str]) -> str:
+    """Several manifests as one file."""
+    lines = [MARK, "integrations:"]
+    for text in texts:
+        for number, line in enumerate(text.splitlines()[1:]):
+            lines.append(f"  {'  ' if number else '- '}{line}")
+    return "\n".join([*lines, ""])
+
+
+def _manifest(box: Sandbox, provider: Provider, way: str) -> str:
+    settings = {**_CHOSEN.get(provider.name, {}), **box.config(provider.name, way)}
+    variables = box.references(provider.name, way)
+    title = f"{provider.title} ({way})" if way else provider.title
+    lines = [MARK, f"name: {json.dumps(title, ensure_ascii=False)}", f"provider: {provider.name}", "config:"]
     for field in provider.fields:
         if field.name in variables:
             lines.append(f"  {field.name}: {{env: {variables[field.name]}}}")
-        else:
-            value = _value(provider, field, settings)
-            if value is not None:
-                lines.append(f"  {field.name}: {json.dumps(value, ensure_ascii=False)}")
+        elif (value := _value(field, settings)) is not None:
+            lines.append(f"  {field.name}: {json.dumps(value, ensure_ascii=False)}")
     return "\n".join([*lines, "health_check_interval_minutes: 5", ""])
 
 
-def _value(provider: Provider, field: Field, settings: Mapping[str, str]) -> object:
+def _value(field: Field, settings: Mapping[str, object]) -> object:
     """What a field that is not secret holds, or None to leave it out."""
-    chosen = _CHOSEN.get(provider.name, {}).get(field.name)
-    if chosen is not None:
-        return chosen
-    text = settings.get(field.name)
-    if text is None and field.required and field.default is None:
-        text = field.choices[0] if field.kind == "choice" else field.example or "sandbox"
-    if text is None:
-        return None
-    return int(text) if field.kind in ("port", "integer") else text
+    value = settings.get(field.name)
+    if value is None and field.required and field.default is None:
+        value = filled(field)
+    return int(value) if isinstance(value, str) and field.kind in ("port", "integer") else value

@@ -10,8 +10,10 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from time import time
 from urllib.parse import parse_qsl
 
+from intctl.sandbox.authority import private_key, signed_by
 from intctl.sandbox.http import Reply, Request
 
 
@@ -20,7 +22,8 @@ class Account:
 
     def __init__(self, vendor: Vendor, random_bytes: RandomBytes = secrets.token_bytes) -> None:
         self.vendor = vendor
-        self.credentials = {name: random_text(text, random_bytes) for name, text in vendor.credentials.items()}
+        patterns = {**vendor.credentials, **vendor.more}
+        self.credentials = {name: random_text(text, random_bytes) for name, text in patterns.items()}
         self.access_tokens: set[str] = set()
         self.refresh_tokens = {self.credentials[n] for n in ("refresh_token",) if n in self.credentials}
 
@@ -54,10 +57,21 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """Another way to log in than the example's: the credentials that it takes, what else its config holds
+    (`{url}` is the vendor's address here), and whether it leads to the mail server."""
+
+    credentials: tuple[str, ...]
+    config: Mapping[str, str] = field(default_factory=dict)
+    mail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Vendor:
     """One vendor. `credentials` maps a config field to its pattern, in which `{hex}` and `{token}` are random.
 
-    `variables` maps the variables that the vendor's example refers to to fields among them.
+    `variables` maps the variables that the vendor's example refers to to fields among them. `more` are the
+    patterns of what only other ways to log in need, and `ways` those ways.
     """
 
     credentials: Mapping[str, str]
@@ -70,6 +84,8 @@ class Vendor:
     #: What a good answer has instead of its figures when a quota is the fault, by cause code: JSON pointers
     #: of one name or several, and headers.
     quota_faults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    more: Mapping[str, str] = field(default_factory=dict)
+    ways: Mapping[str, Way] = field(default_factory=dict)
     #: What a good credential without the permission is told.
     scope_refusal: Reply = Reply(403, {"error": "insufficient_scope"})  # noqa: RUF009 -- immutable
 
@@ -77,11 +93,19 @@ class Vendor:
 @dataclass(frozen=True, slots=True)
 class MailAccount:
     """A vendor that is reached by SMTP: its user name (a pattern), the variables of its example, and
-    its words for a wrong password."""
+    its words for a wrong password. `challenge` makes it take XOAUTH2 with an access token of the vendor's
+    row: the 334 challenge that holds the reason, "" for none. Without `password` it takes nothing else.
+    """
 
     username: str
     variables: Mapping[str, str]
     refusal: str
+    challenge: str | None = None
+    password: bool = True
+    #: The credential of the vendor's row that is the password too, if one is.
+    same_as: str = ""
+    #: What the example's config holds besides, as `Way.config`.
+    config: Mapping[str, str] = field(default_factory=dict)
 
 
 #: A password that is not looked at.
@@ -111,6 +135,16 @@ def bearer(credential: str = "") -> Proof:
         return scheme.lower() == "bearer" and any(same(token, one) for one in right)
 
     return proof
+
+
+def either(*proofs: Proof) -> Proof:
+    """Any of these."""
+    return lambda request, account: any(proof(request, account) for proof in proofs)
+
+
+def both(*proofs: Proof) -> Proof:
+    """All of these."""
+    return lambda request, account: all(proof(request, account) for proof in proofs)
 
 
 def header(name: str, value: str) -> Proof:
@@ -152,17 +186,66 @@ def token(
         grant = form.get("grant_type", "")
         if grant not in grants:
             return Reply(400, {"error": "unsupported_grant_type"})
+        if grant.endswith("password-realm") and not _user(form, account):
+            return wrong_grant
         if grant == "refresh_token" and form.get("refresh_token") not in account.refresh_tokens:
             return wrong_grant
-        access = random_text("at-{token}")
-        account.access_tokens.add(access)
-        body: dict[str, object] = {"access_token": access, "token_type": "Bearer", "expires_in": 3600}
+        body = granted(account)
         if grant == "refresh_token" and rotates:
             body["refresh_token"] = successor = random_text("rt-{token}")
             account.refresh_tokens.add(successor)
         return Reply(200, body, {"Cache-Control": "no-store"})
 
     return answer
+
+
+def granted(account: Account) -> dict[str, object]:
+    """An access token, new and good from now on, as a token endpoint says it."""
+    access = random_text("at-{token}")
+    account.access_tokens.add(access)
+    return {"access_token": access, "token_type": "Bearer", "expires_in": 3600}
+
+
+def statement(audience: str, scope: str, otherwise: Answer) -> Answer:
+    """A token endpoint that also takes a statement signed by the account's service_account (RFC 7523)."""
+    grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+    def answer(request: Request, account: Account) -> Reply:
+        form = fields_of(request)
+        if form.get("grant_type") != grant:
+            return otherwise(request, account)
+        problem = _statement_problem(form.get("assertion", ""), account, audience, scope)
+        if problem:
+            return Reply(400, {"error": "invalid_grant", "error_description": problem})
+        return Reply(200, granted(account), {"Cache-Control": "no-store"})
+
+    return answer
+
+
+def _statement_problem(assertion: str, account: Account, audience: str, scope: str) -> str:
+    text, _, signature = assertion.rpartition(".")
+    try:
+        head, claims = (json.loads(_decoded(part)) for part in text.split("."))
+        key = account.credentials["private_key"]
+        if head["alg"] != "RS256" or not signed_by(key, _decoded(signature), text.encode()):
+            return "Invalid JWT Signature."
+        if claims["iss"] != account.credentials["service_account"]:
+            return "Invalid grant: account not found"
+        if claims["aud"] != audience:
+            return "Invalid JWT: aud is not this endpoint."
+        if not claims["iat"] - 300 <= time() <= claims["exp"] <= claims["iat"] + 3600:
+            return "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
+        return "" if scope in claims["scope"].split() else "Invalid OAuth scope or ID token audience provided."
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "Invalid JWT: it cannot be read."
+
+
+def _decoded(part: str) -> bytes:
+    return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+
+
+def _user(form: Mapping[str, str], account: Account) -> bool:
+    return all(same(form.get(name, ""), account.credentials[name]) for name in ("username", "password"))
 
 
 def always(reply: Reply) -> Answer:
@@ -199,7 +282,10 @@ def _basic(request: Request) -> tuple[str, str]:
 
 
 def random_text(pattern: str, random_bytes: RandomBytes = secrets.token_bytes) -> str:
-    """`pattern` with `{hex}` (32 digits), `{token}` and `{upper}` (18 characters) replaced by fresh random text."""
+    """`pattern` with `{hex}` (32 digits), `{token}` and `{upper}` (18 characters) replaced by fresh random text;
+    `{rsa}` is a private key."""
+    if pattern == "{rsa}":
+        return private_key()
     token = base64.urlsafe_b64encode(random_bytes(24)).decode()
     digits = random_bytes(16).hex()
     return pattern.format(hex=digits, token=token, upper=digits[:18].upper())

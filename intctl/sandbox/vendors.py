@@ -1,12 +1,14 @@
 """The vendors, as a table: their own paths, status codes and error bodies, for right and wrong credentials.
 
 A `{name}` in a path or a body stands for one of the vendor's credentials. To add a vendor: one row,
-here or in the module of its family.
+here or in the module of its family. A provider without a row is served too, as its own probe hopes for.
 """
 
 from __future__ import annotations
 
+from intctl.providers import catalogue
 from intctl.sandbox import vendors_mail, vendors_talk, vendors_work
+from intctl.sandbox.derived import derived
 from intctl.sandbox.http import Reply
 from intctl.sandbox.vendor import (
     ANYTHING,
@@ -15,16 +17,29 @@ from intctl.sandbox.vendor import (
     RandomBytes,
     Route,
     Vendor,
+    Way,
     always,
     basic,
     bearer,
     guarded,
+    header,
     random_text,
     same,
+    statement,
     token,
 )
 
-__all__ = ["MAIL", "VENDORS", "Account", "RandomBytes", "random_text", "same"]
+__all__ = ["MAIL", "VENDORS", "Account", "RandomBytes", "Way", "random_text", "same", "served"]
+
+_OAUTH = ("client_id", "client_secret", "refresh_token")
+_GOOGLE_TOKEN = token(
+    "refresh_token",
+    wrong_client=Reply(401, {"error": "invalid_client", "error_description": "Unauthorized"}),
+    wrong_grant=Reply(400, {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}),
+)
+_GOOGLE_CLIENT = {
+    "client_id": "{hex}.apps.googleusercontent.com", "client_secret": "GOCSPX-{token}", "refresh_token": "1//{token}",
+}  # fmt: skip
 
 _TWILIO_REFUSAL = Reply(
     401,
@@ -58,6 +73,11 @@ def _entra(status: int, error: str, description: str) -> Reply:
 
 
 _NO_TENANT = _entra(400, "invalid_request", "AADSTS90002: Tenant not found.")
+_ENTRA_TOKEN = token(
+    "refresh_token", "client_credentials", rotates=True,
+    wrong_client=_entra(401, "invalid_client", "AADSTS7000215: Invalid client secret provided."),
+    wrong_grant=_entra(400, "invalid_grant", "AADSTS70000: The provided grant is invalid or revoked."),
+)  # fmt: skip
 
 VENDORS: dict[str, Vendor] = {
     "twilio": Vendor(
@@ -68,6 +88,9 @@ VENDORS: dict[str, Vendor] = {
                 basic("{account_sid}", "{auth_token}"), _TWILIO_REFUSAL,
                 {"sid": "{account_sid}", "status": "active", "friendly_name": "Sandbox", "type": "Full"},
             )),
+            Route("GET", "/2010-04-01/Accounts/{account_sid}/Messages.json", guarded(
+                basic("{api_key_sid}", "{api_key_secret}"), _TWILIO_REFUSAL, {"messages": [], "page_size": 1},
+            )),
             Route("GET", "/2010-04-01/Accounts/{account_sid}/Balance.json", guarded(
                 basic("{account_sid}", "{auth_token}"), _TWILIO_REFUSAL,
                 {"account_sid": "{account_sid}", "balance": "12.50", "currency": "USD"},
@@ -75,6 +98,8 @@ VENDORS: dict[str, Vendor] = {
             Route("GET", "/2010-04-01/Accounts/*", always(_TWILIO_REFUSAL)),
         ),
         quota_faults={"balance.empty": {"/balance": "-0.42"}},
+        more={"api_key_sid": "SK{hex}", "api_key_secret": "{token}"},
+        ways={"api-key": Way(("account_sid", "api_key_sid", "api_key_secret"))},
     ),
     "bamboohr": Vendor(
         {"api_key": "{hex}"},
@@ -89,7 +114,11 @@ VENDORS: dict[str, Vendor] = {
     ),
     "adp": Vendor(
         {"client_id": "{hex}", "client_secret": "{token}"},
-        {"ADP_CLIENT_SECRET": "client_secret"},
+        {
+            "ADP_CLIENT_SECRET": "client_secret",
+            "ADP_CLIENT_CERTIFICATE": "client_certificate",
+            "ADP_CLIENT_PRIVATE_KEY": "client_private_key",
+        },
         (
             Route("POST", "/auth/oauth/v2/token", token("client_credentials")),
             Route("GET", "/hr/v2/workers", guarded(bearer(), Reply(401), {"workers": []})),
@@ -108,41 +137,62 @@ VENDORS: dict[str, Vendor] = {
         wants_user_agent=True,
     ),
     "google": Vendor(
-        {
-            "client_id": "{hex}.apps.googleusercontent.com",
-            "client_secret": "GOCSPX-{token}",
-            "refresh_token": "1//{token}",
-        },
+        _GOOGLE_CLIENT,
         {"GOOGLE_CLIENT_SECRET": "client_secret", "GOOGLE_REFRESH_TOKEN": "refresh_token"},
         (
-            Route("POST", "/token", token(
-                "refresh_token",
-                wrong_client=Reply(401, {"error": "invalid_client", "error_description": "Unauthorized"}),
-                wrong_grant=Reply(
-                    400, {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
-                ),
+            Route("POST", "/token", statement(
+                "https://oauth2.googleapis.com/token", "https://www.googleapis.com/auth/calendar.readonly",
+                _GOOGLE_TOKEN,
             )),
             Route("GET", "/calendar/v3/users/me/calendarList", guarded(
                 bearer(), _GOOGLE_REFUSAL, {"kind": "calendar#calendarList", "items": []}
             )),
         ),
         scope_refusal=_GOOGLE_SCOPE,
+        more={"service_account": "robot-{hex}@project.iam.gserviceaccount.com", "private_key": "{rsa}"},
+        ways={"service-account": Way(("service_account", "private_key"))},
+    ),
+    "gmail": Vendor(
+        {}, {}, (Route("POST", "/token", _GOOGLE_TOKEN),),
+        more=_GOOGLE_CLIENT,
+        ways={"oauth": Way(("username", *_OAUTH), {"token_url": "{url}/token"}, mail=True)},
+    ),
+    "sendgrid": Vendor(
+        {}, {},
+        (
+            Route("GET", "/v3/scopes", guarded(
+                bearer("api_key"), Reply(401, {"errors": [{"field": None, "message": "authorization required"}]}),
+                {"scopes": ["mail.send", "alerts.read"]},
+            )),
+        ),
+        scope_refusal=Reply(403, {"errors": [{"field": None, "message": "access forbidden"}]}),
+        more={"api_key": "SG.{token}"},
+        ways={"api": Way(("api_key",))},
     ),
     "microsoft": Vendor(
         {"tenant_id": "{hex}", "client_id": "{hex}", "client_secret": "{token}", "refresh_token": "0.{token}"},
         {"MICROSOFT_CLIENT_SECRET": "client_secret", "MICROSOFT_REFRESH_TOKEN": "refresh_token"},
         (
-            Route("POST", "/{tenant_id}/oauth2/v2.0/token", token(
-                "refresh_token", "client_credentials", rotates=True,
-                wrong_client=_entra(401, "invalid_client", "AADSTS7000215: Invalid client secret provided."),
-                wrong_grant=_entra(400, "invalid_grant", "AADSTS70000: The provided grant is invalid or revoked."),
-            )),
+            Route("POST", "/{tenant_id}/oauth2/v2.0/token", _ENTRA_TOKEN),
             Route("POST", "/*/oauth2/v2.0/token", always(_NO_TENANT)),
             Route("GET", "/v1.0/me", guarded(bearer(), _GRAPH_REFUSAL, {"id": "sandbox-user"})),
             Route("GET", "/v1.0/me/calendar", guarded(bearer(), _GRAPH_REFUSAL, {"id": "calendar"})),
             Route("GET", "/v1.0/users/*/calendar", guarded(bearer(), _GRAPH_REFUSAL, {"id": "calendar"})),
         ),
         scope_refusal=_GRAPH_SCOPE,
+        ways={"application": Way(("tenant_id", "client_id", "client_secret"))},
+    ),
+    "microsoft365": Vendor(
+        {"tenant_id": "{hex}", "client_id": "{hex}", "client_secret": "{token}", "refresh_token": "0.{token}"},
+        {"MICROSOFT365_CLIENT_SECRET": "client_secret", "MICROSOFT365_REFRESH_TOKEN": "refresh_token"},
+        (
+            Route("POST", "/{tenant_id}/oauth2/v2.0/token", _ENTRA_TOKEN),
+            Route("POST", "/*/oauth2/v2.0/token", always(_NO_TENANT)),
+        ),
+        ways={"application": Way(
+            ("username", "tenant_id", "client_id", "client_secret"),
+            {"token_url": "{url}/{{tenant_id}}/oauth2/v2.0/token"}, mail=True,
+        )},
     ),
     "indeed": Vendor(
         {"client_id": "{hex}", "client_secret": "{token}"},
@@ -158,7 +208,20 @@ VENDORS: dict[str, Vendor] = {
                 Reply(401, {"error": "unauthorized"}, {"WWW-Authenticate": "Bearer"}),
                 {"status": "active"},
             )),
+            *(
+                Route("GET", f"/v1/{name}", guarded(proof, Reply(401, {"error": "unauthorized"}), {"status": "active"}))
+                for name, proof in (
+                    ("basic", basic("{username}", "{password}")), ("header", header("X-API-Key", "{header_value}")),
+                )
+            ),
         ),
+        more={"username": "user-{hex}", "password": "{token}", "header_value": "{token}"},
+        ways={
+            "basic": Way(("username", "password"), {"auth": "basic", "url": "https://api.example.com/v1/basic"}),
+            "header": Way(("header_value",), {
+                "auth": "header", "header_name": "X-API-Key", "url": "https://api.example.com/v1/header",
+            }),
+        },
     ),
     **vendors_mail.VENDORS,
     **vendors_talk.VENDORS,
@@ -171,6 +234,7 @@ MAIL: dict[str, MailAccount] = {
         "apikey",
         {"SENDGRID_API_KEY": "password"},
         "535 Authentication failed: The provided authorization grant is invalid, expired, or revoked",
+        same_as="api_key",
     ),
     "ses": MailAccount(
         "AKIA{hex}",
@@ -179,3 +243,9 @@ MAIL: dict[str, MailAccount] = {
     ),
     **vendors_mail.MAIL,
 }
+
+
+def served() -> dict[str, Vendor]:
+    """Every HTTP vendor: the table's, and one for each provider of the catalogue that stands in no table here."""
+    missing = [catalogue.get(name) for name in catalogue.names() if name not in VENDORS and name not in MAIL]
+    return VENDORS | {provider.name: derived(provider) for provider in missing if provider is not None}

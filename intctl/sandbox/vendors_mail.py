@@ -85,5 +85,10 @@ MAIL: dict[str, MailAccount] = {
         "{hex}@gmail.example",
         {"GMAIL_APP_PASSWORD": "password"},
         "535 5.7.8 Username and Password not accepted.",
+        challenge='{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}',
+    ),
+    "microsoft365": MailAccount(
+        "{hex}@office.example", {}, "535 5.7.3 Authentication unsuccessful",
+        challenge="", password=False, config={"token_url": "{url}/{{tenant_id}}/oauth2/v2.0/token"},
     ),
 }

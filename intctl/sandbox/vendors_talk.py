@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
-from intctl.sandbox.http import Reply
-from intctl.sandbox.vendor import Route, Vendor, basic, bearer, guarded, header, token
+from intctl.sandbox.http import Reply, Request
+from intctl.sandbox.vendor import Account, Route, Vendor, Way, basic, bearer, either, guarded, header, token
+
+
+def _dav(status: int, inner: str, **headers: str) -> Reply:
+    text = f'<?xml version="1.0" encoding="utf-8"?>\n<d:{inner}'
+    return Reply(status, text.encode(), {"Content-Type": "application/xml; charset=utf-8", **headers})
+
+
+def _dav_error(status: int, condition: str, **headers: str) -> Reply:
+    return _dav(status, f'error xmlns:d="DAV:"><d:{condition}/></d:error>', **headers)
+
+
+def _principal(request: Request, account: Account) -> Reply:
+    """Whose credential it is, for a PROPFIND of the right form (RFC 4918 §9.1, RFC 5397)."""
+    if not either(basic("{username}", "{password}"), bearer("token"))(request, account):
+        return _dav_error(401, "unauthenticated", **{"WWW-Authenticate": 'Basic realm="sandbox"'})
+    if request.headers.get("depth") != "0" or b"current-user-principal" not in request.body:
+        return _dav_error(400, "bad-request")
+    return _dav(207, (
+        f'multistatus xmlns:d="DAV:"><d:response><d:href>{request.path}</d:href><d:propstat><d:prop>'
+        f"<d:current-user-principal><d:href>/principals/{account.credentials['username']}/</d:href>"
+        "</d:current-user-principal></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>"
+        "</d:multistatus>"
+    ))  # fmt: skip
+
 
 VENDORS: dict[str, Vendor] = {
     "vonage": Vendor(
@@ -15,13 +39,7 @@ VENDORS: dict[str, Vendor] = {
                 Reply(401, {"error-code": "401", "error-code-label": "authentication failed"}),
                 {"_embedded": {"secrets": [{"id": "00000000-0000-0000-0000-000000000000"}]}},
             )),
-            Route("GET", "/account/get-balance", guarded(
-                basic("{api_key}", "{api_secret}"),
-                Reply(401, {"error-code": "401", "error-code-label": "authentication failed"}),
-                {"value": 10.171275, "autoReload": False},
-            )),
         ),
-        quota_faults={"balance.empty": {"/value": 0}},
     ),
     "messagebird": Vendor(
         {"access_key": "{token}"},
@@ -101,12 +119,23 @@ VENDORS: dict[str, Vendor] = {
         {"token": "{token}"},
         {"CALENDLY_TOKEN": "token"},
         (
+            Route("POST", "/oauth/token", token("refresh_token", rotates=True)),
             Route("GET", "/users/me", guarded(
-                bearer("token"),
+                either(bearer("token"), bearer()),
                 Reply(401, {"title": "Unauthenticated", "message": "The access token is invalid"}),
                 {"resource": {"uri": "https://api.calendly.com/users/SANDBOX", "email": "sandbox@example.com"}},
             )),
         ),
         scope_refusal=Reply(403, {"title": "Permission Denied", "message": "You do not have permission"}),
+        more={"client_id": "{hex}", "client_secret": "{token}", "refresh_token": "{token}"},
+        ways={"oauth": Way(("client_id", "client_secret", "refresh_token"))},
+    ),
+    "caldav": Vendor(
+        {"username": "{hex}@example.org", "password": "{token}"},
+        {"CALDAV_PASSWORD": "password"},
+        (Route("PROPFIND", "/*", _principal),),
+        scope_refusal=_dav_error(403, "need-privileges"),
+        more={"token": "{token}"},
+        ways={"bearer": Way(("token",))},
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import time
 
@@ -13,9 +14,13 @@ from intctl.sandbox.vendor import (
     Proof,
     Route,
     Vendor,
+    Way,
     always,
     basic,
     bearer,
+    both,
+    fields_of,
+    granted,
     guarded,
     header,
     same,
@@ -61,6 +66,14 @@ def _kept(field: str, variable: str) -> Vendor:
     return Vendor({field: "{token}"}, {variable: field})
 
 
+def _personio(request: Request, account: Account) -> Reply:
+    """The first version's token call: client id and secret as a form, the token inside of `data`."""
+    form, right = fields_of(request), account.credentials
+    if not all(same(form.get(name, ""), right[name]) for name in ("client_id", "client_secret")):
+        return Reply(403, {"success": False, "error": {"code": 0, "message": "Wrong credentials"}})
+    return Reply(200, {"success": True, "data": {"token": granted(account)["access_token"], "expires_in": 86400}})
+
+
 def _s3_error(status: int, code: str) -> Reply:
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code></Error>'
     return Reply(status, text.encode(), {"Content-Type": "application/xml"})
@@ -94,12 +107,35 @@ VENDORS: dict[str, Vendor] = {
         "token", "HIBOB_TOKEN", "/v1/company/named-lists", basic("{service_user_id}", "{token}"),
         {"department": {"name": "department", "values": []}}, service_user_id="SERVICE-{hex}",
     ),
-    "workday": _refresh("WORKDAY", "/ccx/oauth2/{tenant}/token", tenant="{hex}"),
-    "personio": _exchange("PERSONIO", "/v2/auth/token"),
+    "workday": replace(
+        _refresh("WORKDAY", "/ccx/oauth2/{tenant}/token", tenant="{hex}"),
+        ways={"client": Way(("tenant", "client_id", "client_secret"))},
+    ),
+    "personio": replace(
+        _exchange("PERSONIO", "/v2/auth/token", Route("POST", "/v1/auth", _personio)),
+        ways={"v2": Way(tuple(_CLIENT), {"api": "v2"})},
+    ),
     "rippling": _key(
         "api_token", "RIPPLING_API_TOKEN", "/workers", bearer("api_token"), {"results": [], "next_link": None}
     ),
-    "ukg": _exchange("UKG", "/ta/rest/v2/companies/{tenant}/oauth2/token", tenant="{hex}"),
+    "ukg": replace(
+        _exchange(
+            "UKG", "/ta/rest/v2/companies/{tenant}/oauth2/token",
+            Route("POST", "/signin/oauth2/t/{tenant}/access_token", token("client_credentials")),
+            Route("POST", "/oauth/token", token("http://auth0.com/oauth/grant-type/password-realm")),
+            Route("GET", "/configuration/v1/company-details", guarded(
+                both(basic("{username}", "{password}"), header("US-Customer-Api-Key", "{customer_api_key}")),
+                _UNAUTHORIZED, [{"companyId": "SANDBOX"}],
+            )),
+            tenant="{hex}",
+        ),
+        more={"username": "service-{hex}", "password": "{token}", "customer_api_key": "{upper}"},
+        ways={
+            "pro": Way(("tenant", *_CLIENT), {"product": "pro"}),
+            "wfm": Way(("tenant", *_CLIENT, "username", "password"), {"product": "wfm"}),
+            "hcm": Way(("username", "password", "customer_api_key"), {"product": "hcm"}),
+        },
+    ),
     # Pay
     "gusto": _refresh(
         "GUSTO", "/oauth/token",
@@ -123,13 +159,16 @@ VENDORS: dict[str, Vendor] = {
         )),
     ),
     "paylocity": _exchange("PAYLOCITY", "/public/security/v1/token"),
-    "xero": _refresh(
-        "XERO", "/connect/token",
-        Route("GET", "/connections", guarded(
-            bearer(), Reply(401, {"Title": "Unauthorized", "Status": 401, "Detail": "AuthenticationUnsuccessful"}),
-            [{"id": "1", "tenantId": "sandbox", "tenantName": "Sandbox", "tenantType": "ORGANISATION"}],
-        )),
-        rotates=True,
+    "xero": replace(
+        _refresh(
+            "XERO", "/connect/token",
+            Route("GET", "/Connections", guarded(
+                bearer(), Reply(401, {"Title": "Unauthorized", "Status": 401, "Detail": "AuthenticationUnsuccessful"}),
+                [{"id": "1", "tenantId": "sandbox", "tenantName": "Sandbox", "tenantType": "ORGANISATION"}],
+            )),
+            rotates=True,
+        ),
+        ways={"custom-connection": Way(tuple(_CLIENT))},
     ),
     # Background checks
     "sterling": _exchange("STERLING", "/oauth/token"),
@@ -141,7 +180,15 @@ VENDORS: dict[str, Vendor] = {
         "access_token", "LINKEDIN_ACCESS_TOKEN", "/v2/userinfo", bearer("access_token"), {"sub": "sandbox"}
     ),
     "ziprecruiter": _kept("api_key", "ZIPRECRUITER_API_KEY"),
-    "greenhouse": _key("api_key", "GREENHOUSE_API_KEY", "/v1/users", basic("{api_key}", ""), []),
+    "greenhouse": replace(
+        _exchange(
+            "GREENHOUSE", "/token",
+            Route("GET", "/v3/users", guarded(bearer(), _UNAUTHORIZED, [])),
+            Route("GET", "/v1/users", guarded(basic("{api_key}", ""), _UNAUTHORIZED, [])),
+        ),
+        more={"api_key": "{token}"},
+        ways={"v1": Way(("api_key",))},
+    ),
     "lever": _key("api_key", "LEVER_API_KEY", "/v1/users", basic("{api_key}", ""), {"data": [], "hasNext": False}),
     "workable": _key(
         "api_token", "WORKABLE_API_TOKEN", "/spi/v3/accounts", bearer("api_token"),
@@ -200,7 +247,7 @@ VENDORS: dict[str, Vendor] = {
     "pipedrive": Vendor(
         {"api_token": "{token}"},
         {"PIPEDRIVE_API_TOKEN": "api_token"},
-        (Route("GET", "/api/v1/users/me", guarded(
+        (Route("GET", "*/v1/users/me", guarded(
             header("x-api-token", "{api_token}"), Reply(401, {"success": False, "error": "unauthorized access"}),
             {"success": True, "data": {"id": 1, "company_name": "Sandbox"}},
             {"x-daily-ratelimit-token-limit": "150000", "x-daily-ratelimit-token-remaining": "149750"},

@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from intctl.providers import catalogue
 from intctl.sandbox import Sandbox
 from intctl.sandbox.authority import Authority as SandboxAuthority
+from intctl.sandbox.manifests import manifests as every_way
 from intctl.sandbox.vendors import VENDORS
 from intctl.store.connect import POSTGRESQL, SQLITE, connect
 
@@ -232,10 +233,6 @@ def together(found: list[dict[str, Any]]) -> str:
     return json.dumps({"integrations": found})
 
 
-#: Variables of the ways that the examples do not show.
-TOKENS_BESIDES = ("CALENDLY_SECRET", "CALENDLY_REFRESH", "SENDGRID_KEY", "GMAIL_SECRET", "GMAIL_REFRESH")
-
-
 @cache
 def stranger_key() -> str:
     """An RSA key that signs, for nobody whom a vendor knows."""
@@ -245,39 +242,16 @@ def stranger_key() -> str:
 
 
 def wrong_environ(box: Sandbox) -> dict[str, str]:
-    """For every variable of the examples a wrong value: a canary of its own, or a stranger's key."""
+    """For every variable of the sandbox a wrong value: a canary of its own, or a stranger's key."""
     certificate, key = SandboxAuthority().client("stranger.invalid")
-    found = {name: canary(name) for name in (*box.environ(), *TOKENS_BESIDES)} | {"GOOGLE_PRIVATE_KEY": stranger_key()}
+    found = {name: canary(name) for name in box.environ()} | {"GOOGLE_PRIVATE_KEY": stranger_key()}
     return {**found, "ADP_CLIENT_CERTIFICATE": certificate, "ADP_CLIENT_PRIVATE_KEY": key}
 
 
 def wrong_manifests(box: Sandbox) -> list[dict[str, Any]]:
-    """Each provider again under another name, and the ways that the examples do not show."""
-    found = [{**one, "name": f"Wrong {one['provider']}"} for one in manifests(box)]
-    by_name = {one["provider"]: one for one in found}
-    twilio, microsoft, http = by_name["twilio"], by_name["microsoft"], by_name["http"]
-    key = {"api_key_sid": "SK" + "0" * 32, "api_key_secret": {"env": "TWILIO_KEY_SECRET"}}
-    found.append({**twilio, "name": "Twilio key", "config": {**without(twilio, "auth_token"), **key}})
-    found.append({**microsoft, "name": "Application", "config": without(microsoft, "refresh_token")})
-    calendly = {**without(by_name["calendly"], "token"), "client_id": "c"}
-    calendly |= {"client_secret": {"env": "CALENDLY_SECRET"}, "refresh_token": {"env": "CALENDLY_REFRESH"}}
-    found.append({**by_name["calendly"], "name": "Calendly OAuth", "config": calendly})
-    robot = {"service_account": "robot@example.com", "private_key": {"env": "GOOGLE_PRIVATE_KEY"}}
-    robot |= {name: by_name["google"]["config"][name] for name in ("ca_file", "base_url")}
-    found.append({**by_name["google"], "name": "Robot", "config": robot})
-    by_api = {"api_key": {"env": "SENDGRID_KEY"}, "ca_file": robot["ca_file"], "base_url": box.url("resend")}
-    found.append({**by_name["sendgrid"], "name": "SendGrid API", "config": by_api})
-    gmail = {**without(by_name["gmail"], "password"), "client_id": "c", "token_url": box.url("google") + "/token"}
-    gmail |= {"client_secret": {"env": "GMAIL_SECRET"}, "refresh_token": {"env": "GMAIL_REFRESH"}}
-    found.append({**by_name["gmail"], "name": "Gmail OAuth", "config": gmail})
-    bare = without(http, "token")
-    basic = {**bare, "auth": "basic", "username": "user", "password": {"env": "HTTP_PASSWORD"}}
-    header = {**bare, "auth": "header", "header_name": "X-API-Key", "header_value": {"env": "HTTP_HEADER"}}
-    return [*found, {**http, "name": "Basic", "config": basic}, {**http, "name": "Header", "config": header}]
-
-
-def without(manifest: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in manifest["config"].items() if key != name}
+    """Each provider again under another name, in every way to log in."""
+    found = {name: yaml.safe_load(text) for name, text in every_way(box, every_way=True).items()}
+    return [{**one, "name": f"Wrong {name}"} for name, one in found.items()]
 
 
 def test_every_secret_field_is_planted(box: Sandbox) -> None:
@@ -296,7 +270,6 @@ def test_every_secret_field_is_planted(box: Sandbox) -> None:
 def test_no_command_lets_a_secret_out(intctl: Intctl, box: Sandbox, hunt: Hunt) -> None:
     """Right and wrong credentials of the whole catalogue, through every command, on both databases."""
     right, wrong = box.environ(), wrong_environ(box)
-    wrong |= {name: canary(name) for name in ("TWILIO_KEY_SECRET", "HTTP_PASSWORD", "HTTP_HEADER")}
     hunt.secrets |= {value for name, value in wrong.items() if not name.endswith(NO_SECRET)}
     good, bad = together(manifests(box)), together(wrong_manifests(box))
 
@@ -370,7 +343,7 @@ def test_a_server_that_says_the_credential_back(
     intctl: Intctl, hunt: Hunt, box: Sandbox, ca: Authority, status: int
 ) -> None:
     """Whatever a vendor puts of our credential into status line, headers and body, none of it is told or kept."""
-    wrong = {**wrong_environ(box)} | {n: canary(n) for n in ("TWILIO_KEY_SECRET", "HTTP_PASSWORD", "HTTP_HEADER")}
+    wrong = wrong_environ(box)
     hunt.secrets |= {value for name, value in wrong.items() if not name.endswith(NO_SECRET)}
 
     def echo(request: Request) -> Answer:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from intctl.manifest.template import template
-from intctl.probes.ask import Bearer, HttpProbe
 from intctl.providers import catalogue
-from intctl.providers.base import BASE_URL, CA_FILE, TYPES, Field, Provider, asked, secret_of, text_of
+from intctl.providers.base import TYPES, Provider
 
 from ..servers import Answer, Authority, Request, http_server
 from .conftest import CANARY, Intctl
@@ -48,12 +50,20 @@ def test_show_tells_all_of_a_provider(intctl: Intctl, name: str) -> None:
     page = intctl("providers", "show", name).out
     assert page.startswith(f"{provider.title}\n=") and provider.proof in page
     found = intctl("providers", "show", name, "-o", "json").json
-    assert list(found) == ["name", "title", "type", "speaks", "proof", "status_page", "notes", "fields"]
+    assert list(found) == [
+        "name", "title", "type", "speaks", "proof", "status_page", "notes", "fields", "secrets", "scopes", "cost",
+        "limits", "docs", "confidence", "ways",
+    ]  # fmt: skip
+    assert set(found["secrets"]) == provider.secrets
+    for key in ("scopes", "cost", "limits", "docs", "confidence"):
+        assert found[key] == (getattr(provider, key) or None)
+        assert f"{key.title()}: " in page and (found[key] or "nothing public") in page
     assert found["notes"] and " ".join(found["notes"].split()) in " ".join(page.split())
     for field, shown in zip(provider.fields, found["fields"], strict=True):
         assert (shown["name"], shown["secret"], shown["required"]) == (field.name, field.secret, field.required)
         need = "required" if field.required else "optional"
         assert f"  {field.name} ({'secret ' if field.secret else ''}{field.kind}; {need}" in page
+        assert not field.needed_with or f"Only with {field.needed_with}" in page
     assert intctl("providers", "show", name, "-o", "name").out == f"{name}\n"
 
 
@@ -101,71 +111,69 @@ def test_providers_need_no_database(intctl: Intctl) -> None:
 
 # --- a provider more
 
+ROOT = Path(__file__).parents[2]
 
-class Acme(Provider):
-    """Acme's API, made up for this test: GET /v1/me answers with the account (general knowledge)."""
 
-    name = "acme"
-    title = "Acme People"
-    type = "hris"
-    proof = "GET the account"
-    fields = (
-        Field("tenant", "Tenant, as in the URL", required=True, pattern="[a-z]{1,20}", example="north"),
-        Field("api_key", "API key", secret=True, required=True),
-        CA_FILE,
-        BASE_URL,
-    )
+def guide() -> dict[str, str]:
+    """The code blocks of docs/add-a-provider.md that stand for files, by file."""
+    text = (ROOT / "docs" / "add-a-provider.md").read_text("utf-8")
+    return dict(re.findall(r"<!-- (\S+/\S+) -->\n```\w+\n(.*?)```\n<!-- end -->", text, re.DOTALL))
 
-    def probe(self, config: Mapping[str, object]) -> HttpProbe:
-        return HttpProbe(
-            asked(config, f"https://api.acme.example/v1/{text_of(config, 'tenant')}/me"),
-            Bearer(secret_of(config, "api_key")), require=("/id",), facts={"account": "/id"},
-            ca_file=text_of(config, "ca_file") or None,
-        )  # fmt: skip
+
+def renamed(text: str) -> str:
+    return text.replace("BambooHR", "AcmePeople").replace("bamboohr", "acmepeople").replace("BAMBOOHR", "ACMEPEOPLE")
 
 
 @pytest.fixture
-def acme(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
-    """The catalogue with one row more, and nothing else changed."""
+def acme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Provider]:
+    """The guide's own provider under another name: its file, its row and its example, and nothing else."""
+    blocks = guide()
+    (tmp_path / "acmepeople.py").write_text(renamed(blocks["intctl/providers/bamboohr.py"]))
+    (tmp_path / "acmepeople.yaml").write_text(renamed(blocks["examples/bamboohr.yaml"]))
+    monkeypatch.syspath_prepend(tmp_path)
     catalogue.get.cache_clear()
-    monkeypatch.setitem(catalogue.CATALOGUE, "acme", catalogue.Entry(__name__, "Acme", "Acme People", "hris"))
-    found = catalogue.get("acme")
-    assert isinstance(found, Acme)
+    row = catalogue.Entry("acmepeople", "AcmePeople", "AcmePeople", "hris")
+    monkeypatch.setitem(catalogue.CATALOGUE, "acmepeople", row)
+    found = catalogue.get("acmepeople")
+    assert found is not None
     yield found
     catalogue.get.cache_clear()
+    sys.modules.pop("acmepeople")
 
 
-def test_a_class_and_a_row_are_a_provider(intctl: Intctl, acme: Provider, ca: Authority) -> None:
+def test_a_file_a_row_and_an_example_are_a_provider(
+    intctl: Intctl, acme: Provider, ca: Authority, tmp_path: Path
+) -> None:
     """A provider that was added as docs/add-a-provider.md says is listed, templated, added, checked and shown."""
 
-    def me(request: Request) -> Answer:
-        right = request.headers.get("authorization") == f"Bearer {CANARY}"
-        return Answer(200, {"id": "a-1"}) if right else Answer(401, {"error": "no"})
+    def company(request: Request) -> Answer:
+        right = request.headers.get("authorization") == f"Basic {b64encode(f'{CANARY}:x'.encode()).decode()}"
+        return Answer(200, {"legalName": "Acme"}) if right else Answer(401, None)
 
-    assert "acme" in intctl("providers", "list", "--type", "hris", "-o", "name").out.split()
-    text = intctl("providers", "template", "acme").out
-    with http_server({"/v1/north/me": me}, ca) as server:
-        text = text.replace("  tenant:", "  tenant: north").replace("  #ca_file:", f"  ca_file: {ca.file}")
-        text = text.replace("  #base_url:", f"  base_url: {server.url}")
-        schema = intctl("providers", "schema").json
-        assert list(Draft202012Validator(schema).iter_errors(yaml.safe_load(text))) == []
-        refused = intctl("add", "hris", "-f", "-", stdin=text, code=1, ACME_API_KEY="wrong")
+    assert "acmepeople" in intctl("providers", "list", "--type", "hris", "-o", "name").out.split()
+    assert acme.proof in intctl("providers", "show", "acmepeople").out
+    example = tmp_path / "acmepeople.yaml"
+    schema = intctl("providers", "schema").json
+    assert list(Draft202012Validator(schema).iter_errors(yaml.safe_load(example.read_text()))) == []
+    with http_server({"/api/v1/company_information": company}, ca) as server:
+        here = ("-f", str(example), "--set", f"base_url={server.url}", "--set", f"ca_file={ca.file}")
+        refused = intctl("add", "hris", *here, code=1, ACMEPEOPLE_API_KEY="wrong")
         assert "http.auth.rejected" in refused.err
-        assert intctl("add", "acme", "-f", "-", stdin=text, ACME_API_KEY=CANARY).out.startswith("Created Acme People")
-        intctl("check", "Acme People")
-        server.routes["/v1/north/me"] = Answer(401, {"error": "revoked"})
-        assert "http.auth.rejected" in intctl("check", "Acme People", code=1).out
-    shown = intctl("show", "Acme People", "-o", "json").json
-    assert (shown["provider"], shown["type"], shown["verdict"]) == ("acme", "hris", "misconfigured")
-    assert (shown["config"]["tenant"], shown["config"]["api_key"]) == ("north", "********")
-    wrong = text.replace("north", "NORTH")
-    assert "tenant: does not look right; for example: north" in intctl("test", "-f", "-", stdin=wrong, code=2).err
+        assert intctl("add", "acmepeople", *here, ACMEPEOPLE_API_KEY=CANARY).out.startswith("Created HR")
+        intctl("check", "HR")
+        server.routes["/api/v1/company_information"] = Answer(401, {"error": "revoked"})
+        assert "http.auth.rejected" in intctl("check", "HR", code=1).out
+    shown = intctl("show", "HR", "-o", "json").json
+    assert (shown["provider"], shown["type"], shown["verdict"]) == ("acmepeople", "hris", "misconfigured")
+    assert (shown["config"]["subdomain"], shown["config"]["api_key"]) == ("mycompany", "********")
+    text = intctl("providers", "template", "acmepeople").out.replace("  subdomain:", "  subdomain: NORTH")
+    wrong = intctl("test", "-f", "-", stdin=text, code=2, ACMEPEOPLE_API_KEY=CANARY)
+    assert "subdomain: does not look right; for example: mycompany" in wrong.err
 
 
 def test_the_guide_says_what_a_provider_takes() -> None:
     """The provider that docs/add-a-provider.md walks through is a file of at most 60 lines, and its row is the row."""
-    root = Path(__file__).parents[2]
-    guide = (root / "docs" / "add-a-provider.md").read_text("utf-8")
-    assert len((root / "intctl" / "providers" / "bamboohr.py").read_text("utf-8").splitlines()) <= 60
-    (row,) = [line for line in guide.splitlines() if line.startswith('"bamboohr": Entry(')]
-    assert f"    {row}\n" in (root / "intctl" / "providers" / "catalogue.py").read_text("utf-8")
+    text = (ROOT / "docs" / "add-a-provider.md").read_text("utf-8")
+    assert len(guide()["intctl/providers/bamboohr.py"].splitlines()) <= 60
+    (row,) = [line for line in text.splitlines() if line.startswith('"bamboohr": Entry(')]
+    assert f"    {row}\n" in (ROOT / "intctl" / "providers" / "catalogue.py").read_text("utf-8")

@@ -29,7 +29,7 @@ HIGH = {**USAGE, "used": 21340, "remaining": 3660, "percent": 85}
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("box"), faults={"brevo": "quota.high", "vonage": "balance.empty"}) as box:
+    with Sandbox(tmp_path_factory.mktemp("box"), faults={"brevo": "quota.high", "plivo": "balance.empty"}) as box:
         yield box
 
 
@@ -47,7 +47,7 @@ def line(page: str, label: str) -> str:
 
 def test_a_check_records_what_the_vendor_tells(intctl: Intctl, box: Sandbox) -> None:
     """add and check store it; show, metrics and the dashboard have the newest, in one shape, with its time."""
-    added(intctl, box, "mailgun", "brevo", "vonage", "zoom")
+    added(intctl, box, "mailgun", "brevo", "plivo", "zoom")
     ran = intctl("check", "Brevo", "-o", "json", **box.environ())
     (row,) = ran.json
     assert (row["verdict"], row["code"]) == ("degraded", "quota.high")
@@ -62,15 +62,15 @@ def test_a_check_records_what_the_vendor_tells(intctl: Intctl, box: Sandbox) -> 
     assert line(intctl("show", "Brevo").out, "Usage") == "255 of 300 emails today (85 %)"
     told = {row["integration"]: row["usage"] for row in intctl("metrics", "-o", "json").json}
     assert {name: one and one["percent"] for name, one in told.items()} == {
-        "Brevo": 85, "Mailgun": 2, "Vonage": None, "Zoom": None,
+        "Brevo": 85, "Mailgun": 2, "Plivo": None, "Zoom": None,
     }  # fmt: skip
-    assert told["Zoom"] is None and told["Vonage"]["unit"] == "EUR"
+    assert told["Zoom"] is None and told["Plivo"]["unit"] == "credits"
     assert "255 of 300 emails today (85 %), " in intctl("metrics", "Brevo").out
     assert "Usage" not in intctl("metrics", "Zoom").out
     lines = intctl("dashboard").out.partition("ALL INTEGRATIONS")[2].splitlines()
     under = {above.split()[1]: below for above, below in pairwise(lines) if "Active" in above}
     assert under["Brevo"] == "   Usage: 255 of 300 emails today (85 %)"
-    assert under["Vonage"] == "   Usage: balance 0.00 EUR"
+    assert under["Plivo"] == "   Usage: balance 0.00 credits"
     assert lines[-1].split()[1] == "Zoom"
     assert set(intctl("list", "-o", "json").json[0]) & {"usage", "facts"} == set()
 

@@ -137,7 +137,7 @@ def test_the_token_exchange_alone_can_be_the_proof() -> None:
          "http.auth.rejected", "no application"),
         (Answer(400, {"error": "invalid_request", "error_description": "AADSTS90002: Tenant"}), "not.found", "tenant"),
         (Answer(400, {"error": "invalid_grant", "error_description": "AADSTS53003: Blocked"}),
-         "http.auth.rejected", "AADSTS53003"),
+         "http.forbidden", "AADSTS53003"),
     ],
 )  # fmt: skip
 def test_a_refused_exchange(answer: Answer, code: str, words: str) -> None:

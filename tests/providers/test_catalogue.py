@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 
 from intctl.codes import CODES
 from intctl.probes.ask import HttpProbe
 from intctl.providers import catalogue
-from intctl.providers.base import IMPACT, TYPES, Provider
+from intctl.providers.base import CONFIDENCE, IMPACT, TYPES, Provider
+from intctl.text import Secret
 
 NAMES = catalogue.names()
 
@@ -47,6 +49,60 @@ def test_fields_are_well_made(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_is_known_is_said(name: str) -> None:
+    """Scopes, cost, limits and confidence are words, documents a link; what has no proof claims no confidence."""
+    found = provider(name)
+    assert all((found.proof, found.scopes, found.cost, found.limits))
+    assert found.confidence in CONFIDENCE
+    assert found.docs == "" or found.docs.startswith("https://")
+    assert found.status_page == "" or found.status_page.startswith("https://")
+    assert (found.confidence == "none") == found.proof.startswith("None: ")
+    if found.confidence in ("vendor", "standard"):
+        assert found.docs, "what was read has an address"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_provider_is_one_small_file(name: str) -> None:
+    """The class stands in a file of its own, of at most 60 lines: what several need is the base's."""
+    module = catalogue.CATALOGUE[name].module
+    assert module == f"intctl.providers.{name}"
+    source = files("intctl").joinpath("providers", f"{name}.py").read_text("utf-8")
+    assert len(source.splitlines()) <= 60
+    assert source.count("(Provider)") + source.count("Provider):") + source.count("(Unproven)") >= 1
+
+
+def test_the_catalogue_is_what_was_asked_for() -> None:
+    """Every provider of an HR-driven organisation is there under its own name."""
+    asked = """
+        smtp sendgrid mailgun ses postmark mailjet brevo resend gmail microsoft365
+        twilio vonage messagebird plivo telnyx slack zoom
+        google microsoft calendly caldav bamboohr workday hibob personio rippling ukg adp gusto paychex
+        quickbooks xero paylocity checkr sterling certn indeed linkedin ziprecruiter greenhouse lever workable ashby
+        smartrecruiters s3 salesforce hubspot pipedrive http tcp goodhire hireright monster glassdoor
+    """
+    assert set(asked.split()) <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ways_to_log_in_are_whole(name: str) -> None:
+    """Of the ways to log in, one is taken, and none, a half one or two at once are refused; each names its fields."""
+    found, base = provider(name), {"base_url": "https://localhost:1"}
+    known = {field.name for field in found.fields}
+    for way in found.ways:
+        assert set(way) <= known
+        given: dict[str, object] = dict.fromkeys(way, Secret("x")) | base
+        wrong = [problem for problem in found.check(given) if "not both" in problem[1] or "go together" in problem[1]]
+        assert wrong == []
+        for missing in way if len(way) > 1 else ():
+            half = {key: value for key, value in given.items() if key != missing}
+            assert missing in [field for field, _ in found.check(half)]
+    if found.ways:
+        everything: dict[str, object] = dict.fromkeys([one for way in found.ways for one in way], Secret("x"))
+        assert any("not both" in message for _, message in found.check(everything | base))
+        assert any("is missing (or give" in message for _, message in found.check(base))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_docstring_tells_the_vendor(name: str) -> None:
     """Each provider's class says what is known about the vendor."""
     assert len(type(provider(name)).__doc__ or "") > 80
@@ -63,13 +119,15 @@ def test_unknown_name_is_none() -> None:
 
 
 @pytest.mark.parametrize(("kind", "taken"), [
-    ("smtp", {"smtp", "sendgrid", "ses", "gmail"}),
+    ("smtp", {"smtp", "sendgrid", "ses", "gmail", "microsoft365"}),
     ("oauth", {"google", "microsoft", "calendly", "zoom", "adp", "indeed"} | {
         "workday", "personio", "ukg", "gusto", "paychex", "quickbooks", "paylocity", "sterling", "certn", "xero",
         "salesforce",
     }),
-    ("email", {"smtp", "sendgrid", "ses", "gmail", "mailgun", "postmark", "mailjet", "brevo", "resend"}),
-    ("calendar", {"google", "microsoft", "calendly"}),
+    ("email", {
+        "smtp", "sendgrid", "ses", "gmail", "microsoft365", "mailgun", "postmark", "mailjet", "brevo", "resend",
+    }),
+    ("calendar", {"google", "microsoft", "calendly", "caldav"}),
     ("twilio", {"twilio"}),
     ("", set()),
 ])

@@ -47,7 +47,7 @@ def test_by_refresh_token(gmail: Provider) -> None:
 
 @pytest.mark.parametrize(("config", "fields"), [
     ({}, ["password"]),
-    ({"client_id": "c"}, ["password"]),
+    ({"client_id": "c"}, ["client_secret", "refresh_token"]),
     ({"password": S, "client_id": "c"}, ["client_id"]),
     ({**OAUTH, "security": "none"}, ["security"]),
     ({**OAUTH, "token_url": "http://example.com/token"}, ["token_url"]),

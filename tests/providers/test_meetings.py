@@ -66,7 +66,7 @@ def test_calendly() -> None:
         "https://auth.calendly.com/oauth/token", "c", S, S, client_in="basic", single_use=True
     )
     assert complaints("calendly") == ["token"]
-    assert complaints("calendly", client_id="c") == ["token"]
+    assert complaints("calendly", client_id="c") == ["client_secret", "refresh_token"]
     assert complaints("calendly", token=S, **oauth) == ["client_id"]
 
 
@@ -123,7 +123,8 @@ def test_sendgrid_is_one_or_the_other() -> None:
     """The API key brings its own host; it and the mail server's login exclude each other."""
     assert asked("sendgrid", api_key=S).url == "https://api.sendgrid.com/v3/scopes"
     assert asked("sendgrid", api_key=S, region="eu").url == "https://api.eu.sendgrid.com/v3/scopes"
-    assert complaints("sendgrid", api_key=S, password=S, port=587) == ["password", "port"]
+    assert complaints("sendgrid", api_key=S, password=S, port=587) == ["api_key"]
+    assert complaints("sendgrid", api_key=S, port=587) == ["port"]
     assert complaints("sendgrid", username="apikey") == ["password"]
     assert complaints("sendgrid", username="apikey", password=S, region="eu") == ["region"]
     assert complaints("sendgrid", username="apikey", password=S, base_url="https://example.com") == ["base_url"]
@@ -132,3 +133,66 @@ def test_sendgrid_is_one_or_the_other() -> None:
     assert provider is not None
     config = {"host": "smtp.sendgrid.net", "username": "apikey", "password": S}
     assert isinstance(provider.probe(provider.complete(config)), SmtpProbe)
+
+
+def _multistatus(inside: str) -> Answer:
+    text = f'<d:multistatus xmlns:d="DAV:"><d:response><d:prop>{inside}</d:prop></d:response></d:multistatus>'
+    return Answer(207, text.encode(), {"Content-Type": "application/xml"})
+
+
+@pytest.mark.parametrize(("answer", "code"), [
+    (_multistatus("<d:current-user-principal><d:href>/p/</d:href></d:current-user-principal>"), "ok"),
+    (_multistatus("<d:current-user-principal><d:unauthenticated/></d:current-user-principal>"), "http.auth.rejected"),
+    (_multistatus("<d:current-user-principal/>"), "unexpected.reply"),
+    (Answer(200, b"<html>"), "unexpected.reply"),
+    (Answer(401, b""), "http.auth.rejected"),
+    (Answer(403, b""), "http.forbidden"),
+    (Answer(405, b""), "not.found"),
+    (Answer(301, b"", {"Location": "/dav/"}), "redirect.refused"),
+])
+def test_caldav_asks_whose_credential_it_is(answer: Answer, code: str) -> None:
+    """PROPFIND with Depth 0 and the property in its body; a server that takes us for nobody has refused us."""
+    with http_server({"/dav": answer}) as server:
+        config: dict[str, object] = {"url": "https://cloud.example.com/dav", "username": "u", "password": S}
+        found = check(asked("caldav", **config, base_url=server.url))
+        [request] = server.requests
+    assert found.code == code
+    assert (request.method, request.headers["depth"]) == ("PROPFIND", "0")
+    assert b"<current-user-principal/>" in request.body
+    assert request.headers["content-type"].startswith("application/xml")
+
+
+def test_caldav_by_a_token() -> None:
+    """Instead of user name and password; and neither over http:// to another machine."""
+    url = "https://cloud.example.com/dav"
+    assert asked("caldav", url=url, token=S).auth == Bearer(S)
+    assert complaints("caldav", url=url) == ["username"]
+    assert complaints("caldav", url=url, token=S, username="u", password=S) == ["token"]
+    assert complaints("caldav", url="http://cloud.example.com/dav", token=S) == ["url"]
+
+
+M365: dict[str, object] = {
+    "host": "smtp.office365.com", "username": "m@example.com", "tenant_id": "t", "client_id": "c",
+}  # fmt: skip
+
+
+def test_microsoft365_logs_in_by_token_alone() -> None:
+    """As a user with SMTP.Send, as the application with the resource's default scope; never by a password."""
+    provider = catalogue.get("microsoft365")
+    assert provider is not None
+    url = "https://login.microsoftonline.com/t/oauth2/v2.0/token"
+    user = {**M365, "client_secret": S, "refresh_token": S}
+    assert provider.check(provider.complete(user)) == []
+    probe = provider.probe(provider.complete(user))
+    assert isinstance(probe, SmtpProbe)
+    assert (probe.host, probe.port, probe.security, probe.username) == (
+        "smtp.office365.com", 587, "starttls", "m@example.com",
+    )  # fmt: skip
+    assert probe.auth == RefreshToken(url, "c", S, S, scope="https://outlook.office.com/SMTP.Send offline_access")
+    application = {**M365, "client_secret": S}
+    found = provider.probe(provider.complete(application))
+    assert isinstance(found, SmtpProbe)
+    assert found.auth == ClientCredentials(url, "c", S, scope="https://outlook.office365.com/.default")
+    assert "password" not in {field.name for field in provider.fields}
+    assert [field for field, _ in provider.check({**application, "tenant_id": "common"})] == ["tenant_id"]
+    assert [field for field, _ in provider.check({**user, "security": "none"})] == ["security"]

@@ -15,7 +15,9 @@ from intctl.probes.ask import (
 )
 from intctl.providers import catalogue
 from intctl.text import Secret
+from tests.probes import check
 from tests.providers.test_probes import S, codes, http, provider
+from tests.servers import Answer, http_server
 
 CLIENT: dict[str, object] = {"client_id": "c", "client_secret": S}
 
@@ -23,6 +25,8 @@ KEYS = [
     ("hibob", {"service_user_id": "u", "token": S}, "https://api.hibob.com/v1/company/named-lists", Basic("u", S)),
     ("rippling", {"api_token": S}, "https://rest.ripplingapis.com/workers", Bearer(S)),
     ("greenhouse", {"api_key": S}, "https://harvest.greenhouse.io/v1/users?per_page=1", Basic(S, "")),
+    ("greenhouse", {**CLIENT, "user_id": "7"}, "https://harvest.greenhouse.io/v3/users?per_page=1",
+     ClientCredentials("https://auth.greenhouse.io/token", "c", S, client_in="basic", extra={"sub": "7"})),
     ("lever", {"api_key": S}, "https://api.lever.co/v1/users?limit=1", Basic(S, "")),
     ("workable", {"api_token": S}, "https://www.workable.com/spi/v3/accounts", Bearer(S)),
     ("smartrecruiters", {"api_key": S}, "https://api.smartrecruiters.com/configuration/company",
@@ -30,12 +34,13 @@ KEYS = [
     ("linkedin", {"access_token": S}, "https://api.linkedin.com/v2/userinfo", Bearer(S)),
     ("ashby", {"api_key": S}, "https://api.ashbyhq.com/apiKey.info", Basic(S, "")),
     ("hubspot", {"access_token": S}, "https://api.hubapi.com/account-info/2026-03/details", Bearer(S)),
+    ("pipedrive", {"api_token": S}, "https://api.pipedrive.com/v1/users/me", Header("x-api-token", S)),
     ("pipedrive", {"subdomain": "acme", "api_token": S}, "https://acme.pipedrive.com/api/v1/users/me",
      Header("x-api-token", S)),
 ]  # fmt: skip
 
 EXCHANGES = [
-    ("personio", {}, "https://api.personio.de/v2/auth/token"),
+    ("personio", {"api": "v2"}, "https://api.personio.de/v2/auth/token"),
     ("ukg", {"product": "pro", "host": "id.example.com", "tenant": "t1"},
      "https://id.example.com/signin/oauth2/t/t1/access_token"),
     ("ukg", {"product": "ready", "host": "saashr.example.com", "tenant": "t1"},
@@ -66,6 +71,44 @@ def test_a_key_without_the_permission_is_alive(name: str) -> None:
     """403 is a permission that the check lacks, where the vendor tells permissions from keys."""
     config = next(config for known, config, _, _ in KEYS if known == name)
     assert codes(http(name, **config), 403) == {"http.scope_missing"}
+
+
+def test_personio_by_its_first_api() -> None:
+    """Without `api` the token call that the vendor's own description has: a form without a grant, the token inside."""
+    auth = http("personio", **CLIENT).auth
+    assert isinstance(auth, ClientCredentials)
+    assert (auth.token_url, auth.grant, auth.token_at) == ("https://api.personio.de/v1/auth", "", "/data/token")
+    wrong = [field for field, _ in provider("personio").check({**CLIENT, "scope": "x"})]
+    assert wrong == ["scope"]
+
+
+def test_ukg_for_its_other_products() -> None:
+    """wfm adds the user and the tenant as realm; hcm is a service account with the customer's key beside it."""
+    user: dict[str, object] = {"host": "h.example.com", "username": "u", "password": S}
+    auth = http("ukg", product="wfm", tenant="t1", **CLIENT, **user).auth
+    assert isinstance(auth, ClientCredentials)
+    assert auth.token_url == "https://h.example.com/oauth/token"
+    assert (auth.extra["password"], auth.extra["realm"]) == (S, "t1")
+    probe = http("ukg", product="hcm", customer_api_key=S, **user)
+    assert probe.url == "https://h.example.com/configuration/v1/company-details?per_page=1"
+    assert (probe.auth, probe.headers) == (Basic("u", S), {"US-Customer-Api-Key": S})
+    assert "s" not in repr(probe.headers).split("'")
+    complaints = [field for field, _ in provider("ukg").check({"product": "wfm", "host": "h", "username": "u"})]
+    assert complaints == ["tenant", "client_id", "client_secret", "password"]
+    strangers = [field for field, _ in provider("ukg").check({"product": "hcm", "host": "h", **CLIENT, **user})]
+    assert strangers == ["client_id", "client_secret", "customer_api_key"]
+
+
+def test_a_secret_in_another_header_is_masked() -> None:
+    """UKG's customer key, which stands beside the login, is not shown when the server says it back."""
+    key = Secret("cnry-customer-key")
+    echo = Answer(302, None, {"Location": f"/{key.reveal()}"})
+    with http_server({"/configuration/v1/company-details": echo}) as server:
+        config: dict[str, object] = {"host": "h.example.com", "username": "u", "password": S, "customer_api_key": key}
+        found = check(http("ukg", product="hcm", **config, base_url=server.url))
+        assert server.requests[0].headers["us-customer-api-key"] == key.reveal()
+    assert found.code == "redirect.refused"
+    assert "cnry" not in f"{found.message} {found.facts}"
 
 
 def test_ashby_posts_and_reads_the_flag() -> None:
@@ -116,7 +159,7 @@ def test_xero_as_a_user_and_as_a_custom_connection() -> None:
     """Both list the connections; an empty list is a good token without an organisation."""
     url = "https://identity.xero.com/connect/token"
     probe = http("xero", **CLIENT)
-    assert (probe.url, codes(probe, 200)) == ("https://api.xero.com/connections", {"http.no_account"})
+    assert (probe.url, codes(probe, 200)) == ("https://api.xero.com/Connections", {"http.no_account"})
     assert probe.auth == ClientCredentials(url, "c", S, client_in="basic")
     auth = http("xero", **CLIENT, refresh_token=S).auth
     assert auth == RefreshToken(url, "c", S, S, client_in="basic", single_use=True)

@@ -25,7 +25,7 @@ def test_parse() -> None:
         (["sendgrid"], "NAME=CODE"),
         (["sendgird=temporary"], 'did you mean "sendgrid"'),
         (["sendgrid=smtp.auth.reject"], 'did you mean "smtp.auth.rejected"'),
-        (["sendgrid=http.rate_limited"], "fits providers that are reached over HTTP; sendgrid is none. What fits it: "),
+        (["ses=http.rate_limited"], "fits providers that are reached over HTTP; ses is none. What fits it: "),
         (["twilio=reauthorise"], "fits providers with a refresh token"),
         (["indeed=http.scope_missing"], "asked more than for a token"),
         (["twilio=server.error", "twilio=tls.expired"], "one fault at a time"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from intctl.sandbox import Sandbox
@@ -73,3 +75,38 @@ def test_auth_is_not_offered_before_tls(box: Sandbox) -> None:
         session.ehlo()
         assert session.has_extn("starttls") and not session.has_extn("auth")
         assert session.docmd("AUTH", "PLAIN AGEAYg==")[0] == 530
+
+
+def xoauth2(username: str, token: str) -> str:
+    return b64encode(f"user={username}\x01auth=Bearer {token}\x01\x01".encode()).decode()
+
+
+@pytest.mark.parametrize("provider", ["gmail", "microsoft365"])
+def test_xoauth2_takes_a_token_that_was_handed_out(
+    box: Sandbox, trust: ssl.SSLContext, web: httpx.Client, provider: str
+) -> None:
+    """XOAUTH2: an access token of the vendor's own endpoint logs in; any other is refused in the vendor's way."""
+    right, login = box.accounts[provider].credentials, box.logins[provider]
+    path = f"/{right['tenant_id']}/oauth2/v2.0/token" if provider == "microsoft365" else "/token"
+    form = {name: right[name] for name in ("client_id", "client_secret", "refresh_token")}
+    reply = web.post(box.url(provider) + path, data={**form, "grant_type": "refresh_token"})
+    with connected(box, trust, "starttls") as session:
+        assert session.docmd("AUTH", f"XOAUTH2 {xoauth2(login.username, reply.json()['access_token'])}")[0] == 235
+    for wrong in (xoauth2(login.username, "wrong"), xoauth2("nobody", reply.json()["access_token"]), "!", ""):
+        with connected(box, trust, "starttls") as session:
+            code, words = session.docmd("AUTH", f"XOAUTH2 {wrong}".strip())
+            if code == 334 and not wrong:  # no initial response: it is asked for
+                code, words = session.docmd(xoauth2(login.username, "wrong"))
+            if code == 334:
+                assert provider == "gmail" and b"mail.google.com" in b64decode(words)
+                code, words = session.docmd("")
+            assert code in (501, 535)
+            if wrong != "!" and b"nobody" not in b64decode(wrong or b""):
+                assert (code, words.decode()) == (535, login.refusal[4:])
+
+
+def test_microsoft365_takes_no_password(box: Sandbox, trust: ssl.SSLContext) -> None:
+    """Exchange Online: a password is refused, whatever it is."""
+    with connected(box, trust, "starttls") as session, pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+        session.login(box.logins["microsoft365"].username, "")
+    assert refused.value.smtp_code == 535

@@ -126,6 +126,25 @@ def test_manifests_spare_what_others_wrote(tmp_path: Path) -> None:
         assert ran.returncode == 0, ran.stderr
 
 
+def test_manifests_of_every_way(tmp_path: Path) -> None:
+    """With --ways the other ways to log in have a manifest too; without DIR all go into one file that can be used."""
+    target = tmp_path / "made"
+    script = f"intctl sandbox manifests {target} --ways && intctl sandbox manifests --ways > {tmp_path}/all.yaml"
+    ran = intctl(
+        "sandbox", "run", "--", "sh", "-c", f"{script} && intctl test -f {tmp_path}/all.yaml", env=environ(tmp_path)
+    )
+    assert "Gmail (oauth): healthy" in ran.stdout and "Google Calendar (service-account): healthy" in ran.stdout
+    unsure = [line for line in ran.stdout.splitlines() if " — " in line and ": healthy — " not in line]
+    # A test has nowhere to keep the successor of a token that can be used once.
+    assert len([line for line in unsure if "(self.token_single_use" in line]) == 3
+    assert len([line for line in unsure if "(self.no_probe" in line]) == 5 == len(unsure) - 3
+    assert ran.returncode == 1
+    names = {path.stem for path in target.iterdir()}
+    assert set(catalogue.names()) < names
+    assert {"gmail-oauth", "microsoft365-application", "calendly-oauth", "caldav-bearer", "sendgrid-api"} < names
+    assert (tmp_path / "all.yaml").read_text().count("  - name: ") == len(names)
+
+
 def test_manifests_want_a_sandbox(tmp_path: Path) -> None:
     """Without a sandbox in the environment the command says how to get one."""
     ran = intctl("sandbox", "manifests", str(tmp_path / "made"), env=environ(tmp_path))

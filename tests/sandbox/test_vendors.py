@@ -6,11 +6,17 @@ import socket
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
+from time import time
 
 import httpx
 import pytest
 
+from intctl.probes.ask import SignedJwt
+from intctl.probes.jwt import signed
 from intctl.sandbox import Sandbox
+from intctl.sandbox.authority import private_key
+from intctl.text import Secret
 
 WRONG = "wrong"
 
@@ -150,6 +156,53 @@ def test_google_calendar_wants_a_handed_out_token(box: Sandbox, web: httpx.Clien
     assert web.get(url, headers={"Authorization": f"Bearer {token}"}).status_code == 200
     refused = web.get(url, headers={"Authorization": f"Bearer {right['refresh_token']}"})
     assert (refused.status_code, refused.json()["error"]["status"]) == (401, "UNAUTHENTICATED")
+
+
+def test_google_checks_a_statement_for_real(box: Sandbox, web: httpx.Client) -> None:
+    """Google: a service account's statement is taken when it is signed, ours, for here, fresh and for the scope."""
+    right, url = credentials(box, "google"), box.url("google") + "/token"
+    audience, scope = "https://oauth2.googleapis.com/token", "https://www.googleapis.com/auth/calendar.readonly"
+    good = SignedJwt(audience, right["service_account"], Secret(right["private_key"]), audience, scope, "p@example.com")
+
+    def ask(statement: str) -> httpx.Response:
+        return web.post(url, data={
+            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": statement,
+        })  # fmt: skip
+
+    taken = ask(signed(good, time()))
+    assert taken.json()["access_token"] in box.accounts["google"].access_tokens
+    head, claims, signature = signed(good, time()).split(".")
+    for statement in (
+        signed(replace(good, private_key=Secret(private_key())), time()),
+        signed(replace(good, issuer="robot@other.example"), time()),
+        signed(replace(good, audience="https://other.example/token"), time()),
+        signed(replace(good, scope="https://www.googleapis.com/auth/drive"), time()),
+        signed(good, time() - 4000),
+        signed(good, time() + 4000),
+        f"{head}.{claims[:-4]}AAAA.{signature}",
+        f"{head}.{claims}.",
+        f"{head}.{claims}",
+        "no statement",
+        "",
+    ):
+        refused = ask(statement)
+        assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant"), statement
+        assert refused.json()["error_description"]
+
+
+def test_caldav_wants_a_propfind(box: Sandbox, web: httpx.Client) -> None:
+    """CalDAV: 207 and the principal for a PROPFIND of the right form; 401, 400 and 404 as a server says them."""
+    right, url = credentials(box, "caldav"), box.url("caldav") + "/remote.php/dav"
+    question = '<propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>'
+    login, headers = (right["username"], right["password"]), {"Depth": "0"}
+    good = web.request("PROPFIND", url, auth=login, headers=headers, content=question)
+    assert good.status_code == 207
+    assert f"<d:href>/principals/{right['username']}/</d:href>" in good.text
+    refused = web.request("PROPFIND", url, auth=(login[0], WRONG), headers=headers, content=question)
+    assert (refused.status_code, refused.headers["www-authenticate"][:5]) == (401, "Basic")
+    assert web.request("PROPFIND", url, auth=login, headers={"Depth": "infinity"}, content=question).status_code == 400
+    assert web.request("PROPFIND", url, auth=login, headers=headers, content="<propfind/>").status_code == 400
+    assert web.get(url, auth=login).status_code == 404
 
 
 def test_adp_wants_the_client_certificate(box: Sandbox, web: httpx.Client) -> None:

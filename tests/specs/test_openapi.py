@@ -1,142 +1,211 @@
 """What the providers send is what the vendors' own OpenAPI files ask for, by the word of a validator library.
 
-The requests are those that really left: probes over the real transport, to a recording server on loopback.
-The files are the vendors', so they are not in this repository: INTCTL_SPECS names a folder that has them (else
-`../shared/specs` beside the checkout). What is not there is skipped, and says so. SOURCES.md says where they are from.
+The requests are those that really left: every provider, in every way to log in, probes the sandbox, and each request
+is put back at the address where the vendor would have got it. Files are looked for in the folder that INTCTL_SPECS
+names (else `../shared/specs` beside the checkout), whatever their names: a file belongs to the providers that ask a
+host which it names as a server. They are the vendors', so they are not in this repository; SOURCES.md lists some.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from functools import cache
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-import yaml
-from openapi_core import OpenAPI
-from openapi_core.exceptions import OpenAPIError
-from openapi_core.testing import MockRequest
 
+from intctl.manifest import Manifest
+from intctl.probes.ask import HttpProbe, NoProbe, TcpProbe, TokenGrant
 from intctl.providers import catalogue
-from intctl.text import Secret
-from tests import servers
-from tests.probes import check
+from intctl.sandbox import Sandbox
+from tests.sandbox.test_contract import UNPROVEN, asks, items
+from tests.sandbox.test_contract import asked as probed
+from tests.specs.descriptions import Asked, Description, found_in
 
 FOLDER = Path(os.environ.get("INTCTL_SPECS") or Path(__file__).parents[3] / "shared" / "specs")
 
-Config = dict[str, object]
-
-#: Provider: its vendor's file, the server that the file names, and a config that makes it ask over HTTP.
-CASES: dict[str, tuple[str, str, Config]] = {
-    "sendgrid": ("sendgrid-scopes-v3.json", "https://api.sendgrid.com", {"api_key": Secret("SG.key")}),
-    "resend": ("resend.yaml", "https://api.resend.com", {"api_key": Secret("re_key")}),
-    "vonage": (
-        "vonage-account.yaml", "https://api.nexmo.com", {"api_key": "abcd1234", "api_secret": Secret("vonage-secret")}
-    ),
-    "xero": ("xero-identity.yaml", "https://api.xero.com", {
-        "client_id": "client", "client_secret": Secret("client-secret"), "refresh_token": Secret("refresh-token"),
-    }),
-}
-#: Paths that a vendor spells otherwise in its file than everywhere else (see SOURCES.md).
-SPELLED = {"/connections": "/Connections"}
-
-HERE = [name for name in CASES if catalogue.get(name) is not None]
+#: Vendors with several files for one host, and what the name of the one holds that has what is asked. With another
+#: file alone nothing can be said; without a row here, a file for the host must have the path.
+AMONG_SEVERAL = {
+    "sendgrid": "*scopes*", "xero": "*identity*", "personio": "*auth*", "postmark": "*server*", "hubspot": "*account*",
+    "google": "*calendar*", "salesforce": "*oauth*", "zoom": "*", "microsoft": "*", "vonage": "*account*",
+}  # fmt: skip
+SILENT = "no file describes"
 
 
-class Kept:
-    """A token store that keeps nothing: each probe refreshes."""
-
-    async def load(self) -> None:
-        return None
-
-    async def save(self, tokens: Any, *, previous: Any) -> Any:
-        return tokens
+Sent = dict[str, list[tuple[Asked, bool]]]
 
 
-@cache
-def description(file: str) -> OpenAPI:
-    """The vendor's file."""
-    path = FOLDER / file
-    if not path.is_file():
-        pytest.skip(f"the vendor's description {file} is not in {FOLDER}")
-    text = path.read_text("utf-8")
-    found = json.loads(text) if file.endswith(".json") else yaml.load(text, yaml.CSafeLoader)
-    schemes = found["components"]["securitySchemes"]
-    for name, scheme in schemes.items():
-        if scheme["type"] == "oauth2":  # the validator knows no oauth2; its tokens are bearer tokens (RFC 6750)
-            schemes[name] = {"type": "http", "scheme": "bearer"}
-    return OpenAPI.from_dict(found)
+def vendor_urls(item: Manifest) -> tuple[list[str], str]:
+    """Where the provider asks when nothing leads it elsewhere: the API's URLs, and the token endpoint."""
+    config = {name: value for name, value in item.config.items() if name not in ("base_url", "token_url")}
+    if item.provider.name == "certn":  # its token endpoint is its customer's to tell
+        config["token_url"] = item.config["token_url"]
+    found = item.provider.probe(config)
+    if isinstance(found, NoProbe | TcpProbe):
+        return [], ""
+    token = found.auth.token_url if isinstance(found.auth, TokenGrant) else ""
+    return [found.url] if isinstance(found, HttpProbe) and found.url else [], token
 
 
-def sent(name: str, config: Config) -> list[servers.Request]:
-    """The requests that the provider's probe sends, token exchanges apart."""
-    token = servers.Answer(200, {"access_token": "access-token", "expires_in": 1800, "refresh_token": "next"})
-    with servers.authority() as ca, servers.http_server({"/connect/token": token}, ca) as server:
-        provider = catalogue.get(name)
-        assert provider is not None
-        full = {**config, "base_url": server.url, "ca_file": ca.file}
-        assert provider.check(full) == []
-        check(provider.probe(provider.complete(full)), tokens=Kept())
-        return [request for request in server.requests if request.path not in server.routes]
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> Sent:
+    """The requests of every provider as they would have left for the vendor, and whether each was for a token."""
+    found: Sent = defaultdict(list)
+    with Sandbox(tmp_path_factory.mktemp("specs")) as box:
+        for way, item in items(box).items():
+            before = len(box.requests)
+            [outcome] = probed(asks({way: item})).values()
+            assert outcome.code == "ok", way
+            urls, token = vendor_urls(item)
+            for _, request in box.requests[before:]:
+                is_token = bool(token) and urlsplit(token).path == request.path
+                home = urlsplit(token if is_token else (urls or [token])[0])
+                query = f"?{request.query}" if request.query else ""
+                url = f"{home.scheme}://{home.netloc}{request.path}{query}"
+                found[item.provider.name].append((Asked(request.method, url, request.headers, request.body), is_token))
+    return found
 
 
-def complaint(name: str, request: servers.Request, **changed: Any) -> str:
-    """What the validator says of the request, or ""."""
-    file, host, _ = CASES[name]
-    path, _, query = request.target.partition("?")
-    pairs = [pair.partition("=") for pair in query.split("&") if pair]
-    parts: dict[str, Any] = {
-        "method": request.method.lower(),
-        "path": SPELLED.get(path, path),
-        "args": {key: value for key, _, value in pairs},
-        "headers": request.headers,
-    }
-    parts |= changed
-    made = MockRequest(
-        host, parts["method"], parts["path"], args=parts["args"], headers=parts["headers"], data=request.body,
-        content_type=request.headers.get("content-type", "application/json"),
-    )
-    try:
-        description(file).validate_request(made)
-    except OpenAPIError as error:
-        return type(error).__name__
-    return ""
+def descriptions(folder: Path, sent: Sent) -> tuple[Description, ...]:
+    """The files of every vendor that is asked anything."""
+    hosts = {urlsplit(request.url).netloc for requests in sent.values() for request, _ in requests}
+    return tuple(found_in(folder, frozenset(hosts))) if folder.is_dir() else ()
 
 
-@pytest.mark.parametrize("name", HERE)
-def test_requests_conform_to_the_vendors_description(name: str) -> None:
+@pytest.fixture(scope="module")
+def known(sent: Sent) -> tuple[Description, ...]:
+    """The descriptions that are here."""
+    return descriptions(FOLDER, sent)
+
+
+def verdict(name: str, request: Asked, is_token: bool, known: tuple[Description, ...]) -> str:
+    """"" for a request that conforms; why not; or SILENT when no file here has anything to say of it."""
+    host = urlsplit(request.url).netloc
+    of_host = [one for one in known if one.names(host)]
+    telling = [one for one in of_host if one.paths(request.url)]
+    if not telling:
+        pattern = AMONG_SEVERAL.get(name, "*")
+        strict = any(fnmatch(one.file.stem.lower(), pattern) for one in of_host) and not is_token
+        return f"{request.path} is in none of {[one.file.name for one in of_host]}" if strict else SILENT
+    complaints = [one.complaint(request) for one in telling]
+    return "" if "" in complaints else complaints[0]
+
+
+def told(sent: Sent, known: tuple[Description, ...]) -> Sent:
+    """The requests that some description here has something to say of, by provider."""
+    found = {
+        name: [one for one in requests if verdict(name, *one, known) != SILENT]
+        for name, requests in sent.items()
+    }  # fmt: skip
+    return {name: requests for name, requests in found.items() if requests}
+
+
+described = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"there are no vendors' descriptions in {FOLDER}")
+
+
+@described
+def test_requests_conform_to_the_vendors_descriptions(sent: Sent, known: tuple[Description, ...]) -> None:
     """Path, method, parameters, security and body of every request are what the vendor's file asks for."""
-    requests = sent(name, CASES[name][2])
-    assert requests
-    assert [(request.target, complaint(name, request)) for request in requests if complaint(name, request)] == []
+    found = {
+        f"{name}: {request.method} {request.url}": verdict(name, request, is_token, known)
+        for name, requests in told(sent, known).items() for request, is_token in requests
+    }  # fmt: skip
+    assert found
+    assert {what: why for what, why in found.items() if why} == {}
 
 
-def test_the_question_for_the_quota_conforms() -> None:
-    """SendGrid's credits are asked as its file for users says. (Vonage's file is older than Basic for its balance.)"""
-    provider, config = catalogue.get("sendgrid"), CASES["sendgrid"][2]
-    assert provider is not None
-    with servers.authority() as ca, servers.http_server(
-        {"/v3/scopes": servers.Answer(200, {"scopes": ["mail.send"]})}, ca
-    ) as server:
-        check(provider.probe({**config, "base_url": server.url, "ca_file": ca.file}))
-        [request] = [request for request in server.requests if request.path not in server.routes]
-    made = MockRequest(CASES["sendgrid"][1], request.method.lower(), request.path, headers=request.headers)
-    description("sendgrid-user-v3.json").validate_request(made)
+@described
+def test_validator_bites(sent: Sent, known: tuple[Description, ...]) -> None:
+    """The same requests at another path, by another method or without their credential are not taken."""
+    for name, requests in told(sent, known).items():
+        for request, token in requests:
+            lost = replace(request, url=request.url.replace(request.path, f"/nowhere{request.path}"))
+            assert verdict(name, lost, token, known)
+            assert verdict(name, replace(request, method="PATCH"), token, known)
+            bare = replace(request, headers={"accept": request.headers["accept"]})
+            guarded = [one for one in known if one.paths(request.url) and one.guards(request)]
+            assert all(one.complaint(bare) for one in guarded)
 
 
-@pytest.mark.parametrize("name", HERE)
-def test_validator_bites(name: str) -> None:
-    """The same request with another path, another method or without its credential is not taken."""
-    [request] = sent(name, CASES[name][2])
-    bare: Mapping[str, str] = {key: text for key, text in request.headers.items() if key != "authorization"}
-    assert complaint(name, request, path="/nowhere")
-    assert complaint(name, request, method="patch")
-    assert complaint(name, request, headers=bare)
+@described
+def test_descriptions_are_found_by_their_hosts(sent: Sent, known: tuple[Description, ...]) -> None:
+    """The files that are known to be there are held against, each for its provider."""
+    there = {one.file.name for one in known}
+    held = {"sendgrid": "sendgrid-scopes-v3.json", "resend": "resend.yaml", "vonage": "vonage-account.yaml",
+             "xero": "xero-identity.yaml"}  # fmt: skip
+    assert {name for name, file in held.items() if file in there} <= set(told(sent, known))
+    assert {file for file in held.values() if (FOLDER / file).is_file()} <= there
 
 
-def test_every_vendor_with_a_description_is_in_the_catalogue() -> None:
-    """SendGrid, Resend, Vonage and Xero are there, so that none of their files is left unread."""
-    assert list(CASES) == HERE
+# --- descriptions of our own, so that the reading of them is tested where no vendor's is
+
+POSTMARK = {
+    "swagger": "2.0", "info": {"title": "x", "version": "1"}, "host": "api.postmarkapp.com", "schemes": ["https"],
+    "paths": {"/deliverystats": {"get": {
+        "responses": {"200": {"description": ""}},
+        "parameters": [{"$ref": "#/parameters/token"}],
+    }}},
+    "parameters": {"token": {"name": "X-Postmark-Server-Token", "in": "header", "required": True, "type": "string"}},
+}  # fmt: skip
+PERSONIO = {
+    "openapi": "3.0.0", "info": {"title": "x", "version": "1"}, "servers": [{"url": "https://api.personio.de/v1"}],
+    "paths": {"/auth": {"post": {
+        "responses": {"200": {"description": ""}},
+        "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": {
+            "type": "object", "required": ["client_id", "client_secret"],
+            "properties": {"client_id": {"type": "string"}, "client_secret": {"type": "string"}},
+        }}}},
+    }}},
+}  # fmt: skip
+BAMBOOHR = {
+    "openapi": "3.0.0", "info": {"title": "x", "version": "1"},
+    "servers": [{"url": "https://{company}.bamboohr.com", "variables": {"company": {"default": "x"}}}],
+    "paths": {"/api/v1/company_information": {"get": {
+        "responses": {"200": {"description": ""}}, "security": [{"oauth": []}, {"basic": []}, {"gone": []}],
+    }}},
+    "components": {"securitySchemes": {
+        "basic": {"type": "http", "scheme": "basic"}, "oauth": {"type": "oauth2", "flows": {}},
+    }},
+}  # fmt: skip
+
+
+@pytest.fixture
+def made(tmp_path: Path, sent: Sent) -> Iterator[tuple[Description, ...]]:
+    for name, document in {"postmark-server": POSTMARK, "personio-auth": PERSONIO, "bamboohr": BAMBOOHR}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    (tmp_path / "notes.json").write_text('{"paths": 1}')
+    (tmp_path / "broken.yaml").write_text("a: [")
+    (tmp_path / "SOURCES.md").write_text("# not a description")
+    yield descriptions(tmp_path, sent)
+
+
+@pytest.mark.parametrize(("name", "path"), [
+    ("postmark", "/deliverystats"), ("personio", "/v1/auth"), ("bamboohr", "/api/v1/company_information"),
+])
+def test_a_description_of_any_kind_is_read(
+    made: tuple[Description, ...], sent: Sent, name: str, path: str
+) -> None:
+    """Swagger 2, server templates, forms and OAuth: our request is taken, and a spoiled one refused, each for its own
+    reason."""
+    assert len(made) == 3
+    [request] = [one for one, _ in sent[name] if one.path == path]
+    assert verdict(name, request, False, made) == ""
+    assert "OperationNotFound" in verdict(name, replace(request, method="PUT"), False, made)
+    bare = replace(request, headers={}, body=b"")
+    assert verdict(name, bare, False, made).partition(":")[0] in {
+        "SecurityValidationError", "MissingRequiredParameter", "ParameterValidationError", "MissingRequiredRequestBody",
+        "RequestBodyValidationError", "MediaTypeNotFound",
+    }  # fmt: skip
+    lost = replace(request, url=request.url.replace(path, f"{path}s"))
+    assert verdict(name, lost, False, made).endswith("']")
+
+
+def test_nobody_escapes_by_silence(sent: Sent) -> None:
+    """Every provider that asks anything over HTTP sent something here."""
+    assert set(catalogue.names()) - set(sent) - UNPROVEN == {"smtp", "ses", "tcp"}

@@ -1,0 +1,54 @@
+"""A CalDAV server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from intctl.probes.ask import Answer, HttpProbe
+from intctl.providers.base import Field, Provider, plain_http_problem, shown, text_of
+
+_QUESTION = '<?xml version="1.0"?><propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>'
+
+
+class CalDav(Provider):
+    """A calendar server of your own choice that speaks CalDAV (RFC 4791): iCloud, Nextcloud, Fastmail, Baikal …
+
+    It is asked by PROPFIND (RFC 4918) with Depth 0 who the credential belongs to: the property
+    current-user-principal (RFC 5397), in a 207 Multi-Status. A server may answer that anybody may
+    read with the element `unauthenticated` (there too): the credential was then not accepted. 401
+    is a wrong one. Method, status and property: the RFCs. Not every server knows the property; one that
+    does not is told as an unexpected reply. iCloud is `https://caldav.icloud.com` with an app-specific
+    password, Nextcloud `https://HOST/remote.php/dav` (third-party sources). Google's takes a bearer
+    token only (general knowledge): use provider google.
+    """
+
+    name = "caldav"
+    title = "CalDAV"
+    type = "calendar"
+    proof = "PROPFIND of the principal that the credential belongs to; no calendar is read"
+    scopes = "none: any user of the server"
+    limits = "the server's own"
+    docs = "https://www.rfc-editor.org/rfc/rfc4791"
+    confidence = "standard"
+    ways = (("username", "password"), ("token",))
+    fields = (
+        Field("url", "Address of the calendar server", kind="url", required=True, destination=True,
+              pattern=r"[^?#]*", example="https://cloud.example.com/remote.php/dav"),
+        Field("username", "User name", example="person@company.com"),
+        Field("password", "Password, an app password where the server has them", secret=True),
+        Field("token", "Bearer token, instead of user name and password", secret=True),
+    )  # fmt: skip
+
+    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+        return super().check(config) + plain_http_problem(config, "url")
+
+    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+        return HttpProbe(
+            text_of(config, "url"), shown(config), "PROPFIND", body_text=_QUESTION, expect_status=207, json=False,
+            headers={"Depth": "0", "Content-Type": "application/xml; charset=utf-8", "Accept": "application/xml"},
+            expect_text="current-user-principal>",
+            answers=(
+                Answer(207, "http.auth.rejected", contains="unauthenticated", detail="the server knows nobody by it"),
+                Answer(405, "not.found", detail="what answers there knows no PROPFIND: check url"),
+            ),
+        )  # fmt: skip
