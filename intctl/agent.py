@@ -7,7 +7,6 @@ and no transaction is open during a probe. An idle pass imports neither asyncio 
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +20,9 @@ from intctl.keyring import Keyring
 from intctl.store import claims, reads
 from intctl.store.claims import Claimed, Result
 from intctl.store.connect import Database
-from intctl.text import Secret
+from intctl.store.ids import new_owner
 
 if TYPE_CHECKING:
-    from intctl.probes.ask import Tokens
     from intctl.probes.guard import AddressPolicy
     from intctl.probes.outcome import Outcome
 
@@ -234,14 +232,11 @@ def _recorded(database: Database, row: Mapping[str, Any], token: int) -> Outcome
     from intctl.probes.outcome import Outcome
 
     for log in reads.logs(database, row["org_id"], id=row["id"], limit=5):
+        if log["facts"].get("token_exchanged") is False:
+            continue  # answered from an access token that was got before: not what a person asked for
         if log["lease_token"] is not None and log["lease_token"] >= token:
             return Outcome(log["code"], log["phase"], log["phases_ms"], log["facts"], log["detail"])
     return None
-
-
-def new_owner(host: str) -> str:
-    """A lease owner's name that no other process has or had."""
-    return f"{host}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def _run(work: _Pass, first: list[Claimed], more: Callable[[int], list[Claimed]]) -> None:
@@ -395,43 +390,18 @@ class _Pass:
 
     async def _probe(self, claimed: Claimed) -> Outcome:
         from intctl.probes.run import probe
-        from intctl.stored import Opened, opened
+        from intctl.stored import KeptTokens, Opened, exchanges, opened, tokens
 
         found = opened(self._keyring, claimed.row())
         if not isinstance(found, Opened):
             return found
         self._hosts[claimed.id] = found.host
-        tokens = _TokenThread(self, claimed, found.origin)
-        return await probe(found.probe, self._network, deadline_s=self._settings.deadline_s, tokens=tokens)
-
-
-class _TokenThread:
-    """A probe's token store, kept off the event loop on the database's thread."""
-
-    def __init__(self, work: _Pass, claimed: Claimed, origin: Secret | None) -> None:
-        self._work = work
-        self._claimed = claimed
-        self._origin = origin
-
-    async def load(self) -> Tokens | None:
-        return await self._work._in_database(self._store().load)
-
-    async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
-        return await self._work._in_database(self._store().save, tokens, previous)
-
-    def _store(self) -> Any:
-        from intctl.store.tokens import SealedTokens
-        from intctl.stored import token_binding
-
-        claimed = self._claimed
-        return SealedTokens(
-            self._work._database,
-            self._work._keyring,
-            token_binding(claimed.org_id, claimed.id, claimed.provider),
-            name=claimed.name,
-            origin=self._origin,
-            config_version=claimed.config_version,
-        )
+        kept = None
+        if exchanges(found.probe):
+            sealed = tokens(self._database, self._keyring, claimed.row(), found.provider, found.config)
+            # A person who asks is not answered from an access token that was got before.
+            kept = KeptTokens(sealed, self._in_database, fresh=self._check_type == "manual")
+        return await probe(found.probe, self._network, deadline_s=self._settings.deadline_s, tokens=kept)
 
 
 def run_forever(

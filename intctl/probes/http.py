@@ -45,7 +45,7 @@ async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: Tok
     transport = Transport(
         network, trace, make_context, max_body=ask.max_body_bytes, plain_ok=ask.auth is None or ask.allow_plain_http
     )
-    auth = authenticator(ask.auth, tokens, trace, network.clock)
+    auth = authenticator(ask.auth, tokens, transport.handle_async_request, trace, network.clock)
     code, detail, retry_after = await _ask(ask, transport, auth, network, trace)
     if code == "ok":
         code, detail = _but(auth, trace, network)
@@ -59,7 +59,7 @@ async def _ask(
     if not ask.url:
         if auth is None:
             raise Fault("self.config_invalid", "there is neither a URL nor a token to ask for")
-        return await auth.prove(transport.handle_async_request, ask)
+        return await auth.prove(ask)
     reply = await _send(ask, transport, auth)
     verdict = judge(ask, reply, trace, network.clock())
     if verdict[0] == "ok" and ask.compare_without and auth is not None:

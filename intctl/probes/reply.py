@@ -63,12 +63,12 @@ class Reply:
         """Whether the body can't be read: cut, or compressed although we asked for plain."""
         return self.cut or self.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
 
-    def json(self) -> Any:
-        """The body as JSON, or MISSING."""
+    def json(self, *, constants: bool = False) -> Any:
+        """The body as JSON, or MISSING. With `constants`, NaN and Infinity are read as those words."""
         if self.opaque:
             return MISSING
         try:
-            return json.loads(self.body, parse_constant=_no_constant)
+            return json.loads(self.body, parse_constant=str if constants else _no_constant)
         except (ValueError, RecursionError):
             return MISSING
 

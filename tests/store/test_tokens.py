@@ -42,10 +42,10 @@ def keyring() -> Keyring:
 
 
 def store(
-    database: Database, keyring: Keyring, org_id: str, id: str, *, origin: Secret | None = ORIGIN, version: int = 1
+    database: Database, keyring: Keyring, org_id: str, id: str, *, origin: Secret | None = ORIGIN, config: str = "one"
 ) -> SealedTokens:
     binding = Binding(org_id, id, "oauth:google")
-    return SealedTokens(database, keyring, binding, name="Calendar", origin=origin, config_version=version)
+    return SealedTokens(database, keyring, binding, name="Calendar", origin=origin, config=config)
 
 
 def rows(database: Database) -> list[dict[str, object]]:
@@ -77,7 +77,7 @@ def test_the_first_to_save_wins(database: Database, keyring: Keyring, org_id: st
 def test_an_access_token_counts_for_its_config_only(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
     """After an edit the refresh token stays, and an access token of the old config proves nothing."""
     store(database, keyring, org_id, id).save(FIRST, None)
-    after = store(database, keyring, org_id, id, version=2).load()
+    after = store(database, keyring, org_id, id, config="another").load()
     assert after is not None
     assert (after.access_token, after.expires_at, after.refresh_token) == (None, None, FIRST.refresh_token)
 
