@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from intctl.errors import IntctlError
+from intctl.failpoint import reach
 from intctl.keyring import Keyring
 from intctl.store import claims, reads
 from intctl.store.claims import Claimed, Result
@@ -347,6 +348,7 @@ class _Pass:
         """Records the results; the empty list, to go on with."""
         if not results:
             return []
+        reach("before_record")
         kept = await self._in_database(
             partial(
                 claims.record,
@@ -358,6 +360,7 @@ class _Pass:
                 deadline_s=self._settings.deadline_s,
             )
         )
+        reach("after_record")
         for result in results:
             if result.claimed.id not in kept:
                 self._summary.lost += 1

@@ -427,8 +427,7 @@ CODES: dict[str, Cause] = {
         "unknown",
         "us",
         "The refresh token can be used only once, and a test does not keep its successor; nothing was sent",
-        "Let the successor be kept: intctl check for what is saved, intctl add or apply for a file. Or spend the "
-        "file's token: intctl test -f FILE --spend-token.",
+        "intctl check keeps the new one, as do add and apply with a file; intctl test -f FILE --spend-token loses it.",
     ),
     "self.database": Cause(
         "unknown",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from intctl import stored
 from intctl.errors import ConflictError, ManifestError, Problem, SealError, UsageError
+from intctl.failpoint import reach
 from intctl.keyring import Keyring
 from intctl.manifest import Manifest, to_plain
 from intctl.probes.ask import HttpProbe, Probe, RefreshToken, SmtpProbe, TestMail
@@ -170,6 +171,7 @@ def test(shop: Workshop, changes: Sequence[Change]) -> None:
         _insert(shop, drafts, status="inactive", config_version=0)
     for change in drafts:
         change.drafted = True
+    reach("token_drafted")
     asyncio.run(_test_all(shop, wanting))
 
 
@@ -421,6 +423,7 @@ def save(shop: Workshop, changes: Sequence[Change]) -> None:
     work = [change for change in changes if change.action != "unchanged"]
     if not work:
         return
+    reach("token_before_commit")
     with store.unit_of_work(shop.target) as session:
         for change in work:
             if change.action == "create" and not change.drafted:
@@ -436,6 +439,7 @@ def save(shop: Workshop, changes: Sequence[Change]) -> None:
                     outcome=change.outcome,
                     agent=shop.agent,
                 )
+    reach("token_after_commit")
     for change in work:
         if change.wants_test:
             _settle_tokens(shop, change)
