@@ -227,7 +227,8 @@ async def _right_to_ask(shop: Workshop, id: str, call: Call, *, needed: bool) ->
     owner = new_owner(shop.agent)
     ends = time.monotonic() + shop.deadline_s + claims.LEASE_MARGIN_S + 5
     while not (given := await call(partial(claims.claim_one, shop.database, owner, id, deadline_s=shop.deadline_s))):
-        if time.monotonic() > ends:
+        gone = (await call(claims.lease, shop.database, id))[0] == 0  # a draft that its maker withdrew
+        if gone or time.monotonic() > ends:
             break
         await asyncio.sleep(0.2)
     try:

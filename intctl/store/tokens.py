@@ -84,8 +84,6 @@ class SealedTokens:
         except (BusyError, StoreError) as error:
             found: BusyError | StoreError = error
         for pause_s in _PAUSES_S:
-            if isinstance(found, StoreError) and not found.transient:
-                break
             time.sleep(pause_s)
             try:
                 with connect(self._database.target) as another:

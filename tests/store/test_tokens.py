@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
+from intctl.errors import ConflictError
 from intctl.keyring import Binding, Keyring, new_key
 from intctl.probes.ask import Tokens
 from intctl.store import changes
@@ -72,6 +75,51 @@ def test_the_first_to_save_wins(database: Database, keyring: Keyring, org_id: st
     assert tokens.save(third, FIRST) == second
     assert tokens.load() == second
     assert len(rows(database)) == 1
+
+
+@pytest.mark.parametrize("first", [FIRST, None], ids=["replaced", "new"])
+def test_of_many_at_once_one_wins(
+    target: Target, keyring: Keyring, org_id: str, id: str, first: Tokens | None
+) -> None:
+    """Eight that save over the same predecessor, or over none: one does, all are given its tokens, one row stands."""
+    start, won = threading.Barrier(8), []
+
+    def save(number: int) -> Tokens:
+        mine = replace(FIRST, access_token=Secret(f"access-1{number}"), refresh_token=Secret(f"refresh-1{number}"))
+        with connect(target) as database:
+            start.wait(30)
+            stands = store(database, keyring, org_id, id).save(mine, first)
+        won.append(stands == mine)
+        return stands
+
+    with connect(target) as database:
+        if first is not None:
+            store(database, keyring, org_id, id).save(first, None)
+        with ThreadPoolExecutor(8) as threads:
+            stands = list(threads.map(save, range(8)))
+        assert sum(won) == 1
+        assert len({tokens.refresh_token for tokens in stands}) == 1
+        assert store(database, keyring, org_id, id).load() == stands[0]
+        assert len(rows(database)) == 1
+
+
+def test_a_save_that_fails_is_tried_again(target: Target, keyring: Keyring, org_id: str, id: str) -> None:
+    """A rotated token has no other place: it is saved over a new connection when its own has gone."""
+    database = connect(target)
+    tokens = store(database, keyring, org_id, id)
+    tokens.save(FIRST, None)
+    second = replace(FIRST, access_token=Secret("access-2"), refresh_token=Secret("refresh-2"))
+    database.close()
+    assert tokens.save(second, FIRST) == second
+    assert tokens.save(second, FIRST) == second  # as after a COMMIT whose answer was lost
+    with connect(target) as again:
+        assert store(again, keyring, org_id, id).load() == second
+
+
+def test_a_save_that_can_not_be_made_says_so(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
+    """Where the integration itself is gone, nothing is pretended to be saved."""
+    with pytest.raises(ConflictError):
+        store(database, keyring, org_id, changes.new_id()).save(FIRST, None)
 
 
 def test_an_access_token_counts_for_its_config_only(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
