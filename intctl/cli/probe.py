@@ -308,7 +308,8 @@ def _say_spent(context: Context, manifest: Manifest, outcome: Outcome) -> None:
     if single_use and outcome.facts.get("token_exchanged"):
         context.warn(f"{name}: the refresh token in the file is used up and dead now: {again} before add or apply.")
     elif outcome.facts.get("refresh_token_replaced"):
-        context.warn(f"{name}: the provider sent a new refresh token, which a test does not keep; add and apply do.")
+        refused = f"if add or apply is refused now, {again}"
+        context.warn(f"{name}: the provider sent a new refresh token, which a test does not keep: {refused}.")
     elif single_use and outcome.phase == "auth" and not CODES[outcome.code].rejection and outcome.verdict != "unknown":
         context.warn(f"{name}: the refresh token in the file may be used up: if add or apply is refused, {again}.")
 
