@@ -25,8 +25,9 @@ from intctl.text import Secret
 
 #: A stored access token that ends sooner is not used, in seconds.
 LEEWAY_S = 60
-#: An access token is used for this long at the most, in seconds: a revoked grant is seen within this time.
-MAX_STORED_S = 3600
+#: An access token is kept for this long at the most, in seconds. So the exchange is made at least once an hour, or
+#: at each check where those are further apart: that is how soon a revoked grant is seen.
+MAX_STORED_S = 1800
 #: What a token's lifetime is taken to be when the provider gives none that makes sense, in seconds.
 ASSUMED_LIFETIME_S = 3600
 #: A lifetime beyond 400 days is odd.
@@ -254,7 +255,9 @@ class GrantAuth(Authenticator):
                 raise Fault("unexpected.reply", "the token holds characters that no header can carry")
             return access
         self._trace.facts["http_status"] = reply.status
-        if isinstance(self._ask, RefreshToken) and _error(document) == "invalid_grant":
+        # A server that fails or throttles says nothing about the token, whatever stands in its body.
+        judged = reply.status < 500 and reply.status != 429
+        if judged and isinstance(self._ask, RefreshToken) and _error(document) == "invalid_grant":
             now = await self._load()
             if last or self._refresh_token(now) == self._refresh_token(stored):
                 raise Fault("reauthorise", self._why_refused(self._ask, document))

@@ -163,6 +163,22 @@ def test_rows_that_do_not_open_are_passed_over(database: Database, keyring: Keyr
     assert store(database, keyring, org_id, id).load() is None
 
 
+def test_a_row_moved_to_another_integration_does_not_open(
+    database: Database, keyring: Keyring, target: Target, org_id: str, id: str
+) -> None:
+    """Tokens are bound to their integration: copied to another one, they are as good as none."""
+    store(database, keyring, org_id, id).save(FIRST, None)
+    other = changes.new_id()
+    with changes.unit_of_work(target) as session:
+        changes.insert_integration(
+            session, id=other, org_id=org_id, type="calendar", provider="google", name="Other", config=ENVELOPE,
+            status="active", interval_minutes=5, due="now",
+        )  # fmt: skip
+    database.run("UPDATE oauth_tokens SET integration_id = :other", {"other": other})
+    assert store(database, keyring, org_id, other).load() is None
+    assert store(database, keyring, org_id, id).load() is None
+
+
 def test_another_organisation_sees_nothing(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
     """Tokens are looked up inside the organisation."""
     store(database, keyring, org_id, id).save(FIRST, None)
