@@ -7,7 +7,6 @@ and no transaction is open during a probe. An idle pass imports neither asyncio 
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +16,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from intctl.errors import IntctlError
+from intctl.failpoint import reach
 from intctl.keyring import Keyring
 from intctl.store import claims, reads
 from intctl.store.claims import Claimed, Result
 from intctl.store.connect import Database
-from intctl.text import Secret
+from intctl.store.ids import new_owner
 
 if TYPE_CHECKING:
-    from intctl.probes.ask import Tokens
     from intctl.probes.guard import AddressPolicy
     from intctl.probes.outcome import Outcome
 
@@ -234,14 +233,11 @@ def _recorded(database: Database, row: Mapping[str, Any], token: int) -> Outcome
     from intctl.probes.outcome import Outcome
 
     for log in reads.logs(database, row["org_id"], id=row["id"], limit=5):
+        if log["facts"].get("token_exchanged") is False:
+            continue  # answered from an access token that was got before: not what a person asked for
         if log["lease_token"] is not None and log["lease_token"] >= token:
             return Outcome(log["code"], log["phase"], log["phases_ms"], log["facts"], log["detail"])
     return None
-
-
-def new_owner(host: str) -> str:
-    """A lease owner's name that no other process has or had."""
-    return f"{host}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def _run(work: _Pass, first: list[Claimed], more: Callable[[int], list[Claimed]]) -> None:
@@ -352,6 +348,7 @@ class _Pass:
         """Records the results; the empty list, to go on with."""
         if not results:
             return []
+        reach("before_record")
         kept = await self._in_database(
             partial(
                 claims.record,
@@ -363,6 +360,7 @@ class _Pass:
                 deadline_s=self._settings.deadline_s,
             )
         )
+        reach("after_record")
         for result in results:
             if result.claimed.id not in kept:
                 self._summary.lost += 1
@@ -396,7 +394,7 @@ class _Pass:
     async def _probe(self, claimed: Claimed) -> Outcome:
         from intctl.probes.ask import HttpProbe
         from intctl.probes.run import probe
-        from intctl.stored import Opened, opened
+        from intctl.stored import KeptTokens, Opened, exchanges, opened, tokens
 
         found = opened(self._keyring, claimed.row())
         if not isinstance(found, Opened):
@@ -406,37 +404,12 @@ class _Pass:
         if self._check_type == "scheduled" and isinstance(ask, HttpProbe):
             # Asking without the credential every few minutes would look like an attack: a person's check does.
             ask = replace(ask, compare_without=False)
-        tokens = _TokenThread(self, claimed, found.origin)
-        return await probe(ask, self._network, deadline_s=self._settings.deadline_s, tokens=tokens)
-
-
-class _TokenThread:
-    """A probe's token store, kept off the event loop on the database's thread."""
-
-    def __init__(self, work: _Pass, claimed: Claimed, origin: Secret | None) -> None:
-        self._work = work
-        self._claimed = claimed
-        self._origin = origin
-
-    async def load(self) -> Tokens | None:
-        return await self._work._in_database(self._store().load)
-
-    async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
-        return await self._work._in_database(self._store().save, tokens, previous)
-
-    def _store(self) -> Any:
-        from intctl.store.tokens import SealedTokens
-        from intctl.stored import token_binding
-
-        claimed = self._claimed
-        return SealedTokens(
-            self._work._database,
-            self._work._keyring,
-            token_binding(claimed.org_id, claimed.id, claimed.provider),
-            name=claimed.name,
-            origin=self._origin,
-            config_version=claimed.config_version,
-        )
+        kept = None
+        if exchanges(ask):
+            sealed = tokens(self._database, self._keyring, claimed.row(), found.provider, found.config)
+            # A person who asks is not answered from an access token that was got before.
+            kept = KeptTokens(sealed, self._in_database, fresh=self._check_type == "manual")
+        return await probe(ask, self._network, deadline_s=self._settings.deadline_s, tokens=kept)
 
 
 def run_forever(

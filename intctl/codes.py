@@ -459,14 +459,20 @@ CODES: dict[str, Cause] = {
     "self.token_single_use": Cause(
         "unknown",
         "us",
-        "The refresh token can be used only once, and this command may not save its successor",
-        "Run intctl check NAME instead.",
+        "The refresh token can be used only once, and a test does not keep its successor; nothing was sent",
+        "intctl check keeps the new one, as do add and apply with a file; intctl test -f FILE --spend-token loses it.",
     ),
     "self.database": Cause(
         "unknown",
         "us",
         "The database could not be asked during the check",
         "Check the database, then run intctl check NAME.",
+    ),
+    "self.busy": Cause(
+        "unknown",
+        "us",
+        "Another process is checking it and holds its refresh token",
+        "Try again in a minute: a process that died gives way by itself.",
     ),
     "self.set_aside": Cause(
         "unknown",

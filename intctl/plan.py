@@ -7,29 +7,34 @@ changed, `save` writes all of it or nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from intctl import stored
 from intctl.errors import ConflictError, ManifestError, Problem, SealError, UsageError
+from intctl.failpoint import reach
 from intctl.keyring import Keyring
 from intctl.manifest import Manifest, to_plain
-from intctl.probes.ask import HttpProbe, Probe, SmtpProbe, TestMail, Tokens
+from intctl.probes.ask import HttpProbe, Probe, RefreshToken, SmtpProbe, TestMail
 from intctl.probes.outcome import Outcome
 from intctl.providers.base import Provider
 from intctl.store import claims, reads
 from intctl.store.connect import Database, Target
-from intctl.store.ids import new_id
+from intctl.store.ids import new_id, new_owner
 from intctl.store.tokens import SealedTokens
-from intctl.text import Secret, fold
+from intctl.stored import PassingTokens
+from intctl.text import fold
 
 if TYPE_CHECKING:
     from intctl.probes.guard import AddressPolicy
 
 Action = Literal["create", "update", "unchanged"]
+#: Runs a function on the database's thread.
+Call = Callable[..., Awaitable[Any]]
 
 #: How many connections are tested at once.
 _CONCURRENCY = 50
@@ -46,9 +51,8 @@ class Change:
     row: Mapping[str, Any] | None = None
     changed: tuple[str, ...] = ()
     outcome: Outcome | None = None
-    drafted: bool = False  # an inactive row was committed early, to keep a rotated token
-    tokens: Tokens | None = None  # what the test got and nobody stored yet
-    found_tokens: Tokens | None = None  # what was stored before: whoever changed it since was later than we
+    drafted: bool = False  # an inactive row stands for it already: what the test rotates has a place
+    passing: PassingTokens | None = None  # what the test got for an integration that has no row yet
 
     @property
     def provider(self) -> Provider:
@@ -61,29 +65,27 @@ class Change:
         return self.action == "create" or "config" in {name.partition(".")[0] for name in self.changed}
 
     @property
-    def origin(self) -> Secret | None:
-        """The refresh token as the manifest has it, where the provider wants one."""
-        return stored.origin(self.manifest.config)
-
-    @property
-    def config_version(self) -> int:
-        """The version that the config will have once it is saved."""
-        if self.row is None:
-            return 1
-        return int(self.row["config_version"]) + (1 if self.wants_test else 0)
+    def spends(self) -> bool:
+        """Whether its test spends a refresh token."""
+        return self.wants_test and stored.refreshes(self.provider.probe(self.manifest.config))
 
 
 # --- draw ----------------------------------------------------------------------------------------
 
 
 def draw(database: Database, keyring: Keyring, org_id: str, manifests: Sequence[Manifest]) -> list[Change]:
-    """Each manifest against what is stored under its name. Raises ConflictError for another provider's name."""
+    """Each manifest against what is stored under its name. Raises ConflictError for another provider's name.
+
+    The draft that an unfinished creation left is finished: it is no integration yet.
+    """
     living = {fold(row["name"]): row for row in reads.sealed(database, org_id)}
     changes = []
     for manifest in manifests:
         assert manifest.name is not None
         row = living.get(fold(manifest.name))
         changes.append(compare(keyring, manifest, row) if row else creation(manifest))
+        if row and row["config_version"] == 0 and row["status"] not in ("active", "error"):
+            changes[-1] = replace(creation(manifest), id=str(row["id"]), drafted=True)
     return changes
 
 
@@ -155,10 +157,22 @@ class Workshop:
 
 
 def test(shop: Workshop, changes: Sequence[Change]) -> None:
-    """Proves each new or changed config by a real exchange; every change gets its `outcome`."""
+    """Proves each new or changed config by a real exchange; every change gets its `outcome`.
+
+    A refresh token is spent under the integration's lease and its successor committed at once: what
+    has no row yet gets a draft first. Call `withdraw` in the end. Raises ConflictError when a name
+    was taken since.
+    """
     import asyncio
 
-    asyncio.run(_test_all(shop, [change for change in changes if change.wants_test]))
+    wanting = [change for change in changes if change.wants_test]
+    drafts = [change for change in wanting if change.action == "create" and not change.drafted and change.spends]
+    if drafts:
+        _insert(shop, drafts, status="inactive", config_version=0)
+    for change in drafts:
+        change.drafted = True
+    reach("token_drafted")
+    asyncio.run(_test_all(shop, wanting))
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
@@ -172,98 +186,149 @@ async def _test_all(shop: Workshop, changes: Sequence[Change]) -> None:
     network = Network(shop.policy)
     slots = asyncio.Semaphore(_CONCURRENCY)
 
-    async def one(change: Change, thread: ThreadPoolExecutor) -> None:
+    async def one(change: Change, call: Call) -> None:
         ask = change.provider.probe(change.manifest.config)
-        async with slots:
-            store = _PlannedTokens(shop, change, thread)
-            outcome = await probe(ask, network, deadline_s=shop.deadline_s, tokens=store)
+        async with slots, _right_to_ask(shop, change.id, call, needed=change.spends) as given:
+            if given:
+                tokens = _token_store(shop, change, call)
+                outcome = await probe(ask, network, deadline_s=shop.deadline_s, tokens=tokens)
+            else:
+                outcome = Outcome("self.busy")
         if change.row is not None and claims.wants_last(outcome, change.provider.name):
-            previous = await store.call(claims.last_success, shop.database, change.id)
-            outcome = claims.beside_last(outcome, previous, change.config_version)
+            previous = await call(claims.last_success, shop.database, change.id)
+            version = int(change.row["config_version"]) + 1  # a changed config: what was known of the old one is not
+            outcome = claims.beside_last(outcome, previous, version)
         change.outcome = outcome
         shop.progress()
 
     with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:
-        await asyncio.gather(*(one(change, thread) for change in changes))
+        call = partial(asyncio.get_running_loop().run_in_executor, thread)
+        await asyncio.gather(*(one(change, call) for change in changes))
 
 
-class _PlannedTokens:
-    """The token store of a config that is not saved yet.
+def _token_store(shop: Workshop, change: Change, call: Call) -> PassingTokens | stored.KeptTokens:
+    if change.row is None and not change.drafted:
+        change.passing = stored.PassingTokens()
+        return change.passing
+    return stored.KeptTokens(sealed_tokens(shop, change), call, fresh=True)
 
-    An access token waits for the commit. A rotated refresh token can't: its predecessor may be
-    dead, so it is sealed and committed at once, in an inactive row if there is none yet.
+
+@asynccontextmanager
+async def _right_to_ask(shop: Workshop, id: str, call: Call, *, needed: bool) -> AsyncIterator[bool]:
+    """The integration's lease, so that nobody else spends its refresh token meanwhile; False if it can't be had.
+
+    Whoever holds it now is waited for, a process that died too: as long as a lease can last.
     """
+    import asyncio
+    import time
 
-    def __init__(self, shop: Workshop, change: Change, thread: ThreadPoolExecutor) -> None:
-        self._shop = shop
-        self._change = change
-        self._thread = thread
+    if not needed:
+        yield True
+        return
+    owner = new_owner(shop.agent)
+    ends = time.monotonic() + shop.deadline_s + claims.LEASE_MARGIN_S + 5
+    while not (given := await call(partial(claims.claim_one, shop.database, owner, id, deadline_s=shop.deadline_s))):
+        gone = (await call(claims.lease, shop.database, id))[0] == 0  # a draft that its maker withdrew
+        if gone or time.monotonic() > ends:
+            break
+        await asyncio.sleep(0.2)
+    try:
+        yield given is not None
+    finally:
+        if given is not None:
+            await call(claims.give_back, shop.database, owner, [id])
 
-    async def load(self) -> Tokens | None:
-        tokens = self._change.found_tokens = await self.call(self._stored_load)
-        # An access token that an earlier config got would prove nothing about this one.
-        return replace(tokens, access_token=None, expires_at=None) if tokens else None
 
-    async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
-        known = (previous.refresh_token if previous else None) or self._change.origin
-        if tokens.refresh_token is not None and tokens.refresh_token != known:
-            stands: Tokens = await self.call(self._keep, tokens)
-            return stands
-        self._change.tokens = tokens
-        return tokens
-
-    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Runs `function` on the database's thread."""
-        import asyncio
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *arguments))
-
-    def _stored_load(self) -> Tokens | None:
-        return sealed_tokens(self._shop, self._change).load() if self._change.row or self._change.drafted else None
-
-    def _keep(self, tokens: Tokens) -> Tokens:
-        if self._change.row is None and not self._change.drafted:
-            _insert(self._shop, [self._change], status="inactive")
-            self._change.drafted = True
-        return sealed_tokens(self._shop, self._change).save(tokens, self._change.found_tokens)
 
 
 def sealed_tokens(shop: Workshop, change: Change) -> SealedTokens:
     """The stored tokens that belong to this change's config."""
-    return SealedTokens(
-        shop.database,
-        shop.keyring,
-        stored.token_binding(shop.org_id, change.id, change.provider.name),
-        name=change.name,
-        origin=change.origin,
-        config_version=change.config_version,
-    )
+    row = {"org_id": shop.org_id, "id": change.id, "name": change.name}
+    return stored.tokens(shop.database, shop.keyring, row, change.provider, change.manifest.config)
+
+
+def single_use(manifest: Manifest) -> bool:
+    """Whether a test spends the manifest's refresh token for good."""
+    auth = getattr(manifest.provider.probe(manifest.config), "auth", None)
+    return isinstance(auth, RefreshToken) and auth.single_use
 
 
 def test_manifests(
-    manifests: Sequence[Manifest], *, policy: AddressPolicy | None, deadline_s: float, send_to: str | None = None
+    manifests: Sequence[Manifest],
+    *,
+    policy: AddressPolicy | None,
+    deadline_s: float,
+    send_to: str | None = None,
+    spend_token: bool = False,
 ) -> list[Outcome]:
-    """What an exchange with each finds. Nothing is stored: neither needs a database nor writes one."""
-    asks = [(manifest.provider.probe(manifest.config), manifest.config, None) for manifest in manifests]
-    return _ask_all(asks, policy, deadline_s, send_to)
+    """What an exchange with each finds. Nothing is stored: neither needs a database nor writes one.
+
+    A refresh token that can be used only once is not spent, unless `spend_token`.
+    """
+    refused = [not spend_token and single_use(manifest) for manifest in manifests]
+    asks = [
+        (one.provider.probe(one.config), one.config, stored.PassingTokens())
+        for one, no in zip(manifests, refused, strict=True)
+        if not no
+    ]
+    found = iter(_ask_all(asks, policy, deadline_s, send_to))
+    return [Outcome("self.token_single_use") if no else next(found) for no in refused]
 
 
 def test_stored(shop: Workshop, row: Mapping[str, Any], send_to: str | None = None) -> Outcome:
-    """What an exchange finds with the stored config of `row`. Writes nothing, not even a new token."""
+    """What an exchange finds with the stored config of `row`. Writes nothing, not even a new token.
+
+    So it spends no refresh token that the provider replaces, by its own words or as it was seen.
+    """
+    found = _opened_with_tokens(shop, row)
+    if isinstance(found, Outcome):
+        return found
+    opened, tokens, rotates = found
+    if rotates:
+        return Outcome("self.token_single_use")
+    known = tokens.load()
+    passing = stored.PassingTokens(replace(known, access_token=None, expires_at=None) if known else None)
+    return _ask_all([(opened.probe, opened.config, passing)], shop.policy, shop.deadline_s, send_to)[0]
+
+
+def walk_stored(shop: Workshop, row: Mapping[str, Any]) -> Outcome:
+    """What an exchange finds with the stored config of `row`. Records nothing; a token that was replaced is kept."""
+    import asyncio
+
+    from intctl.probes.run import Network, probe
+
+    found = _opened_with_tokens(shop, row)
+    if isinstance(found, Outcome):
+        return found
+    opened, tokens, rotates = found
+
+    async def asking() -> Outcome:
+        with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:
+            call = partial(asyncio.get_running_loop().run_in_executor, thread)
+            async with _right_to_ask(shop, row["id"], call, needed=rotates) as given:
+                if not given:
+                    return Outcome("self.busy")
+                kept = stored.KeptTokens(tokens, call, fresh=True)
+                return await probe(opened.probe, Network(shop.policy), deadline_s=shop.deadline_s, tokens=kept)
+
+    return asyncio.run(asking()) if rotates else test_stored(shop, row)
+
+
+def _opened_with_tokens(
+    shop: Workshop, row: Mapping[str, Any]
+) -> tuple[stored.Opened, SealedTokens, bool] | Outcome:
+    """What to ask for a stored row, its tokens, and whether a use of its refresh token replaces that."""
     sealed = reads.sealed(shop.database, shop.org_id, id=row["id"])[0]
     opened = stored.opened(shop.keyring, sealed)
     if not isinstance(opened, stored.Opened):
         return opened
-    tokens = SealedTokens(
-        shop.database,
-        shop.keyring,
-        stored.token_binding(shop.org_id, row["id"], row["provider"]),
-        name=row["name"],
-        origin=opened.origin,
-        config_version=row["config_version"],
-    ).load()
-    asks = [(opened.probe, opened.config, _ReadOnlyTokens(tokens))]
-    return _ask_all(asks, shop.policy, shop.deadline_s, send_to)[0]
+    tokens = stored.tokens(shop.database, shop.keyring, sealed, opened.provider, opened.config)
+    auth = getattr(opened.probe, "auth", None)
+    if not isinstance(auth, RefreshToken):
+        return opened, tokens, False
+    known = tokens.load()
+    seen = known is not None and known.refresh_token != known.origin
+    return opened, tokens, auth.single_use or seen
 
 
 def ask_status_page(url: str, *, policy: AddressPolicy | None, deadline_s: float) -> Outcome:
@@ -281,21 +346,8 @@ def ask_status_page(url: str, *, policy: AddressPolicy | None, deadline_s: float
 test_manifests.__test__ = test_stored.__test__ = False  # type: ignore[attr-defined]
 
 
-class _ReadOnlyTokens:
-    """Tokens that can be used and not replaced: a new one is good for this exchange only."""
-
-    def __init__(self, stored: Tokens | None) -> None:
-        self._stored = stored
-
-    async def load(self) -> Tokens | None:
-        return self._stored
-
-    async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:  # noqa: ARG002
-        return tokens
-
-
 def _ask_all(
-    asks: Sequence[tuple[Probe, Mapping[str, object], _ReadOnlyTokens | None]],
+    asks: Sequence[tuple[Probe, Mapping[str, object], PassingTokens | None]],
     policy: AddressPolicy | None,
     deadline_s: float,
     send_to: str | None,
@@ -309,7 +361,7 @@ def _ask_all(
         network = Network(policy)
         slots = asyncio.Semaphore(_CONCURRENCY)
 
-        async def one(ask: Probe, settings: Mapping[str, object], tokens: _ReadOnlyTokens | None) -> Outcome:
+        async def one(ask: Probe, settings: Mapping[str, object], tokens: PassingTokens | None) -> Outcome:
             async with slots:
                 if send_to is None:
                     return await probe(ask, network, deadline_s=deadline_s, tokens=tokens)
@@ -355,7 +407,7 @@ def savable(change: Change) -> bool:
 
 
 def save(shop: Workshop, changes: Sequence[Change]) -> None:
-    """Writes the changes in one transaction, then the tokens that their tests got.
+    """Writes the changes in one transaction, then settles the tokens.
 
     Raises ConflictError when a name was taken or a row changed since it was read.
     """
@@ -364,6 +416,7 @@ def save(shop: Workshop, changes: Sequence[Change]) -> None:
     work = [change for change in changes if change.action != "unchanged"]
     if not work:
         return
+    reach("token_before_commit")
     with store.unit_of_work(shop.target) as session:
         for change in work:
             if change.action == "create" and not change.drafted:
@@ -379,17 +432,25 @@ def save(shop: Workshop, changes: Sequence[Change]) -> None:
                     outcome=change.outcome,
                     agent=shop.agent,
                 )
+    reach("token_after_commit")
     for change in work:
         if change.wants_test:
             _settle_tokens(shop, change)
 
 
-def _insert(shop: Workshop, changes: Sequence[Change], *, status: str) -> None:
+def withdraw(shop: Workshop, changes: Sequence[Change]) -> None:
+    """Removes the drafts that nothing came of, but for those whose provider replaced the token."""
+    for change in changes:
+        if change.drafted and sealed_tokens(shop, change).withdraw_draft():
+            change.drafted = False
+
+
+def _insert(shop: Workshop, changes: Sequence[Change], *, status: str, config_version: int) -> None:
     from intctl.store import changes as store
 
     with store.unit_of_work(shop.target) as session:
         for change in changes:
-            store.insert_integration(session, **_values(shop, change, status))
+            store.insert_integration(session, **_values(shop, change, status), config_version=config_version)
 
 
 def _values(shop: Workshop, change: Change, status: str) -> dict[str, Any]:
@@ -428,8 +489,9 @@ def _update(shop: Workshop, session: Any, change: Change) -> None:
     manifest, row = change.manifest, change.row
     status = _status(change)
     values: dict[str, Any] = {}
-    if change.drafted:
-        values.update(status=status, due=_due(change, status))
+    if change.drafted:  # perhaps by an earlier run, from another manifest
+        drafted = _values(shop, change, status)
+        values = {key: drafted[key] for key in ("name", "type", "config", "status", "interval_minutes", "due")}
     elif change.wants_test:
         envelope = stored.seal(shop.keyring, shop.org_id, change.id, change.provider, manifest.config)
         values.update(config=envelope, status=status, due=_due(change, status))
@@ -441,16 +503,14 @@ def _update(shop: Workshop, session: Any, change: Change) -> None:
         values["type"] = manifest.type
     if "health_check_interval_minutes" in change.changed:
         values["interval_minutes"] = manifest.interval
-    version = int(row["config_version"]) if row else 1
+    version = int(row["config_version"]) if row else 0
     store.update_integration(session, id=change.id, org_id=shop.org_id, expected_version=version, **values)
 
 
 def _settle_tokens(shop: Workshop, change: Change) -> None:
     """Keeps the tokens that the test got, and removes what belonged to the config before."""
-    store, tokens = sealed_tokens(shop, change), change.tokens
-    if tokens is None and change.origin is not None and store.load() is None:
-        tokens = Tokens(None, None, refresh_token=change.origin, origin=change.origin)
-    if tokens is not None:
-        store.save(tokens, change.found_tokens)
-    if change.row is not None:
+    store = sealed_tokens(shop, change)
+    if change.passing is not None and change.passing.found is not None:
+        store.save(change.passing.found, None)
+    if change.row is not None or change.drafted:
         store.drop_others()

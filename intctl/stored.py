@@ -1,21 +1,25 @@
-"""A stored config: sealed at rest, opened for a probe. The one place that knows both ends."""
+"""A stored config and its tokens: sealed at rest, opened for a probe. The one place that knows both ends."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from intctl.errors import SealError
 from intctl.keyring import Binding, Keyring
 from intctl.manifest.config import from_plain, to_plain
-from intctl.probes.ask import HttpProbe, SmtpProbe, TcpProbe
+from intctl.probes.ask import HttpProbe, RefreshToken, SmtpProbe, TcpProbe, TokenGrant
 from intctl.providers import catalogue
+from intctl.store.connect import Database
+from intctl.store.tokens import SealedTokens
 from intctl.text import Secret
 
 if TYPE_CHECKING:
-    from intctl.probes.ask import Probe
+    from intctl.probes.ask import Probe, Tokens
     from intctl.probes.outcome import Outcome
     from intctl.providers.base import Provider
 
@@ -81,3 +85,82 @@ def opened(keyring: Keyring, row: Mapping[str, Any]) -> Opened | Outcome:
         return Outcome(error.code, detail=error.detail)
     except Exception as error:  # one broken provider must not end the pass for the others
         return Outcome("self.crash", detail=type(error).__name__)
+
+
+# --- tokens --------------------------------------------------------------------------------------
+
+
+def exchanges(probe: Probe) -> bool:
+    """Whether it is asked with an access token that has to be got first."""
+    return isinstance(getattr(probe, "auth", None), TokenGrant)
+
+
+def refreshes(probe: Probe) -> bool:
+    """Whether it spends a refresh token: then only under the integration's lease."""
+    return isinstance(getattr(probe, "auth", None), RefreshToken)
+
+
+def tokens(
+    database: Database,
+    keyring: Keyring,
+    row: Mapping[str, Any],
+    provider: Provider,
+    config: Mapping[str, object],
+) -> SealedTokens:
+    """The stored tokens of an integration (org_id, id and name of `row`) under this very config."""
+    plain = json.dumps(to_plain(provider, config), sort_keys=True)
+    return SealedTokens(
+        database,
+        keyring,
+        token_binding(row["org_id"], row["id"], provider.name),
+        name=row["name"],
+        origin=origin(config),
+        config=sha256(plain.encode()).hexdigest(),
+    )
+
+
+class KeptTokens:
+    """A probe's token store (`probes.auth.TokenStore`): the sealed tokens, asked off the event loop.
+
+    `call` runs a function on the database's thread. With `fresh`, the access token that stood at
+    the first look is never given out: the check is answered by an exchange that happens now.
+    """
+
+    def __init__(self, sealed: SealedTokens, call: Callable[..., Awaitable[Any]], *, fresh: bool) -> None:
+        self._sealed = sealed
+        self._call = call
+        self._fresh = fresh
+        self._found: Tokens | None = None
+        self._stale: Secret | None = None
+
+    async def load(self) -> Tokens | None:
+        """The tokens that stand now."""
+        found: Tokens | None = await self._call(self._sealed.load)
+        self._found = found
+        if self._fresh:
+            self._fresh = False
+            self._stale = found.access_token if found else None
+        if found is not None and self._stale is not None and found.access_token == self._stale:
+            return replace(found, access_token=None, expires_at=None)
+        return found
+
+    async def save(self, tokens: Tokens) -> Tokens:
+        """Puts `tokens` in the place of those loaded last, durably; the tokens that stand afterwards."""
+        self._found = await self._call(self._sealed.save, tokens, self._found)
+        return self._found
+
+
+class PassingTokens:
+    """A probe's token store in memory: what an exchange yields is good for this exchange only."""
+
+    def __init__(self, found: Tokens | None = None) -> None:
+        self.found = found
+
+    async def load(self) -> Tokens | None:
+        """The tokens that stand now."""
+        return self.found
+
+    async def save(self, tokens: Tokens) -> Tokens:
+        """Keeps `tokens` as long as this object."""
+        self.found = tokens
+        return tokens

@@ -404,16 +404,19 @@ def _carry_out(
     from intctl import plan
 
     wanting = [change for change in changes if change.wants_test]
-    if no_test:
-        if wanting:
-            context.say(f"Not tested (--no-test): {', '.join(clean(change.name) for change in wanting)}")
-    else:
-        with progress(len(wanting), "Testing") as step:
-            shop.progress = step
-            plan.test(shop, changes)
-    failed = [change for change in changes if not plan.savable(change)]
-    saved = [change for change in changes if change not in failed] if keep_going or not failed else []
-    plan.save(shop, saved)
+    try:
+        if no_test:
+            if wanting:
+                context.say(f"Not tested (--no-test): {', '.join(clean(change.name) for change in wanting)}")
+        else:
+            with progress(len(wanting), "Testing") as step:
+                shop.progress = step
+                plan.test(shop, changes)
+        failed = [change for change in changes if not plan.savable(change)]
+        saved = [change for change in changes if change not in failed] if keep_going or not failed else []
+        plan.save(shop, saved)
+    finally:
+        plan.withdraw(shop, changes)
     return _report(context, changes, style, saved=saved)
 
 
@@ -504,7 +507,8 @@ def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change
         context.say(f"  Next: {next_step(outcome.code, change.name, saved=False)}")
         if change.drafted:
             context.say(
-                f"  {name} was kept, disabled: its provider replaced the token, and the new one must not be lost."
+                f"  {name} was kept, disabled: its provider replaced the token, and the new one must not be lost. "
+                "Run the same again to finish it."
             )
     if saved is not None and not saved and any(change.action != "unchanged" for change in changes):
         context.say("Nothing was saved.")

@@ -79,7 +79,7 @@ def _code_row(code: str) -> Row:
 def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: float, style: str) -> int:
     """Go through an exchange with NAME phase by phase: where it stopped, what that means, what to do.
 
-    Asks the provider now and records nothing.
+    Asks the provider now and records nothing; only a refresh token that the provider replaces is kept.
     """
     from intctl import plan
     from intctl.cli.probe import workshop
@@ -89,7 +89,7 @@ def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: flo
 
     row = reads.find(context.database(), context.org_id(), name)
     shop = workshop(context, deadline_s)
-    outcome = plan.test_stored(shop, row)
+    outcome = plan.walk_stored(shop, row)
     logs = reads.logs(context.database(), row["org_id"], id=row["id"], limit=50)
     found: Row = {
         "integration": row["name"],

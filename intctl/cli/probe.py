@@ -15,6 +15,7 @@ from intctl.text import clean
 
 if TYPE_CHECKING:
     from intctl.agent import Settings
+    from intctl.manifest import Manifest
     from intctl.plan import Workshop
     from intctl.probes.outcome import Outcome
 
@@ -214,6 +215,7 @@ def reconnect(context: Context, name: str, deadline_s: float, style: str) -> int
 @click.option("--send-to", metavar="ADDRESS", help="Send a real test mail there.")
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="With -f: override what is not secret.")
 @click.option("--allow-inline-secrets", is_flag=True, help="With -f: take secrets that stand in the file.")
+@click.option("--spend-token", is_flag=True, help="With -f: use up a refresh token that can be used only once.")
 @timeout_option
 @output_option
 @pass_context
@@ -224,20 +226,29 @@ def test(
     send_to: str | None,
     assignments: tuple[str, ...],
     allow_inline_secrets: bool,
+    spend_token: bool,
     deadline_s: float,
     style: str,
 ) -> int:
-    """Test a connection: of the integration NAME, or of what a file says. Writes nothing, ever."""
+    """Test a connection: of the integration NAME, or of what a file says. Writes nothing, ever.
+
+    So it spends no refresh token that its provider replaces at use: intctl check NAME does, and
+    keeps the new one. With --spend-token the file's token is used up, and its successor lost.
+    """
     from datetime import UTC
 
     if (name is None) == (file is None):
         raise UsageError("Name an integration to test, or a file with -f, not both.")
     if name is not None and (assignments or allow_inline_secrets):
         raise UsageError("--set and --allow-inline-secrets go with -f.")
+    if name is not None and spend_token:
+        raise UsageError("--spend-token goes with -f: a saved integration's new token can be kept. Run: intctl check")
     if name is not None:
         outcomes = [_test_stored(context, name, send_to, deadline_s)]
     else:
-        outcomes = _test_file(context, str(file), assignments, allow_inline_secrets, send_to, deadline_s)
+        outcomes = _test_file(
+            context, str(file), assignments, allow_inline_secrets, send_to, deadline_s, spend_token=spend_token
+        )
     now = datetime.now(UTC)
     for label, _, _, outcome in outcomes if send_to else []:
         if outcome.code == "ok":
@@ -267,13 +278,41 @@ def _test_file(
     allow_inline_secrets: bool,
     send_to: str | None,
     deadline_s: float,
+    *,
+    spend_token: bool,
 ) -> list[_Tested]:
     from intctl import plan
     from intctl.cli.change import load
 
     manifests = load(context, [file], assignments, allow_inline_secrets)
-    outcomes = plan.test_manifests(manifests, policy=context.policy(), deadline_s=deadline_s, send_to=send_to)
+    for manifest in manifests if spend_token else []:
+        if plan.single_use(manifest):
+            context.warn(f"{_label(manifest)}: this test uses up its refresh token, and the new one is not kept.")
+    outcomes = plan.test_manifests(
+        manifests, policy=context.policy(), deadline_s=deadline_s, send_to=send_to, spend_token=spend_token
+    )
+    for manifest, outcome in zip(manifests, outcomes, strict=True):
+        _say_spent(context, manifest, outcome)
     return [
         (manifest.name or manifest.provider.name, None, manifest.provider.name, outcome)
         for manifest, outcome in zip(manifests, outcomes, strict=True)
     ]
+
+
+def _say_spent(context: Context, manifest: Manifest, outcome: Outcome) -> None:
+    """What a test did to the file's refresh token: nobody must find that out later."""
+    from intctl import plan
+    from intctl.codes import CODES
+
+    name, single_use, again = _label(manifest), plan.single_use(manifest), "authorise again at the provider"
+    if single_use and outcome.facts.get("token_exchanged"):
+        context.warn(f"{name}: the refresh token in the file is used up and dead now: {again} before add or apply.")
+    elif outcome.facts.get("refresh_token_replaced"):
+        refused = f"if add or apply is refused now, {again}"
+        context.warn(f"{name}: the provider sent a new refresh token, which a test does not keep: {refused}.")
+    elif single_use and outcome.phase == "auth" and not CODES[outcome.code].rejection and outcome.verdict != "unknown":
+        context.warn(f"{name}: the refresh token in the file may be used up: if add or apply is refused, {again}.")
+
+
+def _label(manifest: Manifest) -> str:
+    return clean(manifest.name or manifest.provider.name)

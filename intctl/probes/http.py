@@ -53,8 +53,9 @@ async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: Tok
         return Transport(network, on, make_context, max_body=ask.max_body_bytes, plain_ok=plain_ok)
 
     trace.hide(*(value for value in ask.headers.values() if isinstance(value, Secret)))
-    auth = authenticator(ask.auth, tokens, trace, network.clock)
-    (code, detail, retry_after), reply = await _ask(ask, transport(trace), auth, network, trace)
+    own = transport(trace)
+    auth = authenticator(ask.auth, tokens, own.handle_async_request, trace, network.clock)
+    (code, detail, retry_after), reply = await _ask(ask, own, auth, network, trace)
     proven = code == "ok"
     if proven:
         code, detail = _but(auth, trace, network)
@@ -89,7 +90,7 @@ async def _ask(
     if not ask.url:
         if auth is None:
             raise Fault("self.config_invalid", "there is neither a URL nor a token to ask for")
-        return await auth.prove(transport.handle_async_request, ask), None
+        return await auth.prove(ask), None
     reply = await _send(ask, transport, auth)
     verdict = judge(ask, reply, trace, network.clock())
     if verdict[0] == "ok" and ask.compare_without and auth is not None:

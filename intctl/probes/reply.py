@@ -63,12 +63,12 @@ class Reply:
         """Whether the body can't be read: cut, or compressed although we asked for plain."""
         return self.cut or self.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
 
-    def json(self) -> Any:
-        """The body as JSON, or MISSING."""
+    def json(self, *, constants: bool = False) -> Any:
+        """The body as JSON, or MISSING. With `constants`, NaN and Infinity are read as those words."""
         if self.opaque:
             return MISSING
         try:
-            return _JSON.decode(self.body.decode(json.detect_encoding(self.body)))
+            return (_WITH_CONSTANTS if constants else _JSON).decode(self.body.decode(json.detect_encoding(self.body)))
         except (ValueError, RecursionError):
             return MISSING
 
@@ -79,6 +79,7 @@ def _no_constant(name: str) -> None:
 
 
 _JSON = json.JSONDecoder(parse_constant=_no_constant)
+_WITH_CONSTANTS = json.JSONDecoder(parse_constant=str)
 
 
 def judge(ask: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement:

@@ -304,16 +304,18 @@ class _Session:
         if "xoauth2" not in self._methods:
             offered = self._trace.words(", ".join(self._methods).upper(), 60) or "none"
             raise Fault("auth.method", f"XOAUTH2 is not offered; methods offered: {offered}")
-        auth = authenticator(grant, self._tokens, self._trace, self._network.clock)
-        assert auth is not None
         # A trace of its own: the facts of this check are those of the mail server.
         transport = Transport(
             self._network, Trace(), lambda: tls.context(self._ask.ca_file), max_body=64 * 1024, plain_ok=False
         )
-        access, new = await auth.access(transport.handle_async_request)
+        auth = authenticator(
+            grant, self._tokens, transport.handle_async_request, self._trace, self._network.clock
+        )
+        assert auth is not None
+        access, new = await auth.access()
         reply = await self._show_token(username, access)
         if reply.code == 535 and not new:
-            access, _ = await auth.access(transport.handle_async_request, fresh=True)
+            access, _ = await auth.access(anew=True)
             reply = await self._show_token(username, access)
         if reply.code != 235:
             raise self._login_refused(reply)

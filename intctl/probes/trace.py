@@ -110,8 +110,11 @@ async def bounded(attempt: Attempt, deadline_s: float, *, retry: bool) -> Outcom
         async with asyncio.timeout(deadline_s) as limit:
             outcome = await _once(attempt, trace)
             if retry and CODES[outcome.code].transient and outcome.phase != "auth":
-                trace = Trace()
+                first, trace = trace, Trace()
                 trace.facts["attempts"] = 2
+                for done in ("token_exchanged", "refresh_token_replaced"):  # the second attempt goes on with that token
+                    if first.facts.get(done):
+                        trace.facts[done] = True
                 outcome = await _once(attempt, trace)
         return outcome
     except TimeoutError as error:

@@ -126,8 +126,9 @@ def insert_integration(
     status: str,
     interval_minutes: int,
     due: Due,
+    config_version: int = 1,
 ) -> None:
-    """Adds an integration and its schedule. `config` is a sealed envelope.
+    """Adds an integration and its schedule. `config` is a sealed envelope; version 0 is a draft of one.
 
     Raises ConflictError when the name is taken, NotFoundError when there is no such organisation.
     """
@@ -135,7 +136,8 @@ def insert_integration(
         session.execute(
             insert(_integrations).values(
                 id=id, org_id=org_id, type=type, provider=provider, name=name, config=config, status=status,
-                health_check_interval_minutes=interval_minutes, created_at=Clock(), updated_at=Clock(),
+                health_check_interval_minutes=interval_minutes, config_version=config_version,
+                created_at=Clock(), updated_at=Clock(),
             )
         )
     _schedule(session, id, next_check_at=_due_at(due, interval_minutes))

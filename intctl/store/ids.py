@@ -29,6 +29,11 @@ def new_log_id() -> str:
     return str(uuid.UUID(int=value))
 
 
+def new_owner(host: str) -> str:
+    """A lease owner's name that no other process has or had."""
+    return f"{host}:{os.getpid()}:{os.urandom(4).hex()}"
+
+
 def spread(id: str) -> float:
     """A factor in 0.90 … 1.00 that is always the same for one id: early, never late, and spread out."""
     return 0.90 + 0.10 * (zlib.crc32(id.encode()) / 0xFFFFFFFF)

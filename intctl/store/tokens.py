@@ -3,108 +3,146 @@
 A row of `oauth_tokens` holds the successors of one refresh token as a manifest gave it (its
 `origin`). A config names its origin, so a new token from a new manifest gets a row of its own and
 the old one stays good until the new config is committed: killed anywhere, neither is lost.
+
+Whoever spends a refresh token holds the integration's lease (`store/claims.py`), so that there is
+one refresher at a time. The compare-and-set is for the one whose lease ran out meanwhile.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from intctl.errors import SealError
+from intctl.errors import BusyError, SealError, StoreError
+from intctl.failpoint import reach
 from intctl.keyring import Binding, Keyring
 from intctl.probes.ask import Tokens
-from intctl.store.connect import Database
+from intctl.store.connect import POSTGRESQL, Database, connect
 from intctl.store.ids import new_id
 from intctl.text import Secret
+
+#: How long after a failed save the next one is tried, in seconds: a rotated token has no other place.
+_PAUSES_S = (0.2, 1.0, 3.0)
 
 _ROWS = """
 SELECT t.id, t.access_token, t.refresh_token, t.expires_at, t.scope FROM oauth_tokens t
   JOIN integrations i ON i.id = t.integration_id
  WHERE t.integration_id = :integration_id AND i.org_id = :org_id ORDER BY t.created_at, t.id"""
+# SQLite's write lock is the whole file's; on PostgreSQL this row stands for the integration's tokens.
+_LOCK_POSTGRESQL = "SELECT id FROM integrations WHERE id = :integration_id FOR NO KEY UPDATE"
 _INSERT = """
 INSERT INTO oauth_tokens (id, integration_id, access_token, refresh_token, expires_at, scope, created_at, updated_at)
 VALUES (:id, :integration_id, :access, :refresh, :expires_at, :scope, {now}, {now})"""
-# The old ciphertext is the condition: whoever changed it first has won.
 _REPLACE = """
 UPDATE oauth_tokens SET access_token = :access, refresh_token = :refresh, expires_at = :expires_at, scope = :scope,
        updated_at = {now}
- WHERE id = :id AND access_token = :old_access AND COALESCE(refresh_token, '') = :old_refresh"""
+ WHERE id = :id"""
 _DROP_OTHERS = "DELETE FROM oauth_tokens WHERE integration_id = :integration_id AND id <> :id"
 _DROP_ALL = "DELETE FROM oauth_tokens WHERE integration_id = :integration_id"
-
-
-@dataclass(slots=True)
-class _Stored:
-    id: str
-    access: str
-    refresh: str
-    tokens: Tokens
+# A draft is version 0. Whoever checks it now may be given the token that must not be lost.
+_DRAFT = """
+SELECT i.id FROM integration_schedules s JOIN integrations i ON i.id = s.integration_id
+ WHERE i.id = :integration_id AND i.org_id = :org_id AND i.config_version = 0 AND i.status = 'inactive'
+   AND (s.lease_expires_at IS NULL OR s.lease_expires_at <= {now})"""
+_DROP_DRAFT = "DELETE FROM integrations WHERE id = :integration_id AND org_id = :org_id"
 
 
 class SealedTokens:
     """The tokens of one integration. Synchronous: the caller keeps it off the event loop.
 
-    `origin` is the refresh token that the config names; None for client credentials. An access
-    token counts only for the `config_version` that got it: after an edit it would prove nothing.
+    `origin` is the refresh token that the config names; None for client credentials. `config` is
+    the config's fingerprint: an access token counts only for the very config that got it.
     """
 
     def __init__(
-        self,
-        database: Database,
-        keyring: Keyring,
-        binding: Binding,
-        *,
-        name: str,
-        origin: Secret | None,
-        config_version: int,
+        self, database: Database, keyring: Keyring, binding: Binding, *, name: str, origin: Secret | None, config: str
     ) -> None:
         self._database = database
         self._keyring = keyring
         self._binding = binding
         self._name = name
         self._origin = origin
-        self._config_version = config_version
+        self._config = config
+        self._key = {"integration_id": binding.integration_id, "org_id": binding.org_id}
 
     def load(self) -> Tokens | None:
         """The tokens that stand now for this origin, or None. A row that does not open is passed over."""
-        stored = self._stored()
-        return stored.tokens if stored else None
+        return self._stored(self._database)[1]
 
     def save(self, tokens: Tokens, previous: Tokens | None) -> Tokens:
         """Puts `tokens` in the place of `previous`, durably; the ones that stand afterwards.
 
-        When somebody else was first, theirs stand and are returned.
+        When somebody else was first, theirs stand and are returned. Tried again for a few seconds,
+        over a connection of its own, when the database does not take it. Raises StoreError.
         """
+        try:
+            return self._put(self._database, tokens, previous)
+        except (BusyError, StoreError) as error:
+            found: BusyError | StoreError = error
+        for pause_s in _PAUSES_S:
+            time.sleep(pause_s)
+            try:
+                with connect(self._database.target) as another:
+                    return self._put(another, tokens, previous)
+            except (BusyError, StoreError) as error:
+                found = error
+        raise found
+
+    def _put(self, database: Database, tokens: Tokens, previous: Tokens | None) -> Tokens:
         access, refresh = self._seal(tokens)
         expires = datetime.fromtimestamp(tokens.expires_at, UTC) if tokens.expires_at is not None else None
         row = {"access": access, "refresh": refresh, "expires_at": expires, "scope": tokens.scope or None}
-        with self._database.transaction():
-            stored = self._stored()
+        with self._alone(database):
+            id, stored = self._stored(database)
             if stored is None:
-                key = {"id": new_id(), "integration_id": self._binding.integration_id}
-                self._database.run(_INSERT, {**row, **key})
-                return tokens
-            if previous is None or _same(stored.tokens, previous):
-                old = {"id": stored.id, "old_access": stored.access, "old_refresh": stored.refresh}
-                if self._database.run(_REPLACE, {**row, **old}):
-                    return tokens
-                stored = self._stored()
-        return stored.tokens if stored else tokens
+                database.run(_INSERT, {**row, "id": new_id(), "integration_id": self._binding.integration_id})
+            elif _same(stored, previous):
+                database.run(_REPLACE, {**row, "id": id})
+            else:
+                return stored
+            reach("token_saving")
+        reach("token_saved")
+        return tokens
 
     def drop_others(self) -> None:
         """Removes what belongs to other origins: the config that named them is gone."""
-        stored = self._stored()
         key = {"integration_id": self._binding.integration_id}
-        if stored is None:
-            self._database.run(_DROP_ALL, key)
-        else:
-            self._database.run(_DROP_OTHERS, {**key, "id": stored.id})
+        with self._alone(self._database):
+            id, stored = self._stored(self._database)
+            if stored is None:
+                self._database.run(_DROP_ALL, key)
+            else:
+                self._database.run(_DROP_OTHERS, {**key, "id": id})
 
-    def _stored(self) -> _Stored | None:
-        key = {"integration_id": self._binding.integration_id, "org_id": self._binding.org_id}
-        for row in self._database.rows(_ROWS, key):
+    def withdraw_draft(self) -> bool:
+        """Removes the draft of an integration, unless a rotated token would go with it. Whether it is gone."""
+        database = self._database
+        draft = f"{_DRAFT} FOR UPDATE OF s, i" if database.dialect == POSTGRESQL else _DRAFT
+        with database.transaction():
+            if database.row(draft, self._key) is None:
+                return False
+            for row in database.rows(_ROWS, self._key):
+                refresh = self._open(row["refresh_token"])
+                if row["refresh_token"] and (refresh is None or refresh["refresh_token"] != refresh["origin"]):
+                    return False
+            database.run(_DROP_DRAFT, self._key)
+        return True
+
+    @contextmanager
+    def _alone(self, database: Database) -> Iterator[None]:
+        """A transaction in which nobody else changes these tokens."""
+        with database.transaction():
+            if database.dialect == POSTGRESQL:
+                database.rows(_LOCK_POSTGRESQL, {"integration_id": self._binding.integration_id})
+            yield
+
+    def _stored(self, database: Database) -> tuple[str, Tokens | None]:
+        """The row of this origin: its id and what it holds."""
+        for row in database.rows(_ROWS, self._key):
             access, refresh = self._open(row["access_token"]), self._open(row["refresh_token"])
             if access is None or (row["refresh_token"] and refresh is None):
                 continue
@@ -112,7 +150,7 @@ class SealedTokens:
             if origin != self._origin:
                 continue
             expires = row["expires_at"].timestamp() if row["expires_at"] else None
-            current = access.get("config_version") == self._config_version
+            current = access.get("config") == self._config
             tokens = Tokens(
                 access_token=_secret(access, "access_token") if current else None,
                 expires_at=expires if current else None,
@@ -120,8 +158,8 @@ class SealedTokens:
                 origin=origin,
                 scope=row["scope"] or "",
             )
-            return _Stored(str(row["id"]), row["access_token"], row["refresh_token"] or "", tokens)
-        return None
+            return str(row["id"]), tokens
+        return "", None
 
     def _open(self, text: str | None) -> dict[str, Any] | None:
         if not text:
@@ -132,7 +170,7 @@ class SealedTokens:
             return None
 
     def _seal(self, tokens: Tokens) -> tuple[str, str | None]:
-        access: dict[str, Any] = {"config_version": self._config_version}
+        access: dict[str, Any] = {"config": self._config}
         if tokens.access_token:
             access["access_token"] = tokens.access_token.reveal()
         if tokens.refresh_token is None:
@@ -151,5 +189,5 @@ def _secret(plain: dict[str, Any] | None, key: str) -> Secret | None:
     return Secret(value) if isinstance(value, str) else None
 
 
-def _same(one: Tokens, other: Tokens) -> bool:
-    return one.access_token == other.access_token and one.refresh_token == other.refresh_token
+def _same(one: Tokens, other: Tokens | None) -> bool:
+    return other is not None and one.access_token == other.access_token and one.refresh_token == other.refresh_token

@@ -44,6 +44,13 @@ class Vendor:
         self.access: list[str] = []
         self.exchanges = 0
         self.calls = 0
+        self.spent: set[str | None] = set()
+        #: How often a refresh token was shown that had been used up.
+        self.dead = 0
+        #: Whether a refresh token that was used up still works for a while.
+        self.grace = False
+        self.before_token: Callable[[], None] = lambda: None
+        self.after_token: Callable[[], None] = lambda: None
         self.before_api: Callable[[], None] = lambda: None
         self.api_status = 200
         google, tenant = "/calendar/v3/users/me/calendarList", "/tenant.example/oauth2/v2.0/token"
@@ -51,17 +58,22 @@ class Vendor:
         self.server: HttpServer
 
     def token(self, request: Request) -> Answer:
+        self.before_token()
         form = dict(parse_qsl(request.body.decode()))
         self.exchanges += 1
         if form.get("client_secret") != self.secret:
             return Answer(401, {"error": "invalid_client"})
-        if form.get("refresh_token") != self.refresh:
+        shown = form.get("refresh_token")
+        self.dead += shown in self.spent
+        if shown != self.refresh and not (self.grace and shown in self.spent):
             return Answer(400, {"error": "invalid_grant"})
         self.access.append(f"access-token-{self.exchanges}")
         given = {"access_token": self.access[-1], "expires_in": 3600, "token_type": "Bearer"}
         if self.rotating:
+            self.spent.add(self.refresh)
             self.refresh = f"refresh-token-{self.exchanges}"
             given["refresh_token"] = self.refresh
+        self.after_token()
         return Answer(200, given)
 
     def api(self, request: Request) -> Answer:
@@ -135,15 +147,11 @@ def test_add_check_edit_apply(intctl: Intctl, vendor: Vendor) -> None:
     assert opened(intctl, vendor.provider) == [(vendor.access[-1], vendor.refresh)]
     exchanges = vendor.exchanges
     (checked,) = intctl("check", "Calendar", "-o", "json").json
-    assert (checked["verdict"], checked["facts"]["token_exchanged"]) == ("healthy", False)
-    assert vendor.exchanges == exchanges
+    assert (checked["verdict"], checked["facts"]["token_exchanged"]) == ("healthy", True)
+    assert vendor.exchanges == exchanges + 1
     before = snapshot(intctl)
     assert "Unchanged" in intctl("apply", "-f", "-", stdin=vendor.manifest(), **SECRETS).out
-    assert (snapshot(intctl), vendor.exchanges) == (before, exchanges)
-    with connect(intctl.target) as database:
-        database.run("UPDATE oauth_tokens SET expires_at = {now}")
-    intctl("check", "Calendar")
-    assert vendor.exchanges == exchanges + 1
+    assert (snapshot(intctl), vendor.exchanges) == (before, exchanges + 1)
     assert opened(intctl, vendor.provider) == [(vendor.access[-1], vendor.refresh)]
     intctl("edit", "Calendar", "--set", "client_id=another")
     assert opened(intctl, vendor.provider) == [(vendor.access[-1], vendor.refresh)]
@@ -202,15 +210,66 @@ def test_killed_between_token_and_api_no_token_is_lost(intctl: Intctl, rotating:
     assert [refresh for _, refresh in opened(intctl, "microsoft")] == [rotating.refresh]
 
 
-def test_test_writes_nothing(intctl: Intctl, vendor: Vendor) -> None:
-    """`test NAME` uses the stored access token and leaves every table as it was."""
+def test_test_writes_nothing(intctl: Intctl) -> None:
+    """`test NAME` really exchanges the token, healthy or not, and leaves every table as it was."""
+    with serving(Vendor("google", rotating=False)) as vendor:
+        intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
+        before, exchanges, calls = snapshot(intctl), vendor.exchanges, vendor.calls
+        (tested,) = intctl("test", "Calendar", "-o", "json").json
+        assert (tested["verdict"], tested["facts"]["token_exchanged"]) == ("healthy", True)
+        assert (vendor.exchanges, vendor.calls) == (exchanges + 1, calls + 1)
+        vendor.refresh = "refresh-token-77"
+        (tested,) = intctl("test", "Calendar", "-o", "json", code=1).json
+        assert (tested["code"], tested["facts"]["token_exchanged"]) == ("reauthorise", False)
+        assert snapshot(intctl) == before
+
+
+def test_test_does_not_spend_what_it_may_not_keep(intctl: Intctl, rotating: Vendor) -> None:
+    """Where the provider was seen to replace the token, `test NAME` sends nothing and says what to run instead."""
+    intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
+    before, exchanges, calls = snapshot(intctl), rotating.exchanges, rotating.calls
+    (tested,) = intctl("test", "Calendar", "-o", "json", code=1).json
+    assert (tested["verdict"], tested["code"]) == ("unknown", "self.token_single_use")
+    assert "intctl check" in tested["next_step"]
+    assert (snapshot(intctl), rotating.exchanges, rotating.calls) == (before, exchanges, calls)
+    assert "intctl check" in intctl("test", "Calendar", "--spend-token", code=2).err
+    # To find out what is wrong, the exchange is made, and what it yields is kept.
+    assert intctl("troubleshoot", "Calendar", "-o", "json").json["facts"]["token_exchanged"] is True
+    assert [refresh for _, refresh in opened(intctl, "microsoft")] == [rotating.refresh]
+    intctl("check", "Calendar")
+    assert rotating.dead == 0
+    nothing_shown(intctl)
+
+
+def test_only_the_agent_may_use_what_it_got_before(intctl: Intctl, vendor: Vendor) -> None:
+    """A scheduled check uses the stored access token, for half an hour at the most; a person's check never does."""
     intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
-    before, exchanges, calls = snapshot(intctl), vendor.exchanges, vendor.calls
-    intctl("test", "Calendar")
-    assert (vendor.exchanges, vendor.calls) == (exchanges, calls + 1)
-    vendor.api_status = 500
-    intctl("test", "Calendar", code=1)
-    assert snapshot(intctl) == before
+    exchanges = vendor.exchanges
+
+    def scheduled() -> Any:
+        with connect(intctl.target) as database:
+            shift(database, "next_check_at", 7200)
+        intctl("agent", "--once")
+        with connect(intctl.target) as database:
+            return database.rows("SELECT metadata FROM integration_health_logs ORDER BY checked_at, id")[-1]["metadata"]
+
+    log = scheduled()
+    assert (log["verdict"], log["facts"]["token_exchanged"], vendor.exchanges) == ("healthy", False, exchanges)
+    good = vendor.refresh
+    vendor.refresh = "refresh-token-77"  # revoked: the access token that is out goes on working
+    assert scheduled()["verdict"] == "healthy"
+    for command in ("check", "reconnect"):
+        (found,) = intctl(command, "Calendar", "-o", "json", code=1).json
+        assert (found["code"], found["facts"]["token_exchanged"]) == ("reauthorise", False)
+    vendor.refresh = good
+    intctl("check", "Calendar")
+    with connect(intctl.target) as database:
+        (row,) = database.rows("SELECT expires_at, {now} AS now_at FROM oauth_tokens")
+        assert 1000 < (row["expires_at"] - row["now_at"]).total_seconds() <= 1800
+        database.run("UPDATE oauth_tokens SET expires_at = {after 30}")
+    exchanges = vendor.exchanges
+    assert scheduled()["facts"]["token_exchanged"] is True
+    assert vendor.exchanges == exchanges + 1
 
 
 def test_an_add_that_fails_after_the_rotation_keeps_the_token(intctl: Intctl, rotating: Vendor) -> None:
@@ -279,7 +338,7 @@ def test_an_edit_does_not_put_back_a_token_that_an_agent_replaced(intctl: Intctl
         ring, origin = keyring.load({}, intctl.home), Secret(ORIGIN)
         with connect(intctl.target) as database:
             binding = Binding(ORG_ID, id, "oauth:microsoft")
-            store = SealedTokens(database, ring, binding, name="", origin=origin, config_version=1)
+            store = SealedTokens(database, ring, binding, name="", origin=origin, config="another")
             store.save(Tokens(Secret("access-token-99"), 2e9, Secret(rotating.refresh), origin), store.load())
 
     rotating.before_api = meanwhile

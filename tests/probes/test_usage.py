@@ -342,9 +342,9 @@ def test_a_stored_token_is_used_for_both() -> None:
 
     class Kept:
         async def load(self) -> Tokens:
-            return Tokens(Secret("at-kept"), time.time() + 3600)
+            return Tokens(Secret("at-kept"), time.time() + 1200)
 
-        async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
+        async def save(self, tokens: Tokens) -> Tokens:
             raise AssertionError("nothing is to be saved")
 
     with http_server({"/v1/me": Answer(200, {}), "/quota": Answer(200, {"used": 9, "limit": 10})}) as server:

@@ -29,7 +29,7 @@ class Store:
     async def load(self) -> Tokens | None:
         return self.tokens
 
-    async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
+    async def save(self, tokens: Tokens) -> Tokens:
         self.tokens = tokens
         return tokens
 
@@ -79,7 +79,7 @@ def test_a_token_is_exchanged_for_and_shown(ca: Authority) -> None:
 def test_a_stored_token_is_used(ca: Authority) -> None:
     """While the stored token lives nothing is exchanged."""
     with servers(ca) as (mail, web):
-        found = check(_ask(mail, web, ca), tokens=Store(Tokens(Secret("access-2"), time.time() + 3000)))
+        found = check(_ask(mail, web, ca), tokens=Store(Tokens(Secret("access-2"), time.time() + 1500)))
         assert web.requests == []
     assert (found.code, found.facts["token_exchanged"]) == ("ok", False)
 
@@ -87,7 +87,7 @@ def test_a_stored_token_is_used(ca: Authority) -> None:
 def test_a_stored_token_that_is_refused_is_exchanged_once(ca: Authority) -> None:
     """A token that was revoked early is no wrong credential: a new one is got, and shown."""
     with servers(ca) as (mail, web):
-        found = check(_ask(mail, web, ca), tokens=Store(Tokens(Secret("access-old"), time.time() + 3000)))
+        found = check(_ask(mail, web, ca), tokens=Store(Tokens(Secret("access-old"), time.time() + 1500)))
         assert (len(web.requests), len(mail.shown), mail.after) == (1, 2, [b"\r\n"])
     assert found.code == "ok"
 

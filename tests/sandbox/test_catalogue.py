@@ -38,7 +38,7 @@ class Kept:
     async def load(self) -> Tokens | None:
         return None
 
-    async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
+    async def save(self, tokens: Tokens) -> Tokens:
         return tokens
 
 

@@ -110,7 +110,7 @@ class Store:
     async def load(self) -> Tokens | None:
         return self.tokens
 
-    async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
+    async def save(self, tokens: Tokens) -> Tokens:
         self.tokens = tokens
         return tokens
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
+from intctl.errors import ConflictError
 from intctl.keyring import Binding, Keyring, new_key
 from intctl.probes.ask import Tokens
 from intctl.store import changes
@@ -42,10 +45,10 @@ def keyring() -> Keyring:
 
 
 def store(
-    database: Database, keyring: Keyring, org_id: str, id: str, *, origin: Secret | None = ORIGIN, version: int = 1
+    database: Database, keyring: Keyring, org_id: str, id: str, *, origin: Secret | None = ORIGIN, config: str = "one"
 ) -> SealedTokens:
     binding = Binding(org_id, id, "oauth:google")
-    return SealedTokens(database, keyring, binding, name="Calendar", origin=origin, config_version=version)
+    return SealedTokens(database, keyring, binding, name="Calendar", origin=origin, config=config)
 
 
 def rows(database: Database) -> list[dict[str, object]]:
@@ -74,10 +77,55 @@ def test_the_first_to_save_wins(database: Database, keyring: Keyring, org_id: st
     assert len(rows(database)) == 1
 
 
+@pytest.mark.parametrize("first", [FIRST, None], ids=["replaced", "new"])
+def test_of_many_at_once_one_wins(
+    target: Target, keyring: Keyring, org_id: str, id: str, first: Tokens | None
+) -> None:
+    """Eight that save over the same predecessor, or over none: one does, all are given its tokens, one row stands."""
+    start, won = threading.Barrier(8), []
+
+    def save(number: int) -> Tokens:
+        mine = replace(FIRST, access_token=Secret(f"access-1{number}"), refresh_token=Secret(f"refresh-1{number}"))
+        with connect(target) as database:
+            start.wait(30)
+            stands = store(database, keyring, org_id, id).save(mine, first)
+        won.append(stands == mine)
+        return stands
+
+    with connect(target) as database:
+        if first is not None:
+            store(database, keyring, org_id, id).save(first, None)
+        with ThreadPoolExecutor(8) as threads:
+            stands = list(threads.map(save, range(8)))
+        assert sum(won) == 1
+        assert len({tokens.refresh_token for tokens in stands}) == 1
+        assert store(database, keyring, org_id, id).load() == stands[0]
+        assert len(rows(database)) == 1
+
+
+def test_a_save_that_fails_is_tried_again(target: Target, keyring: Keyring, org_id: str, id: str) -> None:
+    """A rotated token has no other place: it is saved over a new connection when its own has gone."""
+    database = connect(target)
+    tokens = store(database, keyring, org_id, id)
+    tokens.save(FIRST, None)
+    second = replace(FIRST, access_token=Secret("access-2"), refresh_token=Secret("refresh-2"))
+    database.close()
+    assert tokens.save(second, FIRST) == second
+    assert tokens.save(second, FIRST) == second  # as after a COMMIT whose answer was lost
+    with connect(target) as again:
+        assert store(again, keyring, org_id, id).load() == second
+
+
+def test_a_save_that_can_not_be_made_says_so(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
+    """Where the integration itself is gone, nothing is pretended to be saved."""
+    with pytest.raises(ConflictError):
+        store(database, keyring, org_id, changes.new_id()).save(FIRST, None)
+
+
 def test_an_access_token_counts_for_its_config_only(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
     """After an edit the refresh token stays, and an access token of the old config proves nothing."""
     store(database, keyring, org_id, id).save(FIRST, None)
-    after = store(database, keyring, org_id, id, version=2).load()
+    after = store(database, keyring, org_id, id, config="another").load()
     assert after is not None
     assert (after.access_token, after.expires_at, after.refresh_token) == (None, None, FIRST.refresh_token)
 
@@ -112,6 +160,22 @@ def test_rows_that_do_not_open_are_passed_over(database: Database, keyring: Keyr
     store(database, keyring, org_id, id).save(FIRST, None)
     assert store(database, Keyring([new_key()], "other"), org_id, id).load() is None
     database.run("UPDATE oauth_tokens SET access_token = 'not json'")
+    assert store(database, keyring, org_id, id).load() is None
+
+
+def test_a_row_moved_to_another_integration_does_not_open(
+    database: Database, keyring: Keyring, target: Target, org_id: str, id: str
+) -> None:
+    """Tokens are bound to their integration: copied to another one, they are as good as none."""
+    store(database, keyring, org_id, id).save(FIRST, None)
+    other = changes.new_id()
+    with changes.unit_of_work(target) as session:
+        changes.insert_integration(
+            session, id=other, org_id=org_id, type="calendar", provider="google", name="Other", config=ENVELOPE,
+            status="active", interval_minutes=5, due="now",
+        )  # fmt: skip
+    database.run("UPDATE oauth_tokens SET integration_id = :other", {"other": other})
+    assert store(database, keyring, org_id, other).load() is None
     assert store(database, keyring, org_id, id).load() is None
 
 

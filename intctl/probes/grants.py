@@ -1,0 +1,314 @@
+"""OAuth token exchanges: a grant, exchanged for an access token over the probe's own transport.
+
+A rotated refresh token is saved before anything is done with its access token: the old one may be
+dead already, and a crash in between must not lose the new one. Between the provider's answer and
+the end of that save lies the one window in which it can be lost; nothing else happens in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from intctl.failpoint import reach
+from intctl.probes.ask import ClientCredentials, HttpProbe, RefreshToken, SignedJwt, TokenGrant, Tokens
+from intctl.probes.auth import Authenticator, Send, TokenStore, plain
+from intctl.probes.reply import HEADERS, MISSING, Judgement, Reply, by_status, judge, retry_after, value_at
+from intctl.probes.trace import Fault, Trace
+from intctl.text import Secret
+
+#: A stored access token that ends sooner is not used, in seconds.
+LEEWAY_S = 60
+#: An access token is kept for this long at the most, in seconds. So the exchange is made at least once an hour, or
+#: at each check where those are further apart: that is how soon a revoked grant is seen.
+MAX_STORED_S = 1800
+#: What a token's lifetime is taken to be when the provider gives none that makes sense, in seconds.
+ASSUMED_LIFETIME_S = 3600
+#: A lifetime beyond 400 days is odd.
+MAX_SANE_S = 400 * 86400
+
+# Microsoft's numbers, in words that say what to do.
+_AADSTS = {
+    "AADSTS7000222": ("http.auth.rejected", "the client secret has expired (AADSTS7000222): make a new one in Entra"),
+    "AADSTS7000215": (
+        "http.auth.rejected",
+        "the client secret is wrong (AADSTS7000215): it is the secret's value that is wanted, not its ID",
+    ),
+    "AADSTS700016": ("http.auth.rejected", "the tenant has no application with this client ID (AADSTS700016)"),
+    "AADSTS90002": ("not.found", "there is no tenant with this ID (AADSTS90002)"),
+    "AADSTS53003": ("http.forbidden", "a conditional access rule blocks it (AADSTS53003)"),
+}
+_OAUTH = {
+    "invalid_client": "http.auth.rejected",
+    "unauthorized_client": "http.auth.rejected",
+    "invalid_grant": "http.auth.rejected",
+    "access_denied": "http.forbidden",
+    "invalid_scope": "http.forbidden",
+    "temporarily_unavailable": "server.error",
+}
+
+
+class GrantAuth(Authenticator):
+    """A grant and what is kept of it.
+
+    The fact `token_exchanged` says whether the token endpoint granted an access token in this
+    check, `refresh_token_replaced` that a new refresh token came with it.
+    """
+
+    def __init__(
+        self, ask: TokenGrant, store: TokenStore | None, send: Send, trace: Trace, clock: Callable[[], float]
+    ) -> None:
+        self._ask = ask
+        self._store = store
+        self._send = send
+        self._trace = trace
+        self._clock = clock
+        self._shown: Secret | None = None
+        trace.facts.setdefault("token_exchanged", False)
+        if isinstance(ask, SignedJwt):
+            trace.hide(ask.private_key)
+            return
+        trace.hide(ask.client_secret, f"{ask.client_id}:{ask.client_secret.reveal()}")
+        if isinstance(ask, RefreshToken):
+            trace.hide(ask.refresh_token)
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        access, new = await self.access()
+        response = yield self._with(request, access)
+        if response.status_code == 401 and not new:  # revoked early: no verdict on the grant yet
+            access, _ = await self.access(anew=True)
+            yield self._with(request, access)
+        reach("token_api_answered")
+
+    async def show(self, request: httpx.Request) -> httpx.Request:
+        if self._shown is None:
+            raise Fault("self.config_invalid", "there is no access token yet")
+        return self._with(request, self._shown)
+
+    async def prove(self, ask: HttpProbe, /) -> Judgement:
+        stored = await self._load()
+        reply = await self._call(stored)
+        if reply.status != 200 and ask.answers:
+            special = judge(ask, reply, self._trace, self._clock())
+            if special[0] in {answer.code for answer in ask.answers}:
+                return special
+        self._shown = await self._granted(reply, stored)
+        return "ok", "", None
+
+    async def access(self, *, anew: bool = False) -> tuple[Secret, bool]:
+        stored = await self._load()
+        access = None if anew else self._still_good(stored)
+        if access is not None:
+            return access, False
+        access = await self._granted(await self._call(stored), stored)
+        reach("token_before_api")
+        return access, True
+
+    # --- what is kept
+
+    async def _load(self) -> Tokens | None:
+        if self._store is None:
+            return None
+        try:
+            stored = await self._store.load()
+        except Exception:
+            raise Fault("self.database") from None
+        if stored is not None:
+            self._trace.hide(stored.access_token, stored.refresh_token)
+        return stored
+
+    def _still_good(self, stored: Tokens | None) -> Secret | None:
+        if stored is None or stored.access_token is None or stored.expires_at is None:
+            return None
+        if isinstance(self._ask, RefreshToken) and stored.origin != self._ask.refresh_token:
+            return None
+        left = stored.expires_at - self._clock()
+        # One that lasts longer than any may: this machine's clock was set back since.
+        return stored.access_token if LEEWAY_S < left <= MAX_STORED_S + LEEWAY_S else None
+
+    def _refresh_token(self, stored: Tokens | None) -> Secret | None:
+        """The refresh token to spend: the latest successor of the one that the manifest gave."""
+        if not isinstance(self._ask, RefreshToken):
+            return None
+        if stored is not None and stored.origin == self._ask.refresh_token and stored.refresh_token is not None:
+            return stored.refresh_token
+        return self._ask.refresh_token
+
+    async def _keep(self, access: Secret, document: dict[str, Any], stored: Tokens | None) -> Secret:
+        """Saves what was granted; the access token to go on with: another's, where another was first."""
+        self._trace.hide(access)
+        lifetime = self._lifetime(document.get("expires_in", MISSING))
+        tokens = Tokens(access, self._clock() + lifetime, scope=self._ask.scope)
+        if self.odd or not _sendable(access.reveal()):  # not kept, or the warning would come and go with it
+            tokens = Tokens(None, None, scope=self._ask.scope)
+        used = self._refresh_token(stored)
+        if used is not None and isinstance(self._ask, RefreshToken):
+            given = document.get("refresh_token")
+            successor = Secret(given) if isinstance(given, str) and given else used
+            self._trace.hide(successor)
+            if successor != used:
+                self._trace.facts["refresh_token_replaced"] = True
+            tokens = replace(tokens, refresh_token=successor, origin=self._ask.refresh_token)
+        if self._store is None or (tokens.access_token is None and tokens.refresh_token in (None, used)):
+            return access
+        stands = await self._save(self._store, tokens)
+        if stands.access_token is not None and stands.access_token != tokens.access_token:
+            self._trace.hide(stands.access_token)
+            return stands.access_token
+        return access
+
+    async def _save(self, store: TokenStore, tokens: Tokens) -> Tokens:
+        saving = asyncio.ensure_future(store.save(tokens))
+        try:
+            return await asyncio.shield(saving)
+        except asyncio.CancelledError:
+            await asyncio.wait({saving})  # a token that is out of the provider's hands is saved, deadline or not
+            if not saving.cancelled():
+                saving.exception()
+            raise
+        except Exception:
+            raise Fault("self.token_not_saved") from None
+
+    def _lifetime(self, value: object) -> float:
+        """Seconds that the token is stored for; `odd` says when the provider's figure made no sense."""
+        try:
+            seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+        except (ValueError, OverflowError):
+            seconds = 0.0
+        if value is MISSING and isinstance(self._ask, ClientCredentials) and self._ask.lifetime_s:
+            return self._ask.lifetime_s
+        if not 0 < seconds <= MAX_SANE_S:
+            self.odd = "expires_in is missing" if value is MISSING else "expires_in is no sensible number"
+            seconds = ASSUMED_LIFETIME_S
+        return min(max(seconds, LEEWAY_S), MAX_STORED_S)
+
+    # --- what is asked
+
+    def _with(self, request: httpx.Request, access: Secret) -> httpx.Request:
+        self._trace.hide(access)
+        self._shown = access
+        request.headers["Authorization"] = "Bearer " + access.reveal()
+        return request
+
+    async def _call(self, stored: Tokens | None) -> Reply:
+        request = self._token_request(stored)
+        reach("token_before_call")
+        reply = Reply.of(await self._send(request))
+        reach("token_answer_read")
+        return reply
+
+    def _token_request(self, stored: Tokens | None) -> httpx.Request:
+        ask = self._ask
+        refresh = self._refresh_token(stored)
+        if isinstance(ask, RefreshToken) and ask.single_use and self._store is None:
+            raise Fault("self.token_single_use")
+        headers = dict(HEADERS)
+        fields = self._assertion(ask) if isinstance(ask, SignedJwt) else self._client_fields(ask, refresh, headers)
+        if ask.scope and not isinstance(ask, SignedJwt):
+            fields["scope"] = ask.scope
+        as_json = not isinstance(ask, SignedJwt) and ask.body == "json"
+        content: dict[str, Any] = {"json": fields} if as_json else {"data": fields}
+        try:
+            return httpx.Request("POST", ask.token_url, headers=headers, extensions={"phase": "auth"}, **content)
+        except (httpx.InvalidURL, ValueError, TypeError):
+            raise Fault("self.config_invalid", "the URL of the token endpoint cannot be used") from None
+
+    def _client_fields(
+        self, ask: ClientCredentials | RefreshToken, refresh: Secret | None, headers: dict[str, str]
+    ) -> dict[str, str]:
+        """The fields of the token call; the client goes among them or into `headers`."""
+        fields = {name: plain(value) for name, value in ask.extra.items()}
+        self._trace.hide(*(value for value in ask.extra.values() if isinstance(value, Secret)))
+        if refresh is not None:
+            fields |= {"grant_type": "refresh_token", "refresh_token": refresh.reveal()}
+        elif isinstance(ask, ClientCredentials) and ask.grant:
+            fields["grant_type"] = ask.grant
+        if ask.client_in == "body":
+            return fields | {"client_id": ask.client_id, "client_secret": ask.client_secret.reveal()}
+        pair = f"{ask.client_id}:{ask.client_secret.reveal()}"
+        if ask.client_in == "basic":  # RFC 6749 §2.3.1: both halves are form-encoded first.
+            pair = f"{quote(ask.client_id, safe='')}:{quote(ask.client_secret.reveal(), safe='')}"
+        self._trace.hide(pair)
+        scheme = "Basic" if ask.client_in == "basic" else "ID"
+        headers["Authorization"] = f"{scheme} {b64encode(pair.encode()).decode()}"
+        return fields
+
+    def _assertion(self, ask: SignedJwt) -> dict[str, str]:
+        from intctl.probes.jwt import signed
+
+        statement = signed(ask, self._clock())
+        self._trace.hide(statement)
+        return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": statement}
+
+    # --- what is answered
+
+    async def _granted(self, reply: Reply, stored: Tokens | None, *, last: bool = False) -> Secret:
+        """The access token of a token reply, its refresh token saved first. Raises Fault.
+
+        A refresh token that was refused because somebody else spent it meanwhile is no fault: then
+        theirs is used, and exchanged once more only where their access token has run out.
+        """
+        document = reply.json(constants=True)
+        pointer = self._ask.token_at if isinstance(self._ask, ClientCredentials) else "/access_token"
+        granted = value_at(document, pointer) if isinstance(document, dict) and reply.status == 200 else None
+        if isinstance(granted, str) and granted:
+            self._trace.facts["token_exchanged"] = True
+            access = await self._keep(Secret(granted), value_at(document, pointer.rpartition("/")[0]), stored)
+            if not _sendable(access.reveal()):  # said only now: the refresh token beside it may be the only one left
+                raise Fault("unexpected.reply", "the token holds characters that no header can carry")
+            return access
+        self._trace.facts["http_status"] = reply.status
+        # A server that fails or throttles says nothing about the token, whatever stands in its body.
+        judged = reply.status < 500 and reply.status != 429
+        if judged and isinstance(self._ask, RefreshToken) and _error(document) == "invalid_grant":
+            now = await self._load()
+            if last or self._refresh_token(now) == self._refresh_token(stored):
+                raise Fault("reauthorise", self._why_refused(self._ask, document))
+            theirs = self._still_good(now)
+            return theirs or await self._granted(await self._call(now), now, last=True)
+        raise self._refused(reply, document)
+
+    @staticmethod
+    def _why_refused(ask: RefreshToken, document: Any) -> str:
+        if number := _aadsts(document):
+            return number
+        # What nobody can know from here is not asserted.
+        return "revoked, expired, or spent by an exchange whose answer never arrived" if ask.single_use else ""
+
+    def _refused(self, reply: Reply, document: Any) -> Fault:
+        where = "token endpoint"
+        if reply.status == 200:
+            why = "it sent no access token" if isinstance(document, dict) else "it did not send JSON"
+            return Fault("unexpected.reply", f"{where}: {why}")
+        number = _aadsts(document)
+        if number in _AADSTS:
+            return Fault(*_AADSTS[number])
+        code, detail = by_status(reply, self._trace)
+        error = _error(document)
+        if reply.status < 500 and reply.status != 429:
+            code = _OAUTH.get(error, code)
+        said = f", {self._trace.words(number or error, 60)}" if number or error else ""
+        wait = retry_after(reply.headers.get("retry-after", ""), self._clock()) if reply.status in (429, 503) else None
+        return Fault(code, f"{where}: {detail}{said}", retry_after_s=wait)
+
+
+def _sendable(token: str) -> bool:
+    return token.isascii() and token.isprintable() and " " not in token
+
+
+def _error(document: Any) -> str:
+    error = document.get("error") if isinstance(document, dict) else None
+    return error if isinstance(error, str) else ""
+
+
+def _aadsts(document: Any) -> str:
+    """Microsoft's error number at the head of the description, if there is one."""
+    text = document.get("error_description") if isinstance(document, dict) else None
+    head = text.partition(":")[0].strip() if isinstance(text, str) else ""
+    return head if head.startswith("AADSTS") and head[6:].isdecimal() and len(head) < 20 else ""

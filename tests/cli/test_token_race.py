@@ -1,0 +1,189 @@
+"""Many that want to refresh one token at the same time: one token call, and nobody is refused for another's sake.
+
+The vendor kills a refresh token at its first use and counts who comes with a dead one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from intctl import agent, keyring
+from intctl.agent import Settings, Stop, Summary
+from intctl.store import reads
+from intctl.store.connect import connect
+
+from ..agent_rig import Fleet, finished, shift, until
+from ..conftest import ORG_ID
+from .conftest import Intctl
+from .test_oauth import SECRETS, Vendor, nothing_shown, opened, serving
+
+REFRESHERS = 20
+
+
+@pytest.fixture
+def strict() -> Iterator[Vendor]:
+    with serving(Vendor("microsoft", rotating=True)) as made:
+        yield made
+
+
+@pytest.fixture
+def fleet(intctl: Intctl, tmp_path: Path) -> Iterator[Fleet]:
+    """Processes on the same database and keyring as `intctl`."""
+    made = Fleet(intctl.target, tmp_path / "other")
+    made.environ = {**intctl.environ, **SECRETS}
+    yield made
+    made.end()
+
+
+class Seen(Stop):
+    """Never stops; knows that its runner is under way: asked a second time, it waits or probes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def __bool__(self) -> bool:
+        self.asked += 1
+        return False
+
+
+def expired(intctl: Intctl, vendor: Vendor) -> int:
+    """An integration whose access token has run out, due now; how many exchanges there were."""
+    intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
+    with connect(intctl.target) as database:
+        database.run("UPDATE oauth_tokens SET expires_at = {now}")
+        shift(database, "next_check_at", 7200)
+    return vendor.exchanges
+
+
+def test_twenty_checks_make_one_call(intctl: Intctl, strict: Vendor) -> None:
+    """Twenty people check at once: the first one's exchange answers all of them, and all are healthy."""
+    before = expired(intctl, strict)
+    stops = [Seen() for _ in range(REFRESHERS)]
+
+    def all_there() -> None:
+        until(lambda: all(stop.asked for stop in stops), "twenty checks under way")
+
+    strict.after_token = all_there
+
+    def check(stop: Stop) -> agent.Checked:
+        with connect(intctl.target) as database:
+            row = reads.find(database, ORG_ID, "Calendar")
+            (found,) = agent.check(database, keyring.load({}, intctl.home), Settings("here"), [row], stop)
+        return found
+
+    with ThreadPoolExecutor(REFRESHERS) as threads:
+        checked = list(threads.map(check, stops))
+    assert [one.outcome.code for one in checked if one.outcome] == ["ok"] * REFRESHERS
+    assert (strict.exchanges - before, strict.dead) == (1, 0)
+    assert opened(intctl, "microsoft") == [(strict.access[-1], strict.refresh)]
+
+
+def test_twenty_agents_make_one_call(intctl: Intctl, strict: Vendor) -> None:
+    """Twenty agents' passes at once: one claims it, and one token call is made."""
+    before = expired(intctl, strict)
+    start = threading.Barrier(REFRESHERS)
+
+    def run(_number: int) -> Summary:
+        with connect(intctl.target) as database:
+            start.wait(60)
+            return agent.run_once(database, keyring.load({}, intctl.home), Settings("here"), Stop())
+
+    with ThreadPoolExecutor(REFRESHERS) as threads:
+        done = list(threads.map(run, range(REFRESHERS)))
+    assert [summary.verdicts for summary in done if summary.recorded] == [{"healthy": 1}]
+    assert (strict.exchanges - before, strict.dead) == (1, 0)
+    assert opened(intctl, "microsoft") == [(strict.access[-1], strict.refresh)]
+
+
+def test_a_check_does_not_take_a_scheduled_answer_that_proved_nothing(intctl: Intctl, strict: Vendor) -> None:
+    """Who waits for an agent that used its stored access token makes the exchange after it."""
+    intctl("add", "oauth", "-f", "-", stdin=strict.manifest(), **SECRETS)
+    before = strict.exchanges
+    with connect(intctl.target) as database:
+        shift(database, "next_check_at", 7200)
+    waiting = Seen()
+
+    def wait_for_the_check() -> None:
+        strict.before_api = lambda: None
+        until(lambda: waiting.asked, "a check that waits")
+
+    strict.before_api = wait_for_the_check
+
+    def check() -> agent.Checked:
+        with connect(intctl.target) as database:
+            row = reads.find(database, ORG_ID, "Calendar")
+            (found,) = agent.check(database, keyring.load({}, intctl.home), Settings("here"), [row], waiting)
+        return found
+
+    with ThreadPoolExecutor(2) as threads, connect(intctl.target) as database:
+        scheduled = threads.submit(agent.run_once, database, keyring.load({}, intctl.home), Settings("here"), Stop())
+        until(lambda: strict.calls > 1, "the agent at the API")
+        found = threads.submit(check).result(60)
+        assert scheduled.result(60).verdicts == {"healthy": 1}
+    assert found.outcome is not None
+    assert (found.outcome.code, found.outcome.facts["token_exchanged"]) == ("ok", True)
+    assert strict.exchanges == before + 1
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_edits_applies_checks_and_agents_at_once(intctl: Intctl, fleet: Fleet, strict: Vendor, times: int) -> None:
+    """Whatever meets over one integration: nobody shows a dead token, and in the end it is healthy."""
+    expired(intctl, strict)
+    processes = {}
+    for number in range(times):
+        processes |= {
+            f"edit {number}": fleet.start("edit", "Calendar", "--set", f"client_id=edit-{number}"),
+            f"apply {number}": fleet.start(
+                "apply", "-f", "-", stdin=strict.manifest(client_id=f"apply-{number}")
+            ),
+            f"check {number}": fleet.start("check", "Calendar"),
+            f"troubleshoot {number}": fleet.start("troubleshoot", "Calendar"),
+            f"agent {number}": fleet.start("agent", "--once"),
+        }  # fmt: skip
+    ended = {name: finished(process) for name, process in processes.items()}
+    for name, (code, out, err) in ended.items():
+        assert "reauthorise" not in out + err, name
+        allowed = (0, 4) if name.partition(" ")[0] in ("edit", "apply") else (0,)
+        assert code in allowed, (name, out, err)
+        intctl.said += out + err
+    assert strict.dead == 0
+    assert [refresh for _, refresh in opened(intctl, "microsoft")] == [strict.refresh]
+    intctl("check", "Calendar")
+    nothing_shown(intctl)
+
+
+def test_adds_of_one_file_at_once(intctl: Intctl, fleet: Fleet, strict: Vendor) -> None:
+    """One of them makes it; the others are told that it is there, and the token is not spent twice over."""
+    processes = [fleet.start("add", "oauth", "-f", "-", stdin=strict.manifest()) for _ in range(4)]
+    ended = [finished(process) for process in processes]
+    assert Counter(code for code, _, _ in ended) == {0: 1, 4: 3}, ended
+    assert strict.dead == 0
+    assert [refresh for _, refresh in opened(intctl, "microsoft")] == [strict.refresh]
+    intctl("check", "Calendar")
+
+
+def test_an_add_gives_way_to_who_came_first(intctl: Intctl, fleet: Fleet, strict: Vendor) -> None:
+    """Two that fail over one draft: the second does not wait for a row that the first has withdrawn."""
+    there = threading.Event()
+    strict.secret = "another-secret"
+
+    def second_comes() -> None:
+        strict.before_token = lambda: None
+        there.set()
+        time.sleep(2.0)  # that the second waits for the lease can't be seen from outside
+
+    strict.before_token = second_comes
+    first = fleet.start("add", "oauth", "-f", "-", stdin=strict.manifest())
+    assert there.wait(30)
+    ran = intctl("add", "oauth", "-f", "-", stdin=strict.manifest(), code=1, **SECRETS)
+    assert "Nothing was saved" in ran.err
+    assert finished(first)[0] == 1
+    assert intctl("list", "-o", "json").json == []
