@@ -288,6 +288,36 @@ def test_an_add_that_fails_after_the_rotation_keeps_the_token(intctl: Intctl, ro
     nothing_shown(intctl)
 
 
+@pytest.mark.parametrize("command", ["add", "apply"])
+@pytest.mark.parametrize("change", [{}, {"client_id": "another"}])
+def test_what_was_kept_is_finished_by_the_same_command(
+    intctl: Intctl, rotating: Vendor, command: str, change: dict[str, str]
+) -> None:
+    """Run again, perhaps with a corrected file, it makes of the draft what it was asked for, with the newest token."""
+    words = {"add": ["add", "oauth", "-f", "-"], "apply": ["apply", "-f", "-"]}[command]
+    rotating.api_status = 500
+    assert "Run the same again" in intctl(*words, stdin=rotating.manifest(), code=1, **SECRETS).err
+    (draft,) = intctl("list", "-o", "json").json
+    rotating.api_status = 200
+    manifest = rotating.manifest(**change)
+    assert f"Created Calendar ({draft['id']}): healthy" in intctl(*words, stdin=manifest, **SECRETS).out
+    (row,) = intctl("list", "-o", "json").json
+    assert (row["id"], row["status"], row["verdict"]) == (draft["id"], "active", "healthy")
+    assert "Unchanged" in intctl("apply", "-f", "-", stdin=manifest, **SECRETS).out
+    intctl("check", "Calendar")
+    assert (rotating.dead, len(snapshot(intctl)["oauth_tokens"])) == (0, 1)
+
+
+def test_a_draft_that_somebody_switched_on_is_theirs(intctl: Intctl, rotating: Vendor) -> None:
+    """A kept row that a person took into use is an integration: add refuses its name, apply leaves it."""
+    rotating.api_status = 500
+    intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), code=1, **SECRETS)
+    rotating.api_status = 200
+    intctl("reconnect", "Calendar")
+    intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), code=4, **SECRETS)
+    assert "Unchanged" in intctl("apply", "-f", "-", stdin=rotating.manifest(), **SECRETS).out
+
+
 def test_an_add_that_fails_without_a_rotation_saves_nothing(intctl: Intctl) -> None:
     """Where the refresh token stays good, a failed add leaves nothing behind."""
     with serving(Vendor("google", rotating=False)) as vendor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -328,6 +329,22 @@ def test_a_stored_token_from_the_future_is_not_used() -> None:
     with _serve(_granting()) as server:
         store = Store(Tokens(Secret("access-old"), time.time() + 7200))
         assert check(_client(server), tokens=store).facts["token_exchanged"] is True
+
+
+@pytest.mark.parametrize("minutes", [5, 28, 35, 90])
+def test_the_exchange_is_made_at_least_once_an_hour(minutes: int) -> None:
+    """Checked every so often over four hours: exchanges lie an hour apart at the most, or one interval."""
+    store, now, exchanges = Store(), [time.time()], []
+    start = now[0]
+    with _serve(_granting(expires_in=86400)) as server:
+        while now[0] < start + 4 * 3600:
+            outcome = check(_client(server), tokens=store, network={"clock": lambda: now[0]})
+            if outcome.facts["token_exchanged"]:
+                exchanges.append(now[0])
+            now[0] += minutes * 60
+    apart = [later - earlier for earlier, later in itertools.pairwise(exchanges)]
+    assert max(apart) <= max(3600, minutes * 60)
+    assert min(apart) >= min(1200, minutes * 60)  # and not at each check
 
 
 def test_the_second_attempt_uses_what_the_first_one_got() -> None:
