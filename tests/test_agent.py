@@ -160,8 +160,8 @@ def test_three_checks_without_a_result_are_set_aside_and_said(fleet: Fleet, prov
     """What was claimed three times and never finished waits for an hour, as unknown, and the summary says so."""
     fleet.add({"a": f"{provider.url}/a"})
     with connect(fleet.target) as database:
-        for _ in range(3):
-            assert len(claims.claim_due(database, "dead", free_slots=5, deadline_s=20.0)) == 1
+        for suspects in (False, False, True):
+            assert len(claims.claim_due(database, "dead", free_slots=5, deadline_s=20.0, suspects=suspects)) == 1
             shift(database, "lease_expires_at", 100)
     assert fleet.once().line() == "checked 0; 1 set aside after three checks without a result"
     assert [log["metadata"]["code"] for log in fleet.logs()] == ["self.set_aside"]

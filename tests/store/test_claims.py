@@ -242,12 +242,19 @@ def test_given_back_is_due_again_and_uncounted(database: Database, target: Targe
 def test_three_claims_without_a_result_are_set_aside(database: Database, target: Target, org_id: str) -> None:
     """What kills its checker three times is put off for an hour, as unknown, and logged once."""
     id = add(target, org_id)
-    for _ in range(claims.MAX_ATTEMPTS):
+    for attempt in range(claims.MAX_ATTEMPTS):
         assert claims.set_aside(database, agent="host") == 0
-        assert len(due(database)) == 1
+        last = attempt == claims.MAX_ATTEMPTS - 1
+        assert claims.look(database) == claims.Doubtful(suspects=last)
+        assert len(due(database, suspects=not last)) == 0
+        (claimed,) = due(database, suspects=last)
+        assert claimed.suspect is last
+        assert not claims.look(database).stuck or last
         shift(database, id, "lease_expires_at", 100)
-    assert due(database) == []
+    assert due(database) == due(database, suspects=True) == []
+    assert claims.look(database) == claims.Doubtful(stuck=True)
     assert claims.set_aside(database, agent="host") == 1
+    assert claims.look(database) == claims.Doubtful()
     assert claims.set_aside(database, agent="host") == 0
     now = row(database, org_id, id)
     assert (now["status"], now["code"]) == ("active", "self.set_aside")
@@ -263,6 +270,9 @@ def test_a_clock_that_went_back_stops_nothing(database: Database, target: Target
     shift(database, one, "next_check_at", -86400)
     due(database, "a", slots=1)
     shift(database, two, "lease_expires_at", -86400)
+    assert claims.look(database) == claims.Doubtful(ahead=True)
+    assert claims.pull_forward(database) == 1
+    assert claims.look(database) == claims.Doubtful()
     assert len(due(database, "b")) == 2
     assert all(schedule(database, id)["lease_owner"] == "b" for id in (one, two))
 
@@ -337,7 +347,7 @@ def test_another_account_than_before_is_said_once(database: Database, target: Ta
         kept = claims.record(
             database, "a", [Result(claimed, outcome)], check_type="manual", agent="host", deadline_s=20.0
         )
-        codes.append(kept[id].code)
+        codes.append(kept[id].outcome.code)
     assert codes == ["ok", "ok", "account.changed", "ok"]
     assert "it was Acme, now it is Somebody else" in reads.logs(database, org_id)[1]["error_message"]
 
