@@ -10,16 +10,17 @@ import math
 import os
 import secrets
 import signal
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from intctl.errors import IntctlError
+from intctl.errors import EXIT_DATABASE, IntctlError
 from intctl.failpoint import reach
 from intctl.keyring import Keyring
 from intctl.store import claims, reads
@@ -184,12 +185,35 @@ def run_once(
     Trouble with the database that may pass is borne for half a minute, within the budget. Raises
     StoreError when it does not pass, and the results are not taken.
     """
-    work = _Pass(database, keyring, settings, "scheduled", Summary(), stop, progress)
-    due = _Due(work)
-    if first := due.take(settings.concurrency, False):
-        work.run(first, due)
+    with _fuse(settings.budget_s):
+        work = _Pass(database, keyring, settings, "scheduled", Summary(), stop, progress)
+        due = _Due(work)
+        if first := due.take(settings.concurrency, False):
+            work.run(first, due)
     work.summary.stopped = bool(stop)
     return work.summary
+
+
+@contextmanager
+def _fuse(budget_s: float | None) -> Iterator[None]:
+    """Ends this process when the budget is spent and something holds the pass all the same, a disk or a resolver."""
+    if budget_s is None:
+        yield
+        return
+    fuse = threading.Timer(budget_s, _blow, [budget_s])
+    fuse.daemon = True
+    fuse.start()
+    try:
+        yield
+    finally:
+        fuse.cancel()
+
+
+def _blow(budget_s: float) -> None:
+    told = f"intctl: the database held the pass beyond its {budget_s:g} s. What was not recorded is checked again.\n"
+    with suppress(OSError):
+        os.write(2, told.encode())
+    os._exit(EXIT_DATABASE)
 
 
 class _Due:

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from intctl import failpoint
 from intctl.cli.context import Context, Seconds, command, pass_context, timeout_option
 from intctl.errors import IntctlError, KeyringError
 
 if TYPE_CHECKING:
     from intctl.agent import Settings, Summary
     from intctl.store.connect import Database
+
+#: The budget of a pass that a timer starts every minute, in seconds.
+_MINUTE_TIMER_S = 55.0
 
 
 @command()
@@ -22,9 +26,15 @@ if TYPE_CHECKING:
 @click.option(
     "--concurrency", type=click.IntRange(1, 1000), default=50, show_default=True, help="Checks at the same time."
 )
+@click.option(
+    "--budget", metavar="SECONDS", type=Seconds(5, 3600),
+    help="Seconds that a pass may take; what it does not reach stays due.  [default: 55 with --once]",
+)  # fmt: skip
 @timeout_option
 @pass_context
-def agent(context: Context, once: bool, every: float, concurrency: int, deadline_s: float) -> None:
+def agent(
+    context: Context, once: bool, every: float, concurrency: int, budget: float | None, deadline_s: float
+) -> None:
     """Check what is due: once, or as a service that SIGTERM ends.
 
     Serves all organisations unless --org is given. Exits 0 when the pass was completed and
@@ -42,7 +52,9 @@ def agent(context: Context, once: bool, every: float, concurrency: int, deadline
         org_id=org_id,
         policy=context.policy,
         witness=context.witness,
+        budget_s=budget or (_MINUTE_TIMER_S if once else None),
     )
+    failpoint.arm(context.environ)
     with agents.Stop() as stop:
         if once:
             summary = agents.run_once(context.database(), context.keyring(), settings, stop)

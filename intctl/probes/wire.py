@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ssl import SSLContext
 from typing import TypeVar
 
+from intctl.failpoint import reach
 from intctl.probes import tls
 from intctl.probes.guard import is_loopback
 from intctl.probes.names import Target, ascii_name
@@ -78,6 +79,7 @@ async def _connect(target: Target) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setblocking(False)
     try:
+        reach("in_connect")
         await asyncio.get_running_loop().sock_connect(sock, address)
     except BaseException:
         sock.close()
@@ -121,6 +123,7 @@ async def stream(
     if context is None:
         return (await loop.create_connection(factory, sock=sock))[1]
     trace.enter("tls")
+    reach("in_tls")
     try:
         async with asyncio.timeout(network.budgets.tls_s):
             _, protocol = await loop.create_connection(
