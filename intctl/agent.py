@@ -43,6 +43,8 @@ _BATCH_WAIT_S = 0.25
 _REFILL_WAIT_S = 0.05
 #: Before the end of its time a pass probes no more for so long, in seconds, or a fifth of its time if that is less.
 _LAST_S = 5.0
+#: And so long before it the database is tried no more: who is still waiting then is ended.
+_FUSE_S = 1.0
 #: After SIGTERM the database gets so many seconds to take what is known and what is given back.
 _FAREWELL_S = 8.0
 #: How long findings are held back for something to get through: well inside a lease.
@@ -395,7 +397,7 @@ class _Pass:
         self._stop = stop
         self._progress = progress
         budget_s = settings.budget_s or math.inf
-        self._ends = time.monotonic() + budget_s
+        self._ends = time.monotonic() + budget_s - _FUSE_S
         self._probes_end = self._ends - min(_LAST_S, budget_s / 5)
         self._through = False
         self._under_way: dict[str, Claimed] = {}

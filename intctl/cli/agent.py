@@ -44,6 +44,7 @@ def agent(
 
     if context.environ.get("INTCTL_DENY_NETWORKS") or context.environ.get("INTCTL_ALLOW_NETWORKS"):
         context.policy()  # a wrong one is said before anything is claimed
+    budget_s = _arrived(context, budget or _MINUTE_TIMER_S) if once else budget
     org_id = context.org_id() if context.organisation else None
     settings = agents.Settings(
         host=context.host,
@@ -52,7 +53,7 @@ def agent(
         org_id=org_id,
         policy=context.policy,
         witness=context.witness,
-        budget_s=budget or (_MINUTE_TIMER_S if once else None),
+        budget_s=budget_s,
     )
     failpoint.arm(context.environ)
     with agents.Stop() as stop:
@@ -65,6 +66,17 @@ def agent(
                 context.warn(summary.notice)
         else:
             _serve(context, settings, stop, every)
+
+
+def _arrived(context: Context, budget_s: float) -> float:
+    """Opens the database, with patience where its trouble may pass; what is left of the budget, in seconds."""
+    import time
+
+    from intctl.store.persist import patiently
+
+    started = time.monotonic()
+    patiently(lambda _again: context.database(), lambda: started + budget_s)
+    return max(1.0, started + budget_s - time.monotonic())
 
 
 def _affordable(concurrency: int) -> int:

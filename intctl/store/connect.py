@@ -55,7 +55,7 @@ _URL_PARAMETERS = frozenset(
     }
 )
 # SQLSTATEs after which the same statement may succeed a moment later.
-_TRANSIENT = re.compile(r"^(08...|57P0[123]|40001|40P01|55P03|53300|25006)$")
+_TRANSIENT = re.compile(r"^(08...|57P0[1235]|25P0[34]|40001|40P01|55P03|53300|25006)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ def _postgresql_error(error: Any, label: str) -> Exception:
     if state == "53100":
         return StoreError(f"{label}: its disk is full. Nothing was saved.")
     if type(error).__name__ == "Cut":
-        return StoreError(f"{label} gave no answer for 8 seconds, and the connection was ended.", transient=True)
+        return StoreError(f"{label} gave no answer in time, and the connection was ended.", transient=True)
     if state.startswith("22"):
         return RefusedError(f"{label} refused a value ({state}). Nothing was saved.")
     transient = not state or bool(_TRANSIENT.match(state))
@@ -255,7 +255,7 @@ def translate(error: BaseException, label: str) -> Exception | None:
         return UsageError("What was given is not valid UTF-8, so it can't be in the database.")
     if isinstance(original, sqlite3.Error):
         return _sqlite_error(original, label)
-    if type(original).__module__.partition(".")[0] == "psycopg":
+    if any(base.__module__.partition(".")[0] == "psycopg" for base in type(original).__mro__):
         return _postgresql_error(original, label)
     return None
 
