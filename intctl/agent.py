@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Results are written together: as soon as there are so many, and at the latest after so many seconds.
-_BATCH = 100
+_BATCH = 200
 _BATCH_WAIT_S = 0.25
 #: Free slots are filled when half of all are free, and at the latest after so many seconds.
 _REFILL_WAIT_S = 0.05
@@ -238,15 +238,16 @@ class _Due:
         return self._more or (self._suspects and not suspect)
 
     def take(self, free_slots: int, suspect: bool) -> list[Claimed]:
-        """Claims up to `free_slots`."""
+        """Claims up to `free_slots`, of the suspects one at a time."""
         claimed: list[Claimed] = []
-        if self._more:
-            claimed = self._claim(free_slots, suspects=False)
-            self._more = len(claimed) == free_slots
-        if self._suspects and not suspect and len(claimed) < free_slots:
-            one = self._claim(1, suspects=True)
-            self._suspects = bool(one)
-            claimed += one
+        if self._suspects and not suspect:
+            claimed = self._claim(1, suspects=True)
+            self._suspects = bool(claimed)
+        wanted = free_slots - len(claimed)
+        if self._more and wanted:
+            many = self._claim(wanted, suspects=False)
+            self._more = len(many) == wanted
+            claimed += many
         return claimed
 
     def _claim(self, free_slots: int, *, suspects: bool) -> list[Claimed]:

@@ -208,7 +208,7 @@ def test_what_was_never_finished_twice_is_taken_one_at_a_time(fleet: Fleet, prov
                 at_once.append(len(found))
             return ["200"]
 
-    provider.behaviour = Watching()
+    provider.behaviour, provider.delay_s = Watching(), 0.1
     ids = fleet.add({name: f"{provider.url}/{name}" for name in suspects + others})
     with connect(fleet.target) as database:
         for name in suspects:
@@ -289,3 +289,11 @@ def test_a_pass_ends_within_its_budget_and_leaves_the_rest_due(fleet: Fleet, pro
     assert summary.out_of_time and not summary.stopped
     assert fleet.leases() == [(False, 0)] * 12
     assert fleet.once(budget_s=60.0).line() == "checked 12: 12 healthy"
+
+
+def test_what_is_known_at_the_end_is_written(fleet: Fleet, provider: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results that wait for their batch when the time is up are recorded; only what hangs is given back."""
+    monkeypatch.setattr(agent, "_BATCH_WAIT_S", 60.0)
+    provider.behaviour["/slow"] = ["hang:200"]
+    fleet.add({name: f"{provider.url}/{name}" for name in ("a", "b", "slow")})
+    assert fleet.once(budget_s=4.0).line() == "checked 2: 2 healthy; 1 given back; out of time, the rest stays due"

@@ -46,11 +46,12 @@ LATEST_S = 7500
 
 _FREE = "(s.lease_expires_at IS NULL OR s.lease_expires_at <= {start} OR s.lease_expires_at > {after 600})"
 # A lease that ends later than any can means that the clock was set back since: it counts as past.
+# The order is the index's and nothing more, so that the cost follows what is taken and not what is due.
 _CANDIDATES = f"""
 SELECT {{wanted}} FROM integration_schedules s JOIN integrations i ON i.id = s.integration_id
  WHERE s.next_check_at <= {{start}} AND {_FREE} AND s.attempts {{attempts}}
    AND i.deleted_at IS NULL AND i.status IN ('active', 'error') {{scope}}
- ORDER BY s.next_check_at, s.integration_id LIMIT :free_slots"""
+ ORDER BY s.next_check_at LIMIT :free_slots"""
 _TAKE = """lease_owner = :owner, lease_token = s.lease_token + 1, attempts = s.attempts + 1,
        lease_expires_at = {after :lease_s}"""
 _INTEGRATION = """{i}.id, {i}.org_id, {i}.name, {i}.provider, {i}.type, {i}.config, {i}.config_version, {i}.status,

@@ -265,6 +265,16 @@ def test_three_claims_without_a_result_are_set_aside(database: Database, target:
     assert len(due(database)) == 1
 
 
+def test_what_is_still_being_checked_is_not_set_aside(database: Database, target: Target, org_id: str) -> None:
+    """The third claim's lease is valid: its holder may still finish, and does."""
+    id = add(target, org_id)
+    database.run("UPDATE integration_schedules SET attempts = 2")
+    (claimed,) = due(database, suspects=True)
+    assert claims.look(database).stuck
+    assert claims.set_aside(database, agent="host") == 0
+    assert record(database, "a", Result(claimed, OK)) == {id}
+
+
 def test_a_clock_that_went_back_stops_nothing(database: Database, target: Target, org_id: str) -> None:
     """A next check or a lease that lies further off than any can is taken as past."""
     one, two = add(target, org_id, "one"), add(target, org_id, "two")
