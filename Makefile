@@ -4,12 +4,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install
 
-.PHONY: help demo test test-slow lint schema clean
+.PHONY: help demo test test-slow mutations lint schema clean
 
 help:
 	@echo "make demo       try intctl on loopback providers; nothing outside this folder is touched"
 	@echo "make test       the tests, with coverage (PostgreSQL comes from a wheel)"
 	@echo "make test-slow  the long fuzz and chaos runs"
+	@echo "make mutations  break the agent's protocol on purpose: each break must turn a test red"
 	@echo "make lint       ruff, mypy --strict and the import contracts"
 	@echo "make schema     write schema.sql from the models and migrations"
 	@echo "make clean      remove .venv and everything built"
@@ -49,6 +50,9 @@ test: $(VENV)/.test
 
 test-slow: $(VENV)/.test
 	@$(PY) -m pytest -m slow
+
+mutations: $(VENV)/.test
+	@$(PY) tests/mutate.py
 
 lint: $(VENV)/.lint
 	@$(PY) -m ruff check .

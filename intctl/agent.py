@@ -6,37 +6,52 @@ and no transaction is open during a probe. An idle pass imports neither asyncio 
 
 from __future__ import annotations
 
+import math
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from intctl.errors import IntctlError
+from intctl.errors import EXIT_DATABASE, IntctlError
 from intctl.failpoint import reach
 from intctl.keyring import Keyring
 from intctl.store import claims, reads
-from intctl.store.claims import Claimed, Result
+from intctl.store.claims import Claimed, Recorded, Result
 from intctl.store.connect import Database
 from intctl.store.ids import new_owner
+from intctl.store.persist import persist
 
 if TYPE_CHECKING:
     from intctl.probes.guard import AddressPolicy
     from intctl.probes.outcome import Outcome
 
-#: Results are written together: this many at most, and at the latest after this many seconds.
-_BATCH = 100
+T = TypeVar("T")
+
+#: Results are written together: as soon as there are so many, and at the latest after so many seconds.
+_BATCH = 200
 _BATCH_WAIT_S = 0.25
+#: Free slots are filled when half of all are free, and at the latest after so many seconds.
+_REFILL_WAIT_S = 0.05
+#: Before the end of its time a pass probes no more for so long, in seconds, or a fifth of its time if that is less.
+_LAST_S = 5.0
+#: And so long before it the database is tried no more: who is still waiting then is ended.
+_FUSE_S = 1.0
+#: After SIGTERM the database gets so many seconds to take what is known and what is given back.
+_FAREWELL_S = 8.0
 #: How long findings are held back for something to get through: well inside a lease.
 _HOLD_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a pass is run. `deadline_s` bounds each probe."""
+    """How a pass is run. `deadline_s` bounds each probe, `budget_s` the whole pass (None: its probes do)."""
 
     host: str
     policy: Callable[[], AddressPolicy | None] = lambda: None
@@ -44,6 +59,7 @@ class Settings:
     deadline_s: float = 20.0
     org_id: str | None = None
     witness: str = ""  # INTCTL_WITNESS, as it was written
+    budget_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -56,7 +72,15 @@ class Summary:
     set_aside: int = 0
     verdicts: dict[str, int] = field(default_factory=dict)
     stopped: bool = False
+    out_of_time: bool = False
     faults: dict[str, int] = field(default_factory=dict)  # this machine's own, by code
+
+    def count(self, outcome: Outcome) -> None:
+        """One more that was recorded."""
+        self.recorded += 1
+        self.verdicts[outcome.verdict] = self.verdicts.get(outcome.verdict, 0) + 1
+        if outcome.code in _OWN_FAULTS:
+            self.faults[outcome.code] = self.faults.get(outcome.code, 0) + 1
 
     @property
     def notice(self) -> str:
@@ -85,6 +109,8 @@ class Summary:
         ):
             if count:
                 text += f"; {count} {words}"
+        if self.out_of_time:
+            text += "; out of time, the rest stays due"
         return text
 
 
@@ -119,7 +145,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal = 0
-        self._wake: Callable[[], None] | None = None
+        self.at = math.inf  # when, on the monotonic clock
+        self._wake: Callable[[], object] | None = None
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
@@ -134,33 +161,109 @@ class Stop:
     def __bool__(self) -> bool:
         return self.signal != 0
 
-    def wake(self, call: Callable[[], None] | None) -> None:
+    def wake(self, call: Callable[[], object] | None) -> None:
         """What to call, besides, when the signal comes."""
         self._wake = call
 
     def _set(self, number: int, _frame: object) -> None:
         if self.signal:
             os._exit(130)  # asked twice: at once, the leases run out by themselves
-        self.signal = number
+        self.signal, self.at = number, time.monotonic()
         if self._wake:
             self._wake()
 
 
-def run_once(database: Database, keyring: Keyring, settings: Settings, stop: Stop) -> Summary:
-    """Checks all that is due, once. Raises StoreError when the database does not take the results."""
-    summary = Summary(set_aside=claims.set_aside(database, agent=settings.host))
-    owner = new_owner(settings.host)
+def run_once(
+    database: Database,
+    keyring: Keyring,
+    settings: Settings,
+    stop: Stop,
+    progress: Callable[[Sequence[Recorded]], None] = lambda _batch: None,
+) -> Summary:
+    """Checks all that is due, once. `progress` is told of each batch that was recorded.
 
-    def due(free_slots: int) -> list[Claimed]:
-        return claims.claim_due(
-            database, owner, free_slots=free_slots, deadline_s=settings.deadline_s, org_id=settings.org_id
-        )
+    Trouble with the database that may pass is borne for half a minute, within the budget. Raises
+    StoreError when it does not pass, and the results are not taken.
+    """
+    with _fuse(settings.budget_s):
+        work = _Pass(database, keyring, settings, "scheduled", Summary(), stop, progress)
+        due = _Due(work)
+        if first := due.take(settings.concurrency, False):
+            work.run(first, due)
+    work.summary.stopped = bool(stop)
+    return work.summary
 
-    first = due(settings.concurrency)
-    if first:
-        _run(_Pass(database, keyring, settings, owner, "scheduled", summary, stop), first, due)
-    summary.stopped = bool(stop)
-    return summary
+
+@contextmanager
+def _fuse(budget_s: float | None) -> Iterator[None]:
+    """Ends this process when the budget is spent and something holds the pass all the same, a disk or a resolver."""
+    if budget_s is None:
+        yield
+        return
+    fuse = threading.Timer(budget_s, _blow, [budget_s])
+    fuse.daemon = True
+    fuse.start()
+    try:
+        yield
+    finally:
+        fuse.cancel()
+
+
+def _blow(budget_s: float) -> None:
+    told = f"intctl: the database held the pass beyond its {budget_s:g} s. What was not recorded is checked again.\n"
+    with suppress(OSError):
+        os.write(2, told.encode())
+    os._exit(EXIT_DATABASE)
+
+
+class _Due:
+    """What is due now, until there is no more. Runs on the database's thread."""
+
+    def __init__(self, work: _Pass) -> None:
+        self._work = work
+        doubtful = work.persist(lambda _again: claims.look(work.database))
+        if doubtful.ahead:
+            work.persist(lambda _again: claims.pull_forward(work.database))
+        if doubtful.stuck:
+            work.summary.set_aside = work.persist(
+                lambda _again: claims.set_aside(work.database, agent=work.settings.host)
+            )
+        self._suspects = doubtful.suspects
+        self._more = True
+
+    def left(self, suspect: bool) -> bool:
+        """Whether it is worth asking. `suspect`: one is being checked, so that no other may be taken."""
+        return self._more or (self._suspects and not suspect)
+
+    def take(self, free_slots: int, suspect: bool) -> list[Claimed]:
+        """Claims up to `free_slots`, of the suspects one at a time."""
+        claimed: list[Claimed] = []
+        if self._suspects and not suspect:
+            claimed = self._claim(1, suspects=True)
+            self._suspects = bool(claimed)
+        wanted = free_slots - len(claimed)
+        if self._more and wanted:
+            many = self._claim(wanted, suspects=False)
+            self._more = len(many) == wanted
+            claimed += many
+        return claimed
+
+    def _claim(self, free_slots: int, *, suspects: bool) -> list[Claimed]:
+        work, settings = self._work, self._work.settings
+        known = work.known()
+
+        def claim(again: bool) -> list[Claimed]:
+            if again:  # an answer that never came may have given us what we know nothing of
+                claims.give_back_unknown(work.database, work.owner, known)
+            reach("before_claim")
+            claimed = claims.claim_due(
+                work.database, work.owner, free_slots=free_slots, deadline_s=settings.deadline_s,
+                org_id=settings.org_id, suspects=suspects,
+            )  # fmt: skip
+            reach("after_claim")
+            return claimed
+
+        return work.persist(claim)
 
 
 def check(
@@ -177,39 +280,26 @@ def check(
     What somebody else is checking at this moment is waited for, up to the deadline, and checked
     here if they give it up.
     """
-    import time
-
     from intctl.probes.outcome import Outcome
 
-    owner = new_owner(settings.host)
-    waiting = list(rows)
-    busy: list[tuple[Mapping[str, Any], int]] = []
-    found: dict[str, Outcome] = {}
+    found: dict[str, Outcome] = {
+        row["id"]: Outcome("self.config_foreign")
+        for row in rows
+        if row["rejections"] is None  # a portal's own row, which has no schedule and gets none
+    }
 
-    def take(free_slots: int) -> list[Claimed]:
-        taken: list[Claimed] = []
-        while waiting and len(taken) < free_slots:
-            row = waiting.pop(0)
-            if row["rejections"] is None:  # a portal's own row, which has no schedule and gets none
-                found[row["id"]] = Outcome("self.config_foreign")
-                continue
-            claimed = claims.claim_one(database, owner, row["id"], deadline_s=settings.deadline_s)
-            if claimed is None:
-                busy.append((row, claims.lease(database, row["id"])[0]))
-            else:
-                taken.append(claimed)
-        return taken
+    def recorded(batch: Sequence[Recorded]) -> None:
+        for one in batch:
+            found[one.id] = one.outcome
+            progress()
 
-    def finished(claimed: Claimed, outcome: Outcome) -> None:
-        found[claimed.id] = outcome
-        progress()
-
-    work = _Pass(database, keyring, settings, owner, "manual", summary or Summary(), stop, finished)
-    if first := take(settings.concurrency):
-        _run(work, first, take)
+    work = _Pass(database, keyring, settings, "manual", summary or Summary(), stop, recorded)
+    named = _Named(work, rows)
+    if first := named.take(settings.concurrency, False):
+        work.run(first, named)
     ends = time.monotonic() + settings.deadline_s
-    while busy and not stop and time.monotonic() < ends:
-        still, busy = busy, []
+    while named.busy and not stop and time.monotonic() < ends:
+        still, named.busy = named.busy, []
         for row, token in still:
             _, held = claims.lease(database, row["id"])  # before the logs: who frees it has written by then
             outcome = _recorded(database, row, token)
@@ -217,15 +307,48 @@ def check(
                 found[row["id"]] = outcome
                 progress()
             elif held:
-                busy.append((row, token))
+                named.busy.append((row, token))
             else:
-                waiting.append(row)
-        if first := take(settings.concurrency):
-            _run(work, first, take)
-        elif busy:
+                named.waiting.append(row)
+        if first := named.take(settings.concurrency, False):
+            work.run(first, named)
+        elif named.busy:
             time.sleep(0.2)
     now = reads.now(database)
     return [Checked(row, found.get(row["id"]), now) for row in rows]
+
+
+class _Named:
+    """What a person named, as far as nobody else is at it."""
+
+    def __init__(self, work: _Pass, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._work = work
+        self.waiting = [row for row in rows if row["rejections"] is not None]
+        self.busy: list[tuple[Mapping[str, Any], int]] = []
+
+    def left(self, _suspect: bool) -> bool:
+        """Whether it is worth asking."""
+        return bool(self.waiting)
+
+    def take(self, free_slots: int, _suspect: bool) -> list[Claimed]:
+        """Claims up to `free_slots`; what somebody else holds is `busy`, with the lease's token."""
+        work, taken = self._work, list[Claimed]()
+        known = work.known()
+        while self.waiting and len(taken) < free_slots:
+            row = self.waiting.pop(0)
+            ours = [*known, *(claimed.id for claimed in taken)]
+            claimed = work.persist(partial(self._claim, row["id"], ours))
+            if claimed is None:
+                self.busy.append((row, claims.lease(work.database, row["id"])[0]))
+            else:
+                taken.append(claimed)
+        return taken
+
+    def _claim(self, id: str, ours: Sequence[str], again: bool) -> Claimed | None:
+        work = self._work
+        if again:
+            claims.give_back_unknown(work.database, work.owner, ours)
+        return claims.claim_one(work.database, work.owner, id, deadline_s=work.settings.deadline_s)
 
 
 def _recorded(database: Database, row: Mapping[str, Any], token: int) -> Outcome | None:
@@ -240,92 +363,165 @@ def _recorded(database: Database, row: Mapping[str, Any], token: int) -> Outcome
     return None
 
 
-def _run(work: _Pass, first: list[Claimed], more: Callable[[int], list[Claimed]]) -> None:
-    import asyncio
+class _Source(Protocol):
+    """Where a pass gets its work from."""
 
-    asyncio.run(work.run(first, more))
+    def left(self, suspect: bool, /) -> bool: ...
+
+    def take(self, free_slots: int, suspect: bool, /) -> list[Claimed]: ...
 
 
 class _Pass:
-    """The event loop's side: probes under way, results waiting to be written."""
+    """Probes under way on the event loop, results on their way to the database's one thread."""
 
     def __init__(
         self,
         database: Database,
         keyring: Keyring,
         settings: Settings,
-        owner: str,
         check_type: str,
         summary: Summary,
         stop: Stop,
-        finished: Callable[[Claimed, Outcome], None] = lambda _claimed, _outcome: None,
+        progress: Callable[[Sequence[Recorded]], None],
     ) -> None:
-        self._database = database
+        self.database = database
+        self.settings = settings
+        self.owner = new_owner(settings.host)
+        self.summary = summary
         self._keyring = keyring
-        self._settings = settings
-        self._owner = owner
         self._check_type = check_type
-        self._summary = summary
         self._stop = stop
-        self._finished = finished
+        self._progress = progress
+        budget_s = settings.budget_s or math.inf
+        self._ends = time.monotonic() + budget_s - _FUSE_S
+        self._probes_end = self._ends - min(_LAST_S, budget_s / 5)
         self._through = False
+        self._under_way: dict[str, Claimed] = {}
+        self._ended: list[Result] = []
+        self._unwritten: list[Result] = []
         self._held: list[Result] = []
         self._held_since = 0.0
         self._hosts: dict[str, str] = {}
 
-    async def run(self, first: list[Claimed], more: Callable[[int], list[Claimed]]) -> None:
-        """Probes `first`, asks `more` for as many as there are free slots, until it has none."""
+    def persist(self, work: Callable[[bool], T]) -> T:
+        """Work with the database, tried again while its trouble may pass and there is time."""
+        try:
+            return persist(self.database, work, lambda: min(self._ends, self._stop.at + _FAREWELL_S))
+        except IntctlError:
+            self._ends = time.monotonic()  # nothing more is waited for: the rest is tried once
+            raise
+
+    def known(self) -> list[str]:
+        """The ids of all leases of ours that we know of."""
+        results = [*self._ended, *self._unwritten, *self._held]
+        return [*self._under_way, *(result.claimed.id for result in results)]
+
+    def run(self, first: list[Claimed], source: _Source) -> None:
+        """Probes `first`, asks `source` for as many as there are free slots, until it has none left."""
+        import asyncio
+
+        asyncio.run(self._run(first, source))
+
+    @property
+    def _over(self) -> bool:
+        """Whether nothing more is begun."""
+        return bool(self._stop) or time.monotonic() >= self._probes_end
+
+    async def _run(self, first: list[Claimed], source: _Source) -> None:
         import asyncio
 
         from intctl.probes import witness
         from intctl.probes.run import Network
 
-        loop = asyncio.get_running_loop()
-        stopped = asyncio.Event()
-
-        def wake() -> None:
-            loop.call_soon_threadsafe(stopped.set)
-
-        self._stop.wake(wake)
-        self._network = Network(self._settings.policy())
-        self._witnesses = witness.parse(self._settings.witness)
-        under_way: dict[asyncio.Task[Outcome], Claimed] = {}
-        unwritten: list[Result] = []
-        exhausted = False
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._queue: asyncio.Queue[Claimed] = asyncio.Queue()
+        self._workers: list[asyncio.Task[None]] = []
+        self._network = Network(self.settings.policy())
+        self._witnesses = witness.parse(self.settings.witness)
+        self._stop.wake(partial(self._loop.call_soon_threadsafe, self._woken.set))
+        if self._probes_end < math.inf:
+            self._loop.call_later(self._probes_end - time.monotonic(), self._woken.set)
         with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:
-            self._in_database = partial(loop.run_in_executor, thread)
-            stopper = asyncio.create_task(stopped.wait())
+            self._in_database = partial(self._loop.run_in_executor, thread)
+            failed = True
             try:
-                claimed = first
-                while True:
-                    for one in claimed:
-                        under_way[asyncio.create_task(self._probe(one))] = one
-                    if not under_way or self._stop:
-                        break
-                    await asyncio.wait(
-                        {*under_way, stopper},
-                        timeout=_BATCH_WAIT_S if unwritten else _HOLD_S if self._held else None,
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                    ended = [task for task in under_way if task.done()]
-                    results = [Result(under_way.pop(task), task.result()) for task in ended]
-                    unwritten += await self._sifted(results)
-                    if len(unwritten) >= _BATCH or not ended or not under_way:
-                        unwritten = await self._write(unwritten)
-                    claimed = []
-                    free = self._settings.concurrency - len(under_way)
-                    if free and not exhausted and not self._stop:
-                        claimed = await self._in_database(more, free)
-                        exhausted = len(claimed) < free
+                self._begin(first)
+                await self._go_on(source)
+                failed = False
             finally:
-                stopper.cancel()
                 self._stop.wake(None)
-                await self._end(under_way, unwritten)
+                await self._end(failed=failed)
+
+    async def _go_on(self, source: _Source) -> None:
+        """Fills free slots and writes results, until there is no more or it is over."""
+        while not self._over:
+            # Until its result stands in the database: what the next one kills must not fall back on this one.
+            unsettled = (*self._ended, *self._unwritten, *self._held)
+            suspect = any(one.suspect for one in self._under_way.values()) or any(r.claimed.suspect for r in unsettled)
+            free = self.settings.concurrency - len(self._under_way)
+            if free and source.left(suspect):
+                self._begin(await self._in_database(source.take, free, suspect))
+            if not self._under_way:
+                return
+            await self._news()
+            await self._take_in()
+
+    def _begin(self, claimed: Sequence[Claimed]) -> None:
+        """Gives work to the workers, of which there are no more than slots and none without need."""
+        for one in claimed:
+            self._under_way[one.id] = one
+            self._queue.put_nowait(one)
+        while len(self._workers) < min(self.settings.concurrency, len(self._under_way)):
+            self._workers.append(self._loop.create_task(self._work_off()))
+
+    async def _work_off(self) -> None:
+        """One worker: a probe after the other."""
+        from intctl.probes.outcome import Outcome
+
+        while True:
+            claimed = await self._queue.get()
+            try:
+                outcome = await self._probe(claimed)
+            except Exception as error:  # whatever breaks here is one result, and ours
+                outcome = Outcome("self.crash", detail=type(error).__name__)
+            del self._under_way[claimed.id]
+            self._ended.append(Result(claimed, outcome))
+            free = self.settings.concurrency - len(self._under_way)
+            known = len(self._ended) + len(self._unwritten)
+            if not self._under_way or 2 * free >= self.settings.concurrency or known >= _BATCH:
+                self._woken.set()
+            elif self._alarm is None:
+                self._alarm = self._loop.call_later(_REFILL_WAIT_S, self._woken.set)
+
+    async def _news(self) -> None:
+        """Waits until enough probes have ended, or there was time enough for those that have."""
+        now, alarm = time.monotonic(), None
+        if self._unwritten:
+            alarm = self._loop.call_later(max(0.0, self._unwritten_since + _BATCH_WAIT_S - now), self._woken.set)
+        elif self._held:
+            alarm = self._loop.call_later(max(0.0, self._held_since + _HOLD_S - now), self._woken.set)
+        await self._woken.wait()
+        self._woken.clear()
+        for timer in (alarm, self._alarm):
+            if timer is not None:
+                timer.cancel()
+        self._alarm = None
+
+    async def _take_in(self) -> None:
+        """Writes the results that are known by now, when they are enough or waited long enough."""
+        idle = not self._under_way  # then all that is held back is judged, and all is written
+        ended, self._ended = self._ended, []
+        if not self._unwritten:
+            self._unwritten_since = time.monotonic()
+        self._unwritten += await self._sifted(ended, last=idle)
+        waited = time.monotonic() - self._unwritten_since >= _BATCH_WAIT_S
+        if idle or waited or len(self._unwritten) >= _BATCH:
+            await self._write()
 
     async def _sifted(self, results: list[Result], *, last: bool = False) -> list[Result]:
         """The results that may be written now. Those that may be our own network's fault wait for a witness."""
-        import time
-
         from intctl.probes.outcome import Outcome
         from intctl.probes.witness import SUSPECT, got_through, network_works
 
@@ -344,52 +540,63 @@ class _Pass:
         own = Outcome("self.no_network")
         return ready + [Result(result.claimed, replace(own, phase=result.outcome.phase)) for result in held]
 
-    async def _write(self, results: list[Result]) -> list[Result]:
-        """Records the results; the empty list, to go on with."""
+    async def _write(self) -> None:
+        """Records what is to be written, all of it."""
+        results = self._unwritten
         if not results:
-            return []
+            return
+        recorded = await self._in_database(self.persist, partial(self._record, results))
+        self._unwritten = []
+        for result in results:
+            self._hosts.pop(result.claimed.id, None)
+            if result.claimed.id not in recorded:
+                self.summary.lost += 1
+                continue
+            self.summary.count(recorded[result.claimed.id].outcome)
+        self._progress(list(recorded.values()))
+
+    def _record(self, results: Sequence[Result], again: bool) -> dict[str, Recorded]:
         reach("before_record")
-        kept = await self._in_database(
-            partial(
-                claims.record,
-                self._database,
-                self._owner,
-                results,
-                check_type=self._check_type,
-                agent=self._settings.host,
-                deadline_s=self._settings.deadline_s,
-            )
+        now = time.monotonic()
+        recorded = claims.record(
+            self.database,
+            self.owner,
+            [result for result in results if now < result.claimed.valid_until],
+            check_type=self._check_type,
+            agent=self.settings.host,
+            deadline_s=self.settings.deadline_s,
+            again=again,
         )
         reach("after_record")
-        for result in results:
-            if result.claimed.id not in kept:
-                self._summary.lost += 1
-                continue
-            self._summary.recorded += 1
-            outcome = kept[result.claimed.id]
-            self._summary.verdicts[outcome.verdict] = self._summary.verdicts.get(outcome.verdict, 0) + 1
-            if outcome.code in _OWN_FAULTS:
-                self._summary.faults[outcome.code] = self._summary.faults.get(outcome.code, 0) + 1
-            self._finished(result.claimed, outcome)
-        return []
+        return recorded
 
-    async def _end(self, under_way: dict[Any, Claimed], unwritten: list[Result]) -> None:
-        """Writes what is known and gives back what is not."""
+    async def _end(self, *, failed: bool) -> None:
+        """Writes what is known, unless that failed already, and gives back what is not."""
         import asyncio
 
-        for task in under_way:
-            task.cancel()
-        if under_way:
-            await asyncio.wait(under_way)
-        ended = [task for task in under_way if not task.cancelled()]
-        results = [Result(under_way.pop(task), task.result()) for task in ended]
+        self.summary.out_of_time = bool(self._under_way) and self._over and not self._stop
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
         try:
-            # There is no time for a witness once somebody said stop: what is held back is given back.
-            await self._write(unwritten + await self._sifted(results, last=not self._stop))
+            if not failed:
+                # There is no time for a witness once it is over: what is held back is given back.
+                self._unwritten += await self._sifted(self._ended, last=not self._over)
+                self._ended = []
+                await self._write()
         finally:
-            ids = [claimed.id for claimed in under_way.values()] + [result.claimed.id for result in self._held]
-            if ids:
-                self._summary.given_back += await self._in_database(claims.give_back, self._database, self._owner, ids)
+            if ids := self.known():
+                with suppress(IntctlError) if failed else nullcontext():
+                    given_back = partial(claims.give_back, self.database, self.owner, ids)
+                    self.summary.given_back += await self._in_database(self.persist, self._giving_back(given_back))
+
+    @staticmethod
+    def _giving_back(give_back: Callable[[], int]) -> Callable[[bool], int]:
+        def work(_again: bool) -> int:
+            reach("give_back")
+            return give_back()
+
+        return work
 
     async def _probe(self, claimed: Claimed) -> Outcome:
         from intctl.probes.ask import HttpProbe
@@ -406,10 +613,10 @@ class _Pass:
             ask = replace(ask, compare_without=False)
         kept = None
         if exchanges(ask):
-            sealed = tokens(self._database, self._keyring, claimed.row(), found.provider, found.config)
+            sealed = tokens(self.database, self._keyring, claimed.row(), found.provider, found.config)
             # A person who asks is not answered from an access token that was got before.
             kept = KeptTokens(sealed, self._in_database, fresh=self._check_type == "manual")
-        return await probe(ask, self._network, deadline_s=self._settings.deadline_s, tokens=kept)
+        return await probe(ask, self._network, deadline_s=self.settings.deadline_s, tokens=kept)
 
 
 def run_forever(
@@ -426,8 +633,6 @@ def run_forever(
 
     A database that is away ends no loop: it is told once, and asked again at the next turn.
     """
-    import time
-
     away = False
     while not stop:
         started = time.monotonic()

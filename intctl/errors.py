@@ -6,6 +6,7 @@ IntctlError              70  a bug of ours, when raised as itself
 ├── NotFoundError         3  no such integration or organisation (or somebody else's)
 ├── ConflictError         4  the name is taken, or the thing changed meanwhile
 ├── StoreError            5  the database cannot be reached, or is not ready
+│   └── RefusedError      5  it does not take a value, such as a NUL in a text
 ├── KeyringError          6  no key, a wrong key, or a sealed value that does not open
 │   └── SealError         6  one sealed value that does not open; the others are not affected
 ├── BusyError             7  somebody else is at it, and we waited long enough
@@ -101,6 +102,10 @@ class StoreError(IntctlError):
     def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
         self.transient = transient
+
+
+class RefusedError(StoreError):
+    """The database does not take a value: the same statement with other values may be taken."""
 
 
 class KeyringError(IntctlError):

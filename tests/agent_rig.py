@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import subprocess
 import sys
 import time
@@ -41,8 +42,8 @@ class Host:
     waits for `release()` first. `hits` counts requests by path; `most` is how many were under way at once.
     """
 
-    def __init__(self, server: RawServer) -> None:
-        self.url = f"http://{server.host}:{server.port}"
+    def __init__(self, server: RawServer, scheme: str) -> None:
+        self.url = f"{scheme}://{server.host}:{server.port}"
         self.behaviour: dict[str, list[str]] = {}
         self.hits: Counter[str] = Counter()
         self.most = 0
@@ -74,15 +75,15 @@ class Host:
 
 
 @contextmanager
-def host() -> Iterator[Host]:
-    """A provider host of the test's own."""
+def host(context: ssl.SSLContext | None = None) -> Iterator[Host]:
+    """A provider host of the test's own; behind TLS with a context."""
     made: list[Host] = []
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _server: RawServer) -> None:
         await made[0].serve(reader, writer)
 
-    with raw_server(handler) as server:
-        made.append(Host(server))
+    with raw_server(handler, context) as server:
+        made.append(Host(server, "https" if context else "http"))
         yield made[0]
 
 
@@ -98,17 +99,19 @@ class Fleet:
         self.environ = {"INTCTL_HOME": str(home), "INTCTL_DATABASE_URL": database_url(target), "LANG": "C.UTF-8"}
         self.processes: list[subprocess.Popen[str]] = []
 
-    def add(self, urls: Mapping[str, str], org_id: str = ORG_ID, status: str = "active") -> dict[str, str]:
-        """Integrations by name, each asking its URL, all due now; their ids by name."""
+    def add(
+        self, urls: Mapping[str, str], org_id: str = ORG_ID, status: str = "active", minutes: int = 5, **more: object
+    ) -> dict[str, str]:
+        """Integrations by name, each asking its URL, all due now, `more` in their config; their ids by name."""
         provider = catalogue.get("http")
         assert provider is not None
         ids = {name: changes.new_id() for name in urls}
         with changes.unit_of_work(self.target) as session:
             for name, url in urls.items():
-                config = {"url": url, "method": "GET", "expect_status": 200, "security": "tls"}
+                config = {"url": url, "method": "GET", "expect_status": 200, "security": "tls", **more}
                 changes.insert_integration(
                     session, id=ids[name], org_id=org_id, type="custom", provider="http", name=name, status=status,
-                    config=stored.seal(self.keyring, org_id, ids[name], provider, config), interval_minutes=5,
+                    config=stored.seal(self.keyring, org_id, ids[name], provider, config), interval_minutes=minutes,
                     due="now",
                 )  # fmt: skip
         return ids

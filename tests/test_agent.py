@@ -12,6 +12,7 @@ import pytest
 from intctl import agent, stored
 from intctl.agent import Settings, Stop
 from intctl.errors import ConflictError, StoreError
+from intctl.probes.outcome import Outcome
 from intctl.store import changes, claims
 from intctl.store.connect import POSTGRESQL, Target, connect
 
@@ -160,8 +161,8 @@ def test_three_checks_without_a_result_are_set_aside_and_said(fleet: Fleet, prov
     """What was claimed three times and never finished waits for an hour, as unknown, and the summary says so."""
     fleet.add({"a": f"{provider.url}/a"})
     with connect(fleet.target) as database:
-        for _ in range(3):
-            assert len(claims.claim_due(database, "dead", free_slots=5, deadline_s=20.0)) == 1
+        for suspects in (False, False, True):
+            assert len(claims.claim_due(database, "dead", free_slots=5, deadline_s=20.0, suspects=suspects)) == 1
             shift(database, "lease_expires_at", 100)
     assert fleet.once().line() == "checked 0; 1 set aside after three checks without a result"
     assert [log["metadata"]["code"] for log in fleet.logs()] == ["self.set_aside"]
@@ -192,3 +193,107 @@ def test_a_pass_that_cannot_record_gives_back_what_it_still_checks(fleet: Fleet,
     assert held[ids["slow"]]["lease_owner"] is None and held[ids["slow"]]["attempts"] == 0
     assert fleet.logs() == []
     assert provider.hits == {"/quick": 1, "/slow": 1}
+
+
+def test_what_was_never_finished_twice_is_taken_one_at_a_time(fleet: Fleet, provider: Host) -> None:
+    """Of those that a third failure would set aside no two are under way together, and the others don't wait."""
+    suspects, others = [f"s{number}" for number in range(5)], [f"n{number}" for number in range(20)]
+    at_once: list[int] = []
+
+    class Watching(dict[str, list[str]]):
+        def get(self, path: str, default: object = None) -> list[str]:  # type: ignore[override]
+            if path.startswith("/s"):
+                with connect(fleet.target) as database:
+                    found = database.rows("SELECT 1 FROM integration_schedules WHERE attempts = 3")
+                at_once.append(len(found))
+            return ["200"]
+
+    provider.behaviour, provider.delay_s = Watching(), 0.1
+    ids = fleet.add({name: f"{provider.url}/{name}" for name in suspects + others})
+    with connect(fleet.target) as database:
+        for name in suspects:
+            key = {"id": ids[name]}
+            database.run("UPDATE integration_schedules SET attempts = 2 WHERE integration_id = :id", key)
+    assert fleet.once(concurrency=4).line() == "checked 25: 25 healthy"
+    assert at_once == [1] * 5
+    assert fleet.leases() == [(False, 0)] * 25
+
+
+def test_a_result_near_the_end_of_its_lease_is_not_even_tried(
+    fleet: Fleet, provider: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease has five seconds left by this machine's clock: nothing is sent, though the database would take it."""
+    fleet.add({"a": f"{provider.url}/a"})
+    monkeypatch.setattr(claims, "LEASE_SAFETY_S", 20 + claims.LEASE_MARGIN_S)
+    assert fleet.once().line() == "checked 0; 1 results dropped (lease lost)"
+    assert fleet.leases() == [(True, 1)]
+    assert fleet.logs() == []
+
+
+def test_a_lease_counts_from_before_it_was_asked_for(fleet: Fleet, provider: Host) -> None:
+    """However long the answer to the claim took: that time is part of the lease."""
+    import time
+
+    fleet.add({"a": f"{provider.url}/a"})
+    with connect(fleet.target) as database:
+        before = time.monotonic()
+        (claimed,) = claims.claim_due(database, "a", free_slots=1, deadline_s=20.0)
+        after = time.monotonic()
+    lease_s = 20 + claims.LEASE_MARGIN_S - claims.LEASE_SAFETY_S
+    assert before + lease_s <= claimed.valid_until < after + lease_s
+
+
+def test_every_batch_is_told(fleet: Fleet, provider: Host) -> None:
+    """`progress` hears of each recorded result once, with its name and both statuses."""
+    names = [f"n{number:03}" for number in range(230)]
+    for name in names[:10]:
+        provider.behaviour[f"/{name}"] = ["401"]
+    fleet.add({name: f"{provider.url}/{name}" for name in names})
+    batches: list[list[claims.Recorded]] = []
+    with connect(fleet.target) as database:
+        settings = Settings(host="here", concurrency=100)
+        agent.run_once(database, fleet.keyring, settings, Stop(), lambda batch: batches.append(list(batch)))
+    told = [one for batch in batches for one in batch]
+    assert sorted(one.name for one in told) == names
+    assert len(batches) < 40  # not one by one
+    assert {one.name for one in told if one.was != one.became} == set(names[:10])
+
+
+def test_a_crash_outside_of_a_probe_is_one_result(
+    fleet: Fleet, provider: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever breaks while a config is opened: that one is unknown, the worker goes on."""
+    real = stored.opened
+
+    def opened(keyring: object, row: dict[str, object]) -> object:
+        if row["name"] == "b":
+            raise MemoryError
+        return real(keyring, row)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stored, "opened", opened)
+    fleet.add({name: f"{provider.url}/{name}" for name in "abc"})
+    assert fleet.once(concurrency=1).line() == "checked 3: 2 healthy, 1 unknown"
+    assert Outcome("self.crash").verdict == "unknown"
+
+
+def test_a_pass_ends_within_its_budget_and_leaves_the_rest_due(fleet: Fleet, provider: Host) -> None:
+    """What hangs at the end is given back as it was, what was not reached is still due; the summary says so."""
+    names = [f"n{number}" for number in range(12)]
+    for name in names[:4]:
+        provider.behaviour[f"/{name}"] = ["hang:200", "200"]
+    fleet.add({name: f"{provider.url}/{name}" for name in names[:4]})
+    fleet.pass_time("next_check_at", 60)  # they come first
+    fleet.add({name: f"{provider.url}/{name}" for name in names[4:]})
+    summary = fleet.once(budget_s=4.0, concurrency=4)
+    assert summary.line() == "checked 0; 4 given back; out of time, the rest stays due"
+    assert summary.out_of_time and not summary.stopped
+    assert fleet.leases() == [(False, 0)] * 12
+    assert fleet.once(budget_s=60.0).line() == "checked 12: 12 healthy"
+
+
+def test_what_is_known_at_the_end_is_written(fleet: Fleet, provider: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results that wait for their batch when the time is up are recorded; only what hangs is given back."""
+    monkeypatch.setattr(agent, "_BATCH_WAIT_S", 60.0)
+    provider.behaviour["/slow"] = ["hang:200"]
+    fleet.add({name: f"{provider.url}/{name}" for name in ("a", "b", "slow")})
+    assert fleet.once(budget_s=4.0).line() == "checked 2: 2 healthy; 1 given back; out of time, the rest stays due"

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from intctl.agent import Settings, Summary
     from intctl.store.connect import Database
 
+#: The budget of a pass that a timer starts every minute, in seconds.
+_MINUTE_TIMER_S = 55.0
+
 
 @command()
 @click.option("--once", is_flag=True, help="One pass over what is due, then exit: for a timer or cron.")
@@ -22,9 +25,15 @@ if TYPE_CHECKING:
 @click.option(
     "--concurrency", type=click.IntRange(1, 1000), default=50, show_default=True, help="Checks at the same time."
 )
+@click.option(
+    "--budget", metavar="SECONDS", type=Seconds(5, 3600),
+    help="Seconds that a pass may take; what it does not reach stays due.  [default: 55 with --once]",
+)  # fmt: skip
 @timeout_option
 @pass_context
-def agent(context: Context, once: bool, every: float, concurrency: int, deadline_s: float) -> None:
+def agent(
+    context: Context, once: bool, every: float, concurrency: int, budget: float | None, deadline_s: float
+) -> None:
     """Check what is due: once, or as a service that SIGTERM ends.
 
     Serves all organisations unless --org is given. Exits 0 when the pass was completed and
@@ -34,6 +43,7 @@ def agent(context: Context, once: bool, every: float, concurrency: int, deadline
 
     if context.environ.get("INTCTL_DENY_NETWORKS") or context.environ.get("INTCTL_ALLOW_NETWORKS"):
         context.policy()  # a wrong one is said before anything is claimed
+    budget_s = _arrived(context, budget or _MINUTE_TIMER_S) if once else budget
     org_id = context.org_id() if context.organisation else None
     settings = agents.Settings(
         host=context.host,
@@ -42,6 +52,7 @@ def agent(context: Context, once: bool, every: float, concurrency: int, deadline
         org_id=org_id,
         policy=context.policy,
         witness=context.witness,
+        budget_s=budget_s,
     )
     with agents.Stop() as stop:
         if once:
@@ -53,6 +64,17 @@ def agent(context: Context, once: bool, every: float, concurrency: int, deadline
                 context.warn(summary.notice)
         else:
             _serve(context, settings, stop, every)
+
+
+def _arrived(context: Context, budget_s: float) -> float:
+    """Opens the database, with patience where its trouble may pass; what is left of the budget, in seconds."""
+    import time
+
+    from intctl.store.persist import patiently
+
+    started = time.monotonic()
+    patiently(lambda _again: context.database(), lambda: started + budget_s)
+    return max(1.0, started + budget_s - time.monotonic())
 
 
 def _affordable(concurrency: int) -> int:

@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 from functools import lru_cache
 
+from intctl.failpoint import reach
 from intctl.probes.trace import Fault
 
 #: Address family and socket address, as `socket.connect` wants it.
@@ -37,6 +38,7 @@ class Names:
 
     async def look_up(self, host: str, port: int) -> list[Target]:
         """The addresses of `host`, best first. Raises Fault (`dns.*`, `self.no_descriptors`)."""
+        reach("in_dns")
         name = ascii_name(host)
         literal = _literal(name, port)
         if literal:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from ssl import MemoryBIO, SSLContext, SSLObject, SSLWantReadError, SSLZeroReturnError
 from typing import TypeVar
 
+from intctl.failpoint import reach
 from intctl.probes import tls
 from intctl.probes.guard import is_loopback
 from intctl.probes.names import Target, ascii_name
@@ -80,6 +81,7 @@ async def _connect(target: Target, budget_s: float) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setblocking(False)
+        reach("in_connect")
         state = sock.connect_ex(address)
         if state == errno.EINPROGRESS:  # a near host has answered by now: asked again, no turn of the loop is lost
             state = sock.connect_ex(address)
@@ -135,6 +137,7 @@ class Stream:
     async def secure(self, context: SSLContext, host: str, network: Network, trace: Trace) -> None:
         """Shakes hands with `host`. Our last message waits for the first `send`, to share a packet. Raises Fault."""
         trace.enter("tls")
+        reach("in_tls")
         secured = context.wrap_bio(self._in, self._out, server_hostname=ascii_name(host))
         try:
             async with asyncio.timeout(network.budgets.tls_s):
@@ -241,6 +244,7 @@ async def stream(
     if context is None:
         return (await loop.create_connection(factory, sock=sock))[1]
     trace.enter("tls")
+    reach("in_tls")
     try:
         async with asyncio.timeout(network.budgets.tls_s):
             _, protocol = await loop.create_connection(

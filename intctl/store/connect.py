@@ -14,8 +14,8 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from intctl.errors import BusyError, ConflictError, StoreError, UsageError
+from intctl.errors import BusyError, ConflictError, RefusedError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -55,7 +55,7 @@ _URL_PARAMETERS = frozenset(
     }
 )
 # SQLSTATEs after which the same statement may succeed a moment later.
-_TRANSIENT = re.compile(r"^(08...|57P0[123]|40001|40P01|55P03|53300|25006)$")
+_TRANSIENT = re.compile(r"^(08...|57P0[1235]|25P0[34]|40001|40P01|55P03|53300|25006)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,8 @@ def _open_sqlite(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_mode = WAL")
+        # A pass writes the same pages again and again: they go to the file itself less often (16 MB of log).
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
     except sqlite3.DatabaseError as error:
         raise _sqlite_error(error, str(path)) from None
     return connection
@@ -168,24 +170,13 @@ def _quoted(path: Path) -> str:
 
 def _open_postgresql(target: Target, *, patient: bool) -> Any:
     import psycopg
-    from psycopg.types.string import TextLoader
 
-    limits = "" if patient else "-c statement_timeout=5000 -c lock_timeout=3000 "
-    parameters = {
-        "connect_timeout": "5",
-        "application_name": "intctl",
-        "tcp_user_timeout": "10000",
-        "keepalives_idle": "10",
-        "target_session_attrs": "read-write",
-        "options": f"{limits}-c idle_in_transaction_session_timeout=10000 -c timezone=UTC",
-        **target.parameters,
-    }
+    from intctl.store.postgresql import open_connection
+
     try:
-        connection = psycopg.connect(**parameters, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]
+        return open_connection(target.parameters, patient=patient)
     except psycopg.Error as error:
         raise _connect_error(error, target) from None
-    connection.adapters.register_loader("uuid", TextLoader)
-    return connection
 
 
 def _connect_error(error: Exception, target: Target) -> StoreError:
@@ -251,6 +242,10 @@ def _postgresql_error(error: Any, label: str) -> Exception:
         return StoreError(f"{label}: a statement took more than 5 seconds and was cancelled.", transient=True)
     if state == "53100":
         return StoreError(f"{label}: its disk is full. Nothing was saved.")
+    if type(error).__name__ == "Cut":
+        return StoreError(f"{label} gave no answer in time, and the connection was ended.", transient=True)
+    if state.startswith("22"):
+        return RefusedError(f"{label} refused a value ({state}). Nothing was saved.")
     transient = not state or bool(_TRANSIENT.match(state))
     return StoreError(f"{label} did not take a statement ({state or 'connection lost'}).", transient=transient)
 
@@ -262,7 +257,7 @@ def translate(error: BaseException, label: str) -> Exception | None:
         return UsageError("What was given is not valid UTF-8, so it can't be in the database.")
     if isinstance(original, sqlite3.Error):
         return _sqlite_error(original, label)
-    if type(original).__module__.partition(".")[0] == "psycopg":
+    if any(base.__module__.partition(".")[0] == "psycopg" for base in type(original).__mro__):
         return _postgresql_error(original, label)
     return None
 
@@ -284,8 +279,9 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _TIME_NAMES = frozenset({"last_health_check", "last_sync"})
 _JSON_NAMES = frozenset({"config", "metadata"})
 
-#: What stands for `{now}` and `{after SECONDS}` in the named SQL.
+#: What stands for `{now}`, `{start}` (of the statement: an index can be searched for it) and `{after SECONDS}`.
 _NOW = {SQLITE: "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')", POSTGRESQL: "clock_timestamp()"}
+_START = {SQLITE: _NOW[SQLITE], POSTGRESQL: "statement_timestamp()"}
 _AFTER = {
     SQLITE: r"strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', (\1) || ' seconds')",
     POSTGRESQL: r"(clock_timestamp() + make_interval(secs => \1))",
@@ -295,7 +291,8 @@ _AFTER = {
 @lru_cache(maxsize=256)
 def prepared(sql: str, dialect: str) -> str:
     """`sql` in the driver's own words: the clock spelled out, parameters in its style."""
-    text = re.sub(r"\{after ([^}]+)\}", _AFTER[dialect], sql.replace("{now}", _NOW[dialect]))
+    text = sql.replace("{now}", _NOW[dialect]).replace("{start}", _START[dialect])
+    text = re.sub(r"\{after ([^}]+)\}", _AFTER[dialect], text)
     if dialect == POSTGRESQL:
         text = _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
     return text
@@ -323,6 +320,12 @@ class Database:
         self.dialect = target.dialect
         self._connection = connection
         self._file = _file_id(target)
+        self._until: float | None = None
+        self._begin = "BEGIN IMMEDIATE"  # the write lock at once, so that it can't be lost later
+        if target.dialect == POSTGRESQL:
+            from intctl.store.postgresql import BEGIN
+
+            self._begin = BEGIN
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         """All rows of a query."""
@@ -333,7 +336,7 @@ class Database:
             names = [column[0] for column in cursor.description]
             found = cursor.fetchall()
         if self.dialect == POSTGRESQL:
-            return [dict(zip(names, row, strict=True)) for row in found]
+            return [dict(zip(names, row, strict=False)) for row in found]
         times = [i for i, name in enumerate(names) if name in _TIME_NAMES or name.endswith("_at")]
         documents = [i for i, name in enumerate(names) if name in _JSON_NAMES]
         answer = []
@@ -357,25 +360,51 @@ class Database:
         with _funnel(self.target.label):
             return int(self._connection.execute(prepared(sql, self.dialect), self._bound(parameters)).rowcount)
 
+    def run_many(self, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Runs a statement once for each of `rows`, which may hold more than the statement asks for."""
+        names = set(_PARAMETER.findall(sql))
+        with _funnel(self.target.label):
+            bound = [self._bound({name: row[name] for name in names}) for row in rows]
+            self._connection.cursor().executemany(prepared(sql, self.dialect), bound)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing. On SQLite it takes the write lock at once, so that it can't lose it later."""
-        if self.dialect == POSTGRESQL:
-            with _funnel(self.target.label), self._connection.transaction():
-                yield
-            return
         with _funnel(self.target.label):
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(self._begin)
             try:
                 yield
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                if self._in_transaction():
+                    with suppress(Exception):  # what went wrong first is what is told
+                        self._connection.execute("ROLLBACK")
                 raise
             if _file_id(self.target) != self._file:  # SQLite would go on writing to where nobody looks
                 self._connection.execute("ROLLBACK")
                 raise StoreError(f"{self.target.label} was moved or deleted while it was in use. Nothing was saved.")
             self._connection.execute("COMMIT")
+
+    def _in_transaction(self) -> bool:
+        return not self.lost if self.dialect == POSTGRESQL else bool(self._connection.in_transaction)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection was ended, by whomever."""
+        return self.dialect == POSTGRESQL and bool(self._connection.closed)
+
+    def reopen(self) -> None:
+        """A new connection in the place of one that was lost. Raises StoreError when there is none to be had."""
+        with suppress(Exception):
+            self._connection.close()
+        self._connection = _open(self.target)
+        self._file = _file_id(self.target)
+        self.limit(self._until)
+
+    def limit(self, until: float | None) -> None:
+        """No statement is waited for beyond this moment of the monotonic clock (PostgreSQL; None: no such moment)."""
+        self._until = until
+        if self.dialect == POSTGRESQL:
+            self._connection.until = until
 
     def close(self) -> None:
         """Ends the connection; safe to call twice."""
@@ -413,7 +442,7 @@ def _sqlite_value(value: object) -> object:
     if isinstance(value, datetime):
         return time_text(value)
     if isinstance(value, dict | list | tuple):
-        return json.dumps(value)
+        return json.dumps(value, allow_nan=False)
     return value
 
 
@@ -486,5 +515,12 @@ def engine(target: Target, *, patient: bool = False) -> Engine:
         @event.listens_for(made, "begin")
         def _begin(connection: Any) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    elif not patient:
+        from intctl.store.postgresql import LIMITS
+
+        @event.listens_for(made, "begin")
+        def _limit(connection: Any) -> None:
+            connection.exec_driver_sql(LIMITS)
 
     return made

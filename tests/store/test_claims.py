@@ -12,6 +12,7 @@ from intctl.probes.outcome import Outcome
 from intctl.store import changes, claims, reads
 from intctl.store.claims import Claimed, Result, settle
 from intctl.store.connect import POSTGRESQL, Database, Target, connect
+from intctl.store.ids import spread
 
 ENVELOPE = {"v": 1, "alg": "A256GCM", "kid": "k_0000000000000000", "n": "A" * 16, "ct": "A" * 22}
 REJECTED = Outcome("smtp.auth.rejected", "auth")
@@ -242,12 +243,19 @@ def test_given_back_is_due_again_and_uncounted(database: Database, target: Targe
 def test_three_claims_without_a_result_are_set_aside(database: Database, target: Target, org_id: str) -> None:
     """What kills its checker three times is put off for an hour, as unknown, and logged once."""
     id = add(target, org_id)
-    for _ in range(claims.MAX_ATTEMPTS):
+    for attempt in range(claims.MAX_ATTEMPTS):
         assert claims.set_aside(database, agent="host") == 0
-        assert len(due(database)) == 1
+        last = attempt == claims.MAX_ATTEMPTS - 1
+        assert claims.look(database) == claims.Doubtful(suspects=last)
+        assert len(due(database, suspects=not last)) == 0
+        (claimed,) = due(database, suspects=last)
+        assert claimed.suspect is last
+        assert not claims.look(database).stuck or last
         shift(database, id, "lease_expires_at", 100)
-    assert due(database) == []
+    assert due(database) == due(database, suspects=True) == []
+    assert claims.look(database) == claims.Doubtful(stuck=True)
     assert claims.set_aside(database, agent="host") == 1
+    assert claims.look(database) == claims.Doubtful()
     assert claims.set_aside(database, agent="host") == 0
     now = row(database, org_id, id)
     assert (now["status"], now["code"]) == ("active", "self.set_aside")
@@ -257,12 +265,25 @@ def test_three_claims_without_a_result_are_set_aside(database: Database, target:
     assert len(due(database)) == 1
 
 
+def test_what_is_still_being_checked_is_not_set_aside(database: Database, target: Target, org_id: str) -> None:
+    """The third claim's lease is valid: its holder may still finish, and does."""
+    id = add(target, org_id)
+    database.run("UPDATE integration_schedules SET attempts = 2")
+    (claimed,) = due(database, suspects=True)
+    assert claims.look(database).stuck
+    assert claims.set_aside(database, agent="host") == 0
+    assert record(database, "a", Result(claimed, OK)) == {id}
+
+
 def test_a_clock_that_went_back_stops_nothing(database: Database, target: Target, org_id: str) -> None:
     """A next check or a lease that lies further off than any can is taken as past."""
     one, two = add(target, org_id, "one"), add(target, org_id, "two")
     shift(database, one, "next_check_at", -86400)
     due(database, "a", slots=1)
     shift(database, two, "lease_expires_at", -86400)
+    assert claims.look(database) == claims.Doubtful(ahead=True)
+    assert claims.pull_forward(database) == 1
+    assert claims.look(database) == claims.Doubtful()
     assert len(due(database, "b")) == 2
     assert all(schedule(database, id)["lease_owner"] == "b" for id in (one, two))
 
@@ -337,9 +358,142 @@ def test_another_account_than_before_is_said_once(database: Database, target: Ta
         kept = claims.record(
             database, "a", [Result(claimed, outcome)], check_type="manual", agent="host", deadline_s=20.0
         )
-        codes.append(kept[id].code)
+        codes.append(kept[id].outcome.code)
     assert codes == ["ok", "ok", "account.changed", "ok"]
     assert "it was Acme, now it is Somebody else" in reads.logs(database, org_id)[1]["error_message"]
+
+
+# --- what others hold or change at the same moment
+
+
+def test_rows_that_somebody_has_locked_are_passed_over(
+    postgresql_target: Target, org_id: str
+) -> None:
+    """Another agent is at one row: nobody waits for it, the others are claimed at once."""
+    one, two = add(postgresql_target, org_id, "one"), add(postgresql_target, org_id, "two")
+    with connect(postgresql_target) as mine, connect(postgresql_target) as theirs, theirs.transaction():
+        lock = "SELECT integration_id FROM integration_schedules WHERE integration_id = :id FOR UPDATE"
+        theirs.rows(lock, {"id": one})
+        assert [claimed.id for claimed in due(mine)] == [two]
+
+
+def test_no_plan_takes_more_than_there_are_slots(postgresql_target: Target, org_id: str) -> None:
+    """However PostgreSQL joins: a limit that is evaluated for each row would take every row."""
+    for number in range(20):
+        add(postgresql_target, org_id, f"n{number}")
+    with connect(postgresql_target) as database:
+        for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "memoize", "indexscan", "bitmapscan"):
+            database.run(f"SET enable_{way} = off")
+        database.rows("ANALYZE")
+        assert len(due(database, slots=3)) == 3
+
+
+def test_a_change_that_is_under_way_is_waited_for(postgresql_target: Target, org_id: str) -> None:
+    """Switched off while a result is being written: the result is written after it, and switches nothing on."""
+    id = add(postgresql_target, org_id)
+    with connect(postgresql_target) as database, connect(postgresql_target) as theirs:
+        (claimed,) = due(database)
+        with theirs.transaction():
+            theirs.run("UPDATE integrations SET status = 'inactive' WHERE id = :id", {"id": id})
+            recording = threading.Thread(target=record, args=(database, "a", Result(claimed, OK)))
+            recording.start()
+            waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            for _ in range(100):
+                if theirs.row(waits) is not None:
+                    break
+                recording.join(0.02)
+        recording.join(30)
+        assert row(database, org_id, id)["status"] == "inactive"
+        assert len(reads.logs(database, org_id)) == 1
+
+
+# --- results that are not like the others
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome("server.error", "api", facts={"server": "a\0b"}),
+        Outcome("server.error", "api", detail="a\0b"),
+        Outcome("server.error", "api", detail="half a \ud83d pair"),
+        Outcome("server.error", "api", facts={"server": object()}),
+        Outcome("server.error", "api", {"api": 1e30}),
+        Outcome("server.error", "api", facts={"load": float("nan")}),
+    ],
+    ids=["NUL in a fact", "NUL in a text", "surrogate", "no JSON", "number too large", "NaN"],
+)
+def test_a_result_that_is_not_taken_spoils_no_other(
+    database: Database, target: Target, org_id: str, outcome: Outcome
+) -> None:
+    """What the database or JSON refuses is our own fault, said of that one integration; its neighbours are kept."""
+    ids = [add(target, org_id, name) for name in ("before", "odd", "after")]
+    claimed = {one.name: one for one in due(database)}
+    results = [Result(claimed[name], outcome if name == "odd" else OK) for name in ("before", "odd", "after")]
+    assert record(database, "a", *results) == set(ids)
+    codes = {log["integration"]: log["code"] for log in reads.logs(database, org_id)}
+    assert (codes["before"], codes["after"]) == ("ok", "ok")
+    assert codes["odd"] in ("self.crash", "server.error")  # SQLite takes some of them
+    if database.dialect == POSTGRESQL:
+        assert codes["odd"] == "self.crash"
+        assert row(database, org_id, ids[1])["status"] == "active"
+    assert all(schedule(database, id)["lease_owner"] is None for id in ids)
+
+
+def test_what_changed_is_told(database: Database, target: Target, org_id: str) -> None:
+    """Each recorded result has its name and both statuses; a change stands in the log's metadata too."""
+    id = add(target, org_id)
+    told = []
+    for outcome in (OK, REJECTED, REJECTED, OK):
+        claimed = claims.claim_one(database, "a", id, deadline_s=20.0)
+        assert claimed is not None
+        recorded = claims.record(
+            database, "a", [Result(claimed, outcome)], check_type="manual", agent="host", deadline_s=20.0
+        )
+        told.append((recorded[id].name, recorded[id].was, recorded[id].became))
+    assert told == [
+        ("Email", "active", "active"), ("Email", "active", "error"), ("Email", "error", "error"),
+        ("Email", "error", "active"),
+    ]  # fmt: skip
+    logged = [log["metadata"] for log in database.rows("SELECT metadata FROM integration_health_logs ORDER BY id")]
+    assert [(log.get("was"), log.get("became")) for log in logged] == [
+        (None, None), ("active", "error"), (None, None), ("error", "active"),
+    ]  # fmt: skip
+
+
+def test_recording_again_finds_what_is_there(database: Database, target: Target, org_id: str) -> None:
+    """After an answer that never came: what is in the log under this lease was recorded, what is not was lost."""
+    one, two = add(target, org_id, "one"), add(target, org_id, "two")
+    claimed = due(database)
+    results = [Result(taken, REJECTED) for taken in claimed]
+    shift(database, two, "lease_expires_at", 100)
+    assert record(database, "a", *results) == {one}
+    again = claims.record(
+        database, "a", results, check_type="scheduled", agent="host", deadline_s=20.0, again=True
+    )
+    assert set(again) == {one}
+    assert (again[one].outcome.code, again[one].was, again[one].became) == (REJECTED.code, "active", "error")
+    assert len(reads.logs(database, org_id)) == 1
+
+
+def test_what_a_lost_answer_took_is_given_back(database: Database, target: Target, org_id: str) -> None:
+    """All of an owner's leases but those that it knows of; nobody else's."""
+    known, lost, theirs = (add(target, org_id, name) for name in ("known", "lost", "theirs"))
+    for owner, id in (("a", known), ("a", lost), ("b", theirs)):
+        assert claims.claim_one(database, owner, id, deadline_s=20.0) is not None
+    assert claims.give_back_unknown(database, "a", [known]) == 1
+    assert [schedule(database, id)["lease_owner"] for id in (known, lost, theirs)] == ["a", None, "b"]
+    assert schedule(database, lost)["attempts"] == 0
+    assert claims.give_back_unknown(database, "a", []) == 1
+
+
+def test_a_pass_that_was_missed_is_not_made_up_for(database: Database, target: Target, org_id: str) -> None:
+    """After a night without an agent each is due once, and then an interval later."""
+    id = add(target, org_id)
+    shift(database, id, "next_check_at", 12 * 3600)
+    (claimed,) = due(database)
+    record(database, "a", Result(claimed, OK))
+    assert due(database) == []
+    assert (schedule(database, id)["next_check_at"] - reads.now(database)).total_seconds() > 200
 
 
 # --- settle --------------------------------------------------------------------------------------
@@ -384,3 +538,37 @@ def test_inactive_stays_inactive(outcome: Outcome) -> None:
     """A check of a disabled integration enables nothing and plans nothing."""
     settled = settle({**STATE, "status": "inactive"}, outcome, "manual")
     assert (settled.status, settled.next_in_s) == ("inactive", None)
+
+
+# --- when it is checked next
+
+STRETCH = spread(STATE["id"])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "count", "minutes", "next_s"),
+    [
+        (OK, 0, 5, 300 * STRETCH),
+        (TIMEOUT, 0, 5, 60 * STRETCH),
+        (TIMEOUT, 0, 1, 60 * STRETCH),
+        (TIMEOUT, 1, 5, 300 * STRETCH),
+        (Outcome("server.error"), 0, 5, 300 * STRETCH),
+        (TIMEOUT, 8, 5, 300 * STRETCH),
+        (TIMEOUT, 9, 5, 510 * STRETCH),
+        (TIMEOUT, 9, 1, 60 * STRETCH),
+        (TIMEOUT, 9, 60, 7110 * STRETCH),
+        (Outcome("http.rate_limited"), 0, 5, 510 * STRETCH),
+        (Outcome("http.rate_limited", retry_after_s=40), 0, 5, 510 * STRETCH),
+        (Outcome("http.rate_limited", retry_after_s=3600), 0, 5, 3600),
+        (Outcome("self.crash"), 20, 5, 300 * STRETCH),
+    ],
+)
+def test_when_it_is_checked_next(outcome: Outcome, count: int, minutes: int, next_s: float) -> None:
+    """Soon after a first time-out; less often in a long outage or when asked for less; always within two intervals."""
+    settled = settle(
+        {**STATE, "error_count": count, "health_check_interval_minutes": minutes}, outcome, "scheduled"
+    )
+    assert settled.next_in_s == pytest.approx(next_s)
+    if not outcome.retry_after_s:
+        assert next_s <= 2 * minutes * 60
+    assert next_s < claims.LATEST_S

@@ -1,0 +1,98 @@
+"""A PostgreSQL connection that nobody waits for without end, directly or through PgBouncer.
+
+The server cancels a statement after 5 s and a wait for a lock after 3 s. A server that is frozen
+cancels nothing, so the client ends the connection after 8 s without an end of the statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+import psycopg
+from psycopg.types.datetime import TimestamptzLoader
+from psycopg.types.string import TextLoader
+
+#: The longest that a statement's answer is waited for, in seconds: longer than the server's own limit.
+CUT_S = 8.0
+
+_LIMITS = {"statement_timeout": 5000, "lock_timeout": 3000}
+_IDLE = {"idle_in_transaction_session_timeout": 10000}
+
+#: How a transaction begins, in one message. Behind PgBouncer the start-up options may be refused or ignored,
+#: and the next transaction may be another server connection's: so each says its own limits.
+LIMITS = "; ".join(f"SET LOCAL {name} = {value}" for name, value in {**_LIMITS, **_IDLE}.items())
+BEGIN = f"BEGIN; {LIMITS}"
+
+
+class Cut(psycopg.OperationalError):
+    """The server did not answer in time, and the connection was ended here."""
+
+
+class Bounded(psycopg.Connection[tuple[Any, ...]]):
+    """A connection whose statements end, in the one way or the other. Every field is of this process only."""
+
+    #: No wait of this connection lasts longer, in seconds; None for migrations.
+    cut_s: float | None = CUT_S
+    #: No wait lasts beyond this moment of the monotonic clock.
+    until: float | None = None
+
+    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        """As psycopg's, but not for ever."""
+        return super().wait(self._bounded(gen), *args, **kwargs)
+
+    def _bounded(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        if self.cut_s is None:
+            return (yield from gen)
+        ends = monotonic() + self.cut_s
+        if self.until is not None:
+            ends = min(ends, self.until)
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted  # psycopg comes back ten times a second, ready or not
+                if not ready and monotonic() >= ends:
+                    self.pgconn.finish()
+                    raise Cut("no answer")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            return end.value
+
+
+class _UtcLoader(TimestamptzLoader):
+    """For a session that is in another time zone, because the start-up options did not get through."""
+
+    def load(self, data: Any) -> datetime:
+        return super().load(data).astimezone(UTC)
+
+
+def open_connection(parameters: Mapping[str, str], *, patient: bool) -> Bounded:
+    """A connection in autocommit mode. `patient`: no time limits, for migrations. Raises psycopg.Error."""
+    limits = _IDLE if patient else {**_LIMITS, **_IDLE}
+    options = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    given = {
+        "connect_timeout": "5",
+        "application_name": "intctl",
+        "tcp_user_timeout": "10000",
+        "keepalives_idle": "10",
+        "target_session_attrs": "read-write",
+        **parameters,
+    }
+    try:
+        connection = _connect({**given, "options": f"{options} -c timezone=UTC"})
+    except psycopg.OperationalError as error:
+        if "unsupported startup parameter" not in str(error):
+            raise
+        connection = _connect(given)  # PgBouncer that was not told to let `options` pass
+    connection.adapters.register_loader("uuid", TextLoader)
+    if connection.info.parameter_status("TimeZone") != "UTC":
+        connection.adapters.register_loader("timestamptz", _UtcLoader)
+    if patient:
+        connection.cut_s = None
+    return connection
+
+
+def _connect(parameters: Mapping[str, str]) -> Bounded:
+    return Bounded.connect(**parameters, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]
