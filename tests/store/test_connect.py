@@ -233,6 +233,18 @@ def test_a_locked_database_is_busy(target: Target) -> None:
         assert second.row("SELECT name FROM organizations") == {"name": "x"}
 
 
+def test_who_has_read_in_a_transaction_can_still_write(sqlite_target: Target) -> None:
+    """SQLite's write lock is taken at the beginning: nobody comes in between reading and writing."""
+    with connect(sqlite_target) as first, connect(sqlite_target) as second:
+        second.run("PRAGMA busy_timeout = 100")
+        with first.transaction():
+            assert first.row("SELECT name FROM organizations") == {"name": "Acme"}
+            with pytest.raises(BusyError):
+                second.run("UPDATE organizations SET name = 'y'")
+            first.run("UPDATE organizations SET name = 'x'")
+        assert second.row("SELECT name FROM organizations") == {"name": "x"}
+
+
 def test_a_transaction_is_all_or_nothing(target: Target) -> None:
     """An error inside undoes everything; the connection goes on working."""
     with connect(target) as database:
