@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -271,9 +272,25 @@ def test_a_connection_that_was_cut_is_a_store_error(postgresql_target: Target) -
         database.close()
 
 
+def test_a_statement_is_not_waited_for_beyond_its_time(postgresql_target: Target) -> None:
+    """The client ends the connection itself: transient, in our words; a new one works under the same limit."""
+    with connect(postgresql_target) as database:
+        database.limit(time.monotonic() + 0.3)
+        with pytest.raises(StoreError, match="gave no answer in time") as told, database.transaction():
+            database.rows("SELECT pg_sleep(4)")
+        assert told.value.transient and database.lost
+        database.reopen()
+        with pytest.raises(StoreError, match="gave no answer in time"):
+            database.rows("SELECT pg_sleep(4)")
+        database.limit(None)
+        database.reopen()
+        assert database.row("SELECT pg_sleep(0.2)::text AS slept") == {"slept": ""}
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [
+        ("22P05", "refused a value"),
         ("23505", "already exists"), ("23514", "one of its rules"), ("42501", "lacks a privilege"),
         ("42P01", "intctl init"), ("55P03", "a lock was held"), ("57014", "was cancelled"), ("53100", "disk is full"),
         ("40001", "40001"), ("XX000", "XX000"),
