@@ -104,16 +104,23 @@ class Bench:
     def kind(self) -> str:
         return {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[self.target.dialect]
 
+    def patient(self) -> Any:
+        """A connection on which a statement may take its time."""
+        from intctl.store.connect import Database, _open
+
+        made = Database(self.target, _open(self.target, patient=True))
+        made._begin = "BEGIN"
+        return made
+
     def fill(self, count: int) -> None:
         """So many integrations of the provider http, due now, and nothing else."""
         from intctl import stored
         from intctl.providers import catalogue
-        from intctl.store.connect import connect
         from intctl.store.ids import new_id
 
         provider = catalogue.get("http")
         assert provider is not None
-        with connect(self.target) as database:
+        with self.patient() as database:
             org = database.row("SELECT id FROM organizations")
             assert org is not None
             integrations = []
@@ -127,7 +134,8 @@ class Bench:
                 sealed = stored.seal(self.keyring, str(org["id"]), id, provider, config)
                 integrations.append({"id": id, "org_id": str(org["id"]), "name": f"api-{number:06}", "config": sealed})
             with database.transaction():
-                database.run("DELETE FROM integrations")
+                postgresql = self.target.dialect == "postgresql"
+                database.run("TRUNCATE integrations CASCADE" if postgresql else "DELETE FROM integrations")
                 database.run_many(
                     "INSERT INTO integrations (id, org_id, type, provider, name, config, status) "
                     "VALUES (:id, :org_id, 'custom', 'http', :name, :config, 'active')",
@@ -141,9 +149,7 @@ class Bench:
 
     def due(self, count: int | None = None) -> None:
         """All fall due, or only so many and the others in an hour."""
-        from intctl.store.connect import connect
-
-        with connect(self.target) as database:
+        with self.patient() as database:
             with database.transaction():
                 database.run("UPDATE integration_schedules SET next_check_at = {after -5}")
                 if count is not None:
@@ -244,13 +250,14 @@ def work(ask: dict[str, Any]) -> None:
         assert ended.code == 0, ended
     del sys.stdout.write  # type: ignore[method-assign]
     io = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     used = resource.getrusage(resource.RUSAGE_SELF)
     line = "".join(told)
     assert "healthy" in line or "checked 0" in line, line
     checks = int(line.split()[1].rstrip(":;"))
     assert f"checked {checks}: {checks} healthy" in line or checks == 0, line
     print(json.dumps({
-        "checks": checks, "cpu_s": used.ru_utime + used.ru_stime, "memory": used.ru_maxrss * 1024,
+        "checks": checks, "cpu_s": used.ru_utime + used.ru_stime, "memory": int(status["VmHWM"].split()[0]) * 1024,
         "written": int(io["write_bytes"]),
     }))  # fmt: skip
 

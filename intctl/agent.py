@@ -232,7 +232,7 @@ class _Due:
         self._more = True
 
     def left(self, suspect: bool) -> bool:
-        """Whether it is worth asking. `suspect`: one is being checked, so that no other may be taken."""
+        """Whether it is worth asking. `suspect`: there is one already, so that no other may be taken."""
         return self._more or (self._suspects and not suspect)
 
     def take(self, free_slots: int, suspect: bool) -> list[Claimed]:
@@ -413,8 +413,11 @@ class _Pass:
 
     def known(self) -> list[str]:
         """The ids of all leases of ours that we know of."""
+        return [claimed.id for claimed in self._leases()]
+
+    def _leases(self) -> list[Claimed]:
         results = [*self._ended, *self._unwritten, *self._held]
-        return [*self._under_way, *(result.claimed.id for result in results)]
+        return [*self._under_way.values(), *(result.claimed for result in results)]
 
     def run(self, first: list[Claimed], source: _Source) -> None:
         """Probes `first`, asks `source` for as many as there are free slots, until it has none left."""
@@ -457,15 +460,15 @@ class _Pass:
     async def _go_on(self, source: _Source) -> None:
         """Fills free slots and writes results, until there is no more or it is over."""
         while not self._over:
-            # Until its result stands in the database: what the next one kills must not fall back on this one.
-            unsettled = (*self._ended, *self._unwritten, *self._held)
-            suspect = any(one.suspect for one in self._under_way.values()) or any(r.claimed.suspect for r in unsettled)
+            # Until its result is written: what kills us before would set that one aside, too.
+            suspect = any(claimed.suspect for claimed in self._leases())
             free = self.settings.concurrency - len(self._under_way)
             if free and source.left(suspect):
                 self._begin(await self._in_database(source.take, free, suspect))
-            if not self._under_way:
+            if self._under_way:
+                await self._news()
+            elif not self._leases():
                 return
-            await self._news()
             await self._take_in()
 
     def _begin(self, claimed: Sequence[Claimed]) -> None:

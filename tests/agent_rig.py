@@ -48,6 +48,7 @@ class Host:
         self.hits: Counter[str] = Counter()
         self.most = 0
         self.delay_s = 0.0
+        self.delays: dict[str, float] = {}  # by path, in the place of delay_s
         self._under_way = 0
         self._released = False
 
@@ -67,7 +68,7 @@ class Host:
             while not self._released:
                 await asyncio.sleep(0.02)
             answer = answer.removeprefix("hang:")
-        await asyncio.sleep(self.delay_s)
+        await asyncio.sleep(self.delays.get(path, self.delay_s))
         self._under_way -= 1
         if answer != "reset":
             writer.write(f"HTTP/1.1 {answer} Whatever\r\nContent-Length: 2\r\n\r\n{{}}".encode())

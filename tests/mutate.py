@@ -98,7 +98,8 @@ UPDATE integration_schedules s SET {_TAKE} FROM due
              "claims.give_back_unknown(work.database, work.owner, known)", "pass",
              IN_DATABASE + "test_a_reply_that_is_lost"),
     Mutation("claim on SQLite: the write lock is taken late", CONNECT, 'self._begin = "BEGIN IMMEDIATE"',
-             'self._begin = "BEGIN DEFERRED"', IN_CLAIMS + "test_two_agents_at_once_share_without_overlap"),
+             'self._begin = "BEGIN DEFERRED"',
+             "tests/store/test_connect.py::test_who_has_read_in_a_transaction_can_still_write"),
     # --- record
     Mutation("record: no token clause (fence)", CLAIMS,
              'if state is not None and state["lease_token"] == result.claimed.lease_token:', "if state is not None:",
@@ -165,7 +166,7 @@ UPDATE integration_schedules s SET {_TAKE} FROM due
     Mutation("trouble: tried again over the same connection", PERSIST, "if again or database.lost:", "if False:",
              IN_DATABASE + "test_an_immediate_restart_during_the_probes"),
     Mutation("trouble: a frozen session is waited for", POSTGRESQL, "if not ready and monotonic() >= ends:",
-             "if False:", IN_DATABASE + "test_a_server_that_is_frozen_altogether"),
+             "if False:", IN_DATABASE + "test_a_frozen_session_is_cut_off"),
     Mutation("trouble: no limits inside a transaction", POSTGRESQL, 'BEGIN = f"BEGIN; {LIMITS}"', 'BEGIN = "BEGIN"',
              IN_DATABASE + "test_limits_and_zone_behind_pgbouncer"),
     Mutation("trouble: PgBouncer's refusal is final", POSTGRESQL,

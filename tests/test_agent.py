@@ -208,7 +208,8 @@ def test_what_was_never_finished_twice_is_taken_one_at_a_time(fleet: Fleet, prov
                 at_once.append(len(found))
             return ["200"]
 
-    provider.behaviour, provider.delay_s = Watching(), 0.1
+    provider.behaviour = Watching()
+    provider.delays = {f"/{name}": 0.4 for name in suspects}
     ids = fleet.add({name: f"{provider.url}/{name}" for name in suspects + others})
     with connect(fleet.target) as database:
         for name in suspects:

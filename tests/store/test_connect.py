@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -233,6 +234,18 @@ def test_a_locked_database_is_busy(target: Target) -> None:
         assert second.row("SELECT name FROM organizations") == {"name": "x"}
 
 
+def test_who_has_read_in_a_transaction_can_still_write(sqlite_target: Target) -> None:
+    """SQLite's write lock is taken at the beginning: nobody comes in between reading and writing."""
+    with connect(sqlite_target) as first, connect(sqlite_target) as second:
+        second.run("PRAGMA busy_timeout = 100")
+        with first.transaction():
+            assert first.row("SELECT name FROM organizations") == {"name": "Acme"}
+            with pytest.raises(BusyError):
+                second.run("UPDATE organizations SET name = 'y'")
+            first.run("UPDATE organizations SET name = 'x'")
+        assert second.row("SELECT name FROM organizations") == {"name": "x"}
+
+
 def test_a_transaction_is_all_or_nothing(target: Target) -> None:
     """An error inside undoes everything; the connection goes on working."""
     with connect(target) as database:
@@ -259,9 +272,25 @@ def test_a_connection_that_was_cut_is_a_store_error(postgresql_target: Target) -
         database.close()
 
 
+def test_a_statement_is_not_waited_for_beyond_its_time(postgresql_target: Target) -> None:
+    """The client ends the connection itself: transient, in our words; a new one works under the same limit."""
+    with connect(postgresql_target) as database:
+        database.limit(time.monotonic() + 0.3)
+        with pytest.raises(StoreError, match="gave no answer in time") as told, database.transaction():
+            database.rows("SELECT pg_sleep(4)")
+        assert told.value.transient and database.lost
+        database.reopen()
+        with pytest.raises(StoreError, match="gave no answer in time"):
+            database.rows("SELECT pg_sleep(4)")
+        database.limit(None)
+        database.reopen()
+        assert database.row("SELECT pg_sleep(0.2)::text AS slept") == {"slept": ""}
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [
+        ("22P05", "refused a value"),
         ("23505", "already exists"), ("23514", "one of its rules"), ("42501", "lacks a privilege"),
         ("42P01", "intctl init"), ("55P03", "a lock was held"), ("57014", "was cancelled"), ("53100", "disk is full"),
         ("40001", "40001"), ("XX000", "XX000"),
