@@ -118,7 +118,7 @@ CREATE TABLE IF NOT EXISTS integration_schedules (
 );
 
 CREATE TABLE IF NOT EXISTS agent_passes (
-  id TEXT PRIMARY KEY, -- the host, and the organisation if only one
+  id TEXT PRIMARY KEY, -- the host, and the organisation if one
   host TEXT NOT NULL,
   org_id UUID, -- NULL: it serves all
   version TEXT NOT NULL, -- intctl's
@@ -128,7 +128,7 @@ CREATE TABLE IF NOT EXISTS agent_passes (
   failure TEXT,
   passes BIGINT NOT NULL DEFAULT 0,
   checks BIGINT NOT NULL DEFAULT 0,
-  metadata JSONB -- the last pass in counts, and the known keys' ids
+  metadata JSONB -- the last pass in counts; known keys' ids
 );
 
 CREATE TABLE IF NOT EXISTS integration_transitions (

@@ -16,7 +16,6 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from intctl.errors import IntctlError
 from intctl.keyring import Keyring
 from intctl.store import claims, reads
 from intctl.store.claims import Claimed, Result
@@ -147,8 +146,19 @@ class Stop:
             self._wake()
 
 
-def run_once(database: Database, keyring: Keyring, settings: Settings, stop: Stop) -> Summary:
-    """Checks all that is due, once. Raises StoreError when the database does not take the results."""
+def run_once(
+    database: Database,
+    keyring: Keyring,
+    settings: Settings,
+    stop: Stop,
+    *,
+    begin: Callable[[], None] = lambda: None,
+    progress: Callable[[], None] = lambda: None,
+) -> Summary:
+    """Checks all that is due, once. Raises StoreError when the database does not take the results.
+
+    `begin` is called before the first check, if there is one; `progress` whenever results were recorded.
+    """
     summary = Summary(set_aside=claims.set_aside(database, agent=settings.host))
     owner = new_owner(settings.host)
 
@@ -159,7 +169,9 @@ def run_once(database: Database, keyring: Keyring, settings: Settings, stop: Sto
 
     first = due(settings.concurrency)
     if first:
-        _run(_Pass(database, keyring, settings, owner, "scheduled", summary, stop), first, due)
+        begin()
+        recorded: Callable[[Claimed, Outcome], None] = lambda _claimed, _outcome: progress()  # noqa: E731
+        _run(_Pass(database, keyring, settings, owner, "scheduled", summary, stop, recorded), first, due)
     summary.stopped = bool(stop)
     return summary
 
@@ -432,35 +444,3 @@ class _TokenThread:
             origin=self._origin,
             config_version=claimed.config_version,
         )
-
-
-def run_forever(
-    connect: Callable[[], Database],
-    keyring: Keyring,
-    settings: Settings,
-    stop: Stop,
-    *,
-    every_s: float,
-    report: Callable[[Summary], None],
-    complain: Callable[[IntctlError], None],
-) -> None:
-    """Passes until `stop`, a new one every `every_s` seconds at the most.
-
-    A database that is away ends no loop: it is told once, and asked again at the next turn.
-    """
-    import time
-
-    away = False
-    while not stop:
-        started = time.monotonic()
-        try:
-            with connect() as database:
-                report(run_once(database, keyring, settings, stop))
-            away = False
-        except IntctlError as error:
-            if not away:
-                complain(error)
-            away = True
-        # Short sleeps: a lock that the signal's handler would need could be held when it comes.
-        while not stop and (left := started + every_s - time.monotonic()) > 0:
-            time.sleep(min(left, 0.25))

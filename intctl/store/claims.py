@@ -15,6 +15,7 @@ from typing import Any
 
 from intctl.codes import CODES, LOG_STATUS
 from intctl.probes.outcome import Outcome
+from intctl.store import transitions
 from intctl.store.connect import POSTGRESQL, Database
 from intctl.store.ids import new_log_id, spread
 
@@ -253,6 +254,7 @@ def record(
     with database.transaction():
         held = {str(row["id"]): row for row in database.rows(text, {**parameters, "owner": owner})}
         kept = {}
+        changes: list[transitions.Change] = []
         for result in results:
             state = held.get(result.claimed.id)
             if state is None or state["lease_token"] != result.claimed.lease_token:
@@ -261,12 +263,15 @@ def record(
             if "account" in outcome.facts:
                 outcome = account_change(outcome, last_success(database, result.claimed.id))
             known = Result(result.claimed, outcome)
-            _write(database, state, known, check_type=check_type, agent=agent, deadline_s=deadline_s)
+            status = _write(database, state, known, check_type=check_type, agent=agent, deadline_s=deadline_s)
+            changes.append(transitions.Change(result.claimed.id, state["status"], status, outcome))
             kept[result.claimed.id] = outcome
+        transitions.add(database, changes)
     return kept
 
 
-def _write(database: Database, state: Row, result: Result, *, check_type: str, agent: str, deadline_s: float) -> None:
+def _write(database: Database, state: Row, result: Result, *, check_type: str, agent: str, deadline_s: float) -> str:
+    """Writes one result; the status that the integration has now."""
     outcome, claimed = result.outcome, result.claimed
     settled = settle(state, outcome, check_type)
     claimed_at: datetime = state["lease_expires_at"] - timedelta(seconds=deadline_s + LEASE_MARGIN_S)
@@ -281,7 +286,7 @@ def _write(database: Database, state: Row, result: Result, *, check_type: str, a
         next_at = None
     database.run(_RELEASE, {"id": claimed.id, "rejections": rejections, "next_at": next_at})
     if state["deleted_at"] is not None:
-        return
+        return str(state["status"])
     if not edited:
         database.run(
             _STATUS,
@@ -305,6 +310,7 @@ def _write(database: Database, state: Row, result: Result, *, check_type: str, a
             "lease_token": claimed.lease_token,
         },
     )
+    return str(state["status"]) if edited else settled.status
 
 
 def give_back(database: Database, owner: str, ids: Sequence[str]) -> int:

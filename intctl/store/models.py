@@ -413,7 +413,7 @@ class AgentPass(SQLModel, table=True):
 
     __tablename__ = "agent_passes"
 
-    id: str = Field(sa_column=Column(Text, primary_key=True, info=_noted("the host, and the organisation if only one")))
+    id: str = Field(sa_column=Column(Text, primary_key=True, info=_noted("the host, and the organisation if one")))
     host: str = Field(sa_column=Column(Text, nullable=False))
     org_id: str | None = Field(default=None, sa_column=Column(Id, info=_noted("NULL: it serves all")))
     version: str = Field(sa_column=Column(Text, nullable=False, info=_noted("intctl's")))
@@ -426,7 +426,7 @@ class AgentPass(SQLModel, table=True):
     passes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     checks: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     details: Any = Field(
-        default=None, sa_column=Column("metadata", Json, info=_noted("the last pass in counts, and the known keys' ids"))
+        default=None, sa_column=Column("metadata", Json, info=_noted("the last pass in counts; known keys' ids"))
     )
 
 
