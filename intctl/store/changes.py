@@ -328,14 +328,16 @@ def _note_transition(session: Session, id: str, status: str) -> None:
     # Nothing was asked yet; switched off, nothing will be.
     known = (literal("unknown"), literal("self.not_checked")) if status == "active" else (null(), null())
     done = session.execute(
-        insert(_transitions).from_select(
+        insert(_transitions)
+        .from_select(
             columns,
             select(literal(written, Id), _integrations.c.id, was, literal(status), *known, Clock()).where(
                 _integrations.c.id == id, was != status, or_(was == "error", literal(status == "error"))
             ),
         )
+        .returning(_transitions.c.id)
     )
-    if done.rowcount == 1:  # type: ignore[attr-defined]
+    if done.first() is not None:
         session.info["transition", id] = written
 
 

@@ -99,7 +99,8 @@ def agents(database: Database, org_id: str | None = None) -> list[Row]:
         now = row.pop("now_at")
         row["age_s"] = None if row["finished_at"] is None else max((now - row["finished_at"]).total_seconds(), 0.0)
         metadata = row.pop("metadata")
-        row["last"] = metadata if isinstance(metadata, dict) else {}
+        known = metadata if isinstance(metadata, dict) else {}
+        row["last"] = {key: known[key] for key in sorted(known)}  # jsonb does not keep an order
     return found
 
 

@@ -48,8 +48,8 @@ _TAKE = """lease_owner = :owner, lease_token = t.lease_token + 1, attempts = t.a
        lease_expires_at = {after :lease_s}"""
 _CLAIM_POSTGRESQL = f"""
 WITH due AS MATERIALIZED ({_CANDIDATES} FOR UPDATE OF t SKIP LOCKED)
-UPDATE integration_transitions t SET {_TAKE} FROM due WHERE t.id = due.id"""
-_CLAIM_SQLITE = f"UPDATE integration_transitions AS t SET {_TAKE} WHERE t.id IN ({_CANDIDATES})"
+UPDATE integration_transitions t SET {_TAKE} FROM due WHERE t.id = due.id RETURNING t.id"""
+_CLAIM_SQLITE = f"UPDATE integration_transitions AS t SET {_TAKE} WHERE t.id IN ({_CANDIDATES}) RETURNING id"
 _CLAIMED = f"""
 SELECT t.id, t.integration_id, t.from_status, t.to_status, t.verdict, t.code, t.message, t.changed_at,
        t.lease_token, t.attempts, i.name, i.org_id, i.provider, i.type{_FROM}
@@ -130,8 +130,10 @@ def claim(
         return []
     text = scoped(_CLAIM_POSTGRESQL if database.dialect == POSTGRESQL else _CLAIM_SQLITE)
     with database.transaction():
-        database.run(text, {**parameters, "owner": owner, "limit": limit, "lease_s": lease_s})
-        return [Transition(**row) for row in database.rows(_CLAIMED, {"owner": owner})]
+        rows = database.rows(text, {**parameters, "owner": owner, "limit": limit, "lease_s": lease_s})
+        taken = {row["id"] for row in rows}
+        mine = [Transition(**row) for row in database.rows(_CLAIMED, {"owner": owner})]
+    return [one for one in mine if one.id in taken]
 
 
 def told(database: Database, owner: str, one: Transition, exit_code: int | None) -> bool:

@@ -97,6 +97,7 @@ class OnChange:
         self._environ = environ
         self._journal = journal
         self._limit_s = limit_s
+        self._missed = False
 
     def deliver(
         self,
@@ -109,13 +110,10 @@ class OnChange:
     ) -> None:
         """Tells what is due, as long as `stop` is false. Raises StoreError only: the command fails nobody."""
         environ = environment(self._environ)
+        if self._is_missing(environ):
+            return
         ends_at = time.monotonic() + _STARTING_S
-        missing = shutil.which(self._command[0], path=environ.get("PATH")) is None
         while not stop() and time.monotonic() < ends_at:
-            if missing:
-                # Before anything is claimed: what is due stays so until the command is there.
-                self._warn(f"there is no command {clean(self._command[0], 100)}; nobody is told of changes")
-                return
             due = transitions.claim(database, owner, limit=_AT_ONCE, lease_s=_LEASE_S, org_id=org_id)
             if not due:
                 return
@@ -133,6 +131,14 @@ class OnChange:
                         progress()
             for failed in [found for found in started if isinstance(found, Transition)]:
                 transitions.give_back(database, owner, failed)
+
+    def _is_missing(self, environ: Mapping[str, str]) -> bool:
+        """Whether there is no such command: said once. Nothing is claimed then, so what is due stays so."""
+        missing = shutil.which(self._command[0], path=environ.get("PATH")) is None
+        if missing and not self._missed:
+            self._warn(f"there is no command {clean(self._command[0], 100)}; nobody is told of changes")
+        self._missed = missing
+        return missing
 
     def _start(self, one: Transition, environ: Mapping[str, str]) -> _Running | Transition:
         """The command for this transition, under way; the transition where it could not be started."""
