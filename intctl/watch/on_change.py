@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from intctl.codes import CODES
 from intctl.errors import UsageError
 from intctl.store import transitions
 from intctl.store.connect import Database
@@ -56,9 +57,11 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def document(one: Transition) -> dict[str, Any]:
     """What the command reads on its standard input."""
-    from intctl.codes import CODES
+    from intctl.providers.catalogue import secret_field
+    from intctl.render.words import next_step
 
-    cause = CODES.get(one.code or "")
+    code = one.code or ""
+    secret = secret_field(one.provider) if code in CODES and CODES[code].rejection else ""
     return {
         "transition_id": one.id,
         "at": one.changed_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -72,7 +75,7 @@ def document(one: Transition) -> dict[str, Any]:
         "verdict": one.verdict,
         "code": one.code,
         "message": None if one.message is None else clean(one.message),
-        "next_step": cause.next_step if cause else None,
+        "next_step": next_step(code, one.name, secret) if code else None,
         "attempt": one.attempts,
     }
 
