@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LIMIT_S = 5.0
 #: A service pings for one pass in this many seconds: the hosted healthchecks.io drops what comes faster.
 _EVERY_S = 60.0
+#: What a monitor that took it looks like, its certificate's last days included.
+_TAKEN = frozenset({"ok", "tls.expires_soon"})
 
 
 def parse(text: str, source: str) -> Secret:
@@ -61,7 +63,7 @@ class Ping:
         self._spaced = spaced
         self._clock = clock
         self._told_at = float("-inf")
-        self._told = ""
+        self._told: str | None = None
         self._start: threading.Thread | None = None
         self._open = False
 
@@ -106,7 +108,7 @@ class Ping:
         except Exception as error:
             self._complain(f"The ping was not sent ({type(error).__name__}).")
             return
-        if outcome.verdict not in ("healthy", "degraded"):
+        if outcome.code not in _TAKEN:
             # The outcome's own details may hold the URL: a redirect's target, a server's words.
             self._complain(f"The ping{suffix and f' of {suffix}'} was not taken: {CODES[outcome.code].meaning}.")
 
