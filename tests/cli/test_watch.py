@@ -161,7 +161,7 @@ def test_sighup_reads_the_keyring_again(fleet: Fleet, provider: Host, systemd: M
     (reloading,) = systemd.messages("RELOADING=1")
     assert "\nMONOTONIC_USEC=" in reloading
     fleet.add({"a": f"{provider.url}/a"})
-    until(lambda: fleet.logs(), "a check")
+    until(fleet.logs, "a check")
     agent.send_signal(signal.SIGTERM)
     code, out, err = finished(agent)
     assert (code, err) == (0, "")
@@ -178,7 +178,7 @@ def test_a_bad_keyring_changes_nothing(fleet: Fleet, provider: Host, systemd: Ma
     agent.send_signal(signal.SIGHUP)
     until(lambda: len(systemd.messages("READY=1")) == 2, "ready again")
     fleet.add({"a": f"{provider.url}/a"})
-    until(lambda: fleet.logs(), "a check")
+    until(fleet.logs, "a check")
     agent.send_signal(signal.SIGTERM)
     code, _, err = finished(agent)
     assert (code, err.count("\n")) == (0, 1)
