@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from intctl.store import transitions
-from intctl.store.connect import Database
+from intctl.store.connect import POSTGRESQL, SQLITE, Database
 
 Row = dict[str, Any]
 
@@ -39,14 +39,17 @@ _LIST = """
 SELECT host, org_id, version, started_at, finished_at, failed_at, failure, passes, checks, metadata, {now} AS now_at
   FROM agent_passes"""
 
-# The newest log of each, found by the covering index.
+# The newest log of each, found by the covering index. Asked for SQLite's way, PostgreSQL may read all logs.
+_NEWEST = """FROM integration_health_logs n WHERE n.integration_id = i.id
+         ORDER BY n.checked_at DESC, n.id DESC LIMIT 1"""
+_JOIN = {
+    SQLITE: f"LEFT JOIN integration_health_logs l ON l.id = (SELECT n.id {_NEWEST})",
+    POSTGRESQL: f"LEFT JOIN LATERAL (SELECT n.response_time_ms, n.metadata {_NEWEST}) l ON TRUE",
+}
 _GAUGES = """
 SELECT i.id, i.org_id, i.name, i.provider, i.type, i.status, i.error_count, i.last_health_check, i.config_version,
        l.response_time_ms, l.metadata
-  FROM integrations i LEFT JOIN integration_health_logs l ON l.id =
-       (SELECT n.id FROM integration_health_logs n WHERE n.integration_id = i.id
-         ORDER BY n.checked_at DESC, n.id DESC LIMIT 1)
- WHERE i.deleted_at IS NULL {scope} ORDER BY i.org_id, i.id"""
+  FROM integrations i {newest} WHERE i.deleted_at IS NULL {scope} ORDER BY i.org_id, i.id"""
 
 
 def agent_id(host: str, org_id: str | None) -> str:
@@ -106,5 +109,6 @@ def agents(database: Database, org_id: str | None = None) -> list[Row]:
 
 def gauges(database: Database, org_id: str | None = None) -> list[Row]:
     """What there is to measure of each living integration: status, newest check, failures in a row."""
-    text = _GAUGES.replace("{scope}", "AND i.org_id = :org_id" if org_id else "")
+    scope = "AND i.org_id = :org_id" if org_id else ""
+    text = _GAUGES.replace("{newest}", _JOIN[database.dialect]).replace("{scope}", scope)
     return database.rows(text, {"org_id": org_id} if org_id else None)
