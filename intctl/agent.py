@@ -178,9 +178,13 @@ def run_once(
     keyring: Keyring,
     settings: Settings,
     stop: Stop,
+    *,
+    begin: Callable[[], None] = lambda: None,
     progress: Callable[[Sequence[Recorded]], None] = lambda _batch: None,
 ) -> Summary:
-    """Checks all that is due, once. `progress` is told of each batch that was recorded.
+    """Checks all that is due, once.
+
+    `begin` is called before the first check, if there is one; `progress` is told of each batch that was recorded.
 
     Trouble with the database that may pass is borne for half a minute, within the budget. Raises
     StoreError when it does not pass, and the results are not taken.
@@ -189,6 +193,7 @@ def run_once(
         work = _Pass(database, keyring, settings, "scheduled", Summary(), stop, progress)
         due = _Due(work)
         if first := due.take(settings.concurrency, False):
+            begin()
             work.run(first, due)
     work.summary.stopped = bool(stop)
     return work.summary
@@ -620,33 +625,3 @@ class _Pass:
             # A person who asks is not answered from an access token that was got before.
             kept = KeptTokens(sealed, self._in_database, fresh=self._check_type == "manual")
         return await probe(ask, self._network, deadline_s=self.settings.deadline_s, tokens=kept)
-
-
-def run_forever(
-    connect: Callable[[], Database],
-    keyring: Keyring,
-    settings: Settings,
-    stop: Stop,
-    *,
-    every_s: float,
-    report: Callable[[Summary], None],
-    complain: Callable[[IntctlError], None],
-) -> None:
-    """Passes until `stop`, a new one every `every_s` seconds at the most.
-
-    A database that is away ends no loop: it is told once, and asked again at the next turn.
-    """
-    away = False
-    while not stop:
-        started = time.monotonic()
-        try:
-            with connect() as database:
-                report(run_once(database, keyring, settings, stop))
-            away = False
-        except IntctlError as error:
-            if not away:
-                complain(error)
-            away = True
-        # Short sleeps: a lock that the signal's handler would need could be held when it comes.
-        while not stop and (left := started + every_s - time.monotonic()) > 0:
-            time.sleep(min(left, 0.25))

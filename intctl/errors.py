@@ -36,7 +36,8 @@ EXIT_INTERRUPTED = 130
 #: The one table of exit codes: `--help`, the README and the tests read it.
 EXIT_CODES: dict[int, str] = {
     EXIT_OK: "done",
-    EXIT_NOT_HEALTHY: "a check that was asked for is not healthy, or there are alerts (--exit-code)",
+    EXIT_NOT_HEALTHY: "a check that was asked for is not healthy, there are alerts (--exit-code), "
+    "or no pass finished in time (agent status)",
     EXIT_USAGE: "wrong usage, or a wrong file",
     EXIT_NOT_FOUND: "not found",
     EXIT_CONFLICT: "conflict: the name is taken, or it changed meanwhile",

@@ -253,7 +253,7 @@ def test_every_batch_is_told(fleet: Fleet, provider: Host) -> None:
     batches: list[list[claims.Recorded]] = []
     with connect(fleet.target) as database:
         settings = Settings(host="here", concurrency=100)
-        agent.run_once(database, fleet.keyring, settings, Stop(), lambda batch: batches.append(list(batch)))
+        agent.run_once(database, fleet.keyring, settings, Stop(), progress=lambda batch: batches.append(list(batch)))
     told = [one for batch in batches for one in batch]
     assert sorted(one.name for one in told) == names
     assert len(batches) < 40  # not one by one

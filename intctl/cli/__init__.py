@@ -181,13 +181,17 @@ def _say(message: str, code: int, prefix: str = "intctl: ") -> int:
 
 def _bug(error: BaseException) -> int:
     """Where it happened and the error's type. Its text stays out: libraries put secrets into theirs."""
-    import traceback
-
-    frames = traceback.extract_tb(error.__traceback__)
-    where = "".join(f"  {frame.filename}:{frame.lineno} in {frame.name}\n" for frame in frames)
+    where = "".join(f"  {frame}\n" for frame in frames(error))
     return _say(
         f"this is a bug of intctl ({type(error).__name__}); please report it with these lines:\n{where}", EXIT_BUG
     )
+
+
+def frames(error: BaseException) -> list[str]:
+    """Where an error came from, innermost last."""
+    import traceback
+
+    return [f"{one.filename}:{one.lineno} in {one.name}" for one in traceback.extract_tb(error.__traceback__)]
 
 
 def _silence(stream: Any) -> None:

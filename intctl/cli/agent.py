@@ -1,24 +1,40 @@
-"""agent: check what is due, once from a timer or for ever as a service."""
+"""agent: check what is due, once from a timer or for ever as a service; and whether that goes on."""
 
 from __future__ import annotations
 
+import re
 import sys
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
-from intctl.cli.context import Context, Seconds, command, pass_context, timeout_option
-from intctl.errors import IntctlError, KeyringError
+from intctl.cli.context import Context, Seconds, SharedOptions, command, output_option, pass_context, timeout_option
+from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError
 
 if TYPE_CHECKING:
-    from intctl.agent import Settings, Summary
+    from intctl.agent import Settings, Stop
     from intctl.store.connect import Database
+    from intctl.watch.journal import Journal
+    from intctl.watch.service import Watch
+
+PING_VARIABLE = "INTCTL_PING_URL"
+
+STATUS_KEYS = (
+    "host", "org_id", "version", "state", "started_at", "finished_at", "age_s", "failed_at", "failure", "passes",
+    "checks", "last",
+)  # fmt: skip
 
 #: The budget of a pass that a timer starts every minute, in seconds.
 _MINUTE_TIMER_S = 55.0
 
 
-@command()
+class Agent(SharedOptions, click.Group):
+    """A command of its own, and the group of what is about it."""
+
+
+@click.group(cls=Agent, invoke_without_command=True, subcommand_metavar="[COMMAND]")
 @click.option("--once", is_flag=True, help="One pass over what is due, then exit: for a timer or cron.")
 @click.option("--every", metavar="SECONDS", type=Seconds(1, 3600), default=15.0, show_default=True,
               help="Without --once: how often to look for what is due.")  # fmt: skip
@@ -30,51 +46,113 @@ _MINUTE_TIMER_S = 55.0
     help="Seconds that a pass may take; what it does not reach stays due.  [default: 55 with --once]",
 )  # fmt: skip
 @timeout_option
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="Lines for people, or one JSON object a line.")  # fmt: skip
+@click.option("--on-change", metavar="COMMAND",
+              help="Run this, without a shell, when an integration falls into error or leaves it: JSON on its "
+              "standard input, 10 seconds.")  # fmt: skip
+@click.option("--ping-url", metavar="URL",
+              help="Ask URL/start, then URL or URL/fail, at each pass, as healthchecks.io takes it "
+              f"(or {PING_VARIABLE}, which no process list shows).")  # fmt: skip
+@click.option("--metrics-file", metavar="FILE",
+              help="Write metrics there after each pass, for node_exporter's textfile collector: "
+              "it reads what ends in .prom.")  # fmt: skip
 @pass_context
+@click.pass_context
 def agent(
-    context: Context, once: bool, every: float, concurrency: int, budget: float | None, deadline_s: float
-) -> None:
+    click_context: click.Context,
+    context: Context,
+    once: bool,
+    every: float,
+    concurrency: int,
+    budget: float | None,
+    deadline_s: float,
+    log_format: str,
+    on_change: str | None,
+    ping_url: str | None,
+    metrics_file: str | None,
+) -> int:
     """Check what is due: once, or as a service that SIGTERM ends.
 
     Serves all organisations unless --org is given. Exits 0 when the pass was completed and
     recorded, whatever it found: a failure of this command means that the agent itself is broken.
+    As a service it speaks to systemd (Type=notify, WatchdogSec=), and SIGHUP makes it read its
+    keyring again. What --on-change, --ping-url and --metrics-file meet with never fails a pass.
     """
-    from intctl import agent as agents
+    if click_context.invoked_subcommand is not None:
+        return EXIT_OK
+    from intctl.watch.journal import Journal
 
-    if context.environ.get("INTCTL_DENY_NETWORKS") or context.environ.get("INTCTL_ALLOW_NETWORKS"):
-        context.policy()  # a wrong one is said before anything is claimed
-    budget_s = _arrived(context, budget or _MINUTE_TIMER_S) if once else budget
-    org_id = context.org_id() if context.organisation else None
-    settings = agents.Settings(
+    journal = Journal(log_format, _write, time.time)
+    context.listener = lambda text: journal.say("warning", "warning", text)
+
+    def work() -> None:
+        from intctl import agent as agents
+
+        watch = _watch(context, journal, on_change, ping_url, metrics_file, spaced=not once)
+        if context.environ.get("INTCTL_DENY_NETWORKS") or context.environ.get("INTCTL_ALLOW_NETWORKS"):
+            context.policy()  # a wrong one is said before anything is claimed
+        with agents.Stop() as stop:
+            if once:
+                ends = time.monotonic() + (budget or _MINUTE_TIMER_S)
+                watch.run(
+                    lambda: _arrived(context, ends),
+                    context.keyring,
+                    lambda: _settings(context, concurrency, deadline_s, max(1.0, ends - time.monotonic())),
+                    stop,
+                )
+            else:
+                _serve(context, watch, _settings(context, concurrency, deadline_s, budget), stop, every)
+
+    return _told(journal, work)
+
+
+def _write(data: bool, line: str) -> None:
+    stream = sys.stdout if data else sys.stderr
+    stream.write(f"{line}\n")
+    stream.flush()
+
+
+def _told(journal: Journal, work: Callable[[], None]) -> int:
+    """The exit code of `work`. Where machines read along, an error is a line for them, too."""
+    if not journal.json:
+        work()
+        return EXIT_OK
+    try:
+        work()
+    except IntctlError as error:
+        journal.say("error", "failed", str(error), exit_code=error.exit_code)
+        return error.exit_code
+    except (OSError, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        from intctl.cli import frames
+
+        text = f"this is a bug of intctl ({type(error).__name__}); please report it with these places"
+        journal.say("error", "bug", text, where=frames(error), exit_code=EXIT_BUG)
+        return EXIT_BUG
+    return EXIT_OK
+
+
+def _settings(context: Context, concurrency: int, deadline_s: float, budget_s: float | None) -> Settings:
+    from intctl.agent import Settings
+
+    return Settings(
         host=context.host,
         concurrency=_affordable(concurrency),
         deadline_s=deadline_s,
-        org_id=org_id,
+        org_id=context.org_id() if context.organisation else None,
         policy=context.policy,
         witness=context.witness,
         budget_s=budget_s,
     )
-    with agents.Stop() as stop:
-        if once:
-            summary = agents.run_once(context.database(), context.keyring(), settings, stop)
-            context.out(f"{summary.line()}\n")
-            if summary.keyless:
-                raise KeyringError(summary.notice)
-            if summary.notice:
-                context.warn(summary.notice)
-        else:
-            _serve(context, settings, stop, every)
 
 
-def _arrived(context: Context, budget_s: float) -> float:
-    """Opens the database, with patience where its trouble may pass; what is left of the budget, in seconds."""
-    import time
-
+def _arrived(context: Context, ends: float) -> Database:
+    """The database, opened with patience where its trouble may pass, until `ends` on the monotonic clock."""
     from intctl.store.persist import patiently
 
-    started = time.monotonic()
-    patiently(lambda _again: context.database(), lambda: started + budget_s)
-    return max(1.0, started + budget_s - time.monotonic())
+    return patiently(lambda _again: context.database(), lambda: ends)
 
 
 def _affordable(concurrency: int) -> int:
@@ -85,24 +163,117 @@ def _affordable(concurrency: int) -> int:
     return concurrency if soft == resource.RLIM_INFINITY else max(1, min(concurrency, (soft - 32) // 2))
 
 
-def _serve(context: Context, settings: Settings, stop: object, every: float) -> None:
-    from intctl import agent as agents
+def _watch(
+    context: Context,
+    journal: Journal,
+    on_change: str | None,
+    ping_url: str | None,
+    metrics_file: str | None,
+    *,
+    spaced: bool,
+) -> Watch:
+    """What surrounds a pass, as the options say. Raises UsageError."""
+    from intctl.watch.service import Watch
+
+    watch = Watch(journal, context.host, say_idle=not spaced)
+    if on_change is not None:
+        from intctl.watch import on_change as changes
+
+        watch.on_change = changes.OnChange(changes.parse(on_change), context.environ, journal)
+    source = "--ping-url" if ping_url is not None else PING_VARIABLE
+    url = context.environ.get(PING_VARIABLE) if ping_url is None else ping_url
+    if url:
+        from intctl.watch import ping
+
+        watch.ping = ping.Ping(
+            ping.parse(url, source),
+            context.policy,
+            lambda text: journal.say("warning", "ping_failed", text),
+            spaced=spaced,
+        )
+    if metrics_file is not None:
+        from pathlib import Path
+
+        watch.metrics_file = Path(metrics_file)
+    return watch
+
+
+def _serve(context: Context, watch: Watch, settings: Settings, stop: Stop, every: float) -> None:
+    from intctl import keyring
     from intctl.store.connect import connect
+    from intctl.watch.service import Service
+    from intctl.watch.systemd import Notifier
 
     def opened() -> Database:
         return connect(context.target)
 
-    def report(summary: Summary) -> None:
-        if summary.recorded or summary.set_aside or summary.lost or summary.given_back:
-            context.out(f"{summary.line()}\n")
-            sys.stdout.flush()
-        if summary.notice:
-            context.warn(summary.notice)
-
-    def complain(error: IntctlError) -> None:
-        context.say(f"intctl: {error} Trying again every {every:g} seconds.")
-
     context.database()  # a database that is not ready is said at once, with its exit code
     context.close()
-    assert isinstance(stop, agents.Stop)
-    agents.run_forever(opened, context.keyring(), settings, stop, every_s=every, report=report, complain=complain)
+    notifier = Notifier(context.environ)
+    watch.progress = notifier.progress
+    Service(
+        watch=watch,
+        connect=opened,
+        keyring=context.keyring(),
+        reload=lambda: keyring.load(context.environ, context.home),
+        settings=settings,
+        notifier=notifier,
+        every_s=every,
+    ).run(stop)
+
+
+# --- status --------------------------------------------------------------------------------------
+
+
+@agent.command(cls=command.keywords["cls"])
+@click.option("--max-age", metavar="TIME", default="15m", show_default=True,
+              help="How old the last finished pass may be: 90s, 15m, 2h, 1d.")  # fmt: skip
+@output_option
+@pass_context
+def status(context: Context, max_age: str, style: str) -> int:
+    """Show each host's last pass. Exits 1 when none finished in time.
+
+    With --org, of the agents that serve that organisation.
+    """
+    from intctl.render.rows import Column, iso
+    from intctl.store import passes
+
+    limit_s = _seconds(max_age)
+    org_id = context.org_id() if context.organisation else None
+    rows = passes.agents(context.database(), org_id)
+    for row in rows:
+        row["state"] = _state(row, limit_s)
+
+    def shown(moment: object) -> str:
+        return "-" if moment is None else iso(moment)[:19].replace("T", " ")  # type: ignore[arg-type]
+
+    columns = [
+        Column("Host", lambda row: row["host"]),
+        Column("Serves", lambda row: row["org_id"] or "all"),
+        Column("State", lambda row: row["state"]),
+        Column("Started (UTC)", lambda row: shown(row["started_at"])),
+        Column("Finished (UTC)", lambda row: shown(row["finished_at"])),
+        Column("Checked", lambda row: row["last"].get("checked", "-")),
+        Column("Passes", lambda row: row["passes"]),
+        Column("Version", lambda row: row["version"]),
+        Column("Failure", lambda row: row["failure"]),
+    ]
+    context.rows(rows, columns, STATUS_KEYS, style, name="host", empty="No agent has run here yet.\n")
+    if any(row["age_s"] is not None and row["age_s"] <= limit_s for row in rows):
+        return EXIT_OK
+    context.say(f"No pass finished in the last {max_age}. Look at: systemctl status intctl-agent")
+    return EXIT_NOT_HEALTHY
+
+
+def _state(row: dict[str, object], limit_s: float) -> str:
+    age_s = row["age_s"]
+    if row["failure"] is not None:
+        return "failed"
+    return "ok" if isinstance(age_s, float) and age_s <= limit_s else "late"
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"([1-9][0-9]{0,6})([smhd])", text)
+    if not found:
+        raise UsageError("--max-age takes a time such as 90s, 15m, 2h or 1d.")
+    return int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]

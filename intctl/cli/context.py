@@ -36,6 +36,8 @@ class Context:
         self.environ: MutableMapping[str, str] = os.environ if environ is None else environ
         self.org_option: str | None = None
         self.url_file: Path | None = None
+        #: Who hears warnings instead of standard error: an agent's journal.
+        self.listener: Callable[[str], None] | None = None
         self._database: Database | None = None
         self._keyring: Keyring | None = None
 
@@ -157,7 +159,10 @@ class Context:
 
     def warn(self, text: str) -> None:
         """A warning, on standard error."""
-        self.say(f"warning: {text}")
+        if self.listener is not None:
+            self.listener(text)
+        else:
+            self.say(f"warning: {text}")
 
     def rows(
         self,

@@ -101,6 +101,7 @@ def _alerts(context: Context) -> list[Row]:
     """The alerts with their words: message, impact, next step, the command to type."""
     from intctl.codes import CODES
     from intctl.providers.base import IMPACT
+    from intctl.providers.catalogue import secret_field
     from intctl.render.words import next_step, quoted
     from intctl.store import reads
     from intctl.store.claims import MAX_REJECTIONS
@@ -109,7 +110,7 @@ def _alerts(context: Context) -> list[Row]:
     for row in found:
         code = row["code"] if row["code"] in CODES else ""
         rejected = bool(code) and CODES[code].rejection
-        secret = _secret_field(row["provider"]) if rejected else ""
+        secret = secret_field(row["provider"]) if rejected else ""
         blind = row["status"] != "error"
         if blind and code:
             row["message"] = CODES[code].meaning
@@ -128,18 +129,6 @@ def _alerts(context: Context) -> list[Row]:
         else:
             row["command"] = f"intctl {'check' if blind else 'reconnect'} {quoted(row['name'])}"
     return found
-
-
-def _secret_field(provider: str) -> str:
-    """The secret that a person most likely has to renew."""
-    from intctl.providers import catalogue
-
-    known = catalogue.get(provider)
-    if known is None:
-        return ""
-    names = [field.name for field in known.fields if field.secret]
-    required = [field.name for field in known.fields if field.secret and field.required]
-    return next(iter(required or names), "")
 
 
 @command()

@@ -104,6 +104,16 @@ def get(name: str) -> Provider | None:
     return found
 
 
+def secret_field(name: str) -> str:
+    """The secret of that provider that a person most likely has to renew; "" where none is known."""
+    known = get(name)
+    if known is None:
+        return ""
+    names = [field.name for field in known.fields if field.secret]
+    required = [field.name for field in known.fields if field.secret and field.required]
+    return next(iter(required or names), "")
+
+
 def accepts(kind: str, provider: Provider, type_: str | None = None) -> bool:
     """Whether `intctl add KIND` takes a manifest of `provider` (whose `type:` is `type_`, if it has one)."""
     return kind in (provider.name, type_ or provider.type) or (kind in SPOKEN and kind == provider.speaks)

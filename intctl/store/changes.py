@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import case, insert, inspect, select, update
+from sqlalchemy import case, insert, inspect, literal, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
@@ -24,7 +24,7 @@ from intctl.probes.outcome import Outcome
 from intctl.store.claims import metadata, settle
 from intctl.store.connect import POSTGRESQL, Database, Target, engine, require_ready, translate
 from intctl.store.ids import new_id, new_log_id
-from intctl.store.models import TABLES, Clock, Later
+from intctl.store.models import TABLES, Clock, Id, Later
 
 __all__ = [
     "Due", "create_organization", "delete_integration", "insert_integration", "new_id", "new_log_id",
@@ -39,6 +39,7 @@ _organizations = _tables["organizations"]
 _integrations = _tables["integrations"]
 _schedules = _tables["integration_schedules"]
 _logs = _tables["integration_health_logs"]
+_transitions = _tables["integration_transitions"]
 
 
 @contextmanager
@@ -265,6 +266,12 @@ def record_outcome(
             metadata=metadata(outcome, agent, row.config_version), checked_at=Clock(),
         )
     )
+    if written := session.info.get(("transition", id)):  # the save before this test changed the status
+        session.execute(
+            update(_transitions)
+            .where(_transitions.c.id == written)
+            .values(verdict=outcome.verdict, code=outcome.code, message=outcome.message)
+        )
 
 
 # --- the rows below ------------------------------------------------------------------------------
@@ -311,7 +318,29 @@ def _locked(session: Session, id: str, org_id: str, *, deleted: bool) -> _State:
 
 
 def _change(session: Session, id: str, **values: Any) -> None:
+    if "status" in values:
+        _note_transition(session, id, values["status"])
     session.execute(update(_integrations).where(_integrations.c.id == id).values(**values))
+
+
+def _note_transition(session: Session, id: str, status: str) -> None:
+    """Writes down that the integration falls into error, or leaves it, before its status is changed."""
+    was, written = _integrations.c.status, new_log_id()
+    columns = ["id", "integration_id", "from_status", "to_status", "verdict", "code", "changed_at"]
+    # Nothing was asked yet; switched off, nothing will be.
+    known = (literal("unknown"), literal("self.not_checked")) if status == "active" else (null(), null())
+    done = session.execute(
+        insert(_transitions)
+        .from_select(
+            columns,
+            select(literal(written, Id), _integrations.c.id, was, literal(status), *known, Clock()).where(
+                _integrations.c.id == id, was != status, or_(was == "error", literal(status == "error"))
+            ),
+        )
+        .returning(_transitions.c.id)
+    )
+    if done.first() is not None:
+        session.info["transition", id] = written
 
 
 def _due_at(due: Due, minutes: int) -> Any:

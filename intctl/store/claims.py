@@ -20,6 +20,7 @@ from intctl.codes import CODES, LOG_STATUS
 from intctl.errors import ConflictError, RefusedError, UsageError
 from intctl.failpoint import reach
 from intctl.probes.outcome import Outcome
+from intctl.store import transitions
 from intctl.store.connect import POSTGRESQL, Database
 from intctl.store.ids import new_log_id, spread
 
@@ -418,6 +419,8 @@ def _record(
             became = row["status"] if row["settles"] else held[id]["status"]
             recorded[id] = Recorded(id, held[id]["name"], known.outcome, held[id]["status"], became)
         _write(database, rows)
+        changes = (transitions.Change(one.id, one.was, one.became, one.outcome) for one in recorded.values())
+        transitions.add(database, changes)
         reach("in_record")
     return recorded
 

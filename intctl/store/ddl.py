@@ -14,10 +14,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable, Index
 
 from intctl.store.connect import HEAD, POSTGRESQL, VERSION_TABLE
-from intctl.store.models import SHARED, TABLES
+from intctl.store.models import ADDED, SHARED, TABLES
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
-_SCHEDULES = "integration_schedules"
 
 _HEAD_COMMENT = f"""\
 -- intctl's tables on PostgreSQL 13 or newer, as of revision {HEAD}.
@@ -39,7 +38,7 @@ UPDATE {VERSION_TABLE} SET version_num = '{HEAD}' WHERE version_num < '{HEAD}';
 
 def schema_sql() -> str:
     """The whole text of schema.sql."""
-    specified = [table for table in TABLES if table.name not in SHARED and table.name != _SCHEDULES]
+    specified = [table for table in TABLES if table.name not in SHARED | ADDED]
     parts = [
         _HEAD_COMMENT,
         "BEGIN;\n",
@@ -49,7 +48,7 @@ def schema_sql() -> str:
         *(_create(table) for table in specified),
         "-- What intctl adds. Separate, so that a portal's tables get it too.",
         "\n".join(_add(column) for table in specified for column in table.columns if "since" in column.info) + "\n",
-        *(_create(table) for table in TABLES if table.name == _SCHEDULES),
+        *(_create(table) for table in TABLES if table.name in ADDED),
         "-- Indexes.",
         "\n".join(_index(index) for table in TABLES for index in _indexes(table)) + "\n",
         _VERSION,

@@ -408,6 +408,54 @@ class Schedule(SQLModel, table=True):
     )
 
 
+class AgentPass(SQLModel, table=True):
+    """The last pass of each agent: one row for a host, and for an organisation where it serves only that."""
+
+    __tablename__ = "agent_passes"
+
+    id: str = Field(sa_column=Column(Text, primary_key=True, info=_noted("the host, and the organisation if one")))
+    host: str = Field(sa_column=Column(Text, nullable=False))
+    org_id: str | None = Field(default=None, sa_column=Column(Id, info=_noted("NULL: it serves all")))
+    version: str = Field(sa_column=Column(Text, nullable=False, info=_noted("intctl's")))
+    started_at: datetime | None = Field(default=None, sa_column=Column(Time))
+    finished_at: datetime | None = Field(
+        default=None, sa_column=Column(Time, info=_noted("the last pass that was completed and recorded"))
+    )
+    failed_at: datetime | None = Field(default=None, sa_column=Column(Time, info=_noted("NULL after a good one")))
+    failure: str | None = Field(default=None, sa_column=Column(Text))
+    passes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    checks: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    details: Any = Field(
+        default=None, sa_column=Column("metadata", Json, info=_noted("the last pass in counts; known keys' ids"))
+    )
+
+
+class Transition(SQLModel, table=True):
+    """An integration fell into error, or left it; and whether somebody was told."""
+
+    __tablename__ = "integration_transitions"
+
+    id: str = Field(sa_column=_key())
+    integration_id: str = Field(sa_column=_reference("integrations", cascade=True))
+    from_status: str = Field(sa_column=Column(String(20), nullable=False))
+    to_status: str = Field(sa_column=Column(String(20), nullable=False))
+    verdict: str | None = Field(default=None, sa_column=Column(String(20), info=_noted("NULL: a person did it")))
+    code: str | None = Field(default=None, sa_column=Column(Text))
+    message: str | None = Field(default=None, sa_column=Column(Text))
+    changed_at: datetime = Field(sa_column=Column(Time, nullable=False, server_default=Now()))
+    lease_owner: str | None = Field(default=None, sa_column=Column(Text, info=_noted("who is telling")))
+    lease_token: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    lease_expires_at: datetime | None = Field(default=None, sa_column=Column(Time))
+    attempts: int = Field(
+        default=0,
+        sa_column=Column(Integer, nullable=False, server_default=text("0"), info=_noted("how often it was begun")),
+    )
+    told_at: datetime | None = Field(default=None, sa_column=Column(Time, info=_noted("when the command had ended")))
+    exit_code: int | None = Field(
+        default=None, sa_column=Column(Integer, info=_noted("the command's; NULL: it was killed at its limit"))
+    )
+
+
 # --- indexes -------------------------------------------------------------------------------------
 
 
@@ -421,14 +469,17 @@ TABLES: tuple[Table, ...] = tuple(
     _table(model)
     for model in (
         Organization, UserProfile, Integration, OAuthToken, Webhook, WebhookDelivery, RetryConfig, HealthLog, Schedule,
+        AgentPass, Transition,
     )
 )
 #: The portal's: created only if absent, never altered.
 SHARED: frozenset[str] = frozenset({"organizations", "user_profiles"})
+#: Tables that the specification does not have.
+ADDED: frozenset[str] = frozenset({"integration_schedules", "agent_passes", "integration_transitions"})
 
 
 def _indexes() -> None:
-    integrations, tokens, webhooks, deliveries, _, logs, schedules = TABLES[2:]
+    integrations, tokens, webhooks, deliveries, _, logs, schedules, _, transitions = TABLES[2:]
     Index("idx_integrations_org", integrations.c.org_id)
     Index("idx_integrations_status", integrations.c.status)
     Index("idx_integrations_type", integrations.c.type)
@@ -453,6 +504,8 @@ def _indexes() -> None:
     Index(history, key, logs.c.checked_at.desc(), postgresql_include=covered).ddl_if(dialect="postgresql")
     Index(history, key, logs.c.checked_at.desc(), *(logs.c[name] for name in covered)).ddl_if(dialect="sqlite")
     Index("idx_integration_schedules_due", schedules.c.next_check_at)
+    Index("idx_integration_transitions_changed", transitions.c.changed_at)
+    Index("idx_integration_transitions_integration", transitions.c.integration_id, transitions.c.changed_at)
 
 
 _indexes()

@@ -158,7 +158,7 @@ def test_the_service_outlives_its_database(fleet: Fleet, provider: Host, request
     fleet.add({"a": f"{provider.url}/a"})
     agent = fleet.start("agent", "--every", "1")
     until(lambda: len(fleet.logs()) == 1, "the first check")
-    away, back = _doors(fleet.target, request)
+    away, back = doors(fleet.target, request)
     away()
     assert agent.stderr is not None
     told = agent.stderr.readline()
@@ -173,7 +173,7 @@ def test_the_service_outlives_its_database(fleet: Fleet, provider: Host, request
     assert (agent.returncode, err) == (0, "")
 
 
-def _doors(target: Target, request: pytest.FixtureRequest) -> tuple[Callable[[], None], Callable[[], None]]:
+def doors(target: Target, request: pytest.FixtureRequest) -> tuple[Callable[[], None], Callable[[], None]]:
     """What takes the database away, and what brings it back."""
     if target.dialect == SQLITE:
         aside = target.path.with_name("elsewhere.db")

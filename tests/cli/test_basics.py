@@ -35,6 +35,7 @@ def imported(code: str, names: tuple[str, ...], environ: dict[str, str]) -> tupl
 def lines() -> list[str]:
     """Every command line that has a help."""
     subcommands = [f"org {name} --help" for name in ("list", "create")]
+    subcommands += ["agent status --help"]
     subcommands += [f"sandbox {name} --help" for name in ("up", "manifests", "run")]
     subcommands += [f"providers {name} --help" for name in ("list", "show", "template", "schema")]
     return ["--help", "--version", *(f"{name} --help" for name in cli.COMMANDS), *subcommands]

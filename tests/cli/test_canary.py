@@ -46,7 +46,7 @@ NO_SECRET = ("CERTIFICATE", "USERNAME")
 UNPROVEN = {name for name, vendor in VENDORS.items() if not vendor.routes}
 TABLES = (
     "organizations", "integrations", "integration_schedules", "integration_health_logs", "oauth_tokens", "webhooks",
-    "webhook_deliveries", "integration_retry_config",
+    "webhook_deliveries", "integration_retry_config", "agent_passes", "integration_transitions",
 )  # fmt: skip
 
 

@@ -189,7 +189,7 @@ def test_every_command_line_exists(where: str, words: list[str]) -> None:
     module, attribute, _ = cli.COMMANDS[rest[0]]
     command: click.Command = getattr(import_module(module), attribute)
     rest = rest[1:]
-    if isinstance(command, click.Group) and rest:
+    if isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         command = command.commands[rest.pop(0)]
     known = {option: parameter for parameter in command.get_params(click.Context(command)) for option in parameter.opts}
     known |= {o: p for p in command.get_params(click.Context(command)) for o in p.secondary_opts}

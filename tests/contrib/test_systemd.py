@@ -57,7 +57,7 @@ def test_exposure_is_what_the_docs_say(tmp_path: Path, postgresql: bool) -> None
 
 def test_hardening_is_the_same_in_both_services() -> None:
     """The timer's service and the loop service are confined alike."""
-    apart = {"Type", "ExecStart", "Restart", "RestartSec", "TimeoutStartSec"}
+    apart = {"Type", "ExecStart", "ExecReload", "Restart", "RestartSec", "TimeoutStartSec", "WatchdogSec"}
     confined = [
         [line for line in service_section(name) if not line.startswith("#") and line.partition("=")[0] not in apart]
         for name in NAMES
@@ -70,6 +70,18 @@ def test_timer_is_minutely() -> None:
     text = (UNITS / "intctl-agent.timer").read_text()
     for line in ("OnCalendar=minutely", "AccuracySec=1s", "Persistent=true"):
         assert line in text.splitlines()
+
+
+def test_the_service_is_watched() -> None:
+    """The loop service says when it is ready, and systemd waits for its signs of life longer than a check may take.
+
+    Type=notify-reload would want systemd 253.
+    """
+    lines = service_section("intctl-agent-loop.service")
+    assert {"Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "Restart=on-failure"} <= set(lines)
+    (watchdog,) = [line for line in lines if line.startswith("WatchdogSec=")]
+    # The longest check, as long as a database is waited for, and the command that may run meanwhile.
+    assert int(watchdog.partition("=")[2]) >= 60 + 30 + 10 + 20
 
 
 def service_section(name: str) -> list[str]:

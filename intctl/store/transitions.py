@@ -1,0 +1,153 @@
+"""Integrations that fell into error or left it, and the telling of it: an outbox.
+
+A transition is written in the transaction that changes the status, so neither can be there without
+the other. Who tells takes a lease first, with a token that only rises, and marks the row when it is
+done: two agents never tell the same one at once, and of one integration the earlier is told first.
+What was begun and not marked (a killed agent) is begun again when the lease has run out, three times
+at most; only in that gap can something be told twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from intctl.probes.outcome import Outcome
+from intctl.store.connect import POSTGRESQL, Database
+from intctl.store.ids import new_log_id
+
+#: Older than this, in seconds, it is no news any more: whoever begins to listen is not told of last week.
+NEWS_S = 86_400
+#: How often the telling of one transition is begun.
+MAX_ATTEMPTS = 3
+#: How long told transitions are kept, in seconds, and how many are deleted at once.
+KEPT_S = 7 * 86_400
+_PRUNED_AT_ONCE = 1000
+
+_ADD = """
+INSERT INTO integration_transitions (id, integration_id, from_status, to_status, verdict, code, message, changed_at)
+VALUES (:id, :integration_id, :from_status, :to_status, :verdict, :code, :message, {now})"""
+
+_PENDING = f"""
+t.told_at IS NULL AND t.changed_at > {{after -{NEWS_S}}} AND t.attempts < {MAX_ATTEMPTS}
+   AND (t.lease_expires_at IS NULL OR t.lease_expires_at <= {{now}} OR t.lease_expires_at > {{after 600}})"""
+# The earlier ones of the same integration first, also those that somebody is telling at this moment.
+_FIRST = f"""
+NOT EXISTS (SELECT 1 FROM integration_transitions o
+             WHERE o.integration_id = t.integration_id AND o.told_at IS NULL AND o.changed_at > {{after -{NEWS_S}}}
+               AND (o.attempts < {MAX_ATTEMPTS} OR o.lease_expires_at > {{now}})
+               AND (o.changed_at < t.changed_at OR (o.changed_at = t.changed_at AND o.id < t.id)))"""
+_FROM = """
+  FROM integration_transitions t JOIN integrations i ON i.id = t.integration_id"""
+_DUE = f"SELECT 1 AS found{_FROM} WHERE {_PENDING} {{scope}} LIMIT 1"
+_CANDIDATES = f"""
+SELECT t.id{_FROM} WHERE {_PENDING} AND {_FIRST} {{scope}} ORDER BY t.changed_at, t.id LIMIT :limit"""
+_TAKE = """lease_owner = :owner, lease_token = t.lease_token + 1, attempts = t.attempts + 1,
+       lease_expires_at = {after :lease_s}"""
+_CLAIM_POSTGRESQL = f"""
+WITH due AS MATERIALIZED ({_CANDIDATES} FOR UPDATE OF t SKIP LOCKED)
+UPDATE integration_transitions t SET {_TAKE} FROM due WHERE t.id = due.id RETURNING t.id"""
+_CLAIM_SQLITE = f"UPDATE integration_transitions AS t SET {_TAKE} WHERE t.id IN ({_CANDIDATES}) RETURNING id"
+_CLAIMED = f"""
+SELECT t.id, t.integration_id, t.from_status, t.to_status, t.verdict, t.code, t.message, t.changed_at,
+       t.lease_token, t.attempts, i.name, i.org_id, i.provider, i.type{_FROM}
+ WHERE t.lease_owner = :owner AND t.told_at IS NULL ORDER BY t.changed_at, t.id"""
+_TOLD = """
+UPDATE integration_transitions SET told_at = {now}, exit_code = :exit_code, lease_owner = NULL, lease_expires_at = NULL
+ WHERE id = :id AND lease_owner = :owner AND lease_token = :lease_token"""
+_GIVE_BACK = """
+UPDATE integration_transitions SET lease_owner = NULL, lease_expires_at = NULL
+ WHERE id = :id AND lease_owner = :owner AND lease_token = :lease_token"""
+_PRUNE = f"""
+DELETE FROM integration_transitions WHERE id IN (
+  SELECT id FROM integration_transitions WHERE changed_at < {{after -{KEPT_S}}} LIMIT {_PRUNED_AT_ONCE})"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A status that a check changed, and what it found."""
+
+    integration_id: str
+    from_status: str
+    to_status: str
+    outcome: Outcome
+
+    @property
+    def telling(self) -> bool:
+        """Whether somebody is told: of what falls into error, and of what leaves it."""
+        return self.from_status != self.to_status and "error" in (self.from_status, self.to_status)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One that this process may tell now, under `lease_token`; `attempts` counts this time too."""
+
+    id: str
+    integration_id: str
+    from_status: str
+    to_status: str
+    verdict: str | None
+    code: str | None
+    message: str | None
+    changed_at: datetime
+    lease_token: int
+    attempts: int
+    name: str
+    org_id: str
+    provider: str
+    type: str
+
+
+def add(database: Database, changes: Iterable[Change]) -> None:
+    """Writes those of `changes` that somebody is told of, inside the transaction that is open."""
+    rows = [
+        {
+            "id": new_log_id(),
+            "integration_id": change.integration_id,
+            "from_status": change.from_status,
+            "to_status": change.to_status,
+            "verdict": change.outcome.verdict,
+            "code": change.outcome.code,
+            "message": change.outcome.message,
+        }
+        for change in changes
+        if change.telling
+    ]
+    if rows:
+        database.run_many(_ADD, rows)
+
+
+def claim(
+    database: Database, owner: str, *, limit: int, lease_s: float, org_id: str | None = None
+) -> list[Transition]:
+    """Takes up to `limit` that nobody was told of, oldest first, at most one of each integration."""
+    parameters: dict[str, object] = {"org_id": org_id} if org_id else {}
+
+    def scoped(text: str) -> str:
+        return text.replace("{scope}", "AND i.org_id = :org_id" if org_id else "")
+
+    if database.row(scoped(_DUE), parameters) is None:  # the rule; so no pass takes a lock for it
+        return []
+    text = scoped(_CLAIM_POSTGRESQL if database.dialect == POSTGRESQL else _CLAIM_SQLITE)
+    with database.transaction():
+        rows = database.rows(text, {**parameters, "owner": owner, "limit": limit, "lease_s": lease_s})
+        taken = {row["id"] for row in rows}
+        mine = [Transition(**row) for row in database.rows(_CLAIMED, {"owner": owner})]
+    return [one for one in mine if one.id in taken]
+
+
+def told(database: Database, owner: str, one: Transition, exit_code: int | None) -> bool:
+    """Marks it as told. False when the lease was lost meanwhile: then somebody else tells it, too."""
+    text = {"id": one.id, "owner": owner, "lease_token": one.lease_token, "exit_code": exit_code}
+    return database.run(_TOLD, text) == 1
+
+
+def give_back(database: Database, owner: str, one: Transition) -> None:
+    """Frees one whose telling could not even begin; it stays due, its attempt counted."""
+    database.run(_GIVE_BACK, {"id": one.id, "owner": owner, "lease_token": one.lease_token})
+
+
+def prune(database: Database) -> int:
+    """Deletes old transitions, so many at once; how many."""
+    return database.run(_PRUNE)

@@ -1,0 +1,528 @@
+"""The agent as a process and all that hears of it: systemd, monitors, metrics, machines that read its lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intctl import keyring
+from intctl.store.connect import POSTGRESQL, Target, connect
+
+from ..agent_rig import Fleet, Host, finished, host, until
+from ..servers import Answer, HttpServer, http_server
+from ..watch.manager import Manager, manager
+from ..watch.test_exposition import of, samples
+from .conftest import CANARY, Intctl
+from .test_agent import doors
+from .test_basics import PROBING, imported
+
+UUID = "5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
+
+
+@pytest.fixture
+def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
+    made = Fleet(target, tmp_path / "home")
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def provider() -> Iterator[Host]:
+    with host() as made:
+        yield made
+
+
+@pytest.fixture
+def monitor() -> Iterator[HttpServer]:
+    with http_server({f"/{UUID}{end}": Answer(200, b"OK") for end in ("", "/start", "/fail")}) as server:
+        yield server
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Manager]:
+    with manager(tmp_path) as made:
+        yield made
+
+
+def pinged(monitor: HttpServer) -> list[str]:
+    return [request.path.removeprefix(f"/{UUID}") for request in monitor.requests]
+
+
+def entries(text: str) -> list[dict[str, Any]]:
+    """Lines for machines: each one an object with the four keys that all have."""
+    found = [json.loads(line) for line in text.splitlines()]
+    assert all({"time", "level", "event", "message"} <= entry.keys() for entry in found)
+    return found
+
+
+# --- systemd
+
+
+def test_a_service_speaks_to_systemd(fleet: Fleet, provider: Host, systemd: Manager) -> None:
+    """Ready when database and keyring are proven, a status after each pass, signs of life, and the end."""
+    fleet.add({"a": f"{provider.url}/a"})
+    agent = fleet.start("agent", "--every", "1", NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="1000000")
+    until(lambda: systemd.messages("STATUS=Last pass: checked 1: 1 healthy"), "the first pass")
+    heard = len(systemd.messages("WATCHDOG=1"))
+    until(lambda: len(systemd.messages("WATCHDOG=1")) > heard + 3, "signs of life while nothing is due")
+    agent.send_signal(signal.SIGTERM)
+    assert finished(agent)[0] == 0
+    until(lambda: systemd.messages("STOPPING=1"), "the end")
+    messages = systemd.messages()
+    assert messages[0].startswith("READY=1\nSTATUS=")
+    assert messages[-1].startswith("STOPPING=1")
+    assert len(systemd.messages("READY=1")) == 1
+
+
+@pytest.mark.parametrize("what", ["database", "keyring"])
+def test_what_can_never_work_is_never_ready(
+    fleet: Fleet, systemd: Manager, tmp_path: Path, what: str
+) -> None:
+    """Without a database or a keyring the service ends with its exit code, before it says that it is ready."""
+    if what == "keyring":
+        (fleet.home / "keyring.json").unlink()
+        agent = fleet.start("agent", NOTIFY_SOCKET=systemd.address)
+    else:
+        url = f"sqlite:///{tmp_path / 'none.db'}"
+        agent = fleet.start("agent", NOTIFY_SOCKET=systemd.address, INTCTL_DATABASE_URL=url)
+    assert finished(agent)[0] == {"database": 5, "keyring": 6}[what]
+    assert systemd.messages() == []
+
+
+def test_a_pass_that_hangs_gives_no_sign_of_life(fleet: Fleet, provider: Host, systemd: Manager) -> None:
+    """While nothing is recorded the watchdog hears nothing, so that systemd can act; then it goes on."""
+    provider.behaviour["/a"] = ["hang:200"]
+    fleet.add({"a": f"{provider.url}/a"})
+    agent = fleet.start(
+        "agent", "--every", "1", "--timeout", "60", NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="1000000"
+    )
+    until(lambda: provider.hits["/a"] == 1, "the request")
+    time.sleep(2.5)  # five times its half interval
+    assert systemd.messages("WATCHDOG=1") == []
+    provider.release()
+    until(lambda: systemd.messages("WATCHDOG=1"), "a sign of life after the result")
+    agent.send_signal(signal.SIGTERM)
+    assert finished(agent)[0] == 0
+
+
+def test_each_recorded_batch_is_a_sign_of_life(fleet: Fleet, provider: Host, systemd: Manager) -> None:
+    """A pass that goes on for long and gets on is alive, though it has not ended."""
+    provider.behaviour["/slow"] = ["hang:200"]
+    fleet.add({"quick": f"{provider.url}/quick", "slow": f"{provider.url}/slow"})
+    agent = fleet.start("agent", "--timeout", "60", NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="1000000")
+    until(lambda: systemd.messages("WATCHDOG=1"), "a sign of life")
+    assert systemd.messages("STATUS=Last pass") == []
+    provider.release()
+    agent.send_signal(signal.SIGTERM)
+    assert finished(agent)[0] == 0
+
+
+def test_a_database_that_does_not_answer_gives_no_sign_of_life(fleet: Fleet, systemd: Manager) -> None:
+    """A service that only waits for its database is not alive for the watchdog; its status says why."""
+    agent = fleet.start("agent", "--every", "1", NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="1000000")
+    until(lambda: systemd.messages("STATUS=Last pass"), "a pass")
+    held = connect(fleet.target)
+    with held, held.transaction():
+        if held.dialect == POSTGRESQL:
+            held.run("LOCK TABLE integration_schedules IN ACCESS EXCLUSIVE MODE")
+        until(lambda: systemd.messages("STATUS=The last pass failed"), "a failure")
+        heard = len(systemd.messages("WATCHDOG=1"))
+        time.sleep(2.5)
+        assert len(systemd.messages("WATCHDOG=1")) == heard
+    before = len(systemd.messages("STATUS=Last pass"))
+    until(lambda: len(systemd.messages("STATUS=Last pass")) > before, "a pass after it")
+    until(lambda: len(systemd.messages("WATCHDOG=1")) > heard, "a sign of life")
+    agent.send_signal(signal.SIGTERM)
+    assert finished(agent)[0] == 0
+
+
+# --- SIGHUP
+
+
+def test_sighup_reads_the_keyring_again(fleet: Fleet, provider: Host, systemd: Manager) -> None:
+    """A key that was added is known after SIGHUP, without a restart: what it sealed is checked."""
+    agent = fleet.start("agent", "--every", "1", "--log-format", "json", NOTIFY_SOCKET=systemd.address)
+    until(lambda: systemd.messages("STATUS=Last pass"), "a pass")
+    old = fleet.keyring
+    added = keyring.new_key()
+    (fleet.home / "keyring.json").unlink()
+    keyring.write_file(fleet.home / "keyring.json", [added, *old.keys])
+    fleet.keyring = keyring.load({}, fleet.home)
+    agent.send_signal(signal.SIGHUP)
+    until(lambda: len(systemd.messages("READY=1")) == 2, "ready again")
+    (reloading,) = systemd.messages("RELOADING=1")
+    assert "\nMONOTONIC_USEC=" in reloading
+    fleet.add({"a": f"{provider.url}/a"})
+    until(fleet.logs, "a check")
+    agent.send_signal(signal.SIGTERM)
+    code, out, err = finished(agent)
+    assert (code, err) == (0, "")
+    assert [log["status"] for log in fleet.logs()] == ["success"]
+    (said,) = [entry for entry in entries(out) if entry["event"] == "reloaded"]
+    assert said["keys"] == [added.kid, *(key.kid for key in old.keys)]
+
+
+def test_a_bad_keyring_changes_nothing(fleet: Fleet, provider: Host, systemd: Manager) -> None:
+    """What can't be read is said, the old keyring stays in use, and the service goes on."""
+    agent = fleet.start("agent", "--every", "1", NOTIFY_SOCKET=systemd.address)
+    until(lambda: systemd.messages("STATUS=Last pass"), "a pass")
+    (fleet.home / "keyring.json").write_text(f'{{"broken": "{CANARY}"')
+    agent.send_signal(signal.SIGHUP)
+    until(lambda: len(systemd.messages("READY=1")) == 2, "ready again")
+    fleet.add({"a": f"{provider.url}/a"})
+    until(fleet.logs, "a check")
+    agent.send_signal(signal.SIGTERM)
+    code, _, err = finished(agent)
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.startswith("intctl: The keyring was not reloaded, the old one stays in use: Keyring ")
+    assert CANARY not in err + "".join(systemd.messages())
+    assert [log["status"] for log in fleet.logs()] == ["success"]
+
+
+def test_a_key_from_the_environment_can_not_be_reloaded(fleet: Fleet, systemd: Manager) -> None:
+    """An environment does not change in a process that runs: SIGHUP says so and keeps the key."""
+    (fleet.home / "keyring.json").unlink()
+    agent = fleet.start(
+        "agent", "--every", "1", NOTIFY_SOCKET=systemd.address, INTCTL_ENCRYPTION_KEY=keyring.new_key().text()
+    )
+    until(lambda: systemd.messages("STATUS=Last pass"), "a pass")
+    agent.send_signal(signal.SIGHUP)
+    until(lambda: len(systemd.messages("READY=1")) == 2, "ready again")
+    agent.send_signal(signal.SIGTERM)
+    code, _, err = finished(agent)
+    assert code == 0 and "INTCTL_ENCRYPTION_KEY is read at the start only" in err
+
+
+# --- the ping
+
+
+def test_a_good_pass_is_pinged(fleet: Fleet, provider: Host, monitor: HttpServer) -> None:
+    """Start, then success: whatever the pass found, for a failing provider is no failure of the agent."""
+    provider.behaviour["/a"] = ["401"]
+    fleet.add({"a": f"{provider.url}/a"})
+    ended = finished(fleet.start("agent", "--once", "--ping-url", f"{monitor.url}/{UUID}"))
+    assert ended == (0, "checked 1: 1 misconfigured\n", "")
+    assert pinged(monitor) == ["/start", ""]
+
+
+def test_the_url_may_come_from_the_environment(fleet: Fleet, monitor: HttpServer) -> None:
+    """INTCTL_PING_URL is as good, and no process list shows it."""
+    assert finished(fleet.start("agent", "--once", INTCTL_PING_URL=f"{monitor.url}/{UUID}"))[0] == 0
+    assert pinged(monitor) == ["/start", ""]
+
+
+@pytest.mark.parametrize("what", ["no database", "no keyring", "wrong keyring", "no organisation"])
+def test_a_failure_is_never_pinged_as_success(
+    fleet: Fleet, provider: Host, monitor: HttpServer, tmp_path: Path, what: str
+) -> None:
+    """Whatever keeps the pass from its end, the monitor hears of a failure, and the exit code is the failure's."""
+    fleet.add({"a": f"{provider.url}/a"})
+    words, environ = ["agent", "--once", "--ping-url", f"{monitor.url}/{UUID}"], {}
+    if what == "no database":
+        environ["INTCTL_DATABASE_URL"] = f"sqlite:///{tmp_path / 'none.db'}"
+    elif what == "no organisation":
+        words += ["--org", "nobody"]
+    else:
+        (fleet.home / "keyring.json").unlink()
+        if what == "wrong keyring":
+            keyring.write_file(fleet.home / "keyring.json", [keyring.new_key()])
+    code, _, err = finished(fleet.start(*words, **environ))
+    assert code == {"no database": 5, "no keyring": 6, "wrong keyring": 6, "no organisation": 3}[what]
+    assert err.startswith("intctl: ") and UUID not in err
+    assert pinged(monitor) == ["/start", "/fail"]
+
+
+def test_a_pass_that_a_signal_ended_says_nothing(fleet: Fleet, provider: Host, monitor: HttpServer) -> None:
+    """SIGTERM is neither success nor failure: the monitor sees that no end came."""
+    provider.behaviour["/a"] = ["hang:200"]
+    fleet.add({"a": f"{provider.url}/a"})
+    agent = fleet.start("agent", "--once", "--timeout", "60", "--ping-url", f"{monitor.url}/{UUID}")
+    until(lambda: provider.hits["/a"] == 1 and monitor.requests, "the pass")
+    agent.send_signal(signal.SIGTERM)
+    assert finished(agent)[:2] == (0, "checked 0; 1 given back\n")
+    assert pinged(monitor) == ["/start"]
+
+
+def test_a_monitor_that_is_away_fails_no_pass(fleet: Fleet, provider: Host) -> None:
+    """It is said on standard error, without the URL; the exit code is the pass's own."""
+    fleet.add({"a": f"{provider.url}/a"})
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    code, out, err = finished(fleet.start("agent", "--once", "--ping-url", f"http://127.0.0.1:{port}/{UUID}"))
+    assert (code, out, err.count("\n")) == (0, "checked 1: 1 healthy\n", 2)
+    assert UUID not in err and all(line.startswith("warning: The ping") for line in err.splitlines())
+
+
+def test_a_service_pings_its_failure_and_its_recovery(
+    fleet: Fleet, monitor: HttpServer, request: pytest.FixtureRequest
+) -> None:
+    """A database that goes away is a failure at once, and a pass after it is a success again."""
+    away, back = doors(fleet.target, request)
+    agent = fleet.start("agent", "--every", "1", "--ping-url", f"{monitor.url}/{UUID}")
+    until(lambda: pinged(monitor) == ["/start", ""], "the first pass")
+    away()
+    until(lambda: pinged(monitor) == ["/start", "", "/fail"], "the failure")
+    back()
+    until(lambda: pinged(monitor) == ["/start", "", "/fail", ""], "the recovery")
+    agent.send_signal(signal.SIGTERM)
+    assert finished(agent)[0] == 0
+
+
+# --- the metrics file
+
+
+def test_metrics_after_each_pass(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
+    """The file tells of every integration and of the agent, and adds up over passes."""
+    path = tmp_path / "intctl.prom"
+    provider.behaviour["/b"] = ["401"]
+    fleet.add({name: f"{provider.url}/{name}" for name in "ab"})
+    for _ in range(2):
+        assert finished(fleet.start("agent", "--once", "--metrics-file", str(path)))[0] == 0
+    found = samples(path.read_text())
+    assert of(found, "intctl_integration_up") == {"a": "1", "b": "0"}
+    assert of(found, "intctl_integration_consecutive_failures") == {"a": "0", "b": "1"}
+    assert (found["intctl_agent_passes_total"], found["intctl_agent_checks_total"]) == ("2", "2")
+    assert abs(float(found["intctl_agent_last_pass_timestamp_seconds"]) - time.time()) < 120
+
+
+def test_metrics_after_a_failed_pass(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
+    """What was known stays, and the agent's own line says that it failed."""
+    path = tmp_path / "intctl.prom"
+    fleet.add({"a": f"{provider.url}/a"})
+    finished(fleet.start("agent", "--once", "--metrics-file", str(path)))
+    (fleet.home / "keyring.json").unlink()
+    assert finished(fleet.start("agent", "--once", "--metrics-file", str(path)))[0] == 6
+    found = samples(path.read_text())
+    assert found["intctl_agent_last_pass_success"] == "0"
+    assert of(found, "intctl_integration_up") == {"a": "1"}
+
+
+def test_metrics_that_can_not_be_written_fail_no_pass(fleet: Fleet, tmp_path: Path) -> None:
+    """A folder that is not there is said, and the pass is what it was."""
+    code, out, err = finished(fleet.start("agent", "--once", "--metrics-file", str(tmp_path / "gone" / "x.prom")))
+    assert (code, out) == (0, "checked 0\n")
+    assert err.startswith("warning: --metrics-file: ") and err.count("\n") == 1
+
+
+# --- lines for machines
+
+
+def test_lines_for_machines(fleet: Fleet, provider: Host) -> None:
+    """A pass is one object with its counts; a service says when it starts and stops, too."""
+    provider.behaviour["/b"] = ["401"]
+    fleet.add({name: f"{provider.url}/{name}" for name in "ab"})
+    agent = fleet.start("agent", "--every", "1", "--log-format", "json")
+    until(lambda: len(fleet.logs()) == 2, "both checks")
+    until(lambda: fleet.rows("SELECT 1 AS n FROM agent_passes WHERE finished_at IS NOT NULL"), "the pass")
+    agent.send_signal(signal.SIGTERM)
+    code, out, err = finished(agent)
+    assert (code, err) == (0, "")
+    started, done, stopped = entries(out)
+    assert [entry["event"] for entry in (started, done, stopped)] == ["started", "pass", "stopped"]
+    assert (done["checked"], done["verdicts"]) == (2, {"healthy": 1, "misconfigured": 1})
+    assert (done["lost"], done["given_back"], done["set_aside"], done["stopped"]) == (0, 0, 0, False)
+    assert stopped["signal"] == signal.SIGTERM
+
+
+def test_errors_for_machines(fleet: Fleet, tmp_path: Path) -> None:
+    """An error that ends the agent is an object like the others, with the exit code."""
+    words = ("agent", "--once", "--log-format", "json")
+    code, out, err = finished(fleet.start(*words, INTCTL_DATABASE_URL=f"sqlite:///{tmp_path / 'none.db'}"))
+    (entry,) = entries(err)
+    assert (code, out, entry["event"], entry["exit_code"]) == (5, "", "failed", 5)
+    assert "intctl init" in entry["message"]
+    (entry,) = entries(finished(fleet.start(*words, "--on-change", "'"))[2])
+    assert (entry["event"], entry["exit_code"]) == ("failed", 2)
+
+
+def test_warnings_for_machines(fleet: Fleet, tmp_path: Path) -> None:
+    """What other rooms warn of is a line like the others."""
+    path = tmp_path / "url"
+    path.write_text(fleet.environ["INTCTL_DATABASE_URL"])
+    path.chmod(0o644)
+    code, _, err = finished(
+        fleet.start("--database-url-file", str(path), "agent", "--once", "--log-format", "json")
+    )
+    (entry,) = entries(err)
+    assert (code, entry["level"]) == (0, "warning") and "can be read by everybody" in entry["message"]
+
+
+def test_own_faults_for_machines(fleet: Fleet, provider: Host) -> None:
+    """A fault of this machine's own has its code and how many checks it spoiled."""
+    fleet.add({"a": f"{provider.url}/a", "b": f"{provider.url}/b"})
+    other = keyring.new_key()
+    (fleet.home / "keyring.json").unlink()
+    keyring.write_file(fleet.home / "keyring.json", [other])
+    fleet.keyring = keyring.load({}, fleet.home)
+    fleet.add({"c": f"{provider.url}/c"})
+    code, out, err = finished(fleet.start("agent", "--once", "--log-format", "json"))
+    (entry,) = entries(err)
+    assert (code, entries(out)[0]["verdicts"]) == (0, {"healthy": 1, "unknown": 2})
+    assert (entry["event"], entry["code"], entry["checks"]) == ("fault", "self.key_missing", 2)
+
+
+def test_a_bug_for_machines(intctl: Intctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug is one object too: its type and its places, never its text, and the monitor's failure."""
+    from intctl.store import claims
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError(CANARY)
+
+    monkeypatch.setattr(claims, "set_aside", broken)
+    ran = intctl("agent", "--once", "--log-format", "json", code=70)
+    (entry,) = entries(ran.err)
+    assert (entry["event"], entry["exit_code"]) == ("bug", 70)
+    assert "RuntimeError" in entry["message"] and any("run_once" in place for place in entry["where"])
+    (row,) = intctl("agent", "status", "-o", "json", code=1).json
+    assert row["failure"] == "a bug of intctl (RuntimeError)"
+
+
+# --- agent status
+
+
+def test_status_before_any_pass(intctl: Intctl) -> None:
+    """Nobody ran here: exit 1, in every form of output."""
+    ran = intctl("agent", "status", code=1)
+    assert ran.out == "No agent has run here yet.\n" and "No pass finished in the last 15m" in ran.err
+    assert intctl("agent", "status", "-o", "json", code=1).json == []
+
+
+def test_status_after_a_pass(intctl: Intctl) -> None:
+    """Each host with its last pass; exit 0 as long as one finished in time, in every form of output."""
+    intctl("agent", "--once")
+    ran = intctl("agent", "status", "-o", "json")
+    (row,) = ran.json
+    assert (row["host"], row["org_id"], row["state"]) == (socket.gethostname(), None, "ok")
+    assert (row["passes"], row["checks"], row["failure"]) == (1, 0, None)
+    assert row["last"]["checked"] == 0 and row["last"]["keys"] == [keyring.load({}, intctl.home).primary.kid]
+    assert ran.err == ""
+    for style in ("table", "yaml", "csv", "name"):
+        assert socket.gethostname() in intctl("agent", "status", "-o", style).out
+
+
+def test_status_when_the_last_pass_is_old(intctl: Intctl) -> None:
+    """Nothing finished within --max-age: exit 1, and who is late is listed."""
+    intctl("agent", "--once")
+    with connect(intctl.target) as database:
+        ago = "{after -1000}"
+        database.run(f"UPDATE agent_passes SET started_at = {ago}, finished_at = {ago}")
+    ran = intctl("agent", "status", "-o", "json", code=1)
+    assert (ran.json[0]["state"], ran.json[0]["age_s"] >= 1000) == ("late", True)
+    assert intctl("agent", "status", "--max-age", "20m").out
+    assert intctl("agent", "status", "--max-age", "999s", code=1).err.startswith("No pass finished in the last 999s")
+
+
+def test_status_of_several_hosts(intctl: Intctl) -> None:
+    """One that still works is enough for exit 0; the one that is late is seen as such."""
+    from intctl.store import passes
+
+    intctl("agent", "--once")
+    with connect(intctl.target) as database:
+        passes.finish(
+            database, host="gone", org_id=None, version="1", duration_s=1.0, checks=0, metadata={}
+        )
+        database.run("UPDATE agent_passes SET finished_at = {after -3600} WHERE host = 'gone'")
+    states = {row["host"]: row["state"] for row in intctl("agent", "status", "-o", "json").json}
+    assert states == {"gone": "late", socket.gethostname(): "ok"}
+
+
+def test_status_of_a_pass_that_failed(intctl: Intctl) -> None:
+    """A keyring that can't be used is the reason that is shown; the last good pass is still in time."""
+    intctl("agent", "--once")
+    (intctl.home / "keyring.json").rename(intctl.home / "aside")
+    intctl("agent", "--once", code=6)
+    (row,) = intctl("agent", "status", "-o", "json").json
+    assert row["state"] == "failed" and row["failure"].startswith("No encryption key.")
+    (intctl.home / "aside").rename(intctl.home / "keyring.json")
+    intctl("agent", "--once")
+    (row,) = intctl("agent", "status", "-o", "json").json
+    assert (row["state"], row["failure"]) == ("ok", None)
+
+
+def test_status_with_an_organisation(intctl: Intctl, org_id: str) -> None:
+    """--org lists who serves that organisation, and only they count."""
+    other = "0" * 8 + org_id[8:]
+    intctl("agent", "--once", "--org", other)
+    assert intctl("agent", "status", "--org", "acme", code=1).out == "No agent has run here yet.\n"
+    intctl("agent", "--once", "--org", "acme")
+    assert [row["org_id"] for row in intctl("agent", "status", "--org", "acme", "-o", "json").json] == [org_id]
+    assert len(intctl("agent", "status", "-o", "json").json) == 2
+
+
+@pytest.mark.parametrize("age", ["", "15", "0m", "-5m", "m", "15 m", "1.5h", "soon"])
+def test_an_age_that_is_none(intctl: Intctl, age: str) -> None:
+    """--max-age is a number and a unit."""
+    assert "--max-age takes a time" in intctl("agent", "status", "--max-age", age, code=2).err
+
+
+def test_a_pass_that_hangs_is_seen_in_the_status(fleet: Fleet, provider: Host) -> None:
+    """The start of a pass with work is noted before the first check."""
+    provider.behaviour["/a"] = ["hang:200"]
+    fleet.add({"a": f"{provider.url}/a"})
+    agent = fleet.start("agent", "--once", "--timeout", "60")
+    until(lambda: provider.hits["/a"] == 1, "the request")
+    (row,) = fleet.rows("SELECT started_at, finished_at FROM agent_passes")
+    assert row["started_at"] is not None and row["finished_at"] is None
+    provider.release()
+    assert finished(agent)[0] == 0
+
+
+# --- cheap, and silent about secrets
+
+
+def test_status_and_an_idle_pass_with_options_import_no_framework(
+    sqlite_target: Target, tmp_path: Path, provider: Host
+) -> None:
+    """A command at transitions and a metrics file cost an idle pass no framework; nor does the status."""
+    keyring.write_file(tmp_path / "keyring.json", [keyring.new_key()])
+    environ = {"INTCTL_HOME": str(tmp_path), "INTCTL_DATABASE_URL": f"sqlite:///{sqlite_target.path}"}
+    environ["PATH"] = os.environ["PATH"]
+    line = f"agent --once --log-format json --on-change true --metrics-file {tmp_path / 'x.prom'}"
+    assert imported(line, (*PROBING, "asyncio"), environ) == (0, [])
+    assert imported("agent status -o json", (*PROBING, "asyncio"), environ) == (0, [])
+
+
+def test_an_idle_pass_writes_one_row_once(fleet: Fleet) -> None:
+    """A pass in which nothing is due writes its own row and nothing else."""
+    finished(fleet.start("agent", "--once"))
+    tables = ("integration_schedules", "integration_health_logs", "integration_transitions")
+    assert [fleet.rows(f"SELECT * FROM {table}") for table in tables] == [[], [], []]
+    assert [row["passes"] for row in fleet.rows("SELECT passes FROM agent_passes")] == [1]
+
+
+def test_no_secret_comes_out(
+    fleet: Fleet, provider: Host, monitor: HttpServer, systemd: Manager, tmp_path: Path
+) -> None:
+    """Key, ping URL and database URL are in no line, no document, no environment, no file and no row."""
+    got = tmp_path / "got"
+    tell = tmp_path / "tell.sh"
+    tell.write_text(f"#!/bin/sh\n{{ cat; env; }} >>{got}\n")
+    tell.chmod(0o755)
+    text = fleet.keyring.primary.text()
+    (fleet.home / "keyring.json").unlink()
+    provider.behaviour[f"/a?token={CANARY}"] = ["401"]
+    fleet.add({"a": f"{provider.url}/a?token={CANARY}"})
+    metrics = tmp_path / "x.prom"
+    agent = fleet.start(
+        "agent", "--every", "1", "--log-format", "json", "--on-change", str(tell), "--metrics-file", str(metrics),
+        NOTIFY_SOCKET=systemd.address, INTCTL_PING_URL=f"{monitor.url}/{UUID}", INTCTL_ENCRYPTION_KEY=text,
+    )  # fmt: skip
+    until(lambda: got.exists() and metrics.exists(), "both files")
+    command_line = Path(f"/proc/{agent.pid}/cmdline").read_text()
+    agent.send_signal(signal.SIGTERM)
+    code, out, err = finished(agent)
+    rows = fleet.rows("SELECT * FROM agent_passes") + fleet.rows("SELECT * FROM integration_transitions")
+    assert code == 0 and '"to": "error"' in got.read_text()
+    everything = "\n".join(
+        [out, err, got.read_text(), metrics.read_text(), str(rows), command_line, *systemd.messages()]
+    )
+    for secret in (CANARY, UUID, text, text[5:40], fleet.environ["INTCTL_DATABASE_URL"]):
+        assert secret not in everything

@@ -1,0 +1,289 @@
+"""The outbox on both databases: written with the status, told by one, in order, again only after a death."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from intctl.errors import StoreError
+from intctl.probes.outcome import Outcome
+from intctl.store import changes, claims, transitions
+from intctl.store.claims import Result
+from intctl.store.connect import POSTGRESQL, SQLITE, Database, Target, connect
+from intctl.store.transitions import Transition
+
+from .test_claims import OK, REJECTED, TIMEOUT, add, due, record, shift
+
+DEGRADED = Outcome("http.rate_limited", "api")
+UNKNOWN = Outcome("self.no_network", "tcp")
+
+
+@pytest.fixture
+def database(target: Target) -> Iterator[Database]:
+    with connect(target) as opened:
+        yield opened
+
+
+def check(database: Database, outcome: Outcome, check_type: str = "scheduled") -> None:
+    """One recorded check of everything that is enabled."""
+    for found in database.rows("SELECT integration_id FROM integration_schedules"):
+        shift(database, found["integration_id"], "next_check_at", 7200)
+    claimed = due(database)
+    assert claimed
+    record(database, "a", *[Result(one, outcome) for one in claimed], check_type=check_type)
+
+
+def written(database: Database) -> list[tuple[Any, ...]]:
+    rows = database.rows("SELECT * FROM integration_transitions ORDER BY changed_at, id")
+    return [(row["from_status"], row["to_status"], row["verdict"], row["code"]) for row in rows]
+
+
+def take(database: Database, owner: str = "a", limit: int = 10, **options: Any) -> list[Transition]:
+    return transitions.claim(database, owner, limit=limit, lease_s=40.0, **options)
+
+
+def later(database: Database, seconds: int, column: str = "lease_expires_at") -> None:
+    """Lets time pass for all transitions."""
+    if database.dialect == POSTGRESQL:
+        moved = f"{column} - make_interval(secs => {seconds})"
+    else:
+        moved = f"strftime('%Y-%m-%dT%H:%M:%f000Z', {column}, '-{seconds} seconds')"
+    database.run(f"UPDATE integration_transitions SET {column} = {moved} WHERE {column} IS NOT NULL")
+
+
+# --- written
+
+
+def test_what_falls_into_error_and_what_leaves_it_is_written_once(
+    database: Database, target: Target, org_id: str
+) -> None:
+    """One row for each change of status, with what was found; none where the status stays."""
+    add(target, org_id)
+    for outcome in (OK, REJECTED, REJECTED, UNKNOWN, OK, DEGRADED):
+        check(database, outcome)
+    assert written(database) == [
+        ("active", "error", "misconfigured", "smtp.auth.rejected"),
+        ("error", "active", "healthy", "ok"),
+    ]
+
+
+def test_the_second_time_out_is_the_change(database: Database, target: Target, org_id: str) -> None:
+    """What is not an error yet is not told: a single time-out changes no status."""
+    add(target, org_id)
+    check(database, TIMEOUT)
+    assert written(database) == []
+    check(database, TIMEOUT)
+    assert written(database) == [("active", "error", "down", "connect.timeout")]
+
+
+def test_a_persons_check_is_written_too(database: Database, target: Target, org_id: str) -> None:
+    """It does not matter who found it."""
+    add(target, org_id)
+    check(database, TIMEOUT, "manual")
+    assert written(database) == [("active", "error", "down", "connect.timeout")]
+
+
+def test_neither_is_there_without_the_other(database: Database, target: Target, org_id: str) -> None:
+    """Where the transition can't be written, the status is not changed and the result not recorded either."""
+    id = add(target, org_id)
+    (claimed,) = due(database)
+    database.run("DROP TABLE integration_transitions")
+    with pytest.raises(StoreError):
+        record(database, "a", Result(claimed, REJECTED))
+    assert database.row("SELECT status FROM integrations WHERE id = :id", {"id": id}) == {"status": "active"}
+    assert database.rows("SELECT id FROM integration_health_logs") == []
+
+
+def test_an_edit_meanwhile_changes_no_status_and_is_not_told(
+    database: Database, target: Target, org_id: str
+) -> None:
+    """What was found of a config that is gone is no transition."""
+    id = add(target, org_id)
+    (claimed,) = due(database)
+    database.run("UPDATE integrations SET config_version = 2 WHERE id = :id", {"id": id})
+    record(database, "a", Result(claimed, REJECTED))
+    assert written(database) == []
+
+
+def test_a_lost_lease_tells_nothing(database: Database, target: Target, org_id: str) -> None:
+    """A result that is dropped is no transition."""
+    add(target, org_id)
+    (claimed,) = due(database)
+    shift(database, claimed.id, "lease_expires_at", 61)
+    assert record(database, "a", Result(claimed, REJECTED)) == set()
+    assert written(database) == []
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("off", ("error", "inactive", None, None)),
+        ("delete", ("error", "inactive", None, None)),
+        ("edit", ("error", "active", "unknown", "self.not_checked")),
+        ("tested edit", ("error", "active", "healthy", "ok")),
+    ],
+)
+def test_a_person_who_ends_an_error_is_told_of(
+    database: Database, target: Target, org_id: str, what: str, expected: tuple[Any, ...]
+) -> None:
+    """Switched off, deleted or edited: who was told of the error hears that it is over, and what is known."""
+    id = add(target, org_id)
+    check(database, REJECTED)
+    with changes.unit_of_work(target) as session:
+        if what == "off":
+            changes.set_status(session, id=id, org_id=org_id, status="inactive")
+        elif what == "delete":
+            changes.delete_integration(session, id=id, org_id=org_id)
+        else:
+            changes.update_integration(session, id=id, org_id=org_id, expected_version=1, status="active")
+            if what == "tested edit":
+                changes.record_outcome(
+                    session, id=id, org_id=org_id, check_type="auto", outcome=OK, agent="here"
+                )
+    assert written(database)[1:] == [expected]
+
+
+def test_switching_on_and_off_is_no_news(database: Database, target: Target, org_id: str) -> None:
+    """What was not in error and is not now is nobody's alarm."""
+    id = add(target, org_id)
+    for status in ("inactive", "active"):
+        with changes.unit_of_work(target) as session:
+            changes.set_status(session, id=id, org_id=org_id, status=status)  # type: ignore[arg-type]
+    assert written(database) == []
+
+
+# --- told
+
+
+def test_one_is_taken_by_one(database: Database, target: Target, org_id: str) -> None:
+    """What one agent tells no other takes; what is told is never due again."""
+    add(target, org_id)
+    check(database, REJECTED)
+    (mine,) = take(database, "a")
+    assert (mine.name, mine.org_id, mine.from_status, mine.to_status) == ("Email", org_id, "active", "error")
+    assert (mine.code, mine.attempts, mine.provider) == ("smtp.auth.rejected", 1, "smtp")
+    assert take(database, "b") == []
+    assert transitions.told(database, "a", mine, 0)
+    later(database, 3600, "told_at")
+    assert take(database, "a") == take(database, "b") == []
+
+
+def test_a_death_in_between_is_told_again(database: Database, target: Target, org_id: str) -> None:
+    """Begun and not marked: it is due again when the lease has run out, with the same id, and counted."""
+    add(target, org_id)
+    check(database, REJECTED)
+    (first,) = take(database, "a")
+    later(database, 39)
+    assert take(database, "b") == []
+    later(database, 2)
+    (second,) = take(database, "b")
+    assert (second.id, second.attempts) == (first.id, 2)
+    assert not transitions.told(database, "a", first, 0)  # whoever was held up marks nothing
+    assert transitions.told(database, "b", second, 0)
+
+
+def test_three_times_and_no_more(database: Database, target: Target, org_id: str) -> None:
+    """What ends the agent each time is left; what came after it is told."""
+    add(target, org_id)
+    for outcome in (REJECTED, OK):
+        check(database, outcome)
+    for attempt in (1, 2, 3):
+        (one,) = take(database, "a")
+        assert (one.to_status, one.attempts) == ("error", attempt)
+        assert take(database, "b") == []
+        later(database, 41)
+    (one,) = take(database, "a")
+    assert one.to_status == "active"
+
+
+def test_of_one_integration_the_earlier_is_told_first(database: Database, target: Target, org_id: str) -> None:
+    """Nobody hears that it works again before hearing that it failed, whoever tells."""
+    for name in ("Email", "SMS"):
+        add(target, org_id, name)
+    for outcome in (REJECTED, OK):
+        check(database, outcome)
+    first = take(database, "a")
+    assert [(one.name, one.to_status) for one in first] in (
+        [("Email", "error"), ("SMS", "error")], [("SMS", "error"), ("Email", "error")],
+    )  # fmt: skip
+    assert take(database, "b") == []
+    transitions.told(database, "a", first[0], 0)
+    (next_,) = take(database, "b")
+    assert (next_.name, next_.to_status) == (first[0].name, "active")
+
+
+def test_no_more_than_asked_for_and_the_oldest(database: Database, target: Target, org_id: str) -> None:
+    """An agent takes what it can tell now."""
+    for name in ("a", "b", "c"):
+        add(target, org_id, name)
+    check(database, REJECTED)
+    assert len(take(database, limit=2)) == 2
+    assert len(take(database, "b", limit=2)) == 1
+
+
+def test_what_could_not_begin_is_free_again_at_once(database: Database, target: Target, org_id: str) -> None:
+    """Given back, it is due; its attempt counts."""
+    add(target, org_id)
+    check(database, REJECTED)
+    (one,) = take(database)
+    transitions.give_back(database, "a", one)
+    (again,) = take(database, "b")
+    assert (again.id, again.attempts) == (one.id, 2)
+
+
+def test_yesterday_is_no_news(database: Database, target: Target, org_id: str) -> None:
+    """Whoever begins to listen is told of the last day, not of all that ever was."""
+    add(target, org_id)
+    check(database, REJECTED)
+    later(database, transitions.NEWS_S - 60, "changed_at")
+    (one,) = take(database)
+    transitions.give_back(database, "a", one)
+    later(database, 61, "changed_at")
+    assert take(database) == []
+
+
+def test_an_agent_of_one_organisation_tells_of_that(database: Database, target: Target, org_id: str) -> None:
+    """Another organisation's transitions stay for its own agent."""
+    add(target, org_id)
+    check(database, REJECTED)
+    assert take(database, org_id="0" * 8 + org_id[8:]) == []
+    assert len(take(database, org_id=org_id)) == 1
+
+
+def test_a_lease_from_a_clock_that_was_set_back_is_void(database: Database, target: Target, org_id: str) -> None:
+    """A lease that ends later than any can holds nobody up."""
+    add(target, org_id)
+    check(database, REJECTED)
+    take(database)
+    later(database, -3600)
+    assert len(take(database, "b")) == 1
+
+
+def test_looking_takes_no_lock(sqlite_target: Target, org_id: str) -> None:
+    """Where there is nothing to tell, SQLite's one write lock is left to others."""
+    with connect(sqlite_target) as other, connect(sqlite_target) as database, other.transaction():
+        assert take(database) == []
+
+
+def test_old_ones_are_deleted(database: Database, target: Target, org_id: str) -> None:
+    """After a week a transition goes, told or not; a younger one stays."""
+    for name in ("a", "b"):
+        add(target, org_id, name)
+    check(database, REJECTED)
+    assert transitions.prune(database) == 0
+    later(database, transitions.KEPT_S + 1, "changed_at")
+    check(database, OK)
+    assert transitions.prune(database) == 2
+    assert {row[:2] for row in written(database)} == {("error", "active")}
+
+
+def test_deleting_for_good_takes_them_along(database: Database, target: Target, org_id: str) -> None:
+    """An integration's row that another program deletes leaves no transition behind."""
+    id = add(target, org_id)
+    check(database, REJECTED)
+    assert claims.last_success(database, id) is None
+    database.run("DELETE FROM integrations WHERE id = :id", {"id": id})
+    assert written(database) == []
+    assert database.dialect in (SQLITE, POSTGRESQL)
