@@ -1,39 +1,62 @@
-"""Named points at which a test can end, stop or break this process. Without the two variables: nothing.
+"""Places where a test may hurt this process: killed, stopped, an error raised, its connections cut.
 
-`INTCTL_FAILPOINT=NAME:ACTION` counts only beside `INTCTL_TEST_FAILPOINTS=1`, so that no stray
-variable can ever break a real run.
+Nothing happens unless INTCTL_TEST_FAILPOINTS is 1 and INTCTL_FAILPOINT names one, as `after_claim:kill`.
+It happens once, the first time that the place is reached.
 """
 
 from __future__ import annotations
 
-import os
-import signal
+from collections.abc import Mapping
+
+POINTS = (
+    "before_claim", "after_claim", "in_dns", "in_connect", "in_tls",
+    "before_record", "in_record", "after_record", "give_back",
+    "token_drafted", "token_before_call", "token_answer_read", "token_saving", "token_saved", "token_before_api",
+    "token_api_answered", "token_before_commit", "token_after_commit",
+)  # fmt: skip
+ACTIONS = ("kill", "stop", "raise", "cut")
+
+_armed: list[tuple[str, str]] = []
 
 
-def _armed() -> tuple[str, str] | None:
-    if os.environ.get("INTCTL_TEST_FAILPOINTS") != "1":
-        return None
-    name, colon, action = os.environ.get("INTCTL_FAILPOINT", "").partition(":")
-    return (name, action) if colon else None
+class Failpoint(Exception):
+    """What `raise` raises."""
 
 
-_ARMED = _armed()
+def arm(environ: Mapping[str, str]) -> None:
+    """Takes the failpoint from the environment, if there is one."""
+    point, _, action = environ.get("INTCTL_FAILPOINT", "").partition(":")
+    if environ.get("INTCTL_TEST_FAILPOINTS") == "1" and point in POINTS and action in ACTIONS:
+        _armed[:] = [(point, action)]
 
 
-def reach(name: str) -> None:
-    """This point was reached. Armed for it, the process is killed or stopped here, or an error is raised.
+def reach(point: str) -> None:
+    """Marks a place. Without an armed failpoint this costs one look at a list."""
+    if _armed and _armed[0][0] == point:
+        _act(_armed.pop()[1])
 
-    `kill` is SIGKILL, `stop` SIGSTOP; `raise` is a bug (RuntimeError), `cut` a broken connection
-    (ConnectionResetError).
-    """
-    if _ARMED is None:
-        return
-    armed, action = _ARMED
-    if armed != name:
-        return
-    if action in ("kill", "stop"):
+
+def _act(action: str) -> None:
+    import os
+    import signal
+
+    if action == "raise":
+        raise Failpoint
+    if action == "cut":
+        _cut()
+    else:
         os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)
-    elif action == "raise":
-        raise RuntimeError(name)
-    elif action == "cut":
-        raise ConnectionResetError(name)
+
+
+def _cut() -> None:
+    """Ends every connection of this process, as a network does that goes away."""
+    import os
+    import socket
+    from contextlib import suppress
+    from pathlib import Path
+
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as sock:
+            # The nameless pairs are not connections: the event loop wakes itself with one.
+            if sock.family != socket.AF_UNIX or sock.getpeername():
+                sock.shutdown(socket.SHUT_RDWR)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from intctl import __version__
+from intctl import __version__, failpoint
 from intctl.cli.context import Context, SharedOptions
 from intctl.errors import (
     EXIT_BUG,
@@ -115,6 +115,7 @@ def main() -> NoReturn:
 
 def _run() -> int:
     context = Context(os.environ)
+    failpoint.arm(context.environ)
     try:
         answer = root.main(prog_name="intctl", standalone_mode=False, obj=context, terminal_width=_help_width())
         return answer if isinstance(answer, int) else EXIT_OK
