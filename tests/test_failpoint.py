@@ -32,7 +32,10 @@ def ran(point: str, armed: str = "1") -> tuple[int, str]:
     return process.returncode, out
 
 
-@pytest.mark.parametrize("point", ["", "token_saved", "elsewhere:kill", "token_before_api:kill", "token_saved:", "token_saved:explode"])
+@pytest.mark.parametrize(
+    "point",
+    ["", "token_saved", "elsewhere:kill", "token_before_api:kill", "token_saved:", "token_saved:explode"],
+)
 def test_nothing_happens_elsewhere(point: str) -> None:
     """Another point, no action: the process goes on."""
     assert ran(point) == (0, "before\nafter\n")
