@@ -158,7 +158,7 @@ class Store:
         found, self.tokens = self.tokens, self.tokens or self.overtaken
         return found
 
-    async def save(self, tokens: Tokens, *, previous: Tokens | None) -> Tokens:
+    async def save(self, tokens: Tokens) -> Tokens:
         self.tokens = self.overtaken or tokens
         return self.tokens
 
@@ -194,7 +194,7 @@ def test_o1_a_token_that_another_runner_replaced_is_used() -> None:
 def test_o2_the_loser_of_two_refreshes_uses_the_winners_token() -> None:
     """O2: what the store says after a save is the truth: the loser deletes nothing."""
     with http_server({"/token": Answer(200, GRANT), "/me": Answer(200, {})}) as server:
-        winner = Tokens(Secret("access-winner"), time.time() + 3600, Secret("refresh-3"), ORIGIN)
+        winner = Tokens(Secret("access-winner"), time.time() + 1500, Secret("refresh-3"), ORIGIN)
         store = Store()
         store.overtaken = winner
         store.tokens = Tokens(None, None, ORIGIN, ORIGIN)
