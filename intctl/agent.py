@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from intctl.errors import IntctlError
 from intctl.keyring import Keyring
+from intctl.metrics import retention
 from intctl.store import claims, reads
 from intctl.store.claims import Claimed, Result
 from intctl.store.connect import Database
@@ -58,6 +59,7 @@ class Summary:
     verdicts: dict[str, int] = field(default_factory=dict)
     stopped: bool = False
     faults: dict[str, int] = field(default_factory=dict)  # this machine's own, by code
+    history: str = ""  # why the history was not folded and pruned to the end
 
     @property
     def notice(self) -> str:
@@ -161,6 +163,8 @@ def run_once(database: Database, keyring: Keyring, settings: Settings, stop: Sto
     if first:
         _run(_Pass(database, keyring, settings, owner, "scheduled", summary, stop), first, due)
     summary.stopped = bool(stop)
+    if not stop:
+        summary.history = retention.tend(database)
     return summary
 
 

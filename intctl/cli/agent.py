@@ -51,6 +51,8 @@ def agent(context: Context, once: bool, every: float, concurrency: int, deadline
                 raise KeyringError(summary.notice)
             if summary.notice:
                 context.warn(summary.notice)
+            if summary.history:
+                context.warn(summary.history)
         else:
             _serve(context, settings, stop, every)
 
@@ -76,6 +78,8 @@ def _serve(context: Context, settings: Settings, stop: object, every: float) -> 
             sys.stdout.flush()
         if summary.notice:
             context.warn(summary.notice)
+        if summary.history:
+            context.warn(summary.history)
 
     def complain(error: IntctlError) -> None:
         context.say(f"intctl: {error} Trying again every {every:g} seconds.")

@@ -156,7 +156,7 @@ def test_the_tables_are_in_an_order_that_works() -> None:
     assert seen >= SHARED
 
 
-@pytest.mark.parametrize("revision", ["0001"])
+@pytest.mark.parametrize("revision", ["0001", "0002"])
 def test_a_database_at_an_older_revision_is_upgraded(
     revision: str, tmp_path: Path, sqlite_target: Target, empty_postgresql: Target
 ) -> None:
