@@ -117,35 +117,51 @@ CREATE TABLE IF NOT EXISTS integration_schedules (
   CONSTRAINT ck_integration_schedules_lease CHECK ((lease_owner IS NULL) = (lease_expires_at IS NULL))
 );
 
-CREATE TABLE IF NOT EXISTS agent_passes (
-  id TEXT PRIMARY KEY, -- the host, and the organisation if one
-  host TEXT NOT NULL,
-  org_id UUID, -- NULL: it serves all
-  version TEXT NOT NULL, -- intctl's
-  started_at TIMESTAMPTZ,
-  finished_at TIMESTAMPTZ, -- the last pass that was completed and recorded
-  failed_at TIMESTAMPTZ, -- NULL after a good one
-  failure TEXT,
-  passes BIGINT NOT NULL DEFAULT 0,
-  checks BIGINT NOT NULL DEFAULT 0,
-  metadata JSONB -- the last pass in counts; known keys' ids
+CREATE TABLE IF NOT EXISTS integration_changes (
+  integration_id UUID NOT NULL REFERENCES integrations(id) ON DELETE CASCADE,
+  changed_at TIMESTAMPTZ NOT NULL,
+  enabled BOOLEAN NOT NULL, -- neither switched off nor deleted
+  interval_minutes INTEGER NOT NULL,
+  config_version INTEGER NOT NULL,
+  PRIMARY KEY (integration_id, changed_at)
 );
 
-CREATE TABLE IF NOT EXISTS integration_transitions (
-  id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+CREATE TABLE IF NOT EXISTS integration_health_days (
   integration_id UUID NOT NULL REFERENCES integrations(id) ON DELETE CASCADE,
-  from_status VARCHAR(20) NOT NULL,
-  to_status VARCHAR(20) NOT NULL,
-  verdict VARCHAR(20), -- NULL: a person did it
-  code TEXT,
-  message TEXT,
-  changed_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-  lease_owner TEXT, -- who is telling
-  lease_token BIGINT NOT NULL DEFAULT 0,
-  lease_expires_at TIMESTAMPTZ,
-  attempts INTEGER NOT NULL DEFAULT 0, -- how often it was begun
-  told_at TIMESTAMPTZ, -- when the command had ended
-  exit_code INTEGER -- the command's; NULL: it was killed at its limit
+  starts_at TIMESTAMPTZ NOT NULL, -- 00:00 UTC
+  successes INTEGER NOT NULL,
+  failures INTEGER NOT NULL,
+  unknowns INTEGER NOT NULL,
+  response_ms BIGINT NOT NULL, -- milliseconds of all successes together
+  response_times TEXT NOT NULL, -- milliseconds of each success, four hex digits, in order
+  timeline TEXT NOT NULL, -- JSON: from, to (ms of the day), up or down, cause
+  rows_left TEXT NOT NULL DEFAULT 'all', -- in the logs: all, some, none
+  PRIMARY KEY (integration_id, starts_at)
+);
+
+CREATE TABLE IF NOT EXISTS maintenance_windows (
+  id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+  org_id UUID NOT NULL REFERENCES organizations(id) ON DELETE CASCADE,
+  integration_id UUID REFERENCES integrations(id) ON DELETE CASCADE, -- NULL: all of the organisation
+  starts_at TIMESTAMPTZ NOT NULL,
+  ends_at TIMESTAMPTZ NOT NULL,
+  weekly BOOLEAN NOT NULL DEFAULT false, -- again every week at the same time of day in time_zone
+  time_zone TEXT NOT NULL DEFAULT 'UTC',
+  stopped_at TIMESTAMPTZ, -- nothing of it counts from then on
+  reason TEXT,
+  created_at TIMESTAMPTZ DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS organization_settings (
+  org_id UUID PRIMARY KEY REFERENCES organizations(id) ON DELETE CASCADE,
+  retention_days INTEGER NOT NULL DEFAULT 90 -- health logs older than that are folded
+);
+
+CREATE TABLE IF NOT EXISTS history_progress (
+  id INTEGER PRIMARY KEY,
+  folded_before_at TIMESTAMPTZ, -- all days before it are folded
+  after_id UUID, -- of the next day, the integrations up to this one
+  next_at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 
 -- Indexes.
@@ -162,8 +178,8 @@ CREATE INDEX IF NOT EXISTS idx_integration_health_logs_history ON integration_he
 CREATE INDEX IF NOT EXISTS idx_integration_health_logs_integration ON integration_health_logs (integration_id);
 CREATE UNIQUE INDEX IF NOT EXISTS uq_integration_health_logs_lease ON integration_health_logs (integration_id, lease_token) WHERE lease_token IS NOT NULL;
 CREATE INDEX IF NOT EXISTS idx_integration_schedules_due ON integration_schedules (next_check_at);
-CREATE INDEX IF NOT EXISTS idx_integration_transitions_changed ON integration_transitions (changed_at);
-CREATE INDEX IF NOT EXISTS idx_integration_transitions_integration ON integration_transitions (integration_id, changed_at);
+CREATE INDEX IF NOT EXISTS idx_integration_health_days_left ON integration_health_days (starts_at, integration_id) WHERE rows_left != 'none';
+CREATE INDEX IF NOT EXISTS idx_maintenance_windows_org ON maintenance_windows (org_id);
 
 -- Alembic's version table, so that intctl knows what it finds. A newer version stays.
 CREATE TABLE IF NOT EXISTS intctl_alembic_version (

@@ -33,9 +33,8 @@ def helps() -> dict[str, str]:
     for name, (module, attribute, _) in cli.COMMANDS.items():
         command = getattr(import_module(module), attribute)
         found[f"intctl {name}"] = _command_help(command, None, f"intctl {name}")
-        if isinstance(command, click.Group):
-            for inner, sub in command.commands.items():
-                found[f"intctl {name} {inner}"] = _command_help(sub, None, f"intctl {name} {inner}")
+        for inner, sub in getattr(command, "commands", {}).items():
+            found[f"intctl {name} {inner}"] = _command_help(sub, None, f"intctl {name} {inner}")
     return found
 
 

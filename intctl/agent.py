@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from intctl.errors import EXIT_DATABASE, IntctlError
 from intctl.failpoint import reach
 from intctl.keyring import Keyring
+from intctl.metrics import retention
 from intctl.store import claims, reads
 from intctl.store.claims import Claimed, Recorded, Result
 from intctl.store.connect import Database
@@ -74,6 +75,7 @@ class Summary:
     stopped: bool = False
     out_of_time: bool = False
     faults: dict[str, int] = field(default_factory=dict)  # this machine's own, by code
+    history: str = ""  # why the history was not folded and pruned to the end
 
     def count(self, outcome: Outcome) -> None:
         """One more that was recorded."""
@@ -195,6 +197,8 @@ def run_once(
         if first := due.take(settings.concurrency, False):
             begin()
             work.run(first, due)
+        if not stop and not work.summary.out_of_time:
+            work.summary.history = retention.tend(database)
     work.summary.stopped = bool(stop)
     return work.summary
 

@@ -1,4 +1,4 @@
-"""Uptime, averages and percentiles, against the arithmetic done by hand."""
+"""The figures of a window as they are read from the database, against the arithmetic done by hand."""
 
 from __future__ import annotations
 
@@ -6,36 +6,17 @@ import json
 import math
 import random
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from intctl.metrics import WINDOWS, summarise
+from intctl.metrics import report
+from intctl.metrics.report import KEYS, WINDOWS, Window
 from intctl.store import reads
 from intctl.store.connect import Database, Target, connect
 
 from .conftest import ORG_ID
-
-
-def counted(**values: object) -> dict[str, Any]:
-    return {"integration": "x", "id": "1", "successes": 0, "failures": 0, "unknowns": 0, "average_ms": None,
-            "p95_ms": None, **values}  # fmt: skip
-
-
-def test_nothing_judged_has_no_percentage() -> None:
-    """Without a success or a failure there is no uptime and no error rate, rather than a zero."""
-    found = summarise(counted(unknowns=3), "24h")
-    assert (found["checks"], found["unknown"]) == (3, 3)
-    assert found["uptime_percent"] is found["error_rate_percent"] is found["response_time_average_ms"] is None
-    assert found["response_time_p95_ms"] is None
-
-
-def test_unknown_is_neither_up_nor_down() -> None:
-    """Unknown checks are counted, and change no percentage."""
-    found = summarise(counted(successes=2, failures=1, unknowns=50, average_ms=10.26, p95_ms=12), "7d")
-    assert (found["checks"], found["uptime_percent"], found["error_rate_percent"]) == (53, 66.67, 33.33)
-    assert (found["response_time_average_ms"], found["response_time_p95_ms"], found["window"]) == (10.3, 12, "7d")
 
 
 def add_integration(database: Database, name: str, org_id: str = ORG_ID, **values: object) -> str:
@@ -58,14 +39,20 @@ def add_log(
     )
 
 
-def nearest_rank(values: list[int]) -> int | None:
-    """The 95th percentile by its definition."""
-    return sorted(values)[math.ceil(95 * len(values) / 100) - 1] if values else None
+def last(database: Database, name: str = "24h", **options: Any) -> list[dict[str, Any]]:
+    """The reports of a window that ends now."""
+    now = reads.now(database)
+    return report.metrics(database, ORG_ID, Window.of(name, now - WINDOWS[name], now, now), **options)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 19, 20, 21, 40, 59, 100])
+def nearest_rank(values: list[int], percent: int) -> int | None:
+    """A percentile by its definition."""
+    return sorted(values)[math.ceil(percent * len(values) / 100) - 1] if values else None
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 19, 20, 21, 100])
 def test_percentile_is_the_nearest_rank(target: Target, count: int) -> None:
-    """p95 and average count successes only, equal times and missing ones included, as the definition says."""
+    """Percentiles and average count successes only, equal times and missing ones included, as the definition says."""
     chance = random.Random(count)
     times = [chance.choice([5, 7, chance.randrange(10_000)]) for _ in range(count)]
     with connect(target) as database:
@@ -77,27 +64,132 @@ def test_percentile_is_the_nearest_rank(target: Target, count: int) -> None:
         add_log(database, id, "unknown", 99_999)
         add_log(database, id, "success", None)
         add_log(database, other, "success", 50_000)
-        since = reads.now(database) - WINDOWS["24h"]
-        (one,) = reads.metrics(database, ORG_ID, since=since, id=id)
-    found = summarise(one, "24h")
-    assert found["response_time_p95_ms"] == nearest_rank(times)
+        (found,) = last(database, id=id)
+    for percent in (50, 95, 99):
+        assert found[f"response_time_p{percent}_ms"] == nearest_rank(times, percent)
     assert found["response_time_average_ms"] == (round(sum(times) / count, 1) if count else None)
-    assert (found["successes"], found["failures"], found["unknown"]) == (count + 1, 2, 1)
+    assert (found["successes"], found["failures"], found["unknown"], found["checks"]) == (count + 1, 2, 1, count + 4)
+    assert found["error_rate_percent"] == round(200 / (count + 3), 2)
 
 
 def test_windows(target: Target) -> None:
     """A check counts in the windows that reach back to it, and in no shorter one."""
     with connect(target) as database:
-        id = add_integration(database, "One")
-        for hours in (1, 23, 25, 24 * 6, 24 * 8, 24 * 29, 24 * 31):
+        add_integration(database, "One")
+        id = reads.find(database, ORG_ID, "One")["id"]
+        for hours in (1, 23, 25, 24 * 6, 24 * 8, 24 * 29, 24 * 31, 24 * 89, 24 * 91):
             add_log(database, id, "success", 10, seconds_ago=hours * 3600)
-        now = reads.now(database)
-        counts = {
-            window: reads.metrics(database, ORG_ID, since=now - length)[0]["successes"]
-            for window, length in WINDOWS.items()
-        }
-    assert counts == {"24h": 2, "7d": 4, "30d": 6}
+        counts = {name: last(database, name)[0]["successes"] for name in WINDOWS}
+    assert counts == {"24h": 2, "7d": 4, "30d": 6, "90d": 8}
     assert WINDOWS["24h"] == timedelta(days=1)
+
+
+def test_nothing_known_has_no_percentage(target: Target) -> None:
+    """Without a check, or with unknown ones only, there is no uptime and no error rate, rather than a zero."""
+    with connect(target) as database:
+        id = add_integration(database, "One")
+        (none,) = last(database)
+        add_log(database, id, "unknown", 3, seconds_ago=600)
+        (unknown,) = last(database)
+    assert tuple(none) == KEYS
+    for found in (none, unknown):
+        for key in ("uptime_percent", "error_rate_percent", "response_time_average_ms", "response_time_p95_ms",
+                    "mttr_seconds", "target_met", "response_time_compared"):  # fmt: skip
+            assert found[key] is None, key
+        assert (found["up_seconds"], found["down_seconds"], found["incidents"]) == (0, 0, [])
+    assert (unknown["checks"], unknown["unknown"], unknown["coverage_percent"]) == (1, 1, 0.0)
+    assert unknown["unknown_seconds"] == pytest.approx(600, abs=30)
+
+
+def test_uptime_is_time_and_not_a_count(target: Target) -> None:
+    """Ten good checks in a minute and one failure that lasted an hour: down for an hour."""
+    with connect(target) as database:
+        id = add_integration(database, "One", health_check_interval_minutes=60)
+        for seconds in range(7200, 7190, -1):
+            add_log(database, id, "success", 10, seconds_ago=seconds)
+        add_log(database, id, "failure", 10, seconds_ago=5400, code="http.server_error")
+        add_log(database, id, "success", 10, seconds_ago=1800)
+        (found,) = last(database, target=50.0)
+    assert (found["up_seconds"], found["down_seconds"]) == (pytest.approx(3600, abs=30), pytest.approx(3600, abs=30))
+    assert found["uptime_percent"] == pytest.approx(50, abs=0.5)
+    assert found["error_rate_percent"] == round(100 / 12, 2)
+    assert found["coverage_percent"] == 100.0
+    (incident,) = found["incidents"]
+    assert incident["code"] == "http.server_error"
+    assert incident["duration_seconds"] == found["mttr_seconds"] == pytest.approx(3600, abs=30)
+    assert (incident["end"] - incident["start"]).total_seconds() == pytest.approx(3600, abs=30)
+
+
+def test_a_target_is_met_or_missed_and_leaves_a_budget(target: Target) -> None:
+    """The budget is a share of the time that is known; what is left of it can be negative."""
+    with connect(target) as database:
+        id = add_integration(database, "One", health_check_interval_minutes=60)
+        add_log(database, id, "success", 10, seconds_ago=7200)
+        add_log(database, id, "failure", 10, seconds_ago=3600)
+        add_log(database, id, "success", 10, seconds_ago=3240)
+        (met,), (missed,), (without,) = (last(database, target=wanted) for wanted in (90.0, 99.0, None))
+    assert (met["target_percent"], met["target_met"], missed["target_met"]) == (90.0, True, False)
+    assert met["error_budget_seconds"] == pytest.approx(720, abs=5)
+    assert met["error_budget_left_seconds"] == pytest.approx(360, abs=5)
+    assert missed["error_budget_left_seconds"] == pytest.approx(-288, abs=5)
+    assert without["target_met"] is without["error_budget_seconds"] is without["target_percent"] is None
+
+
+def test_hardly_ever_down_is_not_a_hundred_per_cent() -> None:
+    """Per cents are cut, not rounded up; and never above 100."""
+    assert report._share(99_999.9, 100_000) == 99.999
+    assert report._share(100_000.0000001, 100_000) == 100.0
+    assert report._share(1, 0) is None
+
+
+@pytest.mark.parametrize(("newest", "words"), [(100, "as usual"), (151, "slower than usual"), (320, "much slower than "
+                                               "usual"), (49, "faster than usual")])  # fmt: skip
+def test_response_times_are_compared_with_what_is_usual(target: Target, newest: int, words: str) -> None:
+    """The median of the newest five against its own last 30 days, whatever the window; with enough of both."""
+    with connect(target) as database:
+        id = add_integration(database, "One")
+        for number in range(200):
+            ms = 150 if number % 15 == 0 else 100
+            add_log(database, id, "success", ms, seconds_ago=(number + 10) * 3600)
+        for seconds in range(1, 6):
+            add_log(database, id, "success", newest if seconds != 3 else 5, seconds_ago=seconds)
+        for name in ("24h", "30d"):
+            (found,) = last(database, name)
+            assert found["response_time_compared"] == words
+            assert (found["response_time_usual_p50_ms"], found["response_time_usual_p95_ms"]) == (100, 150)
+            assert found["response_time_now_ms"] == newest
+        years = [datetime(year, 1, 1, tzinfo=UTC) for year in (2020, 2021)]
+        past = Window.of("custom", *years, reads.now(database))
+        (old,) = report.metrics(database, ORG_ID, past)
+        assert old["response_time_compared"] is old["response_time_now_ms"] is None
+        database.run("DELETE FROM integration_health_logs WHERE checked_at < {after -6}")
+        assert last(database)[0]["response_time_compared"] is None
+
+
+def test_time_before_it_was_made_does_not_count(target: Target) -> None:
+    """Coverage begins with the integration, or with its first check where that is older; future checks don't count."""
+    with connect(target) as database:
+        id = add_integration(database, "One", created_at=reads.now(database) - timedelta(hours=2))
+        add_log(database, id, "success", 1, seconds_ago=300)
+        add_log(database, id, "failure", 1, seconds_ago=-300)
+        (found,) = last(database)
+        assert found["inactive_seconds"] == pytest.approx(22 * 3600, abs=30)
+        assert (found["up_seconds"], found["failures"]) == (pytest.approx(300, abs=30), 0)
+        assert found["coverage_percent"] == pytest.approx(100 * 300 / 7200, abs=0.5)
+        add_log(database, id, "success", 1, seconds_ago=10 * 3600)
+        assert last(database)[0]["inactive_seconds"] == pytest.approx(14 * 3600, abs=30)
+
+
+def test_the_history_in_parts(target: Target) -> None:
+    """The uptime of each part of the window, oldest first, None where nothing is known."""
+    with connect(target) as database:
+        id = add_integration(database, "One", health_check_interval_minutes=60)
+        add_log(database, id, "failure", 1, seconds_ago=5400)
+        add_log(database, id, "success", 1, seconds_ago=2700)
+        parts = {name: last(database, name)[0]["history"] for name in WINDOWS}
+    assert {name: len(found) for name, found in parts.items()} == {"24h": 24, "7d": 28, "30d": 30, "90d": 30}
+    assert parts["24h"][:22] == [None] * 22
+    assert (parts["24h"][22], parts["24h"][23]) == (0.0, pytest.approx(75, abs=1))
 
 
 def test_metadata_of_another_program_is_no_obstacle(target: Target) -> None:

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "alerts": ("intctl.cli.show", "alerts", "Show what fails, its impact and what to do."),
     "logs": ("intctl.cli.history", "logs", "Show recorded health checks."),
     "metrics": ("intctl.cli.history", "metrics", "Show uptime, response times, error rate and usage."),
+    "maintenance": ("intctl.cli.maintenance", "maintenance", "Plan time in which alerts and uptime don't count."),
     "troubleshoot": ("intctl.cli.explain", "troubleshoot", "Go through an exchange phase by phase."),
     "explain": ("intctl.cli.explain", "explain", "Explain a cause code."),
     "toggle": ("intctl.cli.state", "toggle", "Enable or disable an integration."),
@@ -49,7 +50,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "delete": ("intctl.cli.state", "delete", "Delete an integration; it can be restored."),
     "restore": ("intctl.cli.state", "restore", "Bring a deleted integration back."),
     "providers": ("intctl.cli.providers", "providers", "See what can be integrated; get manifests to fill in."),
-    "org": ("intctl.cli.setup", "org", "List and create organisations."),
+    "org": ("intctl.cli.setup", "org", "List, create and set up organisations."),
     "agent": ("intctl.cli.agent", "agent", "Check what is due: once, or as a service."),
     "sandbox": ("intctl.cli.sandbox", "sandbox", "Rehearse against providers served on loopback."),
 }

@@ -83,7 +83,7 @@ def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: flo
     """
     from intctl import plan
     from intctl.cli.probe import workshop
-    from intctl.metrics import pattern
+    from intctl.metrics.pattern import pattern
     from intctl.render.trouble import steps, trouble, walked
     from intctl.store import reads
 

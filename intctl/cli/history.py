@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from intctl.cli.context import Context, command, output_option, pass_context
+from intctl.cli.context import Command, Context, command, output_option, pass_context
+from intctl.cli.times import moment, span, zone, zone_option
 from intctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from intctl.metrics.report import Window
 
 LOG_KEYS = (
     "integration", "checked_at", "check_type", "status", "verdict", "code", "phase", "response_time_ms",
     "error_message",
 )  # fmt: skip
-METRIC_KEYS = (
-    "integration", "id", "window", "checks", "successes", "failures", "unknown", "uptime_percent",
-    "error_rate_percent", "response_time_average_ms", "response_time_p95_ms", "usage",
-)  # fmt: skip
 
 
-@command()
+class _Logs(Command):
+    """`logs NAME`, and `logs prune`: the one word that is no name here."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args and args[0] in self.commands:
+            inner = self.commands[args[0]]
+            return inner.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    @property
+    def commands(self) -> Mapping[str, click.Command]:
+        """What may follow instead of a name."""
+        return {"prune": prune}
+
+
+@click.command(cls=_Logs)
 @click.argument("name", required=False)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
 @click.option("--failures", is_flag=True, help="Only failures.")
@@ -28,14 +48,17 @@ METRIC_KEYS = (
 @output_option
 @pass_context
 def logs(context: Context, name: str | None, limit: int, failures: bool, since: str | None, style: str) -> None:
-    """Show the recorded health checks, newest first: of NAME, or of all."""
+    """Show the recorded health checks, newest first: of NAME, or of all.
+
+    intctl logs prune deletes old ones. What is called prune itself: intctl logs -- prune
+    """
     from intctl.render.rows import Column, iso
     from intctl.store import reads
 
     database, org_id = context.database(), context.org_id()
     row = reads.find(database, org_id, name) if name else None
-    moment = _since(since, reads.now(database)) if since else None
-    found = reads.logs(database, org_id, id=row["id"] if row else None, limit=limit, failures=failures, since=moment)
+    start = _since(since, reads.now(database)) if since else None
+    found = reads.logs(database, org_id, id=row["id"] if row else None, limit=limit, failures=failures, since=start)
     columns = [
         Column("Checked (UTC)", lambda log: iso(log["checked_at"])[:19].replace("T", " ")),
         Column("Integration", lambda log: log["integration"]),
@@ -49,58 +72,129 @@ def logs(context: Context, name: str | None, limit: int, failures: bool, since: 
 
 
 def _since(text: str, now: datetime) -> datetime:
-    found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", text)
-    if found:
-        unit = {"m": "minutes", "h": "hours", "d": "days"}[found[2]]
+    if re.fullmatch(r"[1-9][0-9]{0,5}[mhd]", text):
         try:
-            return now - timedelta(**{unit: int(found[1])})
+            return now - span(text, "--since")
         except OverflowError:
             raise UsageError("--since reaches too far back.") from None
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise UsageError("--since takes 30m, 24h, 7d, or a time such as 2026-01-31T09:30:00Z") from None
 
 
 @command()
-@click.argument("name", required=False)
-@click.option(
-    "--window", type=click.Choice(["24h", "7d", "30d"]), default="24h", show_default=True, help="How far back."
-)
-@output_option
+@click.option("--older-than", metavar="DAYS", help="Such as 30d [default: what the organisation keeps].")
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_context
-def metrics(context: Context, name: str | None, window: str, style: str) -> None:
-    """Show uptime, response times, error rate and usage of NAME, or of all.
+def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) -> None:
+    """Delete the health checks of days that are over for long; their figures stay.
 
-    Unknown checks, where nothing could be asked, count neither as up nor as down. The usage is what the
-    provider told last, where it tells.
+    Each day is folded before its checks go: intctl metrics still reports it. The agent does the
+    same for what is older than intctl org set --retention-days says. The newest check and the
+    newest success of each integration always stay.
     """
-    from intctl.metrics import WINDOWS, summarise
-    from intctl.render.rows import Column
-    from intctl.render.words import usage_text
-    from intctl.store import reads
+    from intctl.metrics import retention
+    from intctl.render.rows import iso
+    from intctl.store import history
+    from intctl.store import retention as steps
 
     database, org_id = context.database(), context.org_id()
+    days = history.retention_days(database, org_id)
+    if older_than is not None:
+        days = span(older_than, "--older-than", "d").days
+        if days < 2:
+            raise UsageError("--older-than: at least 2d, for a day is folded only some hours after its end.")
+    before = retention.cutoff(database, days)
+    there = steps.count_old(database, org_id, before)
+    day = iso(history.time_at(before))[:10]
+    what = f"{there['checks']} checks of {there['integrations']} integrations from before {day} (UTC)"
+    if not there["checks"]:
+        context.out(f"Nothing to delete: no checks are recorded from before {day} (UTC).\n")
+        return
+    if dry_run:
+        oldest = iso(there["oldest_at"])[:10]
+        context.out(f"Would delete up to {what}; the oldest is of {oldest}. Nothing was deleted.\n")
+        return
+    context.confirm(f"Delete {what}?", yes)
+    gone = 0
+
+    def deleted(rows: int) -> None:
+        nonlocal gone
+        gone += rows
+        if sys.stderr.isatty():  # several times a second
+            sys.stderr.write(f"\rDeleted {gone} of {there['checks']}")
+
+    retention.fold(database)
+    retention.prune(database, org_id, days, deleted=deleted)
+    if gone and sys.stderr.isatty():
+        context.say("")
+    context.out(f"Deleted {gone} checks from before {day} (UTC); their days are folded.\n")
+
+
+@command()
+@click.argument("name", required=False)
+@click.option("--window", type=click.Choice(["24h", "7d", "30d", "90d"]), help="How far back.  [default: 24h]")
+@click.option("--from", "start", metavar="TIME", help="Instead: from this day or time on.")
+@click.option("--to", "end", metavar="TIME", help="With --from: to the end of this day, or this time [default: now].")
+@zone_option
+@click.option("--target", metavar="PERCENT", type=click.FloatRange(0, 100, max_open=True),
+              help="Against an uptime that was promised, such as 99.9.")  # fmt: skip
+@output_option
+@pass_context
+def metrics(
+    context: Context, name: str | None, window: str | None, start: str | None, end: str | None, tz: str,
+    target: float | None, style: str,
+) -> None:  # fmt: skip
+    """Show uptime, response times, errors, incidents and usage of NAME, or of all.
+
+    Uptime is time: what a check found holds until the next one, for two intervals at most. What
+    nobody knew, maintenance, and time when it was switched off are neither up nor down. What each
+    figure means: docs/metrics.md. The usage is what the provider told last, where it tells.
+    """
+    from intctl.metrics import report
+    from intctl.render import history as drawn
+    from intctl.store import reads
+
+    if target is not None and target != target:  # noqa: PLR0124 - NaN, which click lets through
+        raise UsageError("--target is not a number.")
+    within = zone(tz)
+    database, org_id = context.database(), context.org_id()
     row = reads.find(database, org_id, name) if name else None
-    since = reads.now(database) - WINDOWS[window]
-    counted = reads.metrics(database, org_id, since=since, id=row["id"] if row else None)
+    now = reads.now(database)
+    asked = _window(now, window, start, end, within)
+    found = report.metrics(database, org_id, asked, id=row["id"] if row else None, target=target)
     told = reads.usages(database, org_id, id=row["id"] if row else None)
-    found = [{**summarise(one, window), "usage": told.get(one["id"])} for one in counted]
-
-    def shown(value: object, unit: str) -> str:
-        return "-" if value is None else f"{value}{unit}"
-
-    columns = [
-        Column("Integration", lambda one: one["integration"]),
-        Column("Uptime", lambda one: shown(one["uptime_percent"], " %")),
-        Column("Error rate", lambda one: shown(one["error_rate_percent"], " %")),
-        Column("Average", lambda one: shown(one["response_time_average_ms"], " ms")),
-        Column("p95", lambda one: shown(one["response_time_p95_ms"], " ms")),
-        Column("Checks", lambda one: one["checks"]),
-        Column("Unknown", lambda one: one["unknown"]),
-    ]
+    for one in found:
+        one["usage"] = told.get(one["id"])
+    if style == "table" and row:
+        context.out(drawn.page(found[0], within, now, plain=context.plain))
+        return
+    columns = drawn.columns(plain=context.plain, target=target is not None)
     if told:
-        now = reads.now(database)
-        columns.append(Column("Usage", lambda one: usage_text(one["usage"], now) or "-"))
-    context.rows(found, columns, METRIC_KEYS, style, name="integration", empty="No integrations yet.\n")
+        columns.append(drawn.usage_column(now))
+    context.rows(found, columns, (*report.KEYS, "usage"), style, name="integration", empty="No integrations yet.\n")
+
+
+def _window(now: datetime, window: str | None, start: str | None, end: str | None, within: Any) -> Window:
+    """The window that the options name."""
+    from intctl.metrics.report import WINDOWS, Window
+
+    if start is None:
+        if end is not None:
+            raise UsageError("--to goes with --from.")
+        name = window or "24h"
+        return Window.of(name, now - WINDOWS[name], now, now)
+    if window is not None:
+        raise UsageError("Either --window or --from, not both.")
+    begins = moment(start, "--from", within)
+    ends = moment(end, "--to", within, end_of_day=True) if end is not None else now
+    if begins >= now:
+        raise UsageError("--from lies in the future: nothing is recorded there yet.")
+    if ends <= begins:
+        raise UsageError("--to is not after --from.")
+    if begins < now - timedelta(days=3660):
+        raise UsageError("--from reaches back more than ten years.")
+    return Window.of("custom", begins, ends, now)

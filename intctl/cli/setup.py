@@ -124,7 +124,7 @@ def _slug(name: str) -> str:
 
 @click.group()
 def org() -> None:
-    """List and create organisations."""
+    """List, create and set up organisations."""
 
 
 @org.command("list", cls=command.keywords["cls"])
@@ -133,17 +133,21 @@ def org() -> None:
 def list_(context: Context, style: str) -> None:
     """List the organisations that can be read."""
     from intctl.render.rows import Column
+    from intctl.store.history import retention_days
     from intctl.store.reads import organizations
 
     columns = [
         Column("Name", lambda row: row["name"]),
         Column("Slug", lambda row: row["slug"]),
         Column("Id", lambda row: row["id"]),
+        Column("Keeps checks", lambda row: f"{row['retention_days']} days"),
     ]
+    database = context.database()
+    rows = [row | {"retention_days": retention_days(database, row["id"])} for row in organizations(database)]
     context.rows(
-        organizations(context.database()),
+        rows,
         columns,
-        ("id", "name", "slug"),
+        ("id", "name", "slug", "retention_days"),
         style,
         empty="No organisation can be seen here. Make one: intctl org create NAME\n",
     )
@@ -165,3 +169,17 @@ def create(context: Context, name: str, slug: str | None) -> None:
     context.out(f"Created {made['name']} ({made['id']})\n")
     if len(organizations(context.database())) == 2:
         context.say("There are two organisations now: from here on, commands want --org or INTCTL_ORG.")
+
+
+@org.command("set", cls=command.keywords["cls"])
+@click.option("--retention-days", metavar="DAYS", type=click.IntRange(2, 3650), required=True,
+              help="How many days every check is kept; older days are folded (2 to 3650).")  # fmt: skip
+@pass_context
+def set_(context: Context, retention_days: int) -> None:
+    """Set up the organisation that --org names, or the only one."""
+    from intctl.store import changes
+
+    org_id = context.org_id()
+    with changes.unit_of_work(context.target) as session:
+        changes.set_retention(session, org_id=org_id, days=retention_days)
+    context.out(f"Checks are kept for {retention_days} days; of older ones the agent keeps the figures of each day.\n")

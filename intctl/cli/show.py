@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 LIST_KEYS = (
     "id", "name", "type", "provider", "status", "verdict", "last_health_check", "last_sync", "last_sync_error",
-    "error_message", "error_count", "health_check_interval_minutes",
+    "error_message", "error_count", "health_check_interval_minutes", "maintenance_until",
 )  # fmt: skip
 STATS_KEYS = ("total", "active", "error", "disabled")
 ALERT_KEYS = (
@@ -60,6 +60,7 @@ def list_(
         deleted=deleted,
     )
     now = reads.now(database)
+    _add_maintenance(context, rows)
     titles = _titles()
     columns = [
         Column("Integration", lambda row: row["name"]),
@@ -75,6 +76,19 @@ def list_(
         else ("No integrations yet. Add one: intctl add smtp -f smtp.yaml\n")
     )
     context.rows(rows, columns, LIST_KEYS, style, empty=found_none)
+
+
+def _add_maintenance(context: Context, rows: list[Row]) -> None:
+    """Says of each row until when it is in maintenance: `maintenance_until`, None where it is not."""
+    from intctl.metrics.maintenance import until
+    from intctl.store import history, reads
+
+    database = context.database()
+    windows = history.maintenance(database, context.org_id())
+    found = until(windows, reads.now(database)) if windows else {}
+    for row in rows:
+        ends = [moment for moment in (found.get(None), found.get(row["id"])) if moment is not None]
+        row["maintenance_until"] = max(ends, default=None)
 
 
 def _titles() -> Mapping[str, str]:
@@ -107,6 +121,7 @@ def _alerts(context: Context) -> list[Row]:
     from intctl.store.claims import MAX_REJECTIONS
 
     found = reads.alerts(context.database(), context.org_id())
+    _add_maintenance(context, found)
     for row in found:
         code = row["code"] if row["code"] in CODES else ""
         rejected = bool(code) and CODES[code].rejection
@@ -138,18 +153,22 @@ def _alerts(context: Context) -> list[Row]:
 def alerts(context: Context, exit_code: bool, style: str) -> int:
     """Show what fails or can't be checked, since when, its impact, its cause and what to type next.
 
+    What is in maintenance is no alert (intctl maintenance).
+
     For cron: intctl alerts --exit-code >alerts.txt 2>&1 || mail -s alerts ops@example.com <alerts.txt
     """
     from intctl.render.dashboard import alert_lines
     from intctl.render.rows import Column
-    from intctl.render.words import alert_light
+    from intctl.render.words import alert_light, maintained
     from intctl.store import reads
 
-    found = _alerts(context)
+    everything = _alerts(context)
+    found = [row for row in everything if row["maintenance_until"] is None]
     if style == "table":
         now = reads.now(context.database())
         texts = ["\n".join(alert_lines(row, now, alert_light(row, plain=context.plain))) for row in found]
-        context.out("\n\n".join(texts) + "\n" if found else "No alerts: nothing is in error.\n")
+        texts += [maintained(row) for row in everything if row["maintenance_until"] is not None]
+        context.out("\n\n".join(texts) + "\n" if texts else "No alerts: nothing is in error.\n")
     else:
         context.rows(found, [Column("Integration", lambda row: row["name"])], ALERT_KEYS, style)
     return EXIT_NOT_HEALTHY if found and exit_code else EXIT_OK
@@ -186,10 +205,12 @@ def _dashboard(context: Context) -> str:
         names = {row["id"]: row["name"] for row in reads.organizations(database)}
     except StoreError:
         names = {}
+    rows = reads.integrations(database, org_id)
+    _add_maintenance(context, rows)
     return drawn(
         reads.stats(database, org_id),
         _alerts(context),
-        reads.integrations(database, org_id),
+        rows,
         organisation=names.get(org_id, org_id),
         now=reads.now(database),
         width=context.width,
@@ -207,6 +228,7 @@ def _dashboard(context: Context) -> str:
 @pass_context
 def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> None:
     """Show the integration NAME: its config with secrets masked, health, metrics and recent errors."""
+    from intctl.metrics.report import of_day
     from intctl.render.detail import detail
     from intctl.render.words import next_step
     from intctl.store import reads
@@ -218,7 +240,8 @@ def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> No
     row["config"], row["config_problem"] = _config(context, row, reveal)
     row["title"] = _titles().get(row["provider"], row["provider"])
     row["next_step"] = next_step(row["code"], row["name"])
-    row["metrics"] = _metrics(context, row["id"])
+    row["metrics"] = of_day(database, org_id, row["id"])
+    _add_maintenance(context, [row])
     row["usage"] = reads.usages(database, org_id, id=row["id"]).get(row["id"])
     row["recent_errors"] = [
         {key: log[key] for key in ("checked_at", "verdict", "code", "phase", "error_message")}
@@ -249,14 +272,3 @@ def _config(context: Context, row: Row, reveal: bool) -> tuple[Row | None, str |
     except KeyringError as error:
         return None, str(error)
     return (to_plain(provider, config) if reveal else masked(provider, config)), None
-
-
-def _metrics(context: Context, id: str) -> Row:
-    from datetime import timedelta
-
-    from intctl.metrics import summarise
-    from intctl.store import reads
-
-    database = context.database()
-    since = reads.now(database) - timedelta(days=1)
-    return summarise(reads.metrics(database, context.org_id(), since=since, id=id)[0], "24h")

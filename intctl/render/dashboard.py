@@ -15,6 +15,7 @@ from intctl.render.words import (
     alert_light,
     last_sync_text,
     light,
+    maintained,
     percent,
     quoted,
     status_text,
@@ -94,8 +95,11 @@ def dashboard(
     lines = [f"Integrations Dashboard {dash} {clean(organisation)} {dash} {iso(now)[:19].replace('T', ' ')} UTC", ""]
     lines += ["HEALTH OVERVIEW", overview(counts)]
     lines.append("CRITICAL ALERTS")
+    quiet = [alert for alert in alerts if alert.get("maintenance_until")]
     for alert in alerts:
-        lines += [*alert_lines(alert, now, alert_light(alert, plain=plain)), ""]
+        if alert not in quiet:
+            lines += [*alert_lines(alert, now, alert_light(alert, plain=plain)), ""]
+    lines += [line for alert in quiet for line in (maintained(alert), "")]
     if not alerts:
         lines += ["None: nothing is in error.", ""]
     lines.append("ALL INTEGRATIONS")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from intctl.render.history import known
 from intctl.render.rows import iso
 from intctl.render.words import ago, last_sync_text, own_limits_text, status_text, usage_text
 from intctl.text import clean
@@ -65,6 +66,8 @@ def _figures(metrics: Row) -> dict[str, object]:
     ):
         if metrics[key] is not None:
             shown[label] = f"{metrics[key]}{unit}"
+    if metrics["uptime_percent"] is not None:
+        shown["Uptime"] = f"{shown['Uptime']} ({known(metrics)} of the time is known)"
     return shown
 
 

@@ -40,6 +40,8 @@ def ago(moment: datetime | None, now: datetime) -> str:
 def light(row: Mapping[str, Any]) -> str:
     """good, bad, care or none: green is only what a real exchange proved."""
     status, verdict = row["status"], row["verdict"]
+    if row.get("maintenance_until") and status == "error":
+        return "care"
     if status == "error":
         return "bad"
     if status != "active" or verdict == "unknown":
@@ -54,8 +56,10 @@ def alert_light(alert: Mapping[str, Any], *, plain: bool) -> str:
 
 
 def status_text(row: Mapping[str, Any]) -> str:
-    """Active, Error, Disabled or Unchecked, with what else is to be known."""
+    """Active, Error, Disabled or Unchecked, with what else is to be known; in maintenance, until when."""
     status, verdict = row["status"], row["verdict"]
+    if row.get("maintenance_until") and status in ("active", "error"):
+        return f"In maintenance until {row['maintenance_until']:%Y-%m-%d %H:%M} UTC"
     if status == "error":
         return "Error"
     if status != "active":
@@ -67,6 +71,11 @@ def status_text(row: Mapping[str, Any]) -> str:
     if verdict == "degraded":
         return "Active (degraded)"
     return "Active" if verdict == "healthy" else "Active (failing)"
+
+
+def maintained(row: Mapping[str, Any]) -> str:
+    """What would be an alert, were it not in maintenance."""
+    return f"{clean(row['name'])}: in maintenance until {row['maintenance_until']:%Y-%m-%d %H:%M} UTC, no alert"
 
 
 def last_sync_text(row: Mapping[str, Any], now: datetime) -> str:

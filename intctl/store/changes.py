@@ -12,7 +12,21 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import case, insert, inspect, literal, null, or_, select, update
+from sqlalchemy import (
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    inspect,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
@@ -27,9 +41,9 @@ from intctl.store.ids import new_id, new_log_id
 from intctl.store.models import TABLES, Clock, Id, Later
 
 __all__ = [
-    "Due", "create_organization", "delete_integration", "insert_integration", "new_id", "new_log_id",
-    "organizations_are_ours", "record_outcome", "record_sync", "restore_integration", "set_interval",
-    "set_status", "unit_of_work", "update_integration",
+    "Due", "add_maintenance", "create_organization", "delete_integration", "end_maintenance", "insert_integration",
+    "new_id", "new_log_id", "organizations_are_ours", "record_outcome", "record_sync", "restore_integration",
+    "set_interval", "set_retention", "set_status", "unit_of_work", "update_integration",
 ]
 
 Due = Literal["now", "later", "never"]
@@ -40,6 +54,9 @@ _integrations = _tables["integrations"]
 _schedules = _tables["integration_schedules"]
 _logs = _tables["integration_health_logs"]
 _transitions = _tables["integration_transitions"]
+_changes = _tables["integration_changes"]
+_maintenance = _tables["maintenance_windows"]
+_settings = _tables["organization_settings"]
 
 
 @contextmanager
@@ -142,6 +159,7 @@ def insert_integration(
             )
         )
     _schedule(session, id, next_check_at=_due_at(due, interval_minutes))
+    _note_change(session, id)
 
 
 def update_integration(
@@ -172,7 +190,7 @@ def update_integration(
     if config is not None:
         values["config_version"] = expected_version + 1
     if values:
-        with _rules(name or ""):
+        with _rules(name or ""), _noted_change(session, id):
             _change(session, id, **values, updated_at=Clock())
     status = status or row.status
     minutes = interval_minutes or row.minutes
@@ -195,19 +213,21 @@ def set_status(session: Session, *, id: str, org_id: str, status: Literal["activ
     row = _living(session, id, org_id)
     if row.status == status:
         return False
-    if status == "active":
-        _change(session, id, status=status, error_count=0, error_message=None, updated_at=Clock())
-        _reschedule(session, id, next_check_at=Clock(), rejections=0, attempts=0)
-    else:
-        _change(session, id, status=status, updated_at=Clock())
-        _reschedule(session, id, next_check_at=None)
+    with _noted_change(session, id):
+        if status == "active":
+            _change(session, id, status=status, error_count=0, error_message=None, updated_at=Clock())
+            _reschedule(session, id, next_check_at=Clock(), rejections=0, attempts=0)
+        else:
+            _change(session, id, status=status, updated_at=Clock())
+            _reschedule(session, id, next_check_at=None)
     return True
 
 
 def delete_integration(session: Session, *, id: str, org_id: str) -> None:
     """Marks an integration as deleted: never checked again, its name free. Its history stays."""
     _living(session, id, org_id)
-    _change(session, id, deleted_at=Clock(), status="inactive", updated_at=Clock())
+    with _noted_change(session, id):
+        _change(session, id, deleted_at=Clock(), status="inactive", updated_at=Clock())
     _reschedule(session, id, next_check_at=None)
 
 
@@ -220,7 +240,7 @@ def restore_integration(session: Session, *, id: str, org_id: str, name: str | N
     """
     row = _locked(session, id, org_id, deleted=True)
     wanted = name or row.name
-    with _rules(wanted):
+    with _rules(wanted), _noted_change(session, id):
         _change(session, id, deleted_at=None, status="inactive", name=wanted, updated_at=Clock())
     _reschedule(session, id, next_check_at=None, attempts=0, rejections=0)
 
@@ -230,7 +250,8 @@ def set_interval(session: Session, *, id: str, org_id: str, minutes: int) -> boo
     row = _living(session, id, org_id)
     if row.minutes == minutes:
         return False
-    _change(session, id, health_check_interval_minutes=minutes, updated_at=Clock())
+    with _noted_change(session, id):
+        _change(session, id, health_check_interval_minutes=minutes, updated_at=Clock())
     _sooner(session, id, minutes)
     return True
 
@@ -271,6 +292,55 @@ def record_outcome(
             update(_transitions)
             .where(_transitions.c.id == written)
             .values(verdict=outcome.verdict, code=outcome.code, message=outcome.message)
+        )
+
+
+# --- what belongs to the history -----------------------------------------------------------------
+
+
+def set_retention(session: Session, *, org_id: str, days: int) -> None:
+    """Sets for how many days an organisation keeps every check. Raises NotFoundError when there is no such one."""
+    kind = postgresql if session.get_bind().dialect.name == POSTGRESQL else sqlite
+    with _rules():
+        session.execute(
+            kind.insert(_settings)
+            .values(org_id=org_id, retention_days=days)
+            .on_conflict_do_update(index_elements=["org_id"], set_={"retention_days": days})
+        )
+
+
+def add_maintenance(
+    session: Session,
+    *,
+    id: str,
+    org_id: str,
+    integration_id: str | None,
+    starts_at: datetime,
+    ends_at: datetime,
+    weekly: bool,
+    time_zone: str,
+    reason: str | None,
+) -> None:
+    """Adds a maintenance window, for one integration or (None) for all of the organisation."""
+    if integration_id is not None:
+        _living(session, integration_id, org_id)
+    with _rules():
+        session.execute(
+            insert(_maintenance).values(
+                id=id, org_id=org_id, integration_id=integration_id, starts_at=starts_at, ends_at=ends_at,
+                weekly=weekly, time_zone=time_zone, reason=reason, created_at=Clock(),
+            )
+        )
+
+
+def end_maintenance(session: Session, *, id: str, org_id: str, erase: bool) -> None:
+    """Ends a maintenance window now; what it took out of the figures stays out. `erase`: as if it had never been."""
+    mine = (_maintenance.c.id == id) & (_maintenance.c.org_id == org_id)
+    if erase:
+        session.execute(delete(_maintenance).where(mine))
+    else:
+        session.execute(
+            update(_maintenance).where(mine & _maintenance.c.stopped_at.is_(None)).values(stopped_at=Clock())
         )
 
 
@@ -341,6 +411,44 @@ def _note_transition(session: Session, id: str, status: str) -> None:
     )
     if done.first() is not None:
         session.info["transition", id] = written
+@contextmanager
+def _noted_change(session: Session, id: str) -> Iterator[None]:
+    """Notes what is changed inside, if it is of those things that the history must know.
+
+    Of a row that nothing is noted of, what it was before is noted first, from its beginning on: as
+    switched on, because nobody knows since when it was off, and its checks speak for themselves.
+    """
+    if session.execute(select(_changes.c.changed_at).where(_changes.c.integration_id == id).limit(1)).first() is None:
+        made = func.coalesce(_integrations.c.created_at, _integrations.c.updated_at, Clock())
+        _note_change(session, id, changed_at=made, enabled=true())
+    yield
+    _note_change(session, id)
+
+
+def _note_change(session: Session, id: str, **instead: Any) -> None:
+    """Notes what the integration is from now on, unless that is what was noted last."""
+    table = _integrations.c
+    on = {
+        "integration_id": table.id,
+        "changed_at": Clock(),
+        "enabled": case((table.deleted_at.is_(None) & table.status.in_(("active", "error")), true()), else_=false()),
+        "interval_minutes": func.coalesce(table.health_check_interval_minutes, 5),
+        "config_version": table.config_version,
+        **instead,
+    }
+    newest = select(_changes).where(_changes.c.integration_id == id).order_by(_changes.c.changed_at.desc())
+    last = newest.limit(1).subquery().c
+    alike = [last[name] == on[name] for name in ("enabled", "interval_minutes", "config_version")]
+    source = select(*on.values()).where(table.id == id, ~exists(select(last.integration_id).where(*alike)))
+    kind = postgresql if session.get_bind().dialect.name == POSTGRESQL else sqlite
+    noted = kind.insert(_changes).from_select(list(on), source)
+    # Twice at one moment of the clock: what comes last is what is so.
+    session.execute(
+        noted.on_conflict_do_update(
+            index_elements=["integration_id", "changed_at"],
+            set_={name: noted.excluded[name] for name in ("enabled", "interval_minutes", "config_version")},
+        )
+    )
 
 
 def _due_at(due: Due, minutes: int) -> Any:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 #: The Alembic revision that this version works with. A test holds it to the migrations' head.
-HEAD = "0003"
+HEAD = "0004"
 VERSION_TABLE = "intctl_alembic_version"
 
 SQLITE = "sqlite"
@@ -349,6 +349,14 @@ class Database:
                 values[i] = _json_value(values[i])
             answer.append(dict(zip(names, values, strict=True)))
         return answer
+
+    def tuples(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """All rows of a query as the driver gives them, which is quicker: on SQLite, times and JSON as text."""
+        with _funnel(self.target.label):
+            found: list[tuple[Any, ...]] = self._connection.execute(
+                prepared(sql, self.dialect), self._bound(parameters)
+            ).fetchall()
+        return found
 
     def row(self, sql: str, parameters: Mapping[str, object] | None = None) -> dict[str, Any] | None:
         """The first row of a query, or None."""

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable, Index
 
 from intctl.store.connect import HEAD, POSTGRESQL, VERSION_TABLE
-from intctl.store.models import ADDED, SHARED, TABLES
+from intctl.store.models import OURS, SHARED, TABLES
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -38,7 +38,7 @@ UPDATE {VERSION_TABLE} SET version_num = '{HEAD}' WHERE version_num < '{HEAD}';
 
 def schema_sql() -> str:
     """The whole text of schema.sql."""
-    specified = [table for table in TABLES if table.name not in SHARED | ADDED]
+    specified = [table for table in TABLES if table.name not in SHARED and table.name not in OURS]
     parts = [
         _HEAD_COMMENT,
         "BEGIN;\n",
@@ -48,7 +48,7 @@ def schema_sql() -> str:
         *(_create(table) for table in specified),
         "-- What intctl adds. Separate, so that a portal's tables get it too.",
         "\n".join(_add(column) for table in specified for column in table.columns if "since" in column.info) + "\n",
-        *(_create(table) for table in TABLES if table.name in ADDED),
+        *(_create(table) for table in TABLES if table.name in OURS),
         "-- Indexes.",
         "\n".join(_index(index) for table in TABLES for index in _indexes(table)) + "\n",
         _VERSION,
@@ -65,6 +65,8 @@ def _create(table: Table) -> str:
         for rule in table.constraints
         if isinstance(rule, CheckConstraint)
     ]
+    if len(table.primary_key) > 1:
+        lines.append((f"PRIMARY KEY ({', '.join(table.primary_key.columns.keys())})", ""))
     body = [
         f"  {text}{',' if place < len(lines) else ''}{f' -- {note}' if note else ''}"
         for place, (text, note) in enumerate(lines, 1)
@@ -79,7 +81,7 @@ def _add(column: Column[Any]) -> str:
 
 def _column(column: Column[Any]) -> str:
     words = [column.name, _type(column)]
-    if column.primary_key:
+    if column.primary_key and len(column.table.primary_key) == 1:
         words.append("PRIMARY KEY")
     elif not column.nullable:
         words.append("NOT NULL")

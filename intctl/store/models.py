@@ -211,6 +211,10 @@ def _reference(table: str, *, cascade: bool = False, nullable: bool = False) -> 
     return Column(Id, ForeignKey(f"{table}.id", ondelete="CASCADE" if cascade else None), nullable=nullable)
 
 
+def _part_of_key(table: str) -> Column[Any]:
+    return Column(Id, ForeignKey(f"{table}.id", ondelete="CASCADE"), primary_key=True)
+
+
 def _made() -> Column[Any]:
     return Column(Time, server_default=Now())
 
@@ -456,6 +460,106 @@ class Transition(SQLModel, table=True):
     )
 
 
+class Change(SQLModel, table=True):
+    """What an integration was from a moment on: one row for each time that it was switched or its config changed."""
+
+    __tablename__ = "integration_changes"
+
+    integration_id: str = Field(sa_column=_part_of_key("integrations"))
+    changed_at: datetime = Field(sa_column=Column(Time, primary_key=True))
+    enabled: bool = Field(
+        sa_column=Column(Boolean, nullable=False, info=_noted("neither switched off nor deleted"))
+    )
+    interval_minutes: int = Field(sa_column=Column(Integer, nullable=False))
+    config_version: int = Field(sa_column=Column(Integer, nullable=False))
+
+
+class HealthDay(SQLModel, table=True):
+    """The health logs of one integration on one day, folded."""
+
+    __tablename__ = "integration_health_days"
+
+    integration_id: str = Field(sa_column=_part_of_key("integrations"))
+    starts_at: datetime = Field(sa_column=Column(Time, primary_key=True, info=_noted("00:00 UTC")))
+    successes: int = Field(sa_column=Column(Integer, nullable=False))
+    failures: int = Field(sa_column=Column(Integer, nullable=False))
+    unknowns: int = Field(sa_column=Column(Integer, nullable=False))
+    response_ms: int = Field(
+        sa_column=Column(BigInteger, nullable=False, info=_noted("milliseconds of all successes together"))
+    )
+    response_times: str = Field(
+        sa_column=Column(Text, nullable=False, info=_noted("milliseconds of each success, four hex digits, in order"))
+    )
+    timeline: str = Field(
+        sa_column=Column(Text, nullable=False, info=_noted("JSON: from, to (ms of the day), up or down, cause"))
+    )
+    rows_left: str = Field(
+        default="all",
+        sa_column=Column(
+            Text, nullable=False, server_default=text("'all'"), info=_noted("in the logs: all, some, none")
+        ),
+    )
+
+
+class MaintenanceWindow(SQLModel, table=True):
+    """Time that was announced: checks go on, alerts and uptime don't count."""
+
+    __tablename__ = "maintenance_windows"
+
+    id: str = Field(sa_column=_key())
+    org_id: str = Field(sa_column=_reference("organizations", cascade=True))
+    integration_id: str | None = Field(
+        default=None,
+        sa_column=Column(
+            Id, ForeignKey("integrations.id", ondelete="CASCADE"), info=_noted("NULL: all of the organisation")
+        ),
+    )
+    starts_at: datetime = Field(sa_column=Column(Time, nullable=False))
+    ends_at: datetime = Field(sa_column=Column(Time, nullable=False))
+    weekly: bool = Field(
+        default=False,
+        sa_column=Column(
+            Boolean, nullable=False, server_default=text("false"),
+            info=_noted("again every week at the same time of day in time_zone"),
+        ),
+    )
+    time_zone: str = Field(default="UTC", sa_column=Column(Text, nullable=False, server_default=text("'UTC'")))
+    stopped_at: datetime | None = Field(
+        default=None, sa_column=Column(Time, info=_noted("nothing of it counts from then on"))
+    )
+    reason: str | None = Field(default=None, sa_column=Column(Text))
+    created_at: datetime | None = Field(default=None, sa_column=_made())
+
+
+class OrganizationSettings(SQLModel, table=True):
+    """What an organisation chose. Its own row is the portal's, so this is a table of ours."""
+
+    __tablename__ = "organization_settings"
+
+    org_id: str = Field(sa_column=_part_of_key("organizations"))
+    retention_days: int = Field(
+        default=90,
+        sa_column=Column(
+            Integer, nullable=False, server_default=text("90"), info=_noted("health logs older than that are folded")
+        ),
+    )
+
+
+class HistoryProgress(SQLModel, table=True):
+    """How far the logs are folded, and when to look again: one row, with the id 1."""
+
+    __tablename__ = "history_progress"
+
+    id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    folded_before_at: datetime | None = Field(
+        default=None, sa_column=Column(Time, info=_noted("all days before it are folded"))
+    )
+    after_id: str | None = Field(
+        default=None, sa_column=Column(Id, info=_noted("of the next day, the integrations up to this one"))
+    )
+    next_at: datetime = Field(sa_column=Column(Time, nullable=False, server_default=Now()))
+
+
 # --- indexes -------------------------------------------------------------------------------------
 
 
@@ -469,17 +573,22 @@ TABLES: tuple[Table, ...] = tuple(
     _table(model)
     for model in (
         Organization, UserProfile, Integration, OAuthToken, Webhook, WebhookDelivery, RetryConfig, HealthLog, Schedule,
-        AgentPass, Transition,
+        AgentPass, Transition, Change, HealthDay, MaintenanceWindow, OrganizationSettings, HistoryProgress,
     )
 )
 #: The portal's: created only if absent, never altered.
 SHARED: frozenset[str] = frozenset({"organizations", "user_profiles"})
-#: Tables that the specification does not have.
-ADDED: frozenset[str] = frozenset({"integration_schedules", "agent_passes", "integration_transitions"})
+#: The ones that the specification does not have.
+OURS: frozenset[str] = frozenset(
+    _table(model).name
+    for model in (
+        Schedule, AgentPass, Transition, Change, HealthDay, MaintenanceWindow, OrganizationSettings, HistoryProgress,
+    )
+)
 
 
 def _indexes() -> None:
-    integrations, tokens, webhooks, deliveries, _, logs, schedules, _, transitions = TABLES[2:]
+    integrations, tokens, webhooks, deliveries, _, logs, schedules, _, transitions, _, days, maintenance = TABLES[2:14]
     Index("idx_integrations_org", integrations.c.org_id)
     Index("idx_integrations_status", integrations.c.status)
     Index("idx_integrations_type", integrations.c.type)
@@ -506,6 +615,12 @@ def _indexes() -> None:
     Index("idx_integration_schedules_due", schedules.c.next_check_at)
     Index("idx_integration_transitions_changed", transitions.c.changed_at)
     Index("idx_integration_transitions_integration", transitions.c.integration_id, transitions.c.changed_at)
+    left = days.c.rows_left != text("'none'")
+    Index(
+        "idx_integration_health_days_left", days.c.starts_at, days.c.integration_id,
+        postgresql_where=left, sqlite_where=left,
+    )
+    Index("idx_maintenance_windows_org", maintenance.c.org_id)
 
 
 _indexes()

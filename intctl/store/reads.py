@@ -60,32 +60,14 @@ SELECT status, count(*) AS n FROM integrations WHERE org_id = :org_id AND delete
 _SINCE = """
 SELECT min(l.checked_at) AS since_at FROM integration_health_logs l
  WHERE l.integration_id = :id AND l.status = :status
-   AND NOT EXISTS (SELECT 1 FROM integration_health_logs n WHERE n.integration_id = l.integration_id
-                    AND n.status IN ('success', :ended_by) AND n.checked_at > l.checked_at)"""
+   AND l.checked_at >= coalesce((SELECT max(n.checked_at) FROM integration_health_logs n
+                                  WHERE n.integration_id = :id AND n.status IN ('success', :ended_by)), l.checked_at)"""
 
 _LOGS = """
 SELECT l.id, i.name AS integration, l.integration_id, l.checked_at, l.check_type, l.status, l.response_time_ms,
        l.error_message, l.metadata, l.lease_token
   FROM integration_health_logs l JOIN integrations i ON i.id = l.integration_id
  WHERE i.org_id = :org_id"""
-
-# Nearest-rank 95th percentile of the successful checks, the same arithmetic on both databases. A check
-# without a time (another program's row) has no rank: the databases sort NULL to different ends.
-_METRICS = """
-WITH ranked AS (
-  SELECT l.integration_id, l.status, l.response_time_ms,
-         row_number() OVER (PARTITION BY l.integration_id, l.status, l.response_time_ms IS NULL
-                            ORDER BY l.response_time_ms) AS place,
-         count(l.response_time_ms) OVER (PARTITION BY l.integration_id, l.status) AS n
-    FROM integration_health_logs l WHERE l.checked_at >= :since)
-SELECT i.id, i.name AS integration,
-       count(CASE WHEN r.status = 'success' THEN 1 END) AS successes,
-       count(CASE WHEN r.status = 'failure' THEN 1 END) AS failures,
-       count(CASE WHEN r.status = 'unknown' THEN 1 END) AS unknowns,
-       avg(CASE WHEN r.status = 'success' THEN r.response_time_ms END) AS average_ms,
-       min(CASE WHEN r.status = 'success' AND r.place * 100 >= 95 * r.n THEN r.response_time_ms END) AS p95_ms
-  FROM integrations i LEFT JOIN ranked r ON r.integration_id = i.id
- WHERE i.org_id = :org_id AND i.deleted_at IS NULL"""
 
 # A quota is told by checks that worked, and by the newest one where nothing works because it is used up.
 _USAGE = """
@@ -337,15 +319,6 @@ def logs(
 def _verdict_of(status: str) -> Verdict:
     """The verdict of a log row that another program wrote."""
     return "healthy" if status == "success" else "down" if status == "failure" else "unknown"
-
-
-def metrics(database: Database, org_id: str, *, since: datetime, id: str | None = None) -> list[Row]:
-    """Counts of checks by result, average and 95th percentile of response times since `since`."""
-    text, parameters = _METRICS, {"org_id": org_id, "since": since}
-    if id is not None:
-        text += " AND i.id = :id"
-        parameters["id"] = id
-    return database.rows(_folded(f"{text} GROUP BY i.id, i.name ORDER BY {{name}}", database), parameters)
 
 
 def usages(database: Database, org_id: str, *, id: str | None = None) -> dict[str, Row]:

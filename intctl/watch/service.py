@@ -98,10 +98,12 @@ class Watch:
 
     def _report(self, summary: Summary, duration_s: float) -> None:
         if self.say_idle or summary.recorded or summary.set_aside or summary.lost or summary.given_back:
-            counts = {name: value for name, value in counted(summary).items() if name != "faults"}
+            counts = {name: value for name, value in counted(summary).items() if name not in ("faults", "history")}
             self.journal.say("info", "pass", summary.line(), **counts, duration_s=duration_s)
         if not summary.keyless:
             self.journal.faults(summary.faults, summary.notice)
+        if summary.history:
+            self.journal.say("warning", "history", summary.history)
 
     def _note(
         self, database: Database, org_id: str | None, summary: Summary, kids: list[str], duration_s: float

@@ -34,7 +34,8 @@ def imported(code: str, names: tuple[str, ...], environ: dict[str, str]) -> tupl
 
 def lines() -> list[str]:
     """Every command line that has a help."""
-    subcommands = [f"org {name} --help" for name in ("list", "create")]
+    subcommands = [f"org {name} --help" for name in ("list", "create", "set")]
+    subcommands += [f"maintenance {name} --help" for name in ("add", "list", "remove")] + ["logs prune --help"]
     subcommands += ["agent status --help"]
     subcommands += [f"sandbox {name} --help" for name in ("up", "manifests", "run")]
     subcommands += [f"providers {name} --help" for name in ("list", "show", "template", "schema")]
@@ -48,7 +49,10 @@ def test_help_imports_nothing_heavy(line: str, tmp_path: Path) -> None:
     assert (code, found) == (0, [])
 
 
-@pytest.mark.parametrize("line", ["list", "list -o json", "stats", "alerts", "logs", "agent --once"])
+@pytest.mark.parametrize(
+    "line",
+    ["list", "list -o json", "stats", "alerts", "logs", "metrics", "maintenance list", "agent --once"],
+)
 def test_reads_and_an_idle_pass_import_no_framework(
     line: str, sqlite_target: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from intctl.store import reads
 from intctl.store.connect import connect
 
 from ..conftest import ORG_ID
@@ -49,11 +52,139 @@ def test_logs_of_one_and_of_all(history: Intctl) -> None:
         history("logs", "--limit", limit, code=2)
 
 
-@pytest.mark.parametrize(("window", "checks", "uptime"), [("24h", 2, 50.0), ("7d", 3, 66.67), ("30d", 3, 66.67)])
-def test_metrics_by_window(history: Intctl, window: str, checks: int, uptime: float) -> None:
+@pytest.mark.parametrize(("window", "checks", "error_rate"), [("24h", 2, 50.0), ("7d", 3, 33.33), ("30d", 3, 33.33),
+                                                           ("90d", 3, 33.33)])  # fmt: skip
+def test_metrics_by_window(history: Intctl, window: str, checks: int, error_rate: float) -> None:
     """The window decides what counts; what was never checked has no percentage."""
     none, one = history("metrics", "--window", window, "-o", "json").json
-    assert (one["integration"], one["checks"], one["uptime_percent"], one["window"]) == ("One", checks, uptime, window)
+    assert (one["integration"], one["checks"], one["error_rate_percent"], one["window"]) == (
+        "One", checks, error_rate, window,
+    )  # fmt: skip
     assert (none["checks"], none["uptime_percent"], none["response_time_p95_ms"]) == (0, None, None)
-    assert history("metrics", "One", "--window", window, "-o", "json").json == [one]
+    (again,) = history("metrics", "One", "--window", window, "-o", "json").json
+    assert (again["checks"], again["failures"], list(again)) == (one["checks"], one["failures"], list(one))
     assert ORG_ID not in history("metrics").out
+
+
+# --- windows of time
+
+
+def during(intctl: Intctl, name: str, *moments: tuple[str, str]) -> None:
+    """Checks at these moments."""
+    with connect(intctl.target) as database:
+        id = reads.find(database, ORG_ID, name)["id"]
+        for at, status in moments:
+            add_log(database, id, status, 100, code="tcp.timeout")
+            database.run("UPDATE integration_health_logs SET checked_at = :at WHERE checked_at > {after -70}",
+                         {"at": datetime.fromisoformat(at)})  # fmt: skip
+
+
+@pytest.fixture
+def spring(intctl: Intctl) -> Intctl:
+    """One integration with an outage in the night in which the clocks of Berlin skip an hour."""
+    with connect(intctl.target) as database:
+        made = datetime(2024, 1, 1, tzinfo=UTC)
+        add_integration(database, "One", health_check_interval_minutes=60, created_at=made)
+    during(intctl, "One", ("2024-03-30T22:30:00+00:00", "success"), ("2024-03-31T00:30:00+00:00", "failure"),
+           ("2024-03-31T01:30:00+00:00", "success"))  # fmt: skip
+    return intctl
+
+
+def test_a_day_is_a_local_one(spring: Intctl) -> None:
+    """The day of the change has 23 hours in Berlin and 24 elsewhere; --to includes its day."""
+    (one,) = spring("metrics", "--from", "2024-03-31", "--to", "2024-03-31", "--tz", "Europe/Berlin", "-o", "json").json
+    assert (one["from"], one["to"], one["window"]) == ("2024-03-30T23:00:00.000Z", "2024-03-31T22:00:00.000Z", "custom")
+    assert (one["up_seconds"], one["down_seconds"], one["checks"]) == (5400 + 7200, 3600, 2)
+    assert one["uptime_percent"] == round(100 * 12_600 / 16_200 - 0.0005, 3)
+    assert one["coverage_percent"] == int(100_000 * 16_200 / (23 * 3600)) / 1000
+    (utc,) = spring("metrics", "--from", "2024-03-31", "--to", "2024-03-31", "-o", "json").json
+    assert (utc["from"], utc["to"]) == ("2024-03-31T00:00:00.000Z", "2024-04-01T00:00:00.000Z")
+    exact = ("--from", "2024-03-31T01:45", "--to", "2024-03-31T03:15", "--tz", "Europe/Berlin", "-o", "json")
+    (short,) = spring("metrics", *exact).json
+    assert (short["up_seconds"], short["down_seconds"]) == (0, 1800)
+    assert short["incidents"][0]["began_before"] is True
+    (off,) = spring("metrics", "--from", "2024-03-31T02:00+02:00", "--to", "2024-03-31T01:00:00Z", "-o", "json").json
+    assert off["up_seconds"] + off["down_seconds"] == 3600
+
+
+def test_the_page_of_one(spring: Intctl) -> None:
+    """Uptime, target, coverage and incidents in words, in the zone that was asked for; plain where the locale is."""
+    words = ("metrics", "One", "--from", "2024-03-31", "--to", "2024-03-31", "--tz", "Europe/Berlin")
+    page = spring(*words, "--target", "99.9").out
+    for said in ("One — 2024-03-31 00:00:00 to 2024-04-01 00:00:00 (Europe/Berlin)", "77.777 % (down for 1 h)",
+                 "99.9 %: missed (16 sec may fail, overspent by 1 h)", "19 % of the time that counts",
+                 "2024-03-31 01:30:00 to 2024-03-31 03:30:00: 1 h, tcp.timeout",
+                 "1 h on average", "2: 1 good, 1 failed, 0 unknown"):  # fmt: skip
+        assert said in page, f"{said!r} is not in\n{page}"
+    assert spring(*words, "--target", "50").out.count("50 %: met") == 1
+    table = spring("metrics", "--from", "2024-03-31", "--to", "2024-03-31", "--target", "99.9").out
+    assert "missed" in table and "Budget left" in table
+    assert "nothing is known to hold against it" in spring("metrics", "One", "--target", "99.9").out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--to", "2024-03-31"), ("--window", "7d", "--from", "2024-03-31"), ("--from", "2999-01-01"),
+     ("--from", "2024-03-31", "--to", "2024-03-30"), ("--from", "2024-03-31", "--to", "2024-03-31T00:00"),
+     ("--from", "yesterday"), ("--from", "1999-01-01"), ("--from", "2024-02-30"), ("--tz", "Mars/Olympus"),
+     ("--tz", "../../etc/passwd"), ("--tz", ""), ("--target", "nan"), ("--target", "100"), ("--target", "-1"),
+     ("--from", "9999-12-31T23:59:59-14:00"), ("--from", "2024-03-31", "--to", "9999-12-31"), ("--window", "1y")],
+)  # fmt: skip
+def test_windows_that_make_no_sense(history: Intctl, words: tuple[str, ...]) -> None:
+    """Wrong usage, in words, and nothing on standard output."""
+    ran = history("metrics", *words, code=2)
+    assert ran.out == "" and "Traceback" not in ran.err
+
+
+# --- deleting
+
+
+def test_prune_says_asks_and_deletes(intctl: Intctl) -> None:
+    """--dry-run deletes nothing, without an answer nothing is deleted, --yes deletes; the figures stay."""
+    with connect(intctl.target) as database:
+        id = add_integration(database, "One", created_at=reads.now(database) - timedelta(days=300))
+        for days in range(1, 200, 2):
+            add_log(database, id, "success", 10, seconds_ago=days * 86400)
+    before = intctl("metrics", "--from", _days_ago(299), "-o", "json").json
+    assert "Would delete up to 55 checks of 1 integrations" in intctl("logs", "prune", "--dry-run").out
+    assert "add --yes" in intctl("logs", "prune", code=2).err
+    assert "Would delete up to 85 checks" in intctl("logs", "prune", "--older-than", "30d", "--dry-run").out
+    assert "Deleted 85 checks" in intctl("logs", "prune", "--older-than", "30d", "--yes").out
+    assert "Nothing to delete" in intctl("logs", "prune", "--older-than", "30d", "--yes").out
+    assert len(intctl("logs", "-o", "json", "--limit", "1000").json) == 15
+    after = intctl("metrics", "--from", _days_ago(299), "-o", "json").json
+    assert (after[0]["checks"], after[0]["response_time_p95_ms"]) == (before[0]["checks"], 10)
+
+
+def _days_ago(days: int) -> str:
+    return (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
+
+
+@pytest.mark.parametrize("words", [("--older-than", "1d"), ("--older-than", "30"), ("--older-than", "0d"),
+                                   ("--older-than", "12h"), ("extra",)])  # fmt: skip
+def test_prune_refuses(intctl: Intctl, words: tuple[str, ...]) -> None:
+    """Only whole days, at least two; the word after logs is no name then."""
+    intctl("logs", "prune", *words, "--yes", code=2)
+
+
+def test_what_is_called_prune_has_logs_too(intctl: Intctl) -> None:
+    """`logs prune` is the command; after -- it is a name, as any other word is one without it."""
+    with connect(intctl.target) as database:
+        add_log(database, add_integration(database, "prune"), "success", 10)
+        add_log(database, add_integration(database, "prune it"), "success", 10)
+    assert intctl("logs", "--", "prune", "-o", "name", code=2).err
+    assert intctl("logs", "-o", "name", "--", "prune").out == "prune\n"
+    assert intctl("logs", "prune it", "-o", "name").out == "prune it\n"
+    assert "Nothing to delete" in intctl("logs", "prune").out
+    assert "--older-than" in intctl("logs", "prune", "--help").out
+
+
+def test_retention_is_set_for_an_organisation(intctl: Intctl) -> None:
+    """90 days until something else is chosen; the list of organisations shows it."""
+    assert intctl("org", "list", "-o", "json").json[0]["retention_days"] == 90
+    assert "30 days" in intctl("org", "set", "--retention-days", "30").out
+    assert intctl("org", "list", "-o", "json").json[0]["retention_days"] == 30
+    for days in ("1", "3651", "x"):
+        intctl("org", "set", "--retention-days", days, code=2)
+    intctl("org", "set", code=2)
+    intctl("--org", "0b0b0b0b-0000-4000-8000-00000000beef", "org", "set", "--retention-days", "30", code=3)

@@ -60,7 +60,7 @@ def page(**values: Any) -> str:
         "error_message": None, "error_count": 0, "phases_ms": {}, "next_step": "Check it.", "facts": {}, "config": {},
         "config_problem": None, "recent_errors": [], "usage": None,
         "metrics": {"checks": 0, "uptime_percent": None, "error_rate_percent": None, "response_time_average_ms": None,
-                    "response_time_p95_ms": None},
+                    "response_time_p95_ms": None, "coverage_percent": None},
     }  # fmt: skip
     return detail({**row, **values}, NOW)
 

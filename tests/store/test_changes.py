@@ -401,3 +401,91 @@ def test_a_log_keeps_the_particulars(target: Target, org_id: str) -> None:
         "config_version": 1, "detail": "535 from localhost",
     }
     assert "detail" not in second["metadata"]
+
+
+# --- what the history must know ------------------------------------------------------------------
+
+
+def _noted(target: Target, id: str) -> list[tuple[bool, int, int]]:
+    with connect(target) as database:
+        rows = database.rows(
+            "SELECT enabled, interval_minutes, config_version FROM integration_changes WHERE integration_id = :id"
+            " ORDER BY changed_at",
+            {"id": id},
+        )
+    return [(bool(row["enabled"]), row["interval_minutes"], row["config_version"]) for row in rows]
+
+
+def test_each_change_that_matters_to_the_history_is_noted(target: Target, org_id: str) -> None:
+    """Made, interval, config, off, on, deleted, restored: one row each; what changes nothing of it adds none."""
+    id = _add(target, org_id)
+
+    def change(call: Any, **given: Any) -> None:
+        with changes.unit_of_work(target) as session:
+            call(session, id=id, org_id=org_id, **given)
+
+    expected = [(True, 5, 1)]
+    for call, given, now in (
+        (changes.set_interval, {"minutes": 10}, (True, 10, 1)),
+        (changes.update_integration, {"expected_version": 1, "config": {"ct": "two"}}, (True, 10, 2)),
+        (changes.update_integration, {"expected_version": 2, "name": "Other"}, None),
+        (changes.set_interval, {"minutes": 10}, None),
+        (changes.set_status, {"status": "inactive"}, (False, 10, 2)),
+        (changes.set_status, {"status": "active"}, (True, 10, 2)),
+        (changes.delete_integration, {}, (False, 10, 2)),
+        (changes.restore_integration, {}, None),
+        (changes.set_status, {"status": "active"}, (True, 10, 2)),
+    ):
+        change(call, **given)  # type: ignore[arg-type]
+        expected += [now] if now else []
+        # On SQLite's clock two changes may fall on one millisecond: then the last one is what is so.
+        assert _noted(target, id)[-1] == expected[-1]
+    assert len(_noted(target, id)) >= len(expected) - 2
+
+
+def test_what_was_before_the_first_note_is_noted_with_it(target: Target, org_id: str) -> None:
+    """Of a row from an older version: from its beginning on it counts as switched on, at the interval that it had."""
+    id = _add(target, org_id, interval_minutes=7)
+    _set(target, id, "integrations", "created_at = NULL, updated_at = NULL")
+    for made in ("2026-01-02T03:04:05.000000Z", None):
+        with connect(target) as database:
+            database.run("DELETE FROM integration_changes")
+            moment = None if made is None else datetime.fromisoformat(made)
+            database.run("UPDATE integrations SET created_at = :at", {"at": moment})
+            database.run("UPDATE integrations SET status = 'active'")
+        with changes.unit_of_work(target) as session:
+            changes.set_status(session, id=id, org_id=org_id, status="inactive")
+        assert _noted(target, id)[-1] == (False, 7, 1)
+        if made:
+            assert _noted(target, id) == [(True, 7, 1), (False, 7, 1)]
+            with connect(target) as database:
+                first = database.row("SELECT min(changed_at) AS first_at FROM integration_changes")
+            assert first == {"first_at": moment}
+
+
+def test_a_change_that_fails_notes_nothing(target: Target, org_id: str) -> None:
+    """The note is in the same transaction as the change."""
+    id = _add(target, org_id)
+    with pytest.raises(RuntimeError), changes.unit_of_work(target) as session:
+        changes.set_status(session, id=id, org_id=org_id, status="inactive")
+        raise RuntimeError
+    assert _noted(target, id) == [(True, 5, 1)]
+
+
+def test_maintenance_stays_inside_its_organisation(target: Target, org_id: str) -> None:
+    """Nobody plans or ends what is another organisation's."""
+    id, window = _add(target, org_id), new_id()
+    given: dict[str, Any] = {
+        "id": window, "starts_at": MOMENT, "ends_at": MOMENT + timedelta(hours=1), "weekly": False,
+        "time_zone": "UTC", "reason": None,
+    }  # fmt: skip
+    with pytest.raises(NotFoundError), changes.unit_of_work(target) as session:
+        changes.add_maintenance(session, org_id=STRANGER, integration_id=id, **given)
+    with pytest.raises(NotFoundError), changes.unit_of_work(target) as session:
+        changes.add_maintenance(session, org_id=STRANGER, integration_id=None, **given)
+    with changes.unit_of_work(target) as session:
+        changes.add_maintenance(session, org_id=org_id, integration_id=id, **given)
+        for erase in (False, True):
+            changes.end_maintenance(session, id=window, org_id=STRANGER, erase=erase)
+    with connect(target) as database:
+        assert database.row("SELECT id, stopped_at FROM maintenance_windows") == {"id": window, "stopped_at": None}

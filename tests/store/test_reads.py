@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from intctl.errors import NotFoundError, StoreError, UsageError
-from intctl.store import reads
+from intctl.store import history, reads
 from intctl.store.connect import POSTGRESQL, SQLITE, Database, Target, connect
 
 from ..conftest import ORG_ID
@@ -170,7 +170,7 @@ def test_everything_stays_inside_its_organisation(database: Database) -> None:
     assert reads.integrations(database, ORG_ID) == reads.alerts(database, ORG_ID) == reads.logs(database, ORG_ID) == []
     assert reads.logs(database, ORG_ID, id=theirs) == reads.sealed(database, ORG_ID) == []
     assert reads.sealed(database, ORG_ID, id=theirs) == reads.tokens(database, ORG_ID, theirs) == []
-    assert reads.metrics(database, ORG_ID, since=datetime(2000, 1, 1, tzinfo=UTC)) == []
+    assert history.members(database, ORG_ID) == history.members(database, ORG_ID, theirs) == []
     assert reads.stats(database, ORG_ID)["total"] == 0
     assert reads.find(database, OTHER_ORG, "Theirs")["id"] == theirs
 
@@ -268,3 +268,36 @@ def test_logs_newest_first_within_limit_and_time(database: Database) -> None:
     since = reads.now(database) - timedelta(seconds=25)
     assert [row["response_time_ms"] for row in reads.logs(database, ORG_ID, since=since)] == [10, 20]
     assert [row["response_time_ms"] for row in reads.logs(database, ORG_ID, id=gone)] == [40]
+
+
+def test_since_is_the_first_failure_after_the_last_success(database: Database) -> None:
+    """An alert's beginning: unknown checks in between end nothing, a success does; one at the same moment too."""
+    id = add_integration(database, "One", status="error")
+    for status, seconds in (("failure", 90), ("success", 80), ("failure", 70), ("unknown", 60), ("failure", 50)):
+        add_log(database, id, status, 1, seconds_ago=seconds)
+    (alert,) = reads.alerts(database, ORG_ID)
+    first = sorted(row["checked_at"] for row in reads.logs(database, ORG_ID, failures=True))[1]
+    assert alert["since_at"] == first
+
+
+def test_history_is_read_from_the_covering_index(database: Database) -> None:
+    """What the figures need of the checks comes from idx_integration_health_logs_history alone."""
+    id, *_ = (add_integration(database, f"Integration {number}") for number in range(30))
+    database.run(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)"
+        " INSERT INTO integration_health_logs (integration_id, check_type, status, response_time_ms, checked_at)"
+        " SELECT s.id, 'scheduled', 'success', n.i, {after -7 * n.i} FROM integrations s, n"
+    )
+    for sql in (history._LOGGED, history._COUNTED.replace("{packed}", history._PACKED[database.dialect])):
+        text, parameters = history.asked(database, sql, "checked_at", [id])
+        now = reads.now(database)
+        parameters |= {"start": now - timedelta(minutes=10), "end": now}
+        if database.dialect == POSTGRESQL:
+            database.run("CHECKPOINT")  # the tests' server commits late, and VACUUM trusts only what is written
+            database.run("VACUUM ANALYZE integration_health_logs")
+            plan = database.rows(f"EXPLAIN {text}", parameters)
+        else:
+            plan = database.rows(f"EXPLAIN QUERY PLAN {text}", parameters)
+        said = " ".join(str(value) for row in plan for value in row.values())
+        assert "idx_integration_health_logs_history" in said
+        assert ("Index Only Scan" if database.dialect == POSTGRESQL else "COVERING INDEX") in said

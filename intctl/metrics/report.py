@@ -1,0 +1,379 @@
+"""The figures of a window of time: uptime, response times, errors, incidents. See docs/metrics.md.
+
+What is folded comes from the days, what is not (the newest hours, and the parts of days at the
+edges of the window) from the checks themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from intctl.metrics import maintenance
+from intctl.metrics.percentiles import percentiles, unpacked
+from intctl.metrics.retention import changes_of
+from intctl.metrics.timeline import (
+    BETWEEN_FAILURES_S,
+    DOWN,
+    LONGEST_HOLD_S,
+    UP,
+    Change,
+    Check,
+    Incident,
+    Segment,
+    clipped,
+    counted,
+    inactive,
+    incidents,
+    states,
+    total,
+    union,
+    without,
+)
+from intctl.store import history, reads
+from intctl.store.connect import Database
+from intctl.store.history import DAY_S, Logged
+
+Row = dict[str, Any]
+
+#: The windows that can be asked for by name, and in how many parts their history is shown.
+WINDOWS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30), "90d": timedelta(days=90)}
+_PARTS = {"24h": 24, "7d": 28}
+PARTS = 30
+
+#: The keys of a report, in order. Those of the first line are older than the others.
+KEYS = (
+    "integration", "id", "window", "checks", "successes", "failures", "unknown", "uptime_percent",
+    "error_rate_percent", "response_time_average_ms", "response_time_p95_ms",
+    "from", "to", "coverage_percent", "up_seconds", "down_seconds", "unknown_seconds", "maintenance_seconds",
+    "inactive_seconds", "response_time_p50_ms", "response_time_p99_ms", "response_time_now_ms",
+    "response_time_usual_p50_ms", "response_time_usual_p95_ms", "response_time_compared", "incidents",
+    "mttr_seconds", "history", "whole_days_before", "target_percent", "target_met", "error_budget_seconds",
+    "error_budget_left_seconds",
+)  # fmt: skip
+
+#: With what response times are compared: so many days, if there are so many successes in them.
+USUAL_DAYS = 30
+_USUAL_LEAST = 20
+#: How many of the newest successes say how it is now: at most, at least.
+_NOW_MOST, _NOW_LEAST = 5, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From when to when, in seconds since 1970, and what time it is now."""
+
+    name: str
+    start: float
+    end: float
+    now: float
+    start_at: datetime
+    end_at: datetime
+
+    @classmethod
+    def of(cls, name: str, start: datetime, end: datetime, now: datetime) -> Window:
+        """A window that ends now at the latest."""
+        end = min(end, now)
+        return cls(name, start.timestamp(), end.timestamp(), now.timestamp(), start, end)
+
+    @property
+    def usual_from(self) -> float | None:
+        """From when on response times are compared with; None where the window does not reach to now."""
+        return self.now - USUAL_DAYS * DAY_S if self.end == self.now else None
+
+
+@dataclass(slots=True)
+class _Figures:
+    """What was read of one integration: times in milliseconds, in order."""
+
+    successes: int = 0
+    failures: int = 0
+    unknowns: int = 0
+    response_ms: int = 0
+    times: list[int] = field(default_factory=list)
+    usual: list[int] = field(default_factory=list)
+    newest: list[int] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    first: float | None = None
+    whole_days_before: float | None = None
+
+
+def metrics(
+    database: Database, org_id: str, window: Window, *, id: str | None = None, target: float | None = None
+) -> list[Row]:
+    """The report of each living integration, or of one, under KEYS; by name."""
+    windows = history.maintenance(database, org_id)
+    rows = history.members(database, org_id, id)
+    border = history.folded_before(database) or 0.0
+    found = []
+    for place in range(0, len(rows), history.CHUNK):
+        chunk = rows[place : place + history.CHUNK]
+        ids = [row["id"] for row in chunk]
+        changes = changes_of(database, ids)
+        figures = _read(database, chunk, changes, window, border)
+        for row in chunk:
+            known = changes.get(row["id"], [])
+            off = _not_there(row, known, figures[row["id"]], window)
+            down = maintenance.ranges(windows, row["id"], window.start_at, window.end_at)
+            found.append(_report(row, figures[row["id"]], off, union(down), window, target))
+    return found
+
+
+def of_day(database: Database, org_id: str, id: str) -> Row:
+    """The report of one integration over the last 24 hours."""
+    now = reads.now(database)
+    return metrics(database, org_id, Window.of("24h", now - WINDOWS["24h"], now, now), id=id)[0]
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def _read(
+    database: Database,
+    rows: Sequence[Row],
+    changes: Mapping[str, Sequence[Change]],
+    window: Window,
+    border: float,
+) -> dict[str, _Figures]:
+    """`border`: all days before it are folded."""
+    figures = {row["id"]: _Figures() for row in rows}
+    ids = list(figures)
+    first, last = -(-window.start // DAY_S) * DAY_S, window.end // DAY_S * DAY_S
+    folded = history.folded(
+        database, ids, window.start // DAY_S * DAY_S, min(window.end, border), first=first, last=min(last, border)
+    )
+    gone = {id: one.gone for id, one in folded.items()}
+    counts: dict[str, list[history.Counts]] = {id: [one.counts] for id, one in folded.items()}
+    # The parts of folded days at the window's edges, and what is not folded, are counted check by check.
+    edges = union([(window.start, min(first, window.end, border)), (max(last, window.start), min(window.end, border))])
+    for start, end in edges:
+        there = [id for id in ids if start // DAY_S * DAY_S not in gone.get(id, ())]
+        for id, one in history.counted(database, there, start, end).items():
+            counts.setdefault(id, []).append(one)
+    for id, one in history.counted(database, ids, max(border, window.start), window.end).items():
+        counts.setdefault(id, []).append(one)
+    for id, found in figures.items():
+        _sum(found, counts.get(id, ()))
+        if id in folded:
+            found.segments = _segments(folded[id].timeline)
+            found.whole_days_before = max(folded[id].gone, default=-DAY_S) + DAY_S or None
+    _read_usual(database, window, border, figures)
+    _read_newest(database, rows, changes, window, border, figures)
+    return figures
+
+
+def _sum(figures: _Figures, counts: Sequence[history.Counts]) -> None:
+    for one in counts:
+        figures.successes += one.successes
+        figures.failures += one.failures
+        figures.unknowns += one.unknowns
+        figures.response_ms += one.response_ms
+    figures.times = unpacked("".join(one.response_times for one in counts))
+
+
+def _segments(text: str) -> list[Segment]:
+    """The timeline of folded days: a line for each, in any order."""
+    found: list[Segment] = []
+    for line in sorted(text.split("\n")):
+        day, _, document = line.partition(" ")
+        start = float(day)
+        if document:
+            parts = json.loads(document)
+            found += [Segment(start + since / 1000, start + until / 1000, *rest) for since, until, *rest in parts]
+        elif found and found[-1].end == start and found[-1].state == UP:
+            found[-1] = found[-1]._replace(end=start + DAY_S)
+        else:
+            found.append(Segment(start, start + DAY_S, UP))
+    return found
+
+
+def _read_usual(database: Database, window: Window, border: float, figures: Mapping[str, _Figures]) -> None:
+    """The response times with which those of now are compared."""
+    since = window.usual_from
+    if since is None:
+        return
+    if since == window.start:
+        for found in figures.values():
+            found.usual = found.times
+        return
+    ids = list(figures)
+    first = -(-since // DAY_S) * DAY_S
+    packed: dict[str, str] = defaultdict(str)
+    for id, days in history.folded(database, ids, first, border, first=first, last=border).items():
+        packed[id] += days.counts.response_times
+    for id, counts in history.counted(database, ids, max(border, since), window.end).items():
+        packed[id] += counts.response_times
+    for id, text in packed.items():
+        figures[id].usual = unpacked(text)
+
+
+def _read_newest(
+    database: Database,
+    rows: Sequence[Row],
+    changes: Mapping[str, Sequence[Change]],
+    window: Window,
+    border: float,
+    figures: Mapping[str, _Figures],
+) -> None:
+    """The time that is not folded yet, check by check. Nothing that seems to come from the future counts."""
+    if window.end <= border:
+        return
+    ids = [row["id"] for row in rows]
+    start = max(border, window.start) - LONGEST_HOLD_S
+    end = min(window.end + BETWEEN_FAILURES_S, window.now + 0.001)
+    causes = history.causes(database, ids, start, end)
+    by_id: dict[str, list[Logged]] = defaultdict(list)
+    for log in history.logged(database, ids, start, end):
+        by_id[log[0]].append(log)
+    for row in rows:
+        id, found = row["id"], figures[row["id"]]
+        logs = by_id.get(id, [])
+        checks = [Check(at, status, causes.get((id, at), "") if causes else "") for _, at, status, _ in logs]
+        checks.sort()
+        found.first = next((check.at for check in checks if check.at >= window.start), None)
+        if window.usual_from is not None:
+            good = [(at, ms) for _, at, status, ms in logs if status == "success" and ms is not None]
+            found.newest = [ms for _, ms in sorted(good)[-_NOW_MOST:]]
+        interval_s = (row["health_check_interval_minutes"] or 5) * 60.0
+        known = states(checks, changes.get(id, ()), interval_s, window.end)
+        found.segments += clipped(known, max(border, window.start), window.end)
+
+
+def _not_there(row: Row, changes: Sequence[Change], figures: _Figures, window: Window) -> list[tuple[float, float]]:
+    """When it was switched off, deleted, or not made yet: nothing is promised then."""
+    off = inactive(changes, window.start, window.end)
+    if row["created_at"] is not None:
+        born = row["created_at"].timestamp()
+        # A check from before proves that it was there: the row came from elsewhere.
+        known = [figures.first, *(segment.start for segment in figures.segments[:1])]
+        off.append((window.start, min([born, *(moment for moment in known if moment is not None)])))
+    return union(off)
+
+
+# --- the report ----------------------------------------------------------------------------------
+
+
+def _report(
+    row: Row,
+    figures: _Figures,
+    off: Sequence[tuple[float, float]],
+    down: Sequence[tuple[float, float]],
+    window: Window,
+    target: float | None,
+) -> Row:
+    segments = clipped(figures.segments, window.start, window.end)
+    excluded = union([*off, *down])
+    excluded = [(max(start, window.start), min(end, window.end)) for start, end in excluded]
+    counting = without(window.start, window.end, excluded)
+    known = counted(segments, excluded)
+    up_s = sum(one.end - one.start for one in known if one.state == UP)
+    down_s = sum(one.end - one.start for one in known if one.state == DOWN)
+    counting_s, inactive_s = total(counting), total(union((max(a, window.start), min(b, window.end)) for a, b in off))
+    judged = figures.successes + figures.failures
+    p50, p95, p99 = percentiles(figures.times, (50, 95, 99))
+    timed = len(figures.times)
+    outages = incidents(segments, off, excluded, window.start)
+    return {
+        "integration": row["name"],
+        "id": row["id"],
+        "window": window.name,
+        "checks": judged + figures.unknowns,
+        "successes": figures.successes,
+        "failures": figures.failures,
+        "unknown": figures.unknowns,
+        "uptime_percent": _share(up_s, up_s + down_s),
+        "error_rate_percent": round(100 * figures.failures / judged, 2) if judged else None,
+        "response_time_average_ms": round(figures.response_ms / timed, 1) if timed else None,
+        "response_time_p95_ms": p95,
+        "from": window.start_at,
+        "to": window.end_at,
+        "coverage_percent": _share(up_s + down_s, counting_s),
+        "up_seconds": round(up_s),
+        "down_seconds": round(down_s),
+        "unknown_seconds": round(max(counting_s - up_s - down_s, 0)),
+        "maintenance_seconds": round(window.end - window.start - counting_s - inactive_s),
+        "inactive_seconds": round(inactive_s),
+        "response_time_p50_ms": p50,
+        "response_time_p99_ms": p99,
+        **_compared(figures),
+        "incidents": [_incident(one, window) for one in outages],
+        "mttr_seconds": _mean([one.end - one.start for one in outages if one.end is not None]),
+        "history": _parts(known, window),
+        "whole_days_before": history.time_at(figures.whole_days_before) if figures.whole_days_before else None,
+        **_against(target, up_s, down_s),
+    }
+
+
+def _share(part: float, whole: float) -> float | None:
+    """Per cent, cut after the third place: 99.9999 is not 100."""
+    return min(int(100_000 * part / whole + 1e-6) / 1000, 100.0) if whole > 0 else None
+
+
+def _mean(values: Sequence[float]) -> int | None:
+    return round(sum(values) / len(values)) if values else None
+
+
+def _incident(one: Incident, window: Window) -> Row:
+    """An incident under the keys that are shown. `end` is None where it is not over at the end of the window."""
+    return {
+        "start": history.time_at(one.start),
+        "end": history.time_at(one.end) if one.end is not None else None,
+        "code": one.cause,
+        "duration_seconds": round((one.end if one.end is not None else window.end) - one.start),
+        "down_seconds": round(one.down_s),
+        "began_before": one.before,
+    }
+
+
+def _compared(figures: _Figures) -> Row:
+    """How the newest response times are beside what is usual for this integration."""
+    newest = sorted(figures.newest)
+    now = newest[len(newest) // 2] if len(newest) >= _NOW_LEAST else None
+    p50, p95 = percentiles(figures.usual, (50, 95)) if len(figures.usual) >= _USUAL_LEAST else (None, None)
+    compared = None
+    if now is not None and p50 is not None and p95 is not None:
+        compared = "as usual"
+        if now > p95:
+            compared = "much slower than usual" if now > 2 * p95 else "slower than usual"
+        elif 2 * now < p50:
+            compared = "faster than usual"
+    return {
+        "response_time_now_ms": now,
+        "response_time_usual_p50_ms": p50,
+        "response_time_usual_p95_ms": p95,
+        "response_time_compared": compared,
+    }
+
+
+def _against(target: float | None, up_s: float, down_s: float) -> Row:
+    """The target: met or not, how much may fail of the time that is known, and how much of that is left."""
+    known_s = up_s + down_s
+    budget = None if target is None or not known_s else known_s * (100 - target) / 100
+    return {
+        "target_percent": target,
+        "target_met": None if budget is None else down_s <= budget + 1e-6,
+        "error_budget_seconds": None if budget is None else round(budget),
+        "error_budget_left_seconds": None if budget is None else round(budget - down_s),
+    }
+
+
+def _parts(known: Iterable[Segment], window: Window) -> list[float | None]:
+    """The uptime of equal parts of the window, oldest first; None where nothing is known."""
+    number = _PARTS.get(window.name, PARTS)
+    length = (window.end - window.start) / number
+    up, down = [0.0] * number, [0.0] * number
+    if length <= 0:
+        return []
+    for one in known:
+        to = up if one.state == UP else down
+        place = min(int((one.start - window.start) / length), number - 1)
+        start = one.start
+        while start < one.end and place < number:
+            end = one.end if place == number - 1 else min(one.end, window.start + (place + 1) * length)
+            to[place] += max(end - start, 0)
+            start, place = max(end, start), place + 1
+    return [_share(good, good + bad) for good, bad in zip(up, down, strict=True)]

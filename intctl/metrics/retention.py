@@ -1,0 +1,202 @@
+"""Folds days that are over, and deletes the checks that an organisation no longer keeps.
+
+A day is folded once nothing of it can change any more; its figures stay for good. The agent does
+a little of it after a pass (`tend`): a kill at any point loses and doubles nothing, for what is
+folded and how far is written together, and so is what is deleted and that it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from intctl.errors import IntctlError
+from intctl.store import history
+from intctl.store import retention as steps
+from intctl.store.connect import Database
+from intctl.store.history import DAY_S
+
+if TYPE_CHECKING:
+    from intctl.metrics.timeline import Change
+
+#: A day is folded so long after its end: what was found in it can hold, or be bridged, until then.
+CLOSED_AFTER_S = 3 * 3600
+#: How long the history is taken for; far longer than one turn.
+LEASE_S = 300
+#: A turn that is done looks again after so many seconds.
+AGAIN_S = 900
+#: Integrations that are folded together.
+_FOLD_TOGETHER = 100
+#: A batch of deletions shall hold its locks for no longer than this, well below 0.1 s.
+_LOCK_S = 0.04
+_LEAST, _FIRST, _MOST = 20, 200, 5_000
+#: Between two batches there is a pause as long as a batch, at most this.
+_PAUSE_S = 0.1
+#: Folded days that are looked at together.
+_LOOK = 2_000
+
+
+class Batches:
+    """How many rows are deleted together: as many as the last batches took little enough time for."""
+
+    def __init__(self) -> None:
+        self.rows = _FIRST
+        self.longest_s = 0.0
+
+    def took(self, seconds: float, rows: int) -> None:
+        """Learns from a batch."""
+        self.longest_s = max(self.longest_s, seconds)
+        if seconds > _LOCK_S:
+            self.rows = max(int(self.rows * max(_LOCK_S / seconds, 0.1)), _LEAST)
+        elif rows > self.rows // 2 and seconds < _LOCK_S / 2:
+            self.rows = min(self.rows * 3 // 2, _MOST)
+
+
+def tend(database: Database, *, budget_s: float = 1.0) -> str:
+    """A turn of at most about `budget_s` seconds, if one is due and nobody else is at it. What went wrong, or "".
+
+    Never raises: what the agent has checked and recorded before stands.
+    """
+    try:
+        if not steps.is_due(database) or not steps.claim(database, LEASE_S):
+            return ""
+        ends = time.monotonic() + budget_s
+
+        def over() -> bool:
+            return time.monotonic() >= ends
+
+        done = fold(database, over)
+        for org_id, days in steps.retentions(database):
+            done = done and prune(database, org_id, days, over)
+        steps.give_back(database, AGAIN_S if done else 0)
+    except IntctlError as error:
+        return f"The history was not folded and pruned to the end; that is tried again in a while: {error}"
+    except Exception as error:  # a bug here must not end a pass that is recorded already
+        return f"The history was not folded and pruned to the end: a bug of intctl ({type(error).__name__})"
+    return ""
+
+
+# --- folding -------------------------------------------------------------------------------------
+
+
+def fold(database: Database, over: Callable[[], bool] = lambda: False) -> bool:
+    """Folds what is closed and not folded yet, until `over`; whether all of it is."""
+    while True:
+        reached, after = steps.progress(database)
+        closed = (_now(database) - CLOSED_AFTER_S) // DAY_S * DAY_S
+        if reached is not None and reached >= closed:
+            return True
+        if over():
+            return False
+        day = reached
+        if after is None:  # days without any check are passed over at once
+            found = steps.first_day(database, reached)
+            day = closed if found is None else min(found, closed)
+        assert day is not None
+        if day >= closed:
+            steps.add_days(database, [], reached=(reached, after), then=(closed, None))
+            continue
+        ids = steps.next_ids(database, after, _FOLD_TOGETHER)
+        last = len(ids) < _FOLD_TOGETHER
+        then = (day + DAY_S, None) if last else (day, ids[-1])
+        steps.add_days(database, folded(database, ids, day), reached=(reached, after), then=then)
+
+
+def folded(database: Database, ids: Sequence[str], start: float) -> list[history.Day]:
+    """One day of these integrations, folded; those that have nothing in it are left out."""
+    import json
+    from collections import Counter, defaultdict
+
+    from intctl.metrics import timeline
+    from intctl.metrics.percentiles import packed
+
+    end = start + DAY_S
+    around = (start - timeline.LONGEST_HOLD_S, end + timeline.BETWEEN_FAILURES_S)
+    causes = history.causes(database, ids, *around)
+    intervals = steps.intervals(database, ids)
+    changes = changes_of(database, ids)
+    by_id: dict[str, list[history.Logged]] = defaultdict(list)
+    for log in history.logged(database, ids, *around):
+        by_id[log.id].append(log)
+    days = []
+    for id, logs in by_id.items():
+        checks = [timeline.Check(log.at, log.status, causes.get((id, log.at), "")) for log in logs]
+        known = timeline.states(checks, changes.get(id, ()), intervals.get(id, 300.0), end)
+        segments = [
+            [round((one.start - start) * 1000), round((one.end - start) * 1000), one.state, one.cause]
+            for one in timeline.clipped(known, start, end)
+        ]
+        within = [log for log in logs if start <= log.at < end]
+        if not within and not segments:
+            continue
+        statuses = Counter(log.status for log in within)
+        good, bad = statuses["success"], statuses["failure"]
+        times = [log.ms for log in within if log.status == "success" and log.ms is not None]
+        days.append(
+            history.Day(
+                id, start, good, bad, len(within) - good - bad, sum(times),
+                packed(times), json.dumps(segments, separators=(",", ":")),
+            )
+        )  # fmt: skip
+    return days
+
+
+def changes_of(database: Database, ids: Sequence[str]) -> dict[str, list[Change]]:
+    """The recorded changes of these integrations, in order."""
+    from intctl.metrics.timeline import Change
+
+    found: dict[str, list[Change]] = {}
+    for id, at, enabled, minutes, version in history.changes(database, ids):
+        found.setdefault(id, []).append(Change(at, enabled, minutes * 60.0, version))
+    return found
+
+
+# --- deleting ------------------------------------------------------------------------------------
+
+
+def cutoff(database: Database, days: int) -> float:
+    """Checks before that are older than so many days: whole days of UTC."""
+    return (_now(database) - days * DAY_S) // DAY_S * DAY_S
+
+
+def prune(
+    database: Database,
+    org_id: str,
+    days: int,
+    over: Callable[[], bool] = lambda: False,
+    deleted: Callable[[int], None] = lambda _rows: None,
+    batches: Batches | None = None,
+) -> bool:
+    """Deletes what is folded and older than so many days, in small batches, until `over`; whether all of it is.
+
+    `deleted` hears how many rows went in a batch.
+    """
+    batches = batches or Batches()
+    before = cutoff(database, days)
+    while True:
+        found = steps.old_days(database, org_id, before, _LOOK)
+        if not found:
+            return True
+        waiting = [(id, n) for id, start, n in found if start == found[0][1]]
+        start = found[0][1]
+        while waiting:
+            if over():
+                return False
+            ids, rows = [waiting[0][0]], waiting.pop(0)[1]
+            while waiting and rows + waiting[0][1] <= batches.rows:
+                rows += waiting[0][1]
+                ids.append(waiting.pop(0)[0])
+            began = time.monotonic()
+            number = steps.delete_day(database, ids, start, batches.rows, partial(folded, database, start=start))
+            took = time.monotonic() - began
+            batches.took(took, number)
+            deleted(number)
+            time.sleep(min(took, _PAUSE_S))  # SQLite gives its lock to whoever asks at the right moment
+
+
+def _now(database: Database) -> float:
+    from intctl.store.reads import now
+
+    return now(database).timestamp()

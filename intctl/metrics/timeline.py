@@ -1,0 +1,214 @@
+"""From checks to time: when it was up, when it was down, and when nobody knew.
+
+Moments are seconds since 1970 in UTC, so that no time zone and no clock change reaches the
+arithmetic. A timeline lists only time that is known: what stands in no segment is not known.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from math import inf
+from typing import NamedTuple
+
+UP, DOWN = "up", "down"
+
+#: How many intervals what a check found holds, where no other check comes sooner.
+HOLD_INTERVALS = 2
+#: How long it holds between two failures: intctl itself asks a failing one less often, up to once an hour.
+BETWEEN_FAILURES_S = 7200.0
+#: The longest that any check can hold (an interval is an hour at most).
+LONGEST_HOLD_S = 7200.0
+
+_STATE = {"success": UP, "failure": DOWN}
+# Of several checks at one moment the failure counts, else the success.
+_RANK = {"failure": 2, "success": 1}
+
+#: Disjoint (start, end) in order.
+Ranges = Sequence[tuple[float, float]]
+
+
+class Check(NamedTuple):
+    """One recorded check: `status` as in the log, `code` where it failed."""
+
+    at: float
+    status: str
+    code: str = ""
+
+
+class Change(NamedTuple):
+    """What was so from `at` on: whether it was checked at all, how often, and with which config."""
+
+    at: float
+    enabled: bool
+    interval_s: float
+    config_version: int
+
+
+class Segment(NamedTuple):
+    """From `start` to `end` it was UP or DOWN; `cause` is the code of the first failure."""
+
+    start: float
+    end: float
+    state: str
+    cause: str = ""
+
+
+class Incident(NamedTuple):
+    """It failed from `start` until `end` (None: not over yet); `down_s` seconds of that are known and count."""
+
+    start: float
+    end: float | None
+    cause: str
+    down_s: float
+    before: bool  # it began before the window did
+
+
+def states(checks: Iterable[Check], changes: Sequence[Change], interval_s: float, until: float) -> list[Segment]:
+    """The time that `checks` prove, up to `until`. They may come in any order.
+
+    `changes` are in order of time; `interval_s` is the interval where none is recorded.
+    """
+    found: list[Segment] = []
+    breaks = [*(moment for moment in _breaks(changes) if moment < until), until]
+    starts = [change.at for change in changes]
+    for check, following_at, following_status in _followed(checks):
+        at, status, code = check
+        state = _STATE.get(status)
+        if state is None or at >= until:
+            continue
+        interval = changes[max(bisect_right(starts, at) - 1, 0)].interval_s if changes else interval_s
+        hold = HOLD_INTERVALS * interval
+        if status == following_status == "failure" and hold < BETWEEN_FAILURES_S:
+            hold = BETWEEN_FAILURES_S
+        end = min(following_at, at + hold, breaks[bisect_right(breaks, at)])
+        if found and found[-1].end == at and found[-1].state == state:
+            found[-1] = Segment(found[-1].start, end, state, found[-1].cause)
+        else:
+            found.append(Segment(at, end, state, code if state == DOWN else ""))
+    return found
+
+
+def _followed(checks: Iterable[Check]) -> Iterator[tuple[Check, float, str]]:
+    """Each check in order of time, with moment and status of the next one; of several at one moment the gravest."""
+    current: Check | None = None
+    for check in sorted(checks):
+        if current is not None:
+            if check.at == current.at:
+                current = max(current, check, key=lambda one: _RANK.get(one.status, 0))
+                continue
+            yield current, check.at, check.status
+        current = check
+    if current is not None:
+        yield current, inf, ""
+
+
+def _breaks(changes: Sequence[Change]) -> list[float]:
+    """The moments from which on what was known before says nothing: another config, or switched off or on."""
+    return [
+        now.at
+        for before, now in pairwise(changes)
+        if (before.enabled, before.config_version) != (now.enabled, now.config_version)
+    ]
+
+
+def _append(segments: list[Segment], new: Segment) -> None:
+    """Adds `new`, joined with the last one where it only goes on."""
+    if new.end <= new.start:
+        return
+    if segments and segments[-1].end == new.start and segments[-1].state == new.state:
+        segments[-1] = segments[-1]._replace(end=new.end)
+    else:
+        segments.append(new)
+
+
+def clipped(segments: Iterable[Segment], start: float, end: float) -> list[Segment]:
+    """What of `segments` lies between `start` and `end`, joined where one only goes on."""
+    found: list[Segment] = []
+    for segment in segments:
+        _append(found, segment._replace(start=max(segment.start, start), end=min(segment.end, end)))
+    return found
+
+
+def inactive(changes: Sequence[Change], start: float, end: float) -> list[tuple[float, float]]:
+    """When it was switched off or deleted. Before the first change that is recorded it counts as switched on."""
+    ends = [*(change.at for change in changes[1:]), end]
+    off = [
+        (max(change.at, start), min(until, end))
+        for change, until in zip(changes, ends, strict=False)
+        if not change.enabled
+    ]
+    return union(off)
+
+
+def union(ranges: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The same time as disjoint ranges in order."""
+    found: list[tuple[float, float]] = []
+    for start, end in sorted(ranges):
+        if end <= start:
+            continue
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
+
+
+def without(start: float, end: float, excluded: Ranges) -> list[tuple[float, float]]:
+    """What is left of one range when `excluded` is taken out."""
+    left: list[tuple[float, float]] = []
+    for off, on in excluded:
+        if on <= start:
+            continue
+        if off >= end:
+            break
+        if off > start:
+            left.append((start, off))
+        start = on
+    if start < end:
+        left.append((start, end))
+    return left
+
+
+def total(ranges: Iterable[tuple[float, float]]) -> float:
+    """Their length in seconds."""
+    return sum(end - start for start, end in ranges)
+
+
+def counted(segments: Iterable[Segment], excluded: Ranges) -> list[Segment]:
+    """`segments` without the time that does not count."""
+    return [
+        segment._replace(start=start, end=end)
+        for segment in segments
+        for start, end in without(segment.start, segment.end, excluded)
+    ]
+
+
+def incidents(segments: Sequence[Segment], off: Ranges, excluded: Ranges, start: float) -> list[Incident]:
+    """The outages, oldest first: each from its first failure that counts to the first success, or to the
+    moment (in `off`) from which on it was not checked any more. What is not known in between ends none.
+    """
+    found: list[Incident] = []
+    current: Incident | None = None
+    stops = iter([began for began, _ in off])
+    stop = next(stops, None)
+    for segment in segments:
+        while stop is not None and stop <= segment.start:
+            if current is not None and stop > current.start:
+                found.append(current._replace(end=stop))
+                current = None
+            stop = next(stops, None)
+        if segment.state == UP:
+            if current is not None:
+                found.append(current._replace(end=segment.start))
+                current = None
+            continue
+        for begin, end in without(segment.start, segment.end, excluded):
+            if current is None:
+                current = Incident(begin, None, segment.cause, 0.0, segment.start <= start and begin == start)
+            current = current._replace(down_s=current.down_s + end - begin)
+    if current is not None:
+        ended = next((began for began, _ in off if began > current.start), None)
+        found.append(current._replace(end=ended))
+    return found

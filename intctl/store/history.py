@@ -1,0 +1,246 @@
+"""The health logs as history: what of them, and of the days into which they are folded, makes the figures.
+
+Moments are seconds since 1970 in UTC here: what `metrics` calculates with. A day is one of UTC.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from intctl.store.connect import POSTGRESQL, SQLITE, Database, time_value
+
+Row = dict[str, Any]
+
+DAY_S = 86400
+#: How long the checks are kept where an organisation has chosen nothing, in days.
+RETENTION_DAYS = 90
+#: Integrations whose rows are fetched at a time: no statement runs long, whatever there is.
+CHUNK = 250
+
+
+class Logged(NamedTuple):
+    """A health log as the covering index holds it."""
+
+    id: str
+    at: float
+    status: str
+    ms: int | None
+
+
+class Day(NamedTuple):
+    """One day of one integration, folded: see the model HealthDay."""
+
+    id: str
+    start: float
+    successes: int
+    failures: int
+    unknowns: int
+    response_ms: int
+    response_times: str
+    timeline: str
+
+
+class Counts(NamedTuple):
+    """How many checks found what, and the response times of the successes, packed."""
+
+    successes: int
+    failures: int
+    unknowns: int
+    response_ms: int
+    response_times: str
+
+
+class Folded(NamedTuple):
+    """The folded days of one integration in some time.
+
+    `counts` are of the days that are asked for whole, and of those others whose checks are gone
+    (`gone`: their starts). `timeline` has a line for each day: its start, and what stands in HealthDay.
+    """
+
+    counts: Counts
+    timeline: str
+    gone: frozenset[float]
+
+
+#: The timeline of a day that was up from its beginning to its end: the usual one.
+ALL_UP = '[[0,86400000,"up",""]]'
+
+_LOGGED = """
+SELECT l.integration_id, {at}, l.status, l.response_time_ms FROM integration_health_logs l
+ WHERE l.integration_id {among} AND l.checked_at >= :start AND l.checked_at < :end"""
+_FAILED = """
+SELECT l.integration_id, {at}, l.metadata FROM integration_health_logs l
+ WHERE l.integration_id {among} AND l.checked_at >= :start AND l.checked_at < :end AND l.status = 'failure'"""
+_COUNTED = """
+SELECT l.integration_id, count(CASE WHEN l.status = 'success' THEN 1 END),
+       count(CASE WHEN l.status = 'failure' THEN 1 END),
+       count(CASE WHEN l.status NOT IN ('success', 'failure') THEN 1 END),
+       coalesce(sum(CASE WHEN l.status = 'success' THEN l.response_time_ms END), 0),
+       coalesce({packed}, '')
+  FROM integration_health_logs l
+ WHERE l.integration_id {among} AND l.checked_at >= :start AND l.checked_at < :end GROUP BY l.integration_id"""
+_PACKED = {
+    POSTGRESQL: "string_agg(CASE WHEN l.status = 'success' AND l.response_time_ms IS NOT NULL THEN"
+    " lpad(to_hex(least(greatest(l.response_time_ms, 0), 65535)), 4, '0') END, '')",
+    SQLITE: "group_concat(CASE WHEN l.status = 'success' AND l.response_time_ms IS NOT NULL THEN"
+    " printf('%04x', min(max(l.response_time_ms, 0), 65535)) END, '')",
+}
+_WHOLE = "((l.starts_at >= :first AND l.starts_at < :last) OR l.rows_left != 'all')"
+_FOLDED = f"""
+SELECT l.integration_id, coalesce(sum(CASE WHEN {_WHOLE} THEN l.successes END), 0),
+       coalesce(sum(CASE WHEN {_WHOLE} THEN l.failures END), 0),
+       coalesce(sum(CASE WHEN {_WHOLE} THEN l.unknowns END), 0),
+       coalesce(sum(CASE WHEN {_WHOLE} THEN l.response_ms END), 0),
+       coalesce({{concat}}(CASE WHEN {_WHOLE} THEN l.response_times END, ''), ''),
+       {{concat}}({{day}} || ' ' || CASE WHEN l.timeline = :all_up THEN '' ELSE l.timeline END, '
+'),
+       {{concat}}(CASE WHEN l.rows_left != 'all' AND NOT (l.starts_at >= :first AND l.starts_at < :last)
+                       THEN {{day}} END, ' ')
+  FROM integration_health_days l
+ WHERE l.integration_id {{among}} AND l.starts_at >= :start AND l.starts_at < :end GROUP BY l.integration_id"""
+_DAY_WORDS = {
+    POSTGRESQL: {"{concat}": "string_agg", "{day}": "CAST(CAST(extract(epoch FROM l.starts_at) AS bigint) AS text)"},
+    SQLITE: {"{concat}": "group_concat", "{day}": "strftime('%s', l.starts_at)"},
+}
+_CHANGES = """
+SELECT l.integration_id, {at}, l.enabled, l.interval_minutes, l.config_version
+  FROM integration_changes l WHERE l.integration_id {among} ORDER BY l.integration_id, l.changed_at"""
+
+_MEMBERS = """
+SELECT i.id, i.name, i.created_at, i.health_check_interval_minutes FROM integrations i
+ WHERE i.org_id = :org_id AND i.deleted_at IS NULL"""
+PROGRESS = "SELECT folded_before_at, after_id, next_at FROM history_progress WHERE id = 1"
+_MAINTENANCE = """
+SELECT m.id, m.integration_id, i.name AS integration, m.starts_at, m.ends_at, m.weekly, m.time_zone, m.stopped_at,
+       m.reason, m.created_at
+  FROM maintenance_windows m LEFT JOIN integrations i ON i.id = m.integration_id
+ WHERE m.org_id = :org_id AND i.deleted_at IS NULL ORDER BY m.starts_at, m.id"""
+
+
+def moment(value: datetime | str) -> float:
+    """A time of the database, as the driver gives it, in seconds since 1970."""
+    return (time_value(value) if isinstance(value, str) else value).timestamp()
+
+
+def time_at(seconds: float) -> datetime:
+    """The time that `moment` made seconds of."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def asked(database: Database, sql: str, column: str, ids: Sequence[str]) -> tuple[str, dict[str, object]]:
+    """`sql` for these integrations (`{among}`), its time (`{at}`) as a number where the database can say it."""
+    if database.dialect == POSTGRESQL:
+        at = f"CAST(extract(epoch FROM l.{column}) AS double precision)"
+        among, parameter = "= ANY(CAST(:ids AS uuid[]))", list(ids)
+        return sql.replace("{at}", at).replace("{among}", among), {"ids": parameter}
+    among = "IN (SELECT value FROM json_each(:ids))"
+    return sql.replace("{at}", f"l.{column}").replace("{among}", among), {"ids": json.dumps(list(ids))}
+
+
+def timed(database: Database, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows, their second value as seconds."""
+    if database.dialect == POSTGRESQL:
+        return rows
+    return [(row[0], moment(row[1]), *row[2:]) for row in rows]
+
+
+# --- read for the figures ------------------------------------------------------------------------
+
+
+def members(database: Database, org_id: str, id: str | None = None) -> list[Row]:
+    """The living integrations of an organisation (or one): id, name, created_at and interval, by name."""
+    text, parameters = _MEMBERS, {"org_id": org_id}
+    if id is not None:
+        text += " AND i.id = :id"
+        parameters["id"] = id
+    folded = 'lower(i.name COLLATE "C")' if database.dialect == POSTGRESQL else "lower(i.name)"
+    return database.rows(f"{text} ORDER BY {folded}", parameters)
+
+
+def logged(database: Database, ids: Sequence[str], start: float, end: float) -> list[Logged]:
+    """The checks of these integrations from `start` on and before `end`, in no order."""
+    if end <= start or not ids:
+        return []
+    text, parameters = asked(database, _LOGGED, "checked_at", ids)
+    found = database.tuples(text, {**parameters, "start": time_at(start), "end": time_at(end)})
+    if database.dialect == POSTGRESQL:
+        return list(map(Logged._make, found))
+    return [Logged(id, time_value(at).timestamp(), status, ms) for id, at, status, ms in found]
+
+
+def causes(database: Database, ids: Sequence[str], start: float, end: float) -> dict[tuple[str, float], str]:
+    """The codes of the failures among `logged`, by integration and moment."""
+    if end <= start or not ids:
+        return {}
+    text, parameters = asked(database, _FAILED, "checked_at", ids)
+    found = database.tuples(text, {**parameters, "start": time_at(start), "end": time_at(end)})
+    return {(id, at): _code(metadata) for id, at, metadata in timed(database, found)}
+
+
+def _code(metadata: object) -> str:
+    if isinstance(metadata, str):
+        try:
+            metadata = json.loads(metadata)
+        except ValueError:
+            return ""
+    return str(metadata.get("code", "")) if isinstance(metadata, dict) else ""
+
+
+def counted(database: Database, ids: Sequence[str], start: float, end: float) -> dict[str, Counts]:
+    """What the checks of these integrations from `start` on and before `end` found; nothing where there is none."""
+    if end <= start or not ids:
+        return {}
+    text, parameters = asked(database, _COUNTED.replace("{packed}", _PACKED[database.dialect]), "checked_at", ids)
+    found = database.tuples(text, {**parameters, "start": time_at(start), "end": time_at(end)})
+    return {id: Counts(good, bad, unknown, int(ms), packed) for id, good, bad, unknown, ms, packed in found}
+
+
+def folded(
+    database: Database, ids: Sequence[str], start: float, end: float, *, first: float, last: float
+) -> dict[str, Folded]:
+    """The folded days that start from `start` on and before `end`; counted from `first` on and before `last`."""
+    if end <= start or not ids:
+        return {}
+    text, parameters = asked(database, _FOLDED, "starts_at", ids)
+    for word, spelled in _DAY_WORDS[database.dialect].items():
+        text = text.replace(word, spelled)
+    bounds = {"start": start, "end": end, "first": first, "last": last}
+    found = database.tuples(
+        text, {**parameters, **{name: time_at(value) for name, value in bounds.items()}, "all_up": ALL_UP}
+    )
+    return {
+        id: Folded(
+            Counts(int(good), int(bad), int(unknown), int(ms), packed),
+            timeline,
+            frozenset(float(day) for day in (gone or "").split()),
+        )
+        for id, good, bad, unknown, ms, packed, timeline, gone in found
+    }
+
+
+def changes(database: Database, ids: Sequence[str]) -> list[tuple[str, float, bool, int, int]]:
+    """When integrations were switched or changed: id, moment, enabled, interval in minutes, config version."""
+    if not ids:
+        return []
+    text, parameters = asked(database, _CHANGES, "changed_at", ids)
+    return [(id, at, bool(on), *rest) for id, at, on, *rest in timed(database, database.tuples(text, parameters))]
+
+
+def maintenance(database: Database, org_id: str) -> list[Row]:
+    """All maintenance windows of an organisation, by their start; `integration` is None where it is for all."""
+    return [row | {"weekly": bool(row["weekly"])} for row in database.rows(_MAINTENANCE, {"org_id": org_id})]
+
+
+def folded_before(database: Database) -> float | None:
+    """Before that, every day is folded; None where nothing is."""
+    found = database.row(PROGRESS)
+    return moment(found["folded_before_at"]) if found and found["folded_before_at"] else None
+
+
+def retention_days(database: Database, org_id: str) -> int:
+    """How many days an organisation keeps every check."""
+    found = database.row("SELECT retention_days FROM organization_settings WHERE org_id = :org_id", {"org_id": org_id})
+    return int(found["retention_days"]) if found else RETENTION_DAYS

@@ -1,0 +1,233 @@
+"""Folding days and deleting their checks: each step one transaction, so that a kill loses and doubles nothing.
+
+What a folded day holds is calculated above, in `metrics`; here it is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+
+from intctl.store.connect import POSTGRESQL, Database, time_text
+from intctl.store.history import DAY_S, PROGRESS, RETENTION_DAYS, Day, Row, asked, moment, time_at, timed
+
+# --- folding -------------------------------------------------------------------------------------
+
+_TEND = """
+UPDATE history_progress SET next_at = {after :lease_s} WHERE id = 1 AND (next_at <= {now} OR next_at > {after 90000})"""
+_NEXT_LOG = "SELECT min(checked_at) AS found_at FROM integration_health_logs WHERE checked_at >= :start"
+_NEXT_IDS = "SELECT id FROM integrations {after} ORDER BY id LIMIT :number"
+_ADVANCE = """
+UPDATE history_progress SET folded_before_at = :before, after_id = :after
+ WHERE id = 1 AND folded_before_at {same_before} AND after_id {same_after}"""
+_COLUMNS = "integration_id, starts_at, successes, failures, unknowns, response_ms, response_times, timeline"
+_ADD_DAYS = {
+    POSTGRESQL: f"""
+INSERT INTO integration_health_days ({_COLUMNS})
+SELECT CAST(r->>0 AS uuid), CAST(r->>1 AS timestamptz), CAST(r->>2 AS integer), CAST(r->>3 AS integer),
+       CAST(r->>4 AS integer), CAST(r->>5 AS bigint), r->>6, r->>7
+  FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS r
+ WHERE EXISTS (SELECT 1 FROM integrations i WHERE i.id = CAST(r->>0 AS uuid))""",
+    "sqlite": f"""
+INSERT INTO integration_health_days ({_COLUMNS})
+SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7
+  FROM json_each(:rows) WHERE EXISTS (SELECT 1 FROM integrations i WHERE i.id = value->>0)""",
+}
+_REPLACE = " ON CONFLICT (integration_id, starts_at) DO UPDATE SET " + ", ".join(
+    f"{column} = excluded.{column}" for column in _COLUMNS.split(", ")[2:]
+)
+
+
+def is_due(database: Database) -> bool:
+    """Whether it is time to look after the history. Costs one look, and writes nothing but the very first time."""
+    found = database.row(
+        "SELECT CASE WHEN next_at <= {now} OR next_at > {after 90000} THEN 1 ELSE 0 END AS due"
+        "  FROM history_progress WHERE id = 1"
+    )
+    if found is None:
+        _begin(database)
+    return found is None or bool(found["due"])
+
+
+def claim(database: Database, lease_s: float) -> bool:
+    """Takes the history for so many seconds; False where somebody else has it, or it is not due."""
+    return database.run(_TEND, {"lease_s": lease_s}) == 1
+
+
+def give_back(database: Database, again_s: float) -> None:
+    """Says when to look again, in seconds from now."""
+    database.run("UPDATE history_progress SET next_at = {after :again_s} WHERE id = 1", {"again_s": again_s})
+
+
+def progress(database: Database) -> tuple[float | None, str | None]:
+    """All days before the first are folded, and of that day the integrations up to the second."""
+    found = database.row(PROGRESS)
+    if found is None:
+        _begin(database)
+        return None, None
+    before = found["folded_before_at"]
+    return (moment(before) if before else None), found["after_id"]
+
+
+def _begin(database: Database) -> None:
+    database.run("INSERT INTO history_progress (id, next_at) VALUES (1, {now}) ON CONFLICT (id) DO NOTHING")
+
+
+def first_day(database: Database, start: float | None) -> float | None:
+    """The first day, from `start` on, that has a check; None where there is none."""
+    found = database.row(_NEXT_LOG, {"start": time_at(start or 0.0)})
+    if found is None or found["found_at"] is None:
+        return None
+    return moment(found["found_at"]) // DAY_S * DAY_S
+
+
+def next_ids(database: Database, after: str | None, number: int) -> list[str]:
+    """The next so many integrations of all organisations, deleted ones too, by id."""
+    text = _NEXT_IDS.replace("{after}", "WHERE id > :after" if after else "")
+    parameters: dict[str, object] = {"number": number, **({"after": after} if after else {})}
+    return [str(row["id"]) for row in database.rows(text, parameters)]
+
+
+def intervals(database: Database, ids: Sequence[str]) -> dict[str, float]:
+    """The intervals as they are now, in seconds."""
+    sql = "SELECT l.id, {at}, l.health_check_interval_minutes FROM integrations l WHERE l.id {among}"
+    text, parameters = asked(database, sql, "created_at", ids)
+    return {id: (minutes or 5) * 60.0 for id, _, minutes in database.tuples(text, parameters)}
+
+
+def add_days(
+    database: Database,
+    found: Iterable[Day],
+    *,
+    reached: tuple[float | None, str | None],
+    then: tuple[float, str | None],
+) -> bool:
+    """Adds folded days and moves the progress from `reached` to `then`, together or not at all.
+
+    False where somebody else has moved it meanwhile: then nothing was written.
+    """
+    same = {"same_before": reached[0], "same_after": reached[1]}
+    text = _ADVANCE
+    for name, value in same.items():
+        text = text.replace(f"{{{name}}}", "IS NULL" if value is None else f"= :{name}")
+    parameters: dict[str, object] = {"before": time_at(then[0]), "after": then[1]}
+    if reached[0] is not None:
+        parameters["same_before"] = time_at(reached[0])
+    if reached[1] is not None:
+        parameters["same_after"] = reached[1]
+    with database.transaction():
+        if database.run(text, parameters) != 1:
+            return False
+        _write_days(database, found)
+    return True
+
+
+def _write_days(database: Database, found: Iterable[Day]) -> None:
+    rows = [[day.id, time_text(time_at(day.start)), *day[2:]] for day in found]
+    if rows:
+        database.run(_ADD_DAYS[database.dialect] + _REPLACE, {"rows": json.dumps(rows)})
+
+
+# --- deleting ------------------------------------------------------------------------------------
+
+_OLD_DAYS = """
+SELECT l.integration_id, {at}, l.successes + l.failures + l.unknowns
+  FROM integration_health_days l JOIN integrations i ON i.id = l.integration_id
+ WHERE l.rows_left != 'none' AND i.org_id = :org_id AND l.starts_at < :before
+ ORDER BY l.starts_at, l.integration_id LIMIT :number"""
+_DAYS_LEFT = """
+SELECT l.integration_id, l.successes + l.failures + l.unknowns, l.rows_left FROM integration_health_days l
+ WHERE l.starts_at = :start AND l.rows_left != 'none' AND l.integration_id {among} ORDER BY l.integration_id"""
+_THERE = """
+SELECT l.integration_id, count(*) FROM integration_health_logs l
+ WHERE l.integration_id {among} AND l.checked_at >= :start AND l.checked_at < :end GROUP BY l.integration_id"""
+_NEWEST = """
+SELECT (SELECT n.id FROM integration_health_logs n WHERE n.integration_id = l.id
+         ORDER BY n.checked_at DESC, n.id DESC LIMIT 1),
+       (SELECT n.id FROM integration_health_logs n WHERE n.integration_id = l.id AND n.status = 'success'
+         ORDER BY n.checked_at DESC, n.id DESC LIMIT 1)
+  FROM integrations l WHERE l.id {among}"""
+_DELETE = """
+DELETE FROM integration_health_logs WHERE id IN (
+  SELECT l.id FROM integration_health_logs l
+   WHERE l.integration_id {among} AND l.checked_at >= :start AND l.checked_at < :end AND NOT l.id {kept}
+   LIMIT :number)"""
+_MARK = """
+UPDATE integration_health_days SET rows_left = :left WHERE starts_at = :start AND integration_id {among}"""
+_COUNT_OLD = """
+SELECT count(*) AS integrations, coalesce(sum(n), 0) AS checks, min(first_at) AS oldest_at FROM (
+  SELECT l.integration_id, count(*) AS n, min(l.checked_at) AS first_at
+    FROM integration_health_logs l JOIN integrations i ON i.id = l.integration_id
+   WHERE i.org_id = :org_id AND l.checked_at < :before GROUP BY l.integration_id) AS old"""
+_KEEPERS = """
+SELECT o.id, s.retention_days FROM (SELECT DISTINCT org_id AS id FROM integrations) o
+  LEFT JOIN organization_settings s ON s.org_id = o.id ORDER BY o.id"""
+
+
+def retentions(database: Database) -> list[tuple[str, int]]:
+    """Every organisation that has integrations, and how many days it keeps."""
+    return [(str(row["id"]), row["retention_days"] or RETENTION_DAYS) for row in database.rows(_KEEPERS)]
+
+
+def count_old(database: Database, org_id: str, before: float) -> Row:
+    """What is recorded before a moment: `integrations`, `checks`, `oldest_at`."""
+    found = database.row(_COUNT_OLD, {"org_id": org_id, "before": time_at(before)})
+    assert found is not None
+    return found | {"checks": int(found["checks"])}
+
+
+def old_days(database: Database, org_id: str, before: float, number: int) -> list[tuple[str, float, int]]:
+    """The oldest folded days, at most so many, whose rows are still there: integration, start, checks."""
+    text, _ = asked(database, _OLD_DAYS, "starts_at", [])
+    parameters = {"org_id": org_id, "before": time_at(before), "number": number}
+    return [(id, at, n) for id, at, n in timed(database, database.tuples(text, parameters))]
+
+
+def delete_day(
+    database: Database,
+    ids: Sequence[str],
+    start: float,
+    limit: int,
+    refold: Callable[[Sequence[str]], Iterable[Day]],
+) -> int:
+    """Deletes the checks of one folded day, at most `limit` of them; how many, in one transaction.
+
+    The newest check and the newest success of an integration stay: they say how it is. Where a day
+    does not hold all its checks (one came late: the clock had been set back), it is folded again
+    first, by `refold`, so that none is lost.
+    """
+    kept = _newest(database, ids)
+    bounds: dict[str, object] = {"start": time_at(start), "end": time_at(start + DAY_S)}
+    with database.transaction():
+        text, parameters = asked(database, _DAYS_LEFT, "starts_at", ids)
+        lock = " FOR UPDATE" if database.dialect == POSTGRESQL else ""
+        left = database.tuples(text + lock, {**parameters, "start": bounds["start"]})
+        due = [id for id, *_ in left]
+        if not due:
+            return 0
+        text, parameters = asked(database, _THERE, "checked_at", due)
+        there = dict(database.tuples(text, {**parameters, **bounds}))
+        stale = [id for id, n, rows_left in left if rows_left == "all" and there.get(id, 0) != n]
+        if stale:
+            _write_days(database, refold(stale))
+        text, parameters = asked(database, _DELETE, "checked_at", due)
+        text, parameters = _without(database, text, parameters, kept)
+        deleted = database.run(text, {**parameters, **bounds, "number": limit})
+        text, parameters = asked(database, _MARK, "starts_at", due)
+        mark: dict[str, object] = {"start": bounds["start"], "left": "some" if deleted >= limit else "none"}
+        database.run(text, {**parameters, **mark})
+    return deleted
+
+
+def _newest(database: Database, ids: Sequence[str]) -> list[str]:
+    text, parameters = asked(database, _NEWEST, "id", ids)
+    return [id for row in database.tuples(text, parameters) for id in row if id is not None]
+
+
+def _without(
+    database: Database, sql: str, parameters: dict[str, object], ids: Sequence[str]
+) -> tuple[str, dict[str, object]]:
+    if database.dialect == POSTGRESQL:
+        return sql.replace("{kept}", "= ANY(CAST(:kept AS uuid[]))"), {**parameters, "kept": list(ids)}
+    text = sql.replace("{kept}", "IN (SELECT value FROM json_each(:kept))")
+    return text, {**parameters, "kept": json.dumps(list(ids))}

@@ -1,0 +1,129 @@
+"""When a maintenance window is: once, every week, and where the clocks change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intctl.metrics import maintenance
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def window(start: datetime, hours: float, **values: Any) -> dict[str, Any]:
+    """A window that begins then."""
+    ends = (start.replace(tzinfo=None) + timedelta(hours=hours)).replace(tzinfo=start.tzinfo)
+    found = {"id": "w", "integration_id": "1", "starts_at": start.astimezone(UTC), "ends_at": ends.astimezone(UTC),
+             "weekly": False, "time_zone": "Europe/Berlin", "stopped_at": None}  # fmt: skip
+    return {**found, **values}
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def test_a_weekly_window_keeps_its_time_of_day() -> None:
+    """Sundays at 5 in Berlin: 4:00 UTC in winter, 3:00 in summer, also over the night of the change."""
+    weekly = window(datetime(2024, 3, 17, 5, tzinfo=BERLIN), 2, weekly=True)
+    found = list(maintenance.occurrences(weekly, utc("2024-03-17"), utc("2024-04-08")))
+    assert [begins for begins, _ in found] == [
+        utc("2024-03-17T04:00"), utc("2024-03-24T04:00"), utc("2024-03-31T03:00"), utc("2024-04-07T03:00"),
+    ]  # fmt: skip
+    assert all(ends - begins == timedelta(hours=2) for begins, ends in found)
+
+
+@pytest.mark.parametrize(
+    ("first", "night", "length"), [("2024-03-24T01:00", "2024-03-31", 2), ("2024-10-20T01:00", "2024-10-27", 4)]
+)
+def test_the_night_of_the_change_itself(first: str, night: str, length: int) -> None:
+    """From 1 to 4 at night: an hour shorter where one is skipped, an hour longer where one comes twice."""
+    weekly = window(datetime.fromisoformat(first).replace(tzinfo=BERLIN), 3, weekly=True)
+    (found,) = maintenance.occurrences(weekly, utc(night), utc(night) + timedelta(days=1))
+    assert found[1] - found[0] == timedelta(hours=length)
+
+
+def test_an_hour_that_is_skipped_or_comes_twice() -> None:
+    """A window of just that hour is gone in March, and covers both in October."""
+    skipped = window(datetime(2024, 3, 24, 2, tzinfo=BERLIN), 1, weekly=True)
+    assert list(maintenance.occurrences(skipped, utc("2024-03-30T12:00"), utc("2024-03-31T12:00"))) == []
+    twice = window(datetime(2024, 10, 20, 2, tzinfo=BERLIN), 1, weekly=True)
+    found = list(maintenance.occurrences(twice, utc("2024-10-26T12:00"), utc("2024-10-27T12:00")))
+    assert found == [(utc("2024-10-27T00:00"), utc("2024-10-27T02:00"))]
+
+
+@given(
+    st.integers(0, 7 * 24 * 4), st.integers(1, 6 * 24 * 4), st.integers(0, 400 * 24 * 2),
+    st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kathmandu"]),
+)  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_weekly_windows_agree_with_the_wall_clock(quarter: int, length: int, half_hours: int, zone: str) -> None:
+    """A moment is inside exactly if the clock on the wall says so, but for the hours in which clocks change."""
+    tz = ZoneInfo(zone)
+    first = datetime(2024, 1, 1) + timedelta(minutes=15 * quarter)
+    last = first + timedelta(minutes=15 * length)
+    weekly = window(first.replace(tzinfo=tz), 0, weekly=True, time_zone=zone)
+    weekly["ends_at"] = last.replace(tzinfo=tz).astimezone(UTC)
+    moment = utc("2024-01-15T00:07") + timedelta(minutes=30 * half_hours)
+    wall = moment.astimezone(tz).replace(tzinfo=None)
+    since = (wall - first) % timedelta(days=7)
+    edges = [wall - since, wall - since + (last - first)]
+    if any(edge.replace(tzinfo=tz).utcoffset() != (edge + shift).replace(tzinfo=tz).utcoffset()
+           for edge in edges for shift in (timedelta(hours=3), timedelta(hours=-3))):  # fmt: skip
+        return
+    expected = wall >= first and since < last - first
+    assert bool(maintenance.until([weekly], moment)) == expected
+
+
+def test_once_and_stopped() -> None:
+    """A single window is once; one that was ended is over from then on, before its start altogether."""
+    once = window(datetime(2024, 3, 1, 10, tzinfo=UTC), 2)
+    assert list(maintenance.occurrences(once, utc("2024-02-01"), utc("2024-04-01"))) == [
+        (utc("2024-03-01T10:00"), utc("2024-03-01T12:00"))
+    ]
+    assert maintenance.until([once], utc("2024-03-01T11:00")) == {"1": utc("2024-03-01T12:00")}
+    assert maintenance.until([once], utc("2024-03-01T12:00")) == {}
+    half = {**once, "stopped_at": utc("2024-03-01T11:00")}
+    assert maintenance.until([half], utc("2024-03-01T11:30")) == {}
+    assert maintenance.ranges([half], "1", utc("2024-02-01"), utc("2024-04-01")) == [
+        (utc("2024-03-01T10:00").timestamp(), utc("2024-03-01T11:00").timestamp())
+    ]
+    never = {**once, "stopped_at": utc("2024-02-01")}
+    assert list(maintenance.occurrences(never, utc("2024-01-01"), utc("2025-01-01"))) == []
+    weekly = {**once, "weekly": True, "stopped_at": utc("2024-03-10")}
+    assert len(list(maintenance.occurrences(weekly, utc("2024-02-01"), utc("2025-01-01")))) == 2
+    assert maintenance.next_time(weekly, utc("2024-03-09")) is None
+    assert maintenance.next_time(once, utc("2024-02-01")) == (utc("2024-03-01T10:00"), utc("2024-03-01T12:00"))
+
+
+def test_for_one_and_for_all() -> None:
+    """A window without an integration is for every one, and the longest wins."""
+    one = window(datetime(2024, 3, 1, 10, tzinfo=UTC), 2)
+    everything = {**window(datetime(2024, 3, 1, 11, tzinfo=UTC), 2), "integration_id": None}
+    assert maintenance.until([one, everything], utc("2024-03-01T11:30")) == {
+        "1": utc("2024-03-01T12:00"), None: utc("2024-03-01T13:00"),
+    }  # fmt: skip
+    assert len(maintenance.ranges([one, everything], "2", utc("2024-03-01"), utc("2024-03-02"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "hours", "weekly", "overlaps"),
+    [("2024-03-01T11:00", 1, False, True), ("2024-03-01T12:00", 1, False, False), ("2024-03-01T09:00", 1, False, False),
+     ("2024-02-09T11:00", 2, True, True), ("2024-02-09T13:00", 2, True, False), ("2024-03-08T10:00", 2, True, False)],
+)  # fmt: skip
+def test_overlaps(start: str, hours: int, weekly: bool, overlaps: bool) -> None:
+    """Two windows of one integration overlap if they share a moment; touching is not sharing. Others don't matter."""
+    there = window(datetime(2024, 3, 1, 10, tzinfo=UTC), 2)
+    new = window(utc(start), hours, weekly=weekly, time_zone="UTC")
+    assert (maintenance.overlap(new, [there]) is there) == overlaps
+    assert maintenance.overlap({**new, "integration_id": "2"}, [there]) is None
+
+
+def test_an_unknown_zone_breaks_nothing() -> None:
+    """A zone that this machine does not know is read as UTC."""
+    weekly = window(datetime(2024, 3, 17, 5, tzinfo=UTC), 2, weekly=True, time_zone="Mars/Olympus")
+    assert maintenance.until([weekly], utc("2024-04-07T05:30")) == {"1": utc("2024-04-07T07:00")}
