@@ -207,8 +207,9 @@ def _serve(context: Context, watch: Watch, settings: Settings, stop: Stop, every
     def opened() -> Database:
         return connect(context.target)
 
-    context.database()  # a database that is not ready is said at once, with its exit code
-    context.close()
+    # One that is not ready is said at once, with its exit code; one that is just restarting is waited for.
+    _arrived(context, time.monotonic() + _MINUTE_TIMER_S)
+    context.close()  # each pass opens it anew
     notifier = Notifier(context.environ)
     watch.progress = notifier.progress
     Service(
