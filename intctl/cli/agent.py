@@ -44,7 +44,7 @@ def agent(
 
     if context.environ.get("INTCTL_DENY_NETWORKS") or context.environ.get("INTCTL_ALLOW_NETWORKS"):
         context.policy()  # a wrong one is said before anything is claimed
-    budget_s = _arrived(context, budget or _MINUTE_TIMER_S) if once else budget
+    left_s = _arrived(context, budget or _MINUTE_TIMER_S)
     org_id = context.org_id() if context.organisation else None
     settings = agents.Settings(
         host=context.host,
@@ -53,7 +53,7 @@ def agent(
         org_id=org_id,
         policy=context.policy,
         witness=context.witness,
-        budget_s=budget_s,
+        budget_s=left_s if once else budget,
     )
     failpoint.arm(context.environ)
     with agents.Stop() as stop:
@@ -104,7 +104,6 @@ def _serve(context: Context, settings: Settings, stop: object, every: float) -> 
     def complain(error: IntctlError) -> None:
         context.say(f"intctl: {error} Trying again every {every:g} seconds.")
 
-    context.database()  # a database that is not ready is said at once, with its exit code
-    context.close()
+    context.close()  # each pass opens it anew
     assert isinstance(stop, agents.Stop)
     agents.run_forever(opened, context.keyring(), settings, stop, every_s=every, report=report, complain=complain)
