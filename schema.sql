@@ -1,4 +1,4 @@
--- intctl's tables on PostgreSQL 13 or newer, as of revision 0003.
+-- intctl's tables on PostgreSQL 13 or newer, as of revision 0004.
 -- Made by `python -m intctl.store.ddl`; don't edit. `intctl init` does the same and checks more:
 -- this file trusts that a table with the right name is the right table.
 -- Safe to run again. Afterwards: intctl init, for the organisation and the keyring.
@@ -117,6 +117,37 @@ CREATE TABLE IF NOT EXISTS integration_schedules (
   CONSTRAINT ck_integration_schedules_lease CHECK ((lease_owner IS NULL) = (lease_expires_at IS NULL))
 );
 
+CREATE TABLE IF NOT EXISTS agent_passes (
+  id TEXT PRIMARY KEY, -- the host, and the organisation if one
+  host TEXT NOT NULL,
+  org_id UUID, -- NULL: it serves all
+  version TEXT NOT NULL, -- intctl's
+  started_at TIMESTAMPTZ,
+  finished_at TIMESTAMPTZ, -- the last pass that was completed and recorded
+  failed_at TIMESTAMPTZ, -- NULL after a good one
+  failure TEXT,
+  passes BIGINT NOT NULL DEFAULT 0,
+  checks BIGINT NOT NULL DEFAULT 0,
+  metadata JSONB -- the last pass in counts; known keys' ids
+);
+
+CREATE TABLE IF NOT EXISTS integration_transitions (
+  id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+  integration_id UUID NOT NULL REFERENCES integrations(id) ON DELETE CASCADE,
+  from_status VARCHAR(20) NOT NULL,
+  to_status VARCHAR(20) NOT NULL,
+  verdict VARCHAR(20), -- NULL: a person did it
+  code TEXT,
+  message TEXT,
+  changed_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  lease_owner TEXT, -- who is telling
+  lease_token BIGINT NOT NULL DEFAULT 0,
+  lease_expires_at TIMESTAMPTZ,
+  attempts INTEGER NOT NULL DEFAULT 0, -- how often it was begun
+  told_at TIMESTAMPTZ, -- when the command had ended
+  exit_code INTEGER -- the command's; NULL: it was killed at its limit
+);
+
 CREATE TABLE IF NOT EXISTS integration_changes (
   integration_id UUID NOT NULL REFERENCES integrations(id) ON DELETE CASCADE,
   changed_at TIMESTAMPTZ NOT NULL,
@@ -178,6 +209,8 @@ CREATE INDEX IF NOT EXISTS idx_integration_health_logs_history ON integration_he
 CREATE INDEX IF NOT EXISTS idx_integration_health_logs_integration ON integration_health_logs (integration_id);
 CREATE UNIQUE INDEX IF NOT EXISTS uq_integration_health_logs_lease ON integration_health_logs (integration_id, lease_token) WHERE lease_token IS NOT NULL;
 CREATE INDEX IF NOT EXISTS idx_integration_schedules_due ON integration_schedules (next_check_at);
+CREATE INDEX IF NOT EXISTS idx_integration_transitions_changed ON integration_transitions (changed_at);
+CREATE INDEX IF NOT EXISTS idx_integration_transitions_integration ON integration_transitions (integration_id, changed_at);
 CREATE INDEX IF NOT EXISTS idx_integration_health_days_left ON integration_health_days (starts_at, integration_id) WHERE rows_left != 'none';
 CREATE INDEX IF NOT EXISTS idx_maintenance_windows_org ON maintenance_windows (org_id);
 
@@ -187,7 +220,7 @@ CREATE TABLE IF NOT EXISTS intctl_alembic_version (
   CONSTRAINT intctl_alembic_version_pkc PRIMARY KEY (version_num)
 );
 INSERT INTO intctl_alembic_version (version_num)
-SELECT '0003' WHERE NOT EXISTS (SELECT FROM intctl_alembic_version);
-UPDATE intctl_alembic_version SET version_num = '0003' WHERE version_num < '0003';
+SELECT '0004' WHERE NOT EXISTS (SELECT FROM intctl_alembic_version);
+UPDATE intctl_alembic_version SET version_num = '0004' WHERE version_num < '0004';
 
 COMMIT;
