@@ -52,7 +52,7 @@ class Kept:
     async def load(self) -> None:
         return None
 
-    async def save(self, tokens: Any, *, previous: Any) -> Any:
+    async def save(self, tokens: Any) -> Any:
         return tokens
 
 
