@@ -16,7 +16,7 @@ import pytest
 
 from intctl import agent, keyring
 from intctl.agent import Settings, Stop, Summary
-from intctl.store import reads
+from intctl.store import claims, reads
 from intctl.store.connect import connect
 
 from ..agent_rig import Fleet, finished, shift, until
@@ -168,6 +168,23 @@ def test_adds_of_one_file_at_once(intctl: Intctl, fleet: Fleet, strict: Vendor) 
     assert strict.dead == 0
     assert [refresh for _, refresh in opened(intctl, "microsoft")] == [strict.refresh]
     intctl("check", "Calendar")
+
+
+def test_a_lease_that_is_never_given_back_is_told(
+    intctl: Intctl, strict: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who can't have the right to refresh sends nothing, blames nobody, and says when to try again."""
+    expired(intctl, strict)
+    with connect(intctl.target) as database:
+        (row,) = database.rows("SELECT integration_id AS id FROM integration_schedules")
+        assert claims.claim_one(database, "somebody", row["id"], deadline_s=60)
+    monkeypatch.setattr(claims, "LEASE_MARGIN_S", -5)  # what is waited for beyond the deadline
+    exchanges = strict.exchanges
+    ran = intctl("edit", "Calendar", "--set", "client_id=another", "--timeout", "1", code=1)
+    assert "unknown" in ran.err and "self.busy" in ran.err and "Try again in a minute" in ran.err
+    found = intctl("troubleshoot", "Calendar", "--timeout", "1", "-o", "json", code=1).json
+    assert (found["verdict"], found["code"]) == ("unknown", "self.busy")
+    assert strict.exchanges == exchanges
 
 
 def test_an_add_gives_way_to_who_came_first(intctl: Intctl, fleet: Fleet, strict: Vendor) -> None:

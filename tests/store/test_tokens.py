@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from intctl.errors import ConflictError
+from intctl.errors import ConflictError, StoreError
 from intctl.keyring import Binding, Keyring, new_key
 from intctl.probes.ask import Tokens
 from intctl.store import changes
+from intctl.store import tokens as tokens_module
 from intctl.store.connect import Database, Target, connect
 from intctl.store.tokens import SealedTokens
 from intctl.text import Secret
@@ -114,6 +115,19 @@ def test_a_save_that_fails_is_tried_again(target: Target, keyring: Keyring, org_
     assert tokens.save(second, FIRST) == second  # as after a COMMIT whose answer was lost
     with connect(target) as again:
         assert store(again, keyring, org_id, id).load() == second
+
+
+def test_a_save_that_goes_on_failing_is_told(
+    sqlite_target: Target, keyring: Keyring, org_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that does not come back is told in our own words, after all tries."""
+    monkeypatch.setattr(tokens_module, "_PAUSES_S", (0.0, 0.0))
+    with connect(sqlite_target) as database:
+        tokens = store(database, keyring, org_id, changes.new_id())
+        database.close()
+        sqlite_target.path.unlink()
+        with pytest.raises(StoreError, match="There is no database"):
+            tokens.save(FIRST, None)
 
 
 def test_a_save_that_can_not_be_made_says_so(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
