@@ -61,8 +61,14 @@ def _programs(folder: Path) -> Path:
     )
     if reachable.returncode == 0:
         return programs
-    shutil.copytree(programs.parent, folder / "programs", symlinks=True)
-    return folder / "programs" / programs.name
+    # In the wheel's own places: the programs look for their libraries beside the package.
+    version, package = programs.parent, programs.parent.parent
+    copied = folder / "wheel" / package.name / version.name
+    shutil.copytree(version, copied, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / "wheel" / libraries.name)
+    return copied / programs.name
 
 
 def _keep(folder: Path, run_pid: int) -> None:
