@@ -144,6 +144,24 @@ def test_a_database_that_does_not_answer_gives_no_sign_of_life(fleet: Fleet, sys
     assert finished(agent)[0] == 0
 
 
+def test_waiting_for_a_database_that_is_away_is_no_sign_of_life(
+    fleet: Fleet, systemd: Manager, request: pytest.FixtureRequest
+) -> None:
+    """A database that refuses at once leaves the service nothing but waiting, and that feeds no watchdog."""
+    away, back = doors(fleet.target, request)
+    agent = fleet.start("agent", "--every", "2", NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="400000")
+    until(lambda: systemd.messages("STATUS=Last pass"), "a pass")
+    away()
+    until(lambda: systemd.messages("STATUS=The last pass failed"), "a failure")
+    heard = len(systemd.messages("WATCHDOG=1"))
+    until(lambda: len(systemd.messages("STATUS=The last pass failed")) == 2, "the next turn's failure")
+    assert len(systemd.messages("WATCHDOG=1")) == heard
+    back()
+    until(lambda: len(systemd.messages("WATCHDOG=1")) > heard, "a sign of life")
+    agent.send_signal(signal.SIGTERM)
+    assert finished(agent)[0] == 0
+
+
 # --- SIGHUP
 
 
