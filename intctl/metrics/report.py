@@ -185,7 +185,7 @@ def _segments(text: str) -> list[Segment]:
             parts = json.loads(document)
             found += [Segment(start + since / 1000, start + until / 1000, *rest) for since, until, *rest in parts]
         elif found and found[-1].end == start and found[-1].state == UP:
-            found[-1] = found[-1]._replace(end=start + DAY_S)
+            found[-1] = Segment(found[-1].start, start + DAY_S, UP)
         else:
             found.append(Segment(start, start + DAY_S, UP))
     return found
@@ -225,9 +225,10 @@ def _read_newest(
     ids = [row["id"] for row in rows]
     start = max(border, window.start) - LONGEST_HOLD_S
     end = min(window.end + BETWEEN_FAILURES_S, window.now + 0.001)
-    causes = history.causes(database, ids, start, end)
     by_id: dict[str, list[Logged]] = defaultdict(list)
-    for log in history.logged(database, ids, start, end):
+    there = history.logged(database, ids, start, end)
+    causes = history.causes(database, there)
+    for log in there:
         by_id[log[0]].append(log)
     for row in rows:
         id, found = row["id"], figures[row["id"]]

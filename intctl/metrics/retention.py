@@ -83,6 +83,8 @@ def tend(database: Database, *, budget_s: float = 1.0) -> str:
 
 def fold(database: Database, over: Callable[[], bool] = lambda: False) -> bool:
     """Folds what is closed and not folded yet, until `over`; whether all of it is."""
+    from intctl.metrics.timeline import LONGEST_HOLD_S
+
     while True:
         reached, after = steps.progress(database)
         closed = (_now(database) - CLOSED_AFTER_S) // DAY_S * DAY_S
@@ -91,9 +93,9 @@ def fold(database: Database, over: Callable[[], bool] = lambda: False) -> bool:
         if over():
             return False
         day = reached
-        if after is None:  # days without any check are passed over at once
-            found = steps.first_day(database, reached)
-            day = closed if found is None else min(found, closed)
+        if after is None:  # days in which nothing is known are passed over at once
+            found = steps.first_check(database, 0.0 if reached is None else reached - LONGEST_HOLD_S)
+            day = closed if found is None else min(max(found // DAY_S * DAY_S, reached or 0.0), closed)
         assert day is not None
         if day >= closed:
             steps.add_days(database, [], reached=(reached, after), then=(closed, None))
@@ -114,11 +116,12 @@ def folded(database: Database, ids: Sequence[str], start: float) -> list[history
 
     end = start + DAY_S
     around = (start - timeline.LONGEST_HOLD_S, end + timeline.BETWEEN_FAILURES_S)
-    causes = history.causes(database, ids, *around)
     intervals = steps.intervals(database, ids)
     changes = changes_of(database, ids)
     by_id: dict[str, list[history.Logged]] = defaultdict(list)
-    for log in history.logged(database, ids, *around):
+    found = history.logged(database, ids, *around)
+    causes = history.causes(database, found)
+    for log in found:
         by_id[log.id].append(log)
     days = []
     for id, logs in by_id.items():

@@ -118,7 +118,7 @@ def _append(segments: list[Segment], new: Segment) -> None:
     if new.end <= new.start:
         return
     if segments and segments[-1].end == new.start and segments[-1].state == new.state:
-        segments[-1] = segments[-1]._replace(end=new.end)
+        segments[-1] = Segment(segments[-1].start, new.end, new.state, segments[-1].cause)
     else:
         segments.append(new)
 
@@ -126,8 +126,8 @@ def _append(segments: list[Segment], new: Segment) -> None:
 def clipped(segments: Iterable[Segment], start: float, end: float) -> list[Segment]:
     """What of `segments` lies between `start` and `end`, joined where one only goes on."""
     found: list[Segment] = []
-    for segment in segments:
-        _append(found, segment._replace(start=max(segment.start, start), end=min(segment.end, end)))
+    for begins, ends, state, cause in segments:
+        _append(found, Segment(max(begins, start), min(ends, end), state, cause))
     return found
 
 
@@ -179,7 +179,7 @@ def total(ranges: Iterable[tuple[float, float]]) -> float:
 def counted(segments: Iterable[Segment], excluded: Ranges) -> list[Segment]:
     """`segments` without the time that does not count."""
     return [
-        segment._replace(start=start, end=end)
+        Segment(start, end, segment.state, segment.cause)
         for segment in segments
         for start, end in without(segment.start, segment.end, excluded)
     ]

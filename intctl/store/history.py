@@ -6,11 +6,11 @@ Moments are seconds since 1970 in UTC here: what `metrics` calculates with. A da
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from intctl.store.connect import POSTGRESQL, SQLITE, Database, time_value
+from intctl.store.connect import POSTGRESQL, SQLITE, Database, time_text, time_value
 
 Row = dict[str, Any]
 
@@ -71,9 +71,17 @@ ALL_UP = '[[0,86400000,"up",""]]'
 _LOGGED = """
 SELECT l.integration_id, {at}, l.status, l.response_time_ms FROM integration_health_logs l
  WHERE l.integration_id {among} AND l.checked_at >= :start AND l.checked_at < :end"""
-_FAILED = """
-SELECT l.integration_id, {at}, l.metadata FROM integration_health_logs l
- WHERE l.integration_id {among} AND l.checked_at >= :start AND l.checked_at < :end AND l.status = 'failure'"""
+# By their keys: in a range, every row would be fetched from the table to be asked whether it failed.
+_CAUSES = {
+    POSTGRESQL: """
+SELECT f.id, f.place, l.metadata
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[])) WITH ORDINALITY AS f(id, at, place)
+  JOIN integration_health_logs l ON l.integration_id = f.id AND l.checked_at = f.at AND l.status = 'failure'""",
+    SQLITE: """
+SELECT f.value->>0, f.key + 1, l.metadata FROM json_each(:pairs) f
+  JOIN integration_health_logs l ON l.integration_id = f.value->>0 AND l.checked_at = f.value->>1
+   AND l.status = 'failure'""",
+}
 _COUNTED = """
 SELECT l.integration_id, count(CASE WHEN l.status = 'success' THEN 1 END),
        count(CASE WHEN l.status = 'failure' THEN 1 END),
@@ -171,13 +179,19 @@ def logged(database: Database, ids: Sequence[str], start: float, end: float) -> 
     return [Logged(id, time_value(at).timestamp(), status, ms) for id, at, status, ms in found]
 
 
-def causes(database: Database, ids: Sequence[str], start: float, end: float) -> dict[tuple[str, float], str]:
+def causes(database: Database, logs: Iterable[Logged]) -> dict[tuple[str, float], str]:
     """The codes of the failures among `logged`, by integration and moment."""
-    if end <= start or not ids:
+    failed = [(id, at) for id, at, status, _ in logs if status == "failure"]
+    if not failed:
         return {}
-    text, parameters = asked(database, _FAILED, "checked_at", ids)
-    found = database.tuples(text, {**parameters, "start": time_at(start), "end": time_at(end)})
-    return {(id, at): _code(metadata) for id, at, metadata in timed(database, found)}
+    if database.dialect == POSTGRESQL:
+        parameters: dict[str, object] = {
+            "ids": [id for id, _ in failed], "moments": [time_at(at) for _, at in failed],
+        }  # fmt: skip
+    else:
+        parameters = {"pairs": json.dumps([(id, time_text(time_at(at))) for id, at in failed])}
+    found = database.tuples(_CAUSES[database.dialect], parameters)
+    return {failed[place - 1]: _code(metadata) for _, place, metadata in found}
 
 
 def _code(metadata: object) -> str:

@@ -73,12 +73,10 @@ def _begin(database: Database) -> None:
     database.run("INSERT INTO history_progress (id, next_at) VALUES (1, {now}) ON CONFLICT (id) DO NOTHING")
 
 
-def first_day(database: Database, start: float | None) -> float | None:
-    """The first day, from `start` on, that has a check; None where there is none."""
-    found = database.row(_NEXT_LOG, {"start": time_at(start or 0.0)})
-    if found is None or found["found_at"] is None:
-        return None
-    return moment(found["found_at"]) // DAY_S * DAY_S
+def first_check(database: Database, start: float) -> float | None:
+    """The moment of the first check from `start` on; None where there is none."""
+    found = database.row(_NEXT_LOG, {"start": time_at(start)})
+    return moment(found["found_at"]) if found and found["found_at"] else None
 
 
 def next_ids(database: Database, after: str | None, number: int) -> list[str]:

@@ -220,6 +220,17 @@ def test_a_day_is_folded_when_nothing_of_it_can_change(database: Database) -> No
     assert retention.fold(database) and count(database, "integration_health_days") == 2
 
 
+def test_what_holds_past_midnight_is_in_the_next_day(database: Database) -> None:
+    """A late check's time counts to its end, also where the next day has no check of its own."""
+    start = (reads.now(database) - timedelta(days=20)).timestamp() // DAY_S * DAY_S
+    id = add_integration(database, "One", health_check_interval_minutes=60, created_at=time_at(start))
+    put(database, id, [(start + 23 * 3600, "success")])
+    assert retention.fold(database)
+    (one,) = figures(database, start, start + 2 * DAY_S)
+    assert one["up_seconds"] == 7200
+    assert count(database, "integration_health_days") == 2
+
+
 def test_folding_stops_when_its_time_is_over_and_goes_on(database: Database, old: tuple[float, float]) -> None:
     """Step by step, by whoever has the turn: the same days as in one go."""
     before = figures(database, *old)
