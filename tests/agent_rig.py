@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import subprocess
 import sys
@@ -97,7 +98,11 @@ class Fleet:
         home.mkdir(mode=0o700, exist_ok=True)
         keyring.write_file(home / "keyring.json", [keyring.new_key()])
         self.keyring: Keyring = keyring.load({}, home)
-        self.environ = {"INTCTL_HOME": str(home), "INTCTL_DATABASE_URL": database_url(target), "LANG": "C.UTF-8"}
+        self.environ = {
+            "INTCTL_HOME": str(home), "INTCTL_DATABASE_URL": database_url(target), "LANG": "C.UTF-8",
+            # So that what runs in processes of its own counts as covered too.
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
+        }  # fmt: skip
         self.processes: list[subprocess.Popen[str]] = []
 
     def add(

@@ -16,7 +16,8 @@ UP, DOWN = "up", "down"
 
 #: How many intervals what a check found holds, where no other check comes sooner.
 HOLD_INTERVALS = 2
-#: How long it holds between two failures: intctl itself asks a failing one less often, up to once an hour.
+#: Between two failures that are no further apart it was down throughout: intctl itself asks a failing one less
+#: often, up to once an hour.
 BETWEEN_FAILURES_S = 7200.0
 #: The longest that any check can hold (an interval is an hour at most).
 LONGEST_HOLD_S = 7200.0
@@ -80,7 +81,7 @@ def states(checks: Iterable[Check], changes: Sequence[Change], interval_s: float
             continue
         interval = changes[max(bisect_right(starts, at) - 1, 0)].interval_s if changes else interval_s
         hold = HOLD_INTERVALS * interval
-        if status == following_status == "failure" and hold < BETWEEN_FAILURES_S:
+        if status == following_status == "failure" and following_at - at <= BETWEEN_FAILURES_S:
             hold = BETWEEN_FAILURES_S
         end = min(following_at, at + hold, breaks[bisect_right(breaks, at)])
         if found and found[-1].end == at and found[-1].state == state:

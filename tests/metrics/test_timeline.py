@@ -78,12 +78,12 @@ def test_what_a_check_found_holds_for_two_intervals() -> None:
 
 
 def test_an_outage_is_down_from_its_first_failure_on() -> None:
-    """Also where intctl asks less often for a while: up to two hours between failures, and no longer."""
-    checks = [Check(0, "success"), Check(300, "failure", "a"), Check(7400, "failure", "b")]
-    checks.append(Check(20_000, "failure", "c"))
+    """Also where intctl asks less often: between failures up to two hours apart. Further apart, nobody knows."""
+    checks = [Check(0, "success"), Check(300, "failure", "a"), Check(7500, "failure", "b")]
+    checks.append(Check(7500 + 7201, "failure", "c"))
     found = timeline.states(checks, [], 300, 30_000)
     assert found == [
-        Segment(0, 300, UP), Segment(300, 7400 + 7200, DOWN, "a"), Segment(20_000, 20_600, DOWN, "c"),
+        Segment(0, 300, UP), Segment(300, 7500 + 600, DOWN, "a"), Segment(14_701, 15_301, DOWN, "c"),
     ]  # fmt: skip
 
 
