@@ -39,8 +39,8 @@ def state_at(moment: float, checks: Sequence[Check], changes: Sequence[Change], 
         in_force = [change for change in changes if change[0] <= last] or changes[:1]
         held = 2 * in_force[-1][2]
     later = [at for at, _ in checks if at > last]
-    then = gravest([status for at, status in checks if at == min(later)]) if later else ""
-    if found == then == "failure" and min(later) - last <= 7200.0:
+    following = gravest([status for at, status in checks if at == min(later)]) if later else ""
+    if found == following == "failure" and min(later) - last <= 7200.0:
         held = 7200.0
     for one, other in pairwise(changes):
         if last < other[0] <= moment and (one[1] != other[1] or one[3] != other[3]):

@@ -99,6 +99,9 @@ def test_another_config_ends_what_was_known() -> None:
     assert timeline.states([Check(50, "success")], changes, 300, 900) == [Segment(50, 200, UP)]
     assert timeline.states([Check(50, "success")], changes[:2], 300, 900) == [Segment(50, 650, UP)]
     assert timeline.states([Check(150, "success")], changes[:2], 300, 2000) == [Segment(150, 1350, UP)]
+    assert timeline.states([Check(210, "success")], [*changes, Change(900, False, 600, 2)], 300, 400) == [
+        Segment(210, 400, UP)
+    ]
 
 
 def test_incidents() -> None:
