@@ -114,8 +114,8 @@ def add(database: Database, changes: Iterable[Change]) -> None:
         for change in changes
         if change.telling
     ]
-    if rows:
-        database.run_many(_ADD, rows)
+    for row in rows:  # one by one: changes are few, and on PostgreSQL many at once go through a pipeline
+        database.run(_ADD, row)
 
 
 def claim(

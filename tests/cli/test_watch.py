@@ -126,16 +126,16 @@ def test_each_recorded_batch_is_a_sign_of_life(fleet: Fleet, provider: Host, sys
 
 
 def test_a_database_that_does_not_answer_gives_no_sign_of_life(fleet: Fleet, systemd: Manager) -> None:
-    """A service that only waits for its database is not alive for the watchdog; its status says why."""
+    """A service that only waits for its database is not alive for the watchdog."""
     agent = fleet.start("agent", "--every", "1", NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="1000000")
     until(lambda: systemd.messages("STATUS=Last pass"), "a pass")
     held = connect(fleet.target)
     with held, held.transaction():
         if held.dialect == POSTGRESQL:
             held.run("LOCK TABLE integration_schedules IN ACCESS EXCLUSIVE MODE")
-        until(lambda: systemd.messages("STATUS=The last pass failed"), "a failure")
+        time.sleep(2)  # what was under way when the lock came may still end
         heard = len(systemd.messages("WATCHDOG=1"))
-        time.sleep(2.5)
+        time.sleep(3)  # the server ends a transaction that is idle for ten seconds
         assert len(systemd.messages("WATCHDOG=1")) == heard
     before = len(systemd.messages("STATUS=Last pass"))
     until(lambda: len(systemd.messages("STATUS=Last pass")) > before, "a pass after it")
@@ -394,7 +394,7 @@ def test_a_bug_for_machines(intctl: Intctl, monkeypatch: pytest.MonkeyPatch) -> 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr(claims, "set_aside", broken)
+    monkeypatch.setattr(claims, "look", broken)
     ran = intctl("agent", "--once", "--log-format", "json", code=70)
     (entry,) = entries(ran.err)
     assert (entry["event"], entry["exit_code"]) == ("bug", 70)
