@@ -31,21 +31,24 @@ def test_lengths_of_time(seconds: int, text: str) -> None:
     assert length(seconds) == text
 
 
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+
+
 def report(**values: Any) -> dict[str, Any]:
     moment = datetime(2026, 1, 31, tzinfo=UTC)
     counts = ("checks", "successes", "failures", "unknown")
     empty = {key: 0 if key in counts or (key.endswith("_seconds") and "budget" not in key) else None
              for key in KEYS}  # fmt: skip
     return {**empty, "integration": "One", "from": moment, "to": moment, "incidents": [], "history": [None, 100.0],
-            "mttr_seconds": None, **values}  # fmt: skip
+            "mttr_seconds": None, "usage": None, **values}  # fmt: skip
 
 
 def test_a_page_in_plain_ascii() -> None:
     """What is not known is a dash, what is not there is left out, and nothing needs UTF-8."""
-    text = page(report(), UTC, plain=True)
+    text = page(report(), UTC, NOW, plain=True)
     assert text.isascii() and "Uptime          -\n" in text and "None." in text
     assert "Response time" not in text and "Maintenance" not in text and "Target" not in text
-    made = page(report(integration="One\x1b[31m"), UTC, plain=False)
+    made = page(report(integration="One\x1b[31m"), UTC, NOW, plain=False)
     assert "\x1b" not in made
 
 
@@ -57,7 +60,7 @@ def test_a_page_says_what_does_not_count_and_what_is_coarser() -> None:
         response_time_now_ms=300, response_time_usual_p50_ms=100, response_time_usual_p95_ms=200,
         incidents=[{"start": datetime(2026, 1, 31, tzinfo=UTC), "end": None, "code": "", "duration_seconds": 600,
                     "down_seconds": 300, "began_before": True}],
-    ), UTC, plain=True)  # fmt: skip
+    ), UTC, NOW, plain=True)  # fmt: skip
     for said in ("2 h, which does not count", "60 sec, which does not count", "99 % of the time that counts",
                  "nobody knows about 5 min", "from before 2026-01-03 are deleted", "300 ms, slower than usual",
                  "before 2026-01-31 00:00:00 to not over: 10 min, no code recorded; 5 min of it unknown"):  # fmt: skip
