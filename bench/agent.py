@@ -321,7 +321,7 @@ def idle(bench: Bench, rounds: int) -> str:
     """The median of an idle pass, in medians of importing click."""
     argvs = {
         "click": [sys.executable, "-c", "import click"],
-        "idle": [str(Path(sys.executable).with_name("intctl")), "agent", "--once"],
+        "idle": [sys.executable, "-m", "intctl", "agent", "--once"],
     }
     seconds: dict[str, list[float]] = {name: [] for name in argvs}
     for number in range(rounds + 1):
