@@ -140,12 +140,13 @@ CREATE TABLE IF NOT EXISTS integration_transitions (
   code TEXT,
   message TEXT,
   changed_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  quiet_until TIMESTAMPTZ, -- in maintenance: told when that is over
   lease_owner TEXT, -- who is telling
   lease_token BIGINT NOT NULL DEFAULT 0,
   lease_expires_at TIMESTAMPTZ,
   attempts INTEGER NOT NULL DEFAULT 0, -- how often it was begun
   told_at TIMESTAMPTZ, -- when the command had ended
-  exit_code INTEGER -- the command's; NULL: it was killed at its limit
+  exit_code INTEGER -- the command's; NULL: killed at its limit, or not run
 );
 
 CREATE TABLE IF NOT EXISTS integration_changes (

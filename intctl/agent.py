@@ -197,10 +197,8 @@ def run_once(
         if first := due.take(settings.concurrency, False):
             begin()
             work.run(first, due)
-            with suppress(IntctlError):  # what comes now finds a connection, also where the last one was cut
-                work.persist(lambda _again: reads.now(database))
         if not stop and not work.summary.out_of_time:
-            work.summary.history = retention.tend(database)
+            work.summary.history = work.persist(lambda _again: retention.tend(database))
     work.summary.stopped = bool(stop)
     return work.summary
 

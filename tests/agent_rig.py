@@ -180,12 +180,13 @@ class Fleet:
         self.pass_time("next_check_at", 7200)
 
 
-def shift(database: Database, column: str, seconds: int) -> None:
+def shift(database: Database, column: str, seconds: int, table: str = "integration_schedules") -> None:
+    """Moves a stored time back in every row of a table."""
     if database.dialect == POSTGRESQL:
         moved = f"{column} - make_interval(secs => {seconds})"
     else:
         moved = f"strftime('%Y-%m-%dT%H:%M:%f000Z', {column}, '-{seconds} seconds')"
-    database.run(f"UPDATE integration_schedules SET {column} = {moved} WHERE {column} IS NOT NULL")
+    database.run(f"UPDATE {table} SET {column} = {moved} WHERE {column} IS NOT NULL")
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:

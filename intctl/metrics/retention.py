@@ -57,7 +57,8 @@ class Batches:
 def tend(database: Database, *, budget_s: float = 1.0) -> str:
     """A turn of at most about `budget_s` seconds, if one is due and nobody else is at it. What went wrong, or "".
 
-    Never raises: what the agent has checked and recorded before stands.
+    Never raises: what the agent has checked and recorded before stands. A connection that was lost
+    is for the next step to say or to mend: here it only means that the history waits for its lease.
     """
     try:
         if not steps.is_due(database) or not steps.claim(database, LEASE_S):
@@ -72,6 +73,8 @@ def tend(database: Database, *, budget_s: float = 1.0) -> str:
             done = done and prune(database, org_id, days, over)
         steps.give_back(database, AGAIN_S if done else 0)
     except IntctlError as error:
+        if database.lost:
+            return ""
         return f"The history was not folded and pruned to the end; that is tried again in a while: {error}"
     except Exception as error:  # a bug here must not end a pass that is recorded already
         return f"The history was not folded and pruned to the end: a bug of intctl ({type(error).__name__})"

@@ -276,7 +276,7 @@ def _funnel(label: str) -> Iterator[None]:
 # --- the plain door ------------------------------------------------------------------------------
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
-_TIME_NAMES = frozenset({"last_health_check", "last_sync"})
+_TIME_NAMES = frozenset({"last_health_check", "last_sync", "quiet_until"})
 _JSON_NAMES = frozenset({"config", "metadata"})
 
 #: What stands for `{now}`, `{start}` (of the statement: an index can be searched for it) and `{after SECONDS}`.

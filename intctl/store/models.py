@@ -447,6 +447,9 @@ class Transition(SQLModel, table=True):
     code: str | None = Field(default=None, sa_column=Column(Text))
     message: str | None = Field(default=None, sa_column=Column(Text))
     changed_at: datetime = Field(sa_column=Column(Time, nullable=False, server_default=Now()))
+    quiet_until: datetime | None = Field(
+        default=None, sa_column=Column(Time, info=_noted("in maintenance: told when that is over"))
+    )
     lease_owner: str | None = Field(default=None, sa_column=Column(Text, info=_noted("who is telling")))
     lease_token: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     lease_expires_at: datetime | None = Field(default=None, sa_column=Column(Time))
@@ -456,7 +459,7 @@ class Transition(SQLModel, table=True):
     )
     told_at: datetime | None = Field(default=None, sa_column=Column(Time, info=_noted("when the command had ended")))
     exit_code: int | None = Field(
-        default=None, sa_column=Column(Integer, info=_noted("the command's; NULL: it was killed at its limit"))
+        default=None, sa_column=Column(Integer, info=_noted("the command's; NULL: killed at its limit, or not run"))
     )
 
 

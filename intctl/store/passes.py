@@ -28,6 +28,7 @@ VALUES (:id, :host, :org_id, :version, {after :began_s}, {now}, 1, :checks, :met
        finished_at = excluded.finished_at, failed_at = NULL, failure = NULL, passes = agent_passes.passes + 1,
        checks = agent_passes.checks + excluded.checks, metadata = excluded.metadata
 RETURNING passes, checks, finished_at"""
+_NOTED = "SELECT passes, checks, finished_at, metadata FROM agent_passes WHERE id = :id"
 _FAIL = """
 INSERT INTO agent_passes (id, host, org_id, version, started_at, failed_at, failure)
 VALUES (:id, :host, :org_id, :version, {after :began_s}, {now}, :failure)
@@ -75,8 +76,16 @@ def finish(
     duration_s: float,
     checks: int,
     metadata: Mapping[str, Any],
+    again: bool = False,
 ) -> Row:
-    """Notes a pass that was completed: the agent's passes and checks until now, and when it finished."""
+    """Notes a pass that was completed: the agent's passes and checks until now, and when it finished.
+
+    `again`: it may be noted already, by a statement whose answer was lost. It is known by its metadata.
+    """
+    if again:
+        found = database.row(_NOTED, {"id": agent_id(host, org_id)})
+        if found is not None and found.pop("metadata") == metadata:
+            return found
     values = {"began_s": -round(duration_s, 3), "checks": checks, "metadata": dict(metadata)}
     noted = database.row(_FINISH, {**_agent(host, org_id, version), **values})
     assert noted is not None

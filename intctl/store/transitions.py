@@ -4,7 +4,8 @@ A transition is written in the transaction that changes the status, so neither c
 the other. Who tells takes a lease first, with a token that only rises, and marks the row when it is
 done: two agents never tell the same one at once, and of one integration the earlier is told first.
 What was begun and not marked (a killed agent) is begun again when the lease has run out, three times
-at most; only in that gap can something be told twice.
+at most; only in that gap can something be told twice. What happens in maintenance is quiet until that
+is over.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from intctl.probes.outcome import Outcome
 from intctl.store.connect import POSTGRESQL, Database
@@ -29,13 +31,15 @@ _ADD = """
 INSERT INTO integration_transitions (id, integration_id, from_status, to_status, verdict, code, message, changed_at)
 VALUES (:id, :integration_id, :from_status, :to_status, :verdict, :code, :message, {now})"""
 
-_PENDING = f"""
-t.told_at IS NULL AND t.changed_at > {{after -{NEWS_S}}} AND t.attempts < {MAX_ATTEMPTS}
+_WAITING = f"""
+t.told_at IS NULL AND coalesce(t.quiet_until, t.changed_at) > {{after -{NEWS_S}}} AND t.attempts < {MAX_ATTEMPTS}
    AND (t.lease_expires_at IS NULL OR t.lease_expires_at <= {{now}} OR t.lease_expires_at > {{after 600}})"""
+_PENDING = f"{_WAITING} AND (t.quiet_until IS NULL OR t.quiet_until <= {{now}})"
 # The earlier ones of the same integration first, also those that somebody is telling at this moment.
 _FIRST = f"""
 NOT EXISTS (SELECT 1 FROM integration_transitions o
-             WHERE o.integration_id = t.integration_id AND o.told_at IS NULL AND o.changed_at > {{after -{NEWS_S}}}
+             WHERE o.integration_id = t.integration_id AND o.told_at IS NULL
+               AND coalesce(o.quiet_until, o.changed_at) > {{after -{NEWS_S}}}
                AND (o.attempts < {MAX_ATTEMPTS} OR o.lease_expires_at > {{now}})
                AND (o.changed_at < t.changed_at OR (o.changed_at = t.changed_at AND o.id < t.id)))"""
 _FROM = """
@@ -56,12 +60,21 @@ SELECT t.id, t.integration_id, t.from_status, t.to_status, t.verdict, t.code, t.
 _TOLD = """
 UPDATE integration_transitions SET told_at = {now}, exit_code = :exit_code, lease_owner = NULL, lease_expires_at = NULL
  WHERE id = :id AND lease_owner = :owner AND lease_token = :lease_token"""
+_LIST_WAITING = f"""
+SELECT t.id, t.integration_id, i.org_id, t.from_status, t.to_status, t.changed_at, t.quiet_until, {{now}} AS now_at
+{_FROM} WHERE {_WAITING} {{scope}} ORDER BY t.integration_id, t.changed_at, t.id"""
+_QUIET = "UPDATE integration_transitions AS t SET quiet_until = :until WHERE t.id = :id AND t.told_at IS NULL"
+_DROP = f"UPDATE integration_transitions AS t SET told_at = {{now}} WHERE t.id = :id AND {_WAITING}"
+_IS_TOLD = """
+SELECT 1 AS found FROM integration_transitions WHERE id = :id AND lease_token = :lease_token AND told_at IS NOT NULL"""
 _GIVE_BACK = """
 UPDATE integration_transitions SET lease_owner = NULL, lease_expires_at = NULL
  WHERE id = :id AND lease_owner = :owner AND lease_token = :lease_token"""
 _PRUNE = f"""
 DELETE FROM integration_transitions WHERE id IN (
-  SELECT id FROM integration_transitions WHERE changed_at < {{after -{KEPT_S}}} LIMIT {_PRUNED_AT_ONCE})"""
+  SELECT id FROM integration_transitions
+   WHERE changed_at < {{after -{KEPT_S}}} AND coalesce(quiet_until, changed_at) < {{after -{KEPT_S}}}
+   LIMIT {_PRUNED_AT_ONCE})"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +135,10 @@ def claim(
     database: Database, owner: str, *, limit: int, lease_s: float, org_id: str | None = None
 ) -> list[Transition]:
     """Takes up to `limit` that nobody was told of, oldest first, at most one of each integration."""
-    parameters: dict[str, object] = {"org_id": org_id} if org_id else {}
-
-    def scoped(text: str) -> str:
-        return text.replace("{scope}", "AND i.org_id = :org_id" if org_id else "")
-
-    if database.row(scoped(_DUE), parameters) is None:  # the rule; so no pass takes a lock for it
+    due, parameters = _scoped(_DUE, org_id)
+    if database.row(due, parameters) is None:  # the rule; so no pass takes a lock for it
         return []
-    text = scoped(_CLAIM_POSTGRESQL if database.dialect == POSTGRESQL else _CLAIM_SQLITE)
+    text, _ = _scoped(_CLAIM_POSTGRESQL if database.dialect == POSTGRESQL else _CLAIM_SQLITE, org_id)
     with database.transaction():
         rows = database.rows(text, {**parameters, "owner": owner, "limit": limit, "lease_s": lease_s})
         taken = {row["id"] for row in rows}
@@ -137,10 +146,40 @@ def claim(
     return [one for one in mine if one.id in taken]
 
 
-def told(database: Database, owner: str, one: Transition, exit_code: int | None) -> bool:
-    """Marks it as told. False when the lease was lost meanwhile: then somebody else tells it, too."""
-    text = {"id": one.id, "owner": owner, "lease_token": one.lease_token, "exit_code": exit_code}
-    return database.run(_TOLD, text) == 1
+def _scoped(sql: str, org_id: str | None) -> tuple[str, dict[str, object]]:
+    """`sql` for one organisation or all, and its parameter."""
+    if org_id is None:
+        return sql.replace("{scope}", ""), {}
+    return sql.replace("{scope}", "AND i.org_id = :org_id"), {"org_id": org_id}
+
+
+def waiting(database: Database, org_id: str | None = None) -> list[dict[str, Any]]:
+    """What nobody was told of and nobody is telling, also what is quiet; of each integration in order.
+
+    A row has id, integration_id, org_id, from_status, to_status, changed_at, quiet_until and now_at.
+    """
+    return database.rows(*_scoped(_LIST_WAITING, org_id))
+
+
+def quieten(database: Database, id: str, until: datetime | None) -> None:
+    """Nobody is told of it before that moment."""
+    database.run(_QUIET, {"id": id, "until": until})
+
+
+def drop(database: Database, id: str) -> None:
+    """Marks it as told, without telling."""
+    database.run(_DROP, {"id": id})
+
+
+def told(database: Database, owner: str, one: Transition, exit_code: int | None, *, again: bool = False) -> bool:
+    """Marks it as told. False when the lease was lost meanwhile: then somebody else tells it, too.
+
+    `again`: it may be marked already, by a statement whose answer was lost.
+    """
+    lease = {"id": one.id, "lease_token": one.lease_token}
+    if database.run(_TOLD, {**lease, "owner": owner, "exit_code": exit_code}) == 1:
+        return True
+    return again and database.row(_IS_TOLD, lease) is not None
 
 
 def give_back(database: Database, owner: str, one: Transition) -> None:

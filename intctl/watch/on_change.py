@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import IO, Any
 
 from intctl.codes import CODES
 from intctl.errors import UsageError
-from intctl.store import transitions
+from intctl.store import history, transitions
 from intctl.store.connect import Database
+from intctl.store.persist import persist
 from intctl.store.transitions import Transition
 from intctl.text import clean
 from intctl.watch.journal import Journal
@@ -111,13 +113,21 @@ class OnChange:
         stop: Callable[[], bool],
         progress: Callable[[], None],
     ) -> None:
-        """Tells what is due, as long as `stop` is false. Raises StoreError only: the command fails nobody."""
+        """Tells what is due, as long as `stop` is false. Raises StoreError only: the command fails nobody.
+
+        A claim whose answer was lost is not looked for: it is told when its lease has run out.
+        """
         environ = environment(self._environ)
         if self._is_missing(environ):
             return
         ends_at = time.monotonic() + _STARTING_S
+
+        def claim(_again: bool) -> list[Transition]:
+            return transitions.claim(database, owner, limit=_AT_ONCE, lease_s=_LEASE_S, org_id=org_id)
+
+        persist(database, lambda _again: _heed_maintenance(database, org_id), lambda: ends_at)
         while not stop() and time.monotonic() < ends_at:
-            due = transitions.claim(database, owner, limit=_AT_ONCE, lease_s=_LEASE_S, org_id=org_id)
+            due = persist(database, claim, lambda: ends_at)
             if not due:
                 return
             started = [self._start(one, environ) for one in due]
@@ -133,7 +143,7 @@ class OnChange:
                         self._tell(database, owner, one)
                         progress()
             for failed in [found for found in started if isinstance(found, Transition)]:
-                transitions.give_back(database, owner, failed)
+                self._give_back(database, owner, failed)
 
     def _is_missing(self, environ: Mapping[str, str]) -> bool:
         """Whether there is no such command: said once. Nothing is claimed then, so what is due stays so."""
@@ -177,10 +187,16 @@ class OnChange:
         running.ends_at = 0.0
         return True
 
+    def _give_back(self, database: Database, owner: str, one: Transition) -> None:
+        persist(database, lambda _again: transitions.give_back(database, owner, one), _soon)
+
     def _tell(self, database: Database, owner: str, running: _Running) -> None:
         one, code = running.one, running.process.returncode
         killed = running.ends_at == 0.0
-        mine = transitions.told(database, owner, one, None if killed else code)
+        exit_code = None if killed else code
+        mine = persist(
+            database, lambda again: transitions.told(database, owner, one, exit_code, again=again), _soon
+        )
         if killed:
             self._warn(f"it was killed after {self._limit_s:g} seconds", one)
         elif code != 0:
@@ -195,6 +211,34 @@ class OnChange:
     def _warn(self, text: str, one: Transition | None = None) -> None:
         about = f" for {clean(one.name)} ({one.from_status} to {one.to_status})" if one else ""
         self._journal.say("warning", "on_change", f"--on-change{about}: {text}.", **(_named(one) if one else {}))
+
+
+def _heed_maintenance(database: Database, org_id: str | None) -> None:
+    """Puts off what an integration in maintenance did. When that is over, only what stayed different is told."""
+    from intctl.metrics import maintenance
+
+    found = transitions.waiting(database, org_id)
+    windows = {org: history.maintenance(database, org) for org in {row["org_id"] for row in found}}
+    for id, group in groupby(found, key=lambda row: row["integration_id"]):
+        rows = list(group)
+        now, planned = rows[0]["now_at"], windows[rows[0]["org_id"]]
+        until = maintenance.until(planned, now)
+        quiet = max((until[key] for key in (None, id) if key in until), default=None)
+        if quiet is None:
+            past = maintenance.ranges(planned, id, rows[0]["changed_at"], now)
+            within = [row for row in rows if any(a <= row["changed_at"].timestamp() < b for a, b in past)]
+            same = bool(within) and (within[0]["from_status"] == "error") == (within[-1]["to_status"] == "error")
+            for row in within if same else within[:-1]:
+                transitions.drop(database, row["id"])
+                rows.remove(row)
+        for row in rows:
+            if row["quiet_until"] != quiet and (quiet is not None or row["quiet_until"] > now):
+                transitions.quieten(database, row["id"], quiet)
+
+
+def _soon() -> float:
+    """Until when it is tried to write down what was told: well inside the lease."""
+    return time.monotonic() + _LEASE_S
 
 
 def _named(one: Transition) -> dict[str, Any]:

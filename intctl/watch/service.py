@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from intctl.keyring import KEY_VARIABLE, Keyring
 from intctl.store import passes
 from intctl.store.connect import Database
 from intctl.store.ids import new_owner
+from intctl.store.persist import persist
 from intctl.watch.journal import Journal
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 #: How soon a service that waits sees a signal, in seconds.
 _TICK_S = 0.25
+#: What the noting of a pass gets at the least, in seconds, also where its budget is spent.
+_NOTING_S = 5.0
 
 
 def _nothing() -> None:
@@ -81,14 +85,20 @@ class Watch:
         )
         duration_s = round(time.monotonic() - began, 3)
         self._report(summary, duration_s)
+        owner = new_owner(self.host)
         if self.on_change is not None and not stop:
             self.on_change.deliver(
-                database, new_owner(self.host), org_id=settings.org_id, stop=stop.__bool__, progress=self.progress
+                database, owner, org_id=settings.org_id, stop=stop.__bool__, progress=self.progress
             )
         if summary.keyless:
             raise KeyringError(summary.notice)
         if not summary.stopped:
-            self._note(database, settings.org_id, summary, [key.kid for key in keyring.keys], duration_s)
+            metadata = {
+                **counted(summary), "duration_s": duration_s, "keys": [key.kid for key in keyring.keys],
+                "pass_id": owner,
+            }  # fmt: skip
+            ends = max(began + (settings.budget_s or math.inf), time.monotonic() + _NOTING_S)
+            self._note(database, settings.org_id, summary, metadata, ends)
         return summary
 
     def _begin(self, database: Database, org_id: str | None) -> None:
@@ -106,19 +116,25 @@ class Watch:
             self.journal.say("warning", "history", summary.history)
 
     def _note(
-        self, database: Database, org_id: str | None, summary: Summary, kids: list[str], duration_s: float
+        self, database: Database, org_id: str | None, summary: Summary, metadata: dict[str, Any], ends: float
     ) -> None:
         """Writes down that the pass was completed, in the database and in the metrics file."""
-        try:
-            noted = passes.finish(
+        duration_s = metadata["duration_s"]
+
+        def finish(again: bool) -> dict[str, Any]:
+            return passes.finish(
                 database,
                 host=self.host,
                 org_id=org_id,
                 version=__version__,
                 duration_s=duration_s,
                 checks=summary.recorded,
-                metadata={**counted(summary), "duration_s": duration_s, "keys": kids},
+                metadata=metadata,
+                again=again,
             )
+
+        try:
+            noted = persist(database, finish, lambda: ends)
         except BusyError as error:  # the checks are recorded, and the next pass says that agents live
             self.journal.say("warning", "not_noted", f"The pass could not be noted: {error}")
             return
@@ -126,7 +142,8 @@ class Watch:
             from intctl.watch.exposition import Done, exposition, write
 
             done = Done(noted["finished_at"], duration_s, summary.verdicts, noted["passes"], noted["checks"])
-            self._to_file(lambda path: write(path, exposition(passes.gauges(database, org_id), done)))
+            gauges = persist(database, lambda _again: passes.gauges(database, org_id), lambda: ends)
+            self._to_file(lambda path: write(path, exposition(gauges, done)))
 
     def _failed(self, error: Exception, database: Database | None, org_id: str | None, began: float) -> None:
         """Tells of a pass that failed, as far as anybody can still be told."""

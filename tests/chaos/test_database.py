@@ -46,7 +46,8 @@ def provider() -> Iterator[Host]:
 def a_fleet(target: Target, provider: Host, home: Path, *, hanging: bool = False) -> Iterator[Fleet]:
     """Twelve integrations that are due, in a database that has nothing else."""
     with connect(target) as database:
-        database.run("DELETE FROM integrations")
+        for table in ("integrations", "agent_passes", "history_progress"):
+            database.run(f"DELETE FROM {table}")
     fleet = Fleet(target, home)
     if hanging:
         for name in NAMES:
@@ -187,11 +188,16 @@ def test_no_connection_is_free_for_a_while(server: OwnServer, provider: Host, tm
         all_recorded_once(fleet)
 
 
-@pytest.mark.parametrize("message", [b"COMMIT", b"jsonb_to_recordset", b"SKIP LOCKED"])
+@pytest.mark.parametrize(
+    "message",
+    [b"COMMIT", b"jsonb_to_recordset", b"SKIP LOCKED", b"UPDATE history_progress", b"INSERT INTO agent_passes",
+     b"RETURNING passes"],
+)  # fmt: skip
 def test_a_reply_that_is_lost(server: OwnServer, provider: Host, tmp_path: Path, message: bytes) -> None:
     """The network goes after the statement came through: sent again, found done or done now, once in the end.
 
-    COMMIT the first time is that of the claim: what it took is given back and taken again.
+    COMMIT the first time is that of the claim: what it took is given back and taken again. What comes
+    after the results, the history and the note of the pass, says nothing either.
     """
     proxy = Proxy(server.target)
     try:
@@ -201,6 +207,7 @@ def test_a_reply_that_is_lost(server: OwnServer, provider: Host, tmp_path: Path,
             assert finished(agent) == (0, "checked 12: 12 healthy\n", "")
             assert proxy.lost == 1
             all_recorded_once(fleet)
+            assert fleet.rows("SELECT passes, checks FROM agent_passes") == [{"passes": 1, "checks": len(NAMES)}]
     finally:
         proxy.close()
 

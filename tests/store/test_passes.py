@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from intctl.store import passes
-from intctl.store.connect import POSTGRESQL, Database, Target, connect
+from intctl.store.connect import Database, Target, connect
 
+from ..agent_rig import shift
 from .test_claims import OK, REJECTED, add
 from .test_transitions import check
 
@@ -29,11 +30,7 @@ def finish(database: Database, host: str = "web1", org_id: str | None = None, ch
 
 def long_ago(database: Database, seconds: int) -> None:
     for column in ("started_at", "finished_at"):
-        if database.dialect == POSTGRESQL:
-            moved = f"{column} - make_interval(secs => {seconds})"
-        else:
-            moved = f"strftime('%Y-%m-%dT%H:%M:%f000Z', {column}, '-{seconds} seconds')"
-        database.run(f"UPDATE agent_passes SET {column} = {moved}")
+        shift(database, column, seconds, "agent_passes")
 
 
 def test_a_pass_is_one_row_of_its_agent(database: Database) -> None:
@@ -45,6 +42,20 @@ def test_a_pass_is_one_row_of_its_agent(database: Database) -> None:
     assert row["last"] == {"checked": 4, "keys": ["k_1"]}
     assert 2.4 <= (row["finished_at"] - row["started_at"]).total_seconds() <= 2.7
     assert 0 <= row["age_s"] < 60
+
+
+def test_a_pass_whose_note_got_no_answer_counts_once(database: Database) -> None:
+    """Written again, it is found by what it is known by; another pass of the same agent is not it."""
+
+    def note(pass_id: str, again: bool) -> tuple[int, int]:
+        noted = passes.finish(
+            database, host="web1", org_id=None, version="1.2.3", duration_s=2.5, checks=3,
+            metadata={"checked": 3, "duration_s": 2.5, "pass_id": pass_id}, again=again,
+        )  # fmt: skip
+        return noted["passes"], noted["checks"]
+
+    assert [note("p1", True), note("p1", True)] == [(1, 3), (1, 3)]
+    assert [note("p2", True), note("p2", True)] == [(2, 6), (2, 6)]
 
 
 def test_a_pass_that_hangs_is_seen_by_its_start(database: Database) -> None:

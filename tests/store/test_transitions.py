@@ -14,6 +14,7 @@ from intctl.store.claims import Result
 from intctl.store.connect import POSTGRESQL, SQLITE, Database, Target, connect
 from intctl.store.transitions import Transition
 
+from .. import agent_rig as rig
 from .test_claims import OK, REJECTED, TIMEOUT, add, due, record, shift
 
 DEGRADED = Outcome("http.rate_limited", "api")
@@ -46,11 +47,7 @@ def take(database: Database, owner: str = "a", limit: int = 10, **options: Any) 
 
 def later(database: Database, seconds: int, column: str = "lease_expires_at") -> None:
     """Lets time pass for all transitions."""
-    if database.dialect == POSTGRESQL:
-        moved = f"{column} - make_interval(secs => {seconds})"
-    else:
-        moved = f"strftime('%Y-%m-%dT%H:%M:%f000Z', {column}, '-{seconds} seconds')"
-    database.run(f"UPDATE integration_transitions SET {column} = {moved} WHERE {column} IS NOT NULL")
+    rig.shift(database, column, seconds, "integration_transitions")
 
 
 # --- written
@@ -181,7 +178,10 @@ def test_a_death_in_between_is_told_again(database: Database, target: Target, or
     (second,) = take(database, "b")
     assert (second.id, second.attempts) == (first.id, 2)
     assert not transitions.told(database, "a", first, 0)  # whoever was held up marks nothing
+    assert not transitions.told(database, "a", first, 0, again=True)
     assert transitions.told(database, "b", second, 0)
+    assert transitions.told(database, "b", second, 0, again=True)  # the answer was lost, the mark was not
+    assert not transitions.told(database, "a", first, 0, again=True)
 
 
 def test_three_times_and_no_more(database: Database, target: Target, org_id: str) -> None:

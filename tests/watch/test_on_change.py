@@ -9,19 +9,20 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from intctl.errors import UsageError
-from intctl.store import transitions
+from intctl.store import changes, transitions
 from intctl.store.connect import Target, connect
 from intctl.watch import on_change
 from intctl.watch.journal import Journal
 from intctl.watch.on_change import OnChange
 
-from ..agent_rig import Fleet, Host, finished, host, until
+from ..agent_rig import Fleet, Host, finished, host, shift, until
 from ..store.test_transitions import later
 
 SECRET = "canary-7f3a9c-do-not-show"
@@ -343,3 +344,107 @@ def test_sigterm_begins_no_further_command(fleet: Fleet, provider: Host, tmp_pat
     assert len(teller.calls()) == 4
     finished(fleet.start("agent", "--once", "--on-change", teller.command))
     assert Counter(name for name, _, _ in teller.told()) == dict.fromkeys(names, 1)
+
+
+# --- in maintenance
+
+
+def maintained(fleet: Fleet, name: str | None, since: timedelta, until: timedelta) -> None:
+    """A maintenance window of one integration or all, as long before and after now."""
+    found = fleet.rows("SELECT id, name, org_id FROM integrations")
+    ids = {row["name"]: str(row["id"]) for row in found}
+    now = datetime.now(UTC)
+    with changes.unit_of_work(fleet.target) as session:
+        changes.add_maintenance(
+            session, id=changes.new_id(), org_id=str(found[0]["org_id"]), integration_id=name and ids[name],
+            starts_at=now + since, ends_at=now + until, weekly=False, time_zone="UTC", reason=None,
+        )  # fmt: skip
+
+
+def over(fleet: Fleet, seconds: int) -> None:
+    """All that happened, and all maintenance, was so many seconds earlier."""
+    with connect(fleet.target) as database:
+        for table, columns in (
+            ("integration_transitions", ("changed_at", "quiet_until")),
+            ("maintenance_windows", ("starts_at", "ends_at")),
+        ):
+            for column in columns:
+                shift(database, column, seconds, table)
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize("name", ["Email", None])
+def test_maintenance_is_quiet_until_it_is_over(
+    fleet: Fleet, provider: Host, tmp_path: Path, name: str | None
+) -> None:
+    """Nobody is told of what falls into error in it; afterwards of what is still in error, days later, too."""
+    teller = Teller(tmp_path)
+    failing(fleet, provider, "Email")
+    maintained(fleet, name, -HOUR, 72 * HOUR)
+    for _ in range(2):
+        deliver(fleet, teller.command)
+    assert teller.told() == []
+    over(fleet, 71 * 3600)
+    deliver(fleet, teller.command)
+    assert teller.told() == []
+    over(fleet, 3600 + 5)
+    for _ in range(2):
+        deliver(fleet, teller.command)
+    assert teller.told() == [("Email", "active", "error")]
+
+
+def test_what_came_and_went_in_maintenance_is_not_told(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
+    """Back to where it was when the maintenance began: nothing is told, then or later. Others are told as ever."""
+    teller = Teller(tmp_path)
+    failing(fleet, provider, "Email", "Jobs")
+    maintained(fleet, "Email", -HOUR, HOUR)
+    provider.behaviour["/Email"] = ["200"]
+    fleet.all_due()
+    fleet.once()
+    deliver(fleet, teller.command)
+    assert teller.told() == [("Jobs", "active", "error")]
+    over(fleet, 3600 + 5)
+    deliver(fleet, teller.command)
+    assert teller.told() == [("Jobs", "active", "error")]
+    assert fleet.rows("SELECT id FROM integration_transitions WHERE told_at IS NULL") == []
+    provider.behaviour["/Email"] = ["401"]
+    fleet.all_due()
+    fleet.once()
+    deliver(fleet, teller.command)
+    assert teller.told()[1:] == [("Email", "active", "error")]
+
+
+def test_of_many_changes_in_maintenance_the_last_is_told(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
+    """Error, healthy, error: one telling. What was told before it is not told again."""
+    teller = Teller(tmp_path)
+    failing(fleet, provider, "Email")
+    maintained(fleet, "Email", -HOUR, HOUR)
+    for answer in ("200", "401"):
+        provider.behaviour["/Email"] = [answer]
+        fleet.all_due()
+        fleet.once()
+    deliver(fleet, teller.command)
+    over(fleet, 3600 + 5)
+    deliver(fleet, teller.command)
+    assert teller.told() == [("Email", "active", "error")]
+    assert len(fleet.rows("SELECT id FROM integration_transitions")) == 3
+
+
+def test_maintenance_that_is_ended_early(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
+    """Told at the next pass, not when it was planned to end; before it was in error, now it is well."""
+    teller = Teller(tmp_path)
+    failing(fleet, provider, "Email")
+    deliver(fleet, teller.command)
+    maintained(fleet, "Email", timedelta(0), HOUR)
+    provider.behaviour["/Email"] = ["200"]
+    fleet.all_due()
+    fleet.once()
+    deliver(fleet, teller.command)
+    assert teller.told() == [("Email", "active", "error")]
+    (window,) = fleet.rows("SELECT id, org_id FROM maintenance_windows")
+    with changes.unit_of_work(fleet.target) as session:
+        changes.end_maintenance(session, id=str(window["id"]), org_id=str(window["org_id"]), erase=False)
+    deliver(fleet, teller.command)
+    assert teller.told()[1:] == [("Email", "error", "active")]

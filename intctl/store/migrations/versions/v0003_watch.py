@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS integration_transitions (
   code TEXT,
   message TEXT,
   changed_at {time} NOT NULL DEFAULT {now},
+  quiet_until {time},
   lease_owner TEXT,
   lease_token BIGINT NOT NULL DEFAULT 0,
   lease_expires_at {time},
