@@ -9,12 +9,12 @@ from typing import Protocol
 import httpx
 
 from intctl.probes.ask import Auth, Basic, Bearer, Header, HttpProbe, SigV4, Tokens
-from intctl.probes.reply import Judgement
+from intctl.probes.reply import Judgement, Reply
 from intctl.probes.trace import Fault, Trace
 from intctl.text import Secret
 
 #: Sends one request over the probe's transport.
-Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
+Send = Callable[[httpx.Request], Awaitable[Reply]]
 
 
 class TokenStore(Protocol):
@@ -30,9 +30,13 @@ class TokenStore(Protocol):
 
 
 class Authenticator(httpx.Auth):
-    """A credential. `odd` says what was strange about its token, if anything was."""
+    """A credential. `odd` says what was strange about its token, if anything was.
+
+    One that `minds` answers may ask again after the first; the others are shown and that is all.
+    """
 
     odd = ""
+    minds = False
 
     async def prove(self, _ask: HttpProbe, /) -> Judgement:
         """Proves the credential by its token exchange alone. Raises Fault."""
@@ -42,13 +46,12 @@ class Authenticator(httpx.Auth):
         """An access token, and whether it was got just now: always with `anew`. Raises Fault."""
         raise Fault("self.config_invalid", "this credential is not exchanged for a token")
 
-    async def show(self, request: httpx.Request) -> httpx.Request:
-        """The request with the credential that was proven just now; no token is asked for. Raises Fault."""
-        flow = self.async_auth_flow(request)
-        try:
-            return await anext(flow)
-        finally:
-            await flow.aclose()
+    async def show(self, _request: httpx.Request, /) -> httpx.Request:
+        """The request with the credential, or the token that was got for it; none is asked for. Raises Fault."""
+        raise Fault("self.config_invalid", "this credential cannot be shown")
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        yield await self.show(request)
 
 
 def authenticator(
@@ -85,12 +88,12 @@ class _HeaderAuth(Authenticator):
         self._name = name
         self._value = value
 
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+    async def show(self, request: httpx.Request) -> httpx.Request:
         try:
             request.headers[self._name] = self._value
         except UnicodeEncodeError:
             raise Fault("credential.malformed") from None
-        yield request
+        return request
 
 
 class _SigV4Auth(Authenticator):
@@ -98,11 +101,11 @@ class _SigV4Auth(Authenticator):
         self._ask = ask
         self._clock = clock
 
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+    async def show(self, request: httpx.Request) -> httpx.Request:
         from intctl.probes.sigv4 import signed
 
         try:
             request.headers.update(signed(self._ask, request.method, str(request.url), request.content, self._clock()))
         except UnicodeEncodeError:
             raise Fault("credential.malformed") from None
-        yield request
+        return request

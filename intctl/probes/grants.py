@@ -61,6 +61,8 @@ class GrantAuth(Authenticator):
     check, `refresh_token_replaced` that a new refresh token came with it.
     """
 
+    minds = True
+
     def __init__(
         self, ask: TokenGrant, store: TokenStore | None, send: Send, trace: Trace, clock: Callable[[], float]
     ) -> None:
@@ -199,7 +201,7 @@ class GrantAuth(Authenticator):
     async def _call(self, stored: Tokens | None) -> Reply:
         request = self._token_request(stored)
         reach("token_before_call")
-        reply = Reply.of(await self._send(request))
+        reply = await self._send(request)
         reach("token_answer_read")
         return reply
 

@@ -8,7 +8,7 @@ used: the deadline of the probe stands above everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -54,7 +54,7 @@ async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: Tok
 
     trace.hide(*(value for value in ask.headers.values() if isinstance(value, Secret)))
     own = transport(trace)
-    auth = authenticator(ask.auth, tokens, own.handle_async_request, trace, network.clock)
+    auth = authenticator(ask.auth, tokens, own.exchange, trace, network.clock)
     (code, detail, retry_after), reply = await _ask(ask, own, auth, network, trace)
     proven = code == "ok"
     if proven:
@@ -77,7 +77,7 @@ async def _quota_reply(ask: HttpProbe, transport: Transport, auth: Authenticator
             request = _request(quiet)
             if auth is not None:
                 request = await auth.show(request)
-            reply = Reply.of(await transport.handle_async_request(request))
+            reply = await transport.exchange(request)
     except Exception:  # whatever it is, not to know the quota is no fault
         return None
     return reply if reply.status == 200 else None
@@ -109,17 +109,17 @@ async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None
     redirects that a probe must not have.
     """
     request = _request(ask)
-    if auth is None:
-        return Reply.of(await transport.handle_async_request(request))
+    if auth is None or not auth.minds:
+        return await transport.exchange(request if auth is None else await auth.show(request))
     flow = auth.async_auth_flow(request)
     try:
         request = await anext(flow)
         while True:
-            response = await transport.handle_async_request(request)
+            reply = await transport.exchange(request)
             try:
-                request = await flow.asend(response)
+                request = await flow.asend(_response(reply, request))
             except StopAsyncIteration:
-                return Reply.of(response)
+                return reply
     finally:
         await flow.aclose()
 
@@ -164,7 +164,7 @@ def _but(auth: Authenticator | None, trace: Trace, network: Network) -> tuple[st
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """One request on one new connection. The body, cut at the cap, is in `extensions["body"]`.
+    """One request on one new connection: `exchange`, or as httpx wants it.
 
     A request's extensions may hold `phase` (default "api") and `body_wanted`, which says by the
     status whether the body is read at all. Raises Fault.
@@ -186,6 +186,10 @@ class Transport(httpx.AsyncBaseTransport):
         self._plain_ok = plain_ok
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return _response(await self.exchange(request), request)
+
+    async def exchange(self, request: httpx.Request) -> Reply:
+        """The answer to the request. Raises Fault."""
         url, trace = request.url, self._trace
         if url.scheme not in ("http", "https") or not url.host:
             raise Fault("self.config_invalid", "the URL is not an http:// or https:// one")
@@ -204,14 +208,7 @@ class Transport(httpx.AsyncBaseTransport):
             await exchange.run(stream)
         finally:
             stream.close()
-        body = bytes(exchange.body)
-        return httpx.Response(
-            exchange.status,
-            headers=exchange.headers,
-            stream=httpx.ByteStream(body),
-            extensions={"body": body, "cut": exchange.cut},
-            request=request,
-        )
+        return Reply(exchange.status, exchange.headers, bytes(exchange.body), exchange.cut)
 
     async def _open(self, host: str, port: int, context: SSLContext | None) -> wire.Stream:
         network, trace = self._network, self._trace
@@ -229,6 +226,12 @@ class Transport(httpx.AsyncBaseTransport):
             if isinstance(found, Fault) and found.code in tls.CERTIFICATE_CODES:
                 raise await look_at_certificate(found, host, port, network, trace) from None
             raise
+
+
+def _response(reply: Reply, request: httpx.Request) -> httpx.Response:
+    """The answer as httpx's own flows know it."""
+    return httpx.Response(reply.status, headers=reply.headers, stream=httpx.ByteStream(reply.body), request=request)
+
 
 def _request_head(request: httpx.Request) -> list[h11.Event]:
     url = request.url
@@ -259,6 +262,15 @@ async def look_at_certificate(found: Fault, host: str, port: int, network: Netwo
         return found
 
 
+def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by their names in lower case, which h11 gives; one that comes again is added after a comma."""
+    found: dict[str, str] = {}
+    for raw_name, raw in headers:
+        name, value = raw_name.decode("ascii"), raw.decode("utf-8", "replace")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
 class _Exchange:
     """One request and its answer, read up to the caps."""
 
@@ -273,7 +285,7 @@ class _Exchange:
         self._head_bytes = 0
         self._pieces = 0
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: dict[str, str] = {}
         self.body = bytearray()
         self.cut = False
 
@@ -310,7 +322,7 @@ class _Exchange:
                     self.cut = True
                     return True
             elif isinstance(event, h11.Response):
-                self.status, self.headers = event.status_code, list(event.headers)
+                self.status, self.headers = event.status_code, _by_name(event.headers)
                 if not self._body_wanted(self.status):
                     return True
             elif isinstance(event, h11.EndOfMessage):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from math import isfinite
 from typing import Any
-
-import httpx
 
 from intctl import __version__
 from intctl.probes.ask import Answer, HttpProbe
@@ -45,18 +44,12 @@ _BY_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer. `cut` says that the body went on beyond the cap."""
+    """One answer. Header names are in lower case. `cut` says that the body went on beyond the cap."""
 
     status: int
-    headers: httpx.Headers
+    headers: Mapping[str, str]
     body: bytes
     cut: bool
-
-    @classmethod
-    def of(cls, response: httpx.Response) -> Reply:
-        """The answer that our transport gave."""
-        more = response.extensions
-        return cls(response.status_code, response.headers, more["body"], more["cut"])
 
     @property
     def opaque(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from time import perf_counter
 from urllib.parse import quote, quote_plus
 
@@ -45,7 +45,7 @@ class Trace:
     a silent server from a slow one.
     """
 
-    __slots__ = ("_hidden", "_ms", "_since", "facts", "found", "heard", "phase")
+    __slots__ = ("_ms", "_secrets", "_since", "_spellings", "facts", "found", "heard", "phase")
 
     def __init__(self) -> None:
         self.phase = ""
@@ -54,7 +54,8 @@ class Trace:
         self.found: Outcome | None = None
         self._ms: dict[str, float] = {}
         self._since = 0.0
-        self._hidden: set[str] = set()
+        self._secrets: set[bytes] = set()
+        self._spellings: list[str] | None = None
 
     def enter(self, phase: str) -> None:
         """The exchange is now in `phase`. A phase entered again goes on where it was."""
@@ -71,19 +72,17 @@ class Trace:
             raw = secret.reveal() if isinstance(secret, Secret) else secret
             if not raw or len(raw) < HIDDEN_MIN:
                 continue
-            data = raw.encode() if isinstance(raw, str) else raw
-            encoded = b64encode(data).decode()
-            self._hidden.update((data.decode("utf-8", "replace"), encoded, encoded.rstrip("=")))
-            self._hidden.update((quote(data), quote(data, safe=""), quote_plus(data)))
+            self._secrets.add(raw.encode() if isinstance(raw, str) else raw)
+            self._spellings = None
 
     def words(self, text: object, limit: int = WORDS_LIMIT) -> str:
         """Text from outside, fit to be shown: no secret of ours, one line, at most `limit` characters."""
         # Cleaned first: what is between the letters of a secret and not shown must not keep it from being found.
         shown = clean(text, _CLEANED)
-        for hidden in sorted(self._hidden, key=len, reverse=True):
+        if self._spellings is None:
+            self._spellings = _spelled(self._secrets)
+        for hidden in self._spellings:
             shown = shown.replace(hidden, MASK)
-            if len(bare := clean(hidden, _CLEANED)) >= HIDDEN_MIN:
-                shown = shown.replace(bare, MASK)
         return clean(shown, limit)
 
     def outcome(self, code: str, detail: str = "", *, retry_after_s: int | None = None) -> Outcome:
@@ -94,6 +93,17 @@ class Trace:
         rounded = {name: round(ms, 1) for name, ms in self._ms.items()}
         self.found = Outcome(code, phase, rounded, dict(self.facts), detail, retry_after_s)
         return self.found
+
+
+def _spelled(secrets: Iterable[bytes]) -> list[str]:
+    """Each secret as text, in base64 and as in a URL, and each of these as `clean` leaves it; the longest first."""
+    found: set[str] = set()
+    for data in secrets:
+        encoded = b64encode(data).decode()
+        found.update((data.decode("utf-8", "replace"), encoded, encoded.rstrip("=")))
+        found.update((quote(data), quote(data, safe=""), quote_plus(data)))
+    found.update(bare for bare in [clean(text, _CLEANED) for text in found] if len(bare) >= HIDDEN_MIN)
+    return sorted(found, key=len, reverse=True)
 
 
 Attempt = Callable[[Trace], Awaitable[Outcome]]

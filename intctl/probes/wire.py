@@ -128,6 +128,7 @@ class Stream:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._fd = sock.fileno()  # by its number: the loop describes a socket that it does not know, at some cost
         self._loop = asyncio.get_running_loop()
         self._watched = False
         self._waiter: asyncio.Future[bytes] | None = None
@@ -157,7 +158,7 @@ class Stream:
         """Sends `data`, and what was held back before. Raises Fault."""
         try:
             if self.secured is None:
-                await self._loop.sock_sendall(self._sock, data)
+                await self._put(data)
             else:
                 if data:
                     self.secured.write(data)
@@ -183,7 +184,16 @@ class Stream:
 
     async def _flush(self) -> None:
         if self._out.pending:
-            await self._loop.sock_sendall(self._sock, self._out.read())
+            await self._put(self._out.read())
+
+    async def _put(self, data: bytes) -> None:
+        """Sends all of it: nearly always at once."""
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            await self._loop.sock_sendall(self._sock, data[sent:])
 
     async def _refill(self) -> bool:
         """Takes in what the other side sent under TLS; False at the end."""
@@ -194,7 +204,7 @@ class Stream:
     async def _next(self) -> bytes:
         """What the socket has next. Always waits a turn of the loop: endless records do not keep others waiting."""
         if not self._watched:
-            self._loop.add_reader(self._sock, self._readable)
+            self._loop.add_reader(self._fd, self._readable)
             self._watched = True
         self._waiter = self._loop.create_future()
         return await self._waiter
@@ -213,7 +223,7 @@ class Stream:
 
     def _unwatch(self) -> None:
         if self._watched:
-            self._loop.remove_reader(self._sock)
+            self._loop.remove_reader(self._fd)
             self._watched = False
 
     def close(self) -> None:
