@@ -105,6 +105,7 @@ ALTER TABLE integrations ADD COLUMN IF NOT EXISTS deleted_at TIMESTAMPTZ; -- whe
 ALTER TABLE integrations ADD COLUMN IF NOT EXISTS config_version INTEGER NOT NULL DEFAULT 1; -- rises with each change of config
 ALTER TABLE integrations ADD COLUMN IF NOT EXISTS last_sync_error TEXT; -- why the last sync failed; NULL after a good one
 ALTER TABLE integration_health_logs ADD COLUMN IF NOT EXISTS lease_token BIGINT; -- the lease it ran under: at most one row for each
+ALTER TABLE integrations SET (fillfactor = 85);
 
 CREATE TABLE IF NOT EXISTS integration_schedules (
   integration_id UUID PRIMARY KEY REFERENCES integrations(id) ON DELETE CASCADE,

@@ -191,17 +191,25 @@ class Bench:
     def run(self, concurrency: int, agents: int = 1, profile: str = "") -> dict[str, float]:
         """One pass of so many agents at once: checks, seconds, CPU and bytes."""
         ask = {"concurrency": concurrency, "profile": profile}
-        before, started = self.wal(), time.perf_counter()
+        before, started, busy = self.wal(), time.perf_counter(), busy_seconds()
         argv = [sys.executable, __file__, "--worker", json.dumps(ask)]
         running = [subprocess.Popen(argv, env=self.environ, stdout=subprocess.PIPE, text=True) for _ in range(agents)]
         answers = [json.loads(process.communicate()[0].splitlines()[-1]) for process in running]
-        wall = time.perf_counter() - started
+        wall, busy = time.perf_counter() - started, busy_seconds() - busy
         written, pages = self.written(before) if before else (sum(answer["written"] for answer in answers), 0)
         return {
             "checks": sum(answer["checks"] for answer in answers), "wall_s": wall,
             "cpu_s": sum(answer["cpu_s"] for answer in answers),
             "memory": max(answer["memory"] for answer in answers), "written": written, "pages": pages,
+            "cores": busy / wall,
         }  # fmt: skip
+
+
+def busy_seconds() -> float:
+    """For how long the machine's cores were busy, with whatever it was, all added up."""
+    words = Path("/proc/stat").read_text().splitlines()[0].split()
+    user, nice, system, _idle, _iowait, irq, softirq = (int(word) for word in words[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -288,6 +296,8 @@ def measured(bench: Bench, options: argparse.Namespace) -> list[Row]:
         *pages,
         (kind, of, "peak memory, MB", middle(one, lambda f: f["memory"] / 1e6, "{:.0f}"), "< 150"),
         (kind, of, "2 agents ÷ 1, checks a second", ratio(one, two), "≥ 1.7, where there are cores for them"),
+        (kind, of, "cores busy by 1 agent, servers included", middle(one, lambda f: f["cores"]), ""),
+        (kind, of, "cores busy by 2 agents, servers included", middle(two, lambda f: f["cores"]), ""),
     ]
     if bench.target.dialect == "sqlite":
         rows.append((kind, "nothing due", "idle pass ÷ `import click`", idle(bench, options.rounds * 5), "≤ 3.5"))

@@ -47,7 +47,8 @@ def schema_sql() -> str:
         "-- The specification's.",
         *(_create(table) for table in specified),
         "-- What intctl adds. Separate, so that a portal's tables get it too.",
-        "\n".join(_add(column) for table in specified for column in table.columns if "since" in column.info) + "\n",
+        "\n".join(_add(column) for table in specified for column in table.columns if "since" in column.info),
+        "\n".join(_options(table) for table in specified if table.dialect_options["postgresql"]["with"]) + "\n",
         *(_create(table) for table in TABLES if table.name in OURS),
         "-- Indexes.",
         "\n".join(_index(index) for table in TABLES for index in _indexes(table)) + "\n",
@@ -77,6 +78,11 @@ def _create(table: Table) -> str:
 def _add(column: Column[Any]) -> str:
     note = f" -- {column.info['note']}"
     return f"ALTER TABLE {column.table.name} ADD COLUMN IF NOT EXISTS {_column(column)};{note}"
+
+
+def _options(table: Table) -> str:
+    given = table.dialect_options["postgresql"]["with"].items()
+    return f"ALTER TABLE {table.name} SET ({', '.join(f'{name} = {value}' for name, value in given)});"
 
 
 def _column(column: Column[Any]) -> str:

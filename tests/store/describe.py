@@ -23,8 +23,8 @@ SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_cons
  WHERE connamespace = 'public'::regnamespace""",
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
     "tables": """
-SELECT relname, relrowsecurity, relforcerowsecurity, relacl::text, relowner::regrole::text FROM pg_class
- WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'""",
+SELECT relname, relrowsecurity, relforcerowsecurity, relacl::text, relowner::regrole::text, reloptions::text
+  FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'""",
     "policies": "SELECT tablename, policyname, qual, roles::text FROM pg_policies WHERE schemaname = 'public'",
     "triggers": """
 SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal""",
