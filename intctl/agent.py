@@ -450,7 +450,8 @@ class _Pass:
         self._alarm: asyncio.TimerHandle | None = None
         self._queue: asyncio.Queue[Claimed] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
-        self._network = Network(self.settings.policy())
+        # Asking without the credential every few minutes would look like an attack: a person's check does.
+        self._network = Network(self.settings.policy(), compare=self._check_type != "scheduled")
         self._witnesses = witness.parse(self.settings.witness)
         self._stop.wake(partial(self._loop.call_soon_threadsafe, self._woken.set))
         if self._probes_end < math.inf:
@@ -611,21 +612,20 @@ class _Pass:
         return work
 
     async def _probe(self, claimed: Claimed) -> Outcome:
-        from intctl.probes.ask import HttpProbe
         from intctl.probes.run import probe
+        from intctl.probes.witness import SUSPECT
         from intctl.stored import KeptTokens, Opened, exchanges, opened, tokens
 
         found = opened(self._keyring, claimed.row())
         if not isinstance(found, Opened):
             return found
-        self._hosts[claimed.id] = found.host
         ask = found.probe
-        if self._check_type == "scheduled" and isinstance(ask, HttpProbe):
-            # Asking without the credential every few minutes would look like an attack: a person's check does.
-            ask = replace(ask, compare_without=False)
         kept = None
         if exchanges(ask):
             sealed = tokens(self.database, self._keyring, claimed.row(), found.provider, found.config)
             # A person who asks is not answered from an access token that was got before.
             kept = KeptTokens(sealed, self._in_database, fresh=self._check_type == "manual")
-        return await probe(ask, self._network, deadline_s=self.settings.deadline_s, tokens=kept)
+        outcome = await probe(ask, self._network, deadline_s=self.settings.deadline_s, tokens=kept)
+        if outcome.code in SUSPECT:
+            self._hosts[claimed.id] = found.host
+        return outcome

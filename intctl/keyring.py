@@ -161,17 +161,16 @@ class Keyring:
                 "self.key_missing",
                 f"it is {kid}, and the keyring has {known}",
             )
-        damaged = SealError(
-            f"{name}: stored config failed its integrity check (altered, or copied from another row). "
-            f'Restore it or run "intctl edit {name}".',
-            "self.config_damaged",
-        )
         try:
             plain = json.loads(cipher.decrypt(nonce, sealed, _additional(kid, binding)))
         except (InvalidTag, ValueError):
-            raise damaged from None
+            plain = None
         if not isinstance(plain, dict):
-            raise damaged
+            raise SealError(
+                f"{name}: stored config failed its integrity check (altered, or copied from another row). "
+                f'Restore it or run "intctl edit {name}".',
+                "self.config_damaged",
+            )
         return plain
 
 
@@ -198,7 +197,7 @@ def _parse(envelope: object) -> tuple[str, bytes, bytes] | None:
 def _additional(kid: str, binding: Binding) -> bytes:
     # Length prefixes, so that no two bindings can run together into the same bytes.
     parts = ("v1", _ALG, kid, binding.org_id, binding.integration_id, binding.purpose)
-    return b"intctl/config/v1" + b"".join(len(p.encode()).to_bytes(4, "big") + p.encode() for p in parts)
+    return b"intctl/config/v1" + b"".join(len(raw).to_bytes(4, "big") + raw for raw in map(str.encode, parts))
 
 
 def _encode(raw: bytes) -> str:

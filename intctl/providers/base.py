@@ -231,14 +231,15 @@ class Provider:
         found = self.ask(config)
         if isinstance(found, NoProbe):
             return found
-        found = replace(found, ca_file=text_of(config, "ca_file") or None)
-        if not isinstance(found, HttpProbe):
-            return found
-        auth: Auth | None = found.auth
-        if isinstance(auth, TokenGrant):
-            auth = replace(auth, token_url=asked(config, auth.token_url))
-        url, quota_url = (asked(config, one) if one else "" for one in (found.url, found.quota_url))
-        return replace(found, url=url, quota_url=quota_url, auth=auth)
+        changes: dict[str, Any] = {}
+        if ca_file := text_of(config, "ca_file"):
+            changes["ca_file"] = ca_file
+        if isinstance(found, HttpProbe) and "base_url" in config:
+            urls = {"url": found.url, "quota_url": found.quota_url}
+            changes |= {name: asked(config, url) for name, url in urls.items() if url}
+            if isinstance(found.auth, TokenGrant):
+                changes["auth"] = replace(found.auth, token_url=asked(config, found.auth.token_url))
+        return replace(found, **changes) if changes else found
 
     def ask(self, config: Mapping[str, object]) -> Probe:
         """What to ask, at the vendor's own address. Pure: the same config gives the same probe."""

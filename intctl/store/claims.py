@@ -413,7 +413,7 @@ def _record(
             outcome = result.outcome
             if wants_last(outcome, result.claimed.provider):
                 outcome = beside_last(outcome, before.get(id), result.claimed.config_version)
-            known = replace(result, outcome=outcome)
+            known = Result(result.claimed, outcome)
             row = _row(held[id], known, check_type=check_type, agent=agent, deadline_s=deadline_s)
             rows.append(row)
             became = row["status"] if row["settles"] else held[id]["status"]
