@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "tests" / "mutations.md"
 
-CLAIMS, AGENT = "intctl/store/claims.py", "intctl/agent.py"
+CLAIMS, AGENT, WORK = "intctl/store/claims.py", "intctl/agent/__init__.py", "intctl/agent/work.py"
 CONNECT, PERSIST, POSTGRESQL = "intctl/store/connect.py", "intctl/store/persist.py", "intctl/store/postgresql.py"
 IN_CLAIMS, IN_AGENT = "tests/store/test_claims.py::", "tests/test_agent.py::"
 IN_DATABASE, IN_FAILPOINTS = "tests/chaos/test_database.py::", "tests/chaos/test_failpoints.py::"
@@ -123,7 +123,7 @@ UPDATE integration_schedules s SET {_TAKE} FROM due
     Mutation("record: the status stays", CLAIMS, "FROM given g WHERE i.id = g.id AND g.settles)",
              "FROM given g WHERE i.id = g.id AND NOT g.settles)",
              IN_CLAIMS + "test_a_result_is_recorded_with_log_and_status_together"),
-    Mutation("record: a lease that is nearly over is written under", AGENT,
+    Mutation("record: a lease that is nearly over is written under", WORK,
              "[result for result in results if now < result.claimed.valid_until]", "list(results)",
              IN_AGENT + "test_a_result_near_the_end_of_its_lease_is_not_even_tried"),
     Mutation("record: what an earlier try wrote is not looked for", CLAIMS, "    if again:\n        recorded |=",
@@ -149,7 +149,7 @@ UPDATE integration_schedules s SET {_TAKE} FROM due
     Mutation("give back: it counts as an attempt", CLAIMS,
              "attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END", "attempts = attempts + 0",
              IN_CLAIMS + "test_given_back_is_due_again_and_uncounted"),
-    Mutation("give back: never", AGENT, "if ids := self.known():", "if ids := []:",
+    Mutation("give back: never", WORK, "if ids := self.known():", "if ids := []:",
              IN_AGENT + "test_a_signal_before_the_first_check_gives_all_back"),
     Mutation("set aside: never", AGENT, "if doubtful.stuck:", "if False:",
              IN_AGENT + "test_three_checks_without_a_result_are_set_aside_and_said"),
@@ -175,14 +175,14 @@ UPDATE integration_schedules s SET {_TAKE} FROM due
     Mutation("trouble: a pass may last for ever", AGENT, "    fuse.start()\n", "",
              IN_DATABASE + "test_a_pass_that_the_database_holds_for_ever"),
     # --- the end
-    Mutation("end: the budget is not looked at", AGENT,
+    Mutation("end: the budget is not looked at", WORK,
              "return bool(self._stop) or time.monotonic() >= self._probes_end", "return bool(self._stop)",
              IN_AGENT + "test_a_pass_ends_within_its_budget_and_leaves_the_rest_due"),
-    Mutation("end: a second signal is not heard", AGENT, "            os._exit(130)", "            pass",
+    Mutation("end: a second signal is not heard", WORK, "            os._exit(130)", "            pass",
              IN_CLI + "test_a_second_sigterm_ends_at_once"),
-    Mutation("end: a signal does not wake the pass", AGENT, "        if self._wake:\n            self._wake()",
+    Mutation("end: a signal does not wake the pass", WORK, "        if self._wake:\n            self._wake()",
              "        if self._wake:\n            pass", IN_CLI + "test_sigterm_gives_back_and_exits_0"),
-    Mutation("end: known results are not written", AGENT, "                await self._write()\n        finally:",
+    Mutation("end: known results are not written", WORK, "                await self._write()\n        finally:",
              "                pass\n        finally:", IN_AGENT + "test_what_is_known_at_the_end_is_written"),
 )  # fmt: skip
 

@@ -194,7 +194,7 @@ from intctl import cli
 from intctl.cli import agent
 import intctl.agent, intctl.probes.http, intctl.stored, asyncio, concurrent.futures.thread
 
-real = intctl.agent._Pass._run
+real = intctl.agent.work.Pass._run
 
 async def run(self, first, more):
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
@@ -208,7 +208,7 @@ async def run(self, first, more):
         os.close(one)
     await real(self, first, more)
 
-intctl.agent._Pass._run = run
+intctl.agent.work.Pass._run = run
 sys.argv = ["intctl", "agent", "--once"]
 cli.main()
 """

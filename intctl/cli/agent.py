@@ -79,7 +79,11 @@ def agent(
     As a service it speaks to systemd (Type=notify, WatchdogSec=), and SIGHUP makes it read its
     keyring again. What --on-change, --ping-url and --metrics-file meet with never fails a pass.
     """
-    if click_context.invoked_subcommand is not None:
+    if (subcommand := click_context.invoked_subcommand) is not None:
+        for option in click_context.command.params:
+            given = option.name and click_context.get_parameter_source(option.name)
+            if option.name in click_context.params and given is click.core.ParameterSource.COMMANDLINE:
+                raise UsageError(f"{option.opts[0]} is for a pass; it does not go with: intctl agent {subcommand}")
         return EXIT_OK
     from intctl.watch.journal import Journal
 

@@ -413,6 +413,13 @@ def test_status_before_any_pass(intctl: Intctl) -> None:
     assert intctl("agent", "status", "-o", "json", code=1).json == []
 
 
+@pytest.mark.parametrize("words", [("--once",), ("--budget", "10"), ("--metrics-file", "agent.prom")])
+def test_status_takes_no_option_of_a_pass(intctl: Intctl, words: tuple[str, ...]) -> None:
+    """Nothing is quietly left out: wrong usage, before anything is done."""
+    ran = intctl("agent", *words, "status", code=2)
+    assert f"{words[0]} is for a pass" in ran.err and ran.out == ""
+
+
 def test_status_after_a_pass(intctl: Intctl) -> None:
     """Each host with its last pass; exit 0 as long as one finished in time, in every form of output."""
     intctl("agent", "--once")
