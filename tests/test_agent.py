@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from intctl import agent, stored
-from intctl.agent import Settings, Stop
+from intctl.agent import Settings, Stop, work
 from intctl.errors import ConflictError, StoreError
 from intctl.probes.outcome import Outcome
 from intctl.store import changes, claims
@@ -294,7 +294,7 @@ def test_a_pass_ends_within_its_budget_and_leaves_the_rest_due(fleet: Fleet, pro
 
 def test_what_is_known_at_the_end_is_written(fleet: Fleet, provider: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results that wait for their batch when the time is up are recorded; only what hangs is given back."""
-    monkeypatch.setattr(agent, "_BATCH_WAIT_S", 60.0)
+    monkeypatch.setattr(work, "_BATCH_WAIT_S", 60.0)
     provider.behaviour["/slow"] = ["hang:200"]
     fleet.add({name: f"{provider.url}/{name}" for name in ("a", "b", "slow")})
     assert fleet.once(budget_s=4.0).line() == "checked 2: 2 healthy; 1 given back; out of time, the rest stays due"
