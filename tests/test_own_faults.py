@@ -253,5 +253,5 @@ def test_it_is_said_once_by_the_service_too(fleet: Fleet) -> None:
         fleet.environ["INTCTL_DATABASE_URL"] = f"sqlite://{sqlite_target(fleet.home / 'none.db').path}"
     else:
         fleet.environ["INTCTL_DATABASE_URL"] = "postgresql://127.0.0.1:1/none?sslmode=disable"
-    code, out, err = finished(fleet.start("agent", "--every", "1"))
+    code, out, err = finished(fleet.start("agent", "--every", "1", "--budget", "5"))
     assert (code, out, len(err.splitlines())) == (5, "", 1)

@@ -212,7 +212,7 @@ def _serve(context: Context, watch: Watch, settings: Settings, stop: Stop, every
         return connect(context.target)
 
     # One that is not ready is said at once, with its exit code; one that is just restarting is waited for.
-    _arrived(context, time.monotonic() + _MINUTE_TIMER_S)
+    _arrived(context, time.monotonic() + (settings.budget_s or _MINUTE_TIMER_S))
     context.close()  # each pass opens it anew
     notifier = Notifier(context.environ)
     watch.progress = notifier.progress
