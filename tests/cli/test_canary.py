@@ -471,7 +471,7 @@ def test_the_database_password_is_a_secret_too(intctl: Intctl, hunt: Hunt, tmp_p
         url_file.write_text(url)
         url_file.chmod(0o600)
         intctl("init", "--database-url-file", str(url_file), code=None)
-        intctl("agent", "--once", "--database-url-file", str(url_file), code=None)
+        intctl("agent", "--once", "--budget", "5", "--database-url-file", str(url_file), code=None)
     assert process(intctl, hunt, "list", INTCTL_DATABASE_URL=wrong[0]) == 5
     if intctl.target.dialect == POSTGRESQL:
         known = replace(intctl.target, parameters={**intctl.target.parameters, "password": word})
