@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -24,6 +25,9 @@ from intctl.store.connect import POSTGRESQL, SQLITE, Target, engine, parse_url
 from intctl.store.setup import prepare
 
 from .postgresql_server import running_server
+
+if TYPE_CHECKING:
+    from .agent_rig import Fleet, Host
 
 #: The one organisation of every prepared database.
 ORG_ID = "0a0a0a0a-0000-4000-8000-00000000acee"
@@ -156,6 +160,25 @@ def target(request: pytest.FixtureRequest) -> Target:
     """A prepared database with one organisation: the test runs on both kinds."""
     found: Target = request.getfixturevalue(f"{request.param}_target")
     return found
+
+
+@pytest.fixture
+def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
+    """Integrations in a database of their own, and agents that check them, ended with the test."""
+    from .agent_rig import Fleet
+
+    made = Fleet(target, tmp_path / "home")
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def provider() -> Iterator[Host]:
+    """A provider on loopback."""
+    from .agent_rig import host
+
+    with host() as made:
+        yield made
 
 
 def _fill(target: Target) -> None:

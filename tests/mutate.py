@@ -24,6 +24,8 @@ DOCUMENT = ROOT / "tests" / "mutations.md"
 
 CLAIMS, AGENT, WORK = "intctl/store/claims.py", "intctl/agent/__init__.py", "intctl/agent/work.py"
 CONNECT, PERSIST, POSTGRESQL = "intctl/store/connect.py", "intctl/store/persist.py", "intctl/store/postgresql.py"
+PASSES, TRANSITIONS, ON_CHANGE = "intctl/store/passes.py", "intctl/store/transitions.py", "intctl/watch/on_change.py"
+IN_ON_CHANGE = "tests/watch/test_on_change.py::"
 IN_CLAIMS, IN_AGENT = "tests/store/test_claims.py::", "tests/test_agent.py::"
 IN_DATABASE, IN_FAILPOINTS = "tests/chaos/test_database.py::", "tests/chaos/test_failpoints.py::"
 IN_CLI = "tests/cli/test_agent.py::"
@@ -184,6 +186,25 @@ UPDATE integration_schedules s SET {_TAKE} FROM due
              "        if self._wake:\n            pass", IN_CLI + "test_sigterm_gives_back_and_exits_0"),
     Mutation("end: known results are not written", WORK, "                await self._write()\n        finally:",
              "                pass\n        finally:", IN_AGENT + "test_what_is_known_at_the_end_is_written"),
+    Mutation("end: a note whose answer was lost counts twice", PASSES,
+             'if found is not None and found.pop("metadata") == metadata:', "if False:",
+             "tests/store/test_passes.py::test_a_pass_whose_note_got_no_answer_counts_once"),
+    Mutation("end: nothing is noted over a new connection", "intctl/watch/service.py",
+             "noted = persist(database, finish, until)", "noted = finish(False)",
+             IN_DATABASE + "test_a_reply_that_is_lost"),
+    # --- tell
+    Mutation("tell: a mark whose answer was lost is another's", TRANSITIONS,
+             "return again and database.row(_IS_TOLD, lease) is not None", "return False",
+             "tests/store/test_transitions.py::test_a_death_in_between_is_told_again"),
+    Mutation("tell: in maintenance too", TRANSITIONS,
+             '_PENDING = f"{_WAITING} AND (t.quiet_until IS NULL OR t.quiet_until <= {{now}})"', "_PENDING = _WAITING",
+             IN_ON_CHANGE + "test_maintenance_is_quiet_until_it_is_over"),
+    Mutation("tell: what came and went in maintenance", ON_CHANGE, "for row in within if same else within[:-1]:",
+             "for row in within[:-1]:", IN_ON_CHANGE + "test_what_came_and_went_in_maintenance_is_not_told"),
+    Mutation("tell: not before the planned end of maintenance", ON_CHANGE,
+             'if row["quiet_until"] != quiet and (quiet is not None or row["quiet_until"] > now):',
+             'if row["quiet_until"] != quiet and quiet is not None:',
+             IN_ON_CHANGE + "test_maintenance_that_is_ended_early"),
 )  # fmt: skip
 
 

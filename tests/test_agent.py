@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,24 +12,10 @@ from intctl.agent import Settings, Stop, work
 from intctl.errors import ConflictError, StoreError
 from intctl.probes.outcome import Outcome
 from intctl.store import changes, claims
-from intctl.store.connect import POSTGRESQL, Target, connect
+from intctl.store.connect import POSTGRESQL, connect
 
-from .agent_rig import Fleet, Host, each_once, host, shift
+from .agent_rig import Fleet, Host, each_once, shift
 from .conftest import ORG_ID
-
-
-@pytest.fixture
-def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(target, tmp_path / "home")
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def provider() -> Iterator[Host]:
-    with host() as made:
-        yield made
-
 
 #: What each answer makes of an active integration: verdict, log status, status.
 FINDINGS = {

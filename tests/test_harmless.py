@@ -8,25 +8,16 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from intctl.store.claims import MAX_REJECTIONS
-from intctl.store.connect import Target
 
 from .agent_rig import Fleet, finished
 from .servers import SmtpServer, authority, smtp_server
 
 DAYS = 7
 RIGHT, WRONG = "the-right-password", "the-wrong-password"
-
-
-@pytest.fixture
-def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(target, tmp_path / "home")
-    yield made
-    made.end()
 
 
 @pytest.fixture

@@ -5,34 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 
 from intctl import keyring
-from intctl.store.connect import POSTGRESQL, SQLITE, Target, sqlite_target
+from intctl.store.connect import POSTGRESQL, SQLITE, sqlite_target
 
-from .agent_rig import Fleet, Host, finished, host, until
+from .agent_rig import Fleet, Host, finished, until
 from .hostile.alone import run_alone, why_not
 
 #: As many integrations as each pass has.
 NAMES = [f"n{number:02}" for number in range(20)]
-
-
-@pytest.fixture
-def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(target, tmp_path / "home")
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def provider() -> Iterator[Host]:
-    with host() as made:
-        yield made
 
 
 def _state(fleet: Fleet) -> list[dict[str, Any]]:

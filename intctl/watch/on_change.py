@@ -122,12 +122,15 @@ class OnChange:
             return
         ends_at = time.monotonic() + _STARTING_S
 
+        def until() -> float:  # a signal ends the trying, not the last try
+            return time.monotonic() + (0.0 if stop() else _LEASE_S)
+
         def claim(_again: bool) -> list[Transition]:
             return transitions.claim(database, owner, limit=_AT_ONCE, lease_s=_LEASE_S, org_id=org_id)
 
-        persist(database, lambda _again: _heed_maintenance(database, org_id), lambda: ends_at)
+        persist(database, lambda _again: _heed_maintenance(database, org_id), until)
         while not stop() and time.monotonic() < ends_at:
-            due = persist(database, claim, lambda: ends_at)
+            due = persist(database, claim, until)
             if not due:
                 return
             started = [self._start(one, environ) for one in due]
@@ -140,10 +143,10 @@ class OnChange:
                     for one in [one for one in running if self._ended(one)]:
                         running.remove(one)
                         ears.finish(one)
-                        self._tell(database, owner, one)
+                        self._tell(database, owner, one, until)
                         progress()
             for failed in [found for found in started if isinstance(found, Transition)]:
-                self._give_back(database, owner, failed)
+                self._give_back(database, owner, failed, until)
 
     def _is_missing(self, environ: Mapping[str, str]) -> bool:
         """Whether there is no such command: said once. Nothing is claimed then, so what is due stays so."""
@@ -187,15 +190,15 @@ class OnChange:
         running.ends_at = 0.0
         return True
 
-    def _give_back(self, database: Database, owner: str, one: Transition) -> None:
-        persist(database, lambda _again: transitions.give_back(database, owner, one), _soon)
+    def _give_back(self, database: Database, owner: str, one: Transition, until: Callable[[], float]) -> None:
+        persist(database, lambda _again: transitions.give_back(database, owner, one), until)
 
-    def _tell(self, database: Database, owner: str, running: _Running) -> None:
+    def _tell(self, database: Database, owner: str, running: _Running, until: Callable[[], float]) -> None:
         one, code = running.one, running.process.returncode
         killed = running.ends_at == 0.0
         exit_code = None if killed else code
         mine = persist(
-            database, lambda again: transitions.told(database, owner, one, exit_code, again=again), _soon
+            database, lambda again: transitions.told(database, owner, one, exit_code, again=again), until
         )
         if killed:
             self._warn(f"it was killed after {self._limit_s:g} seconds", one)
@@ -234,11 +237,6 @@ def _heed_maintenance(database: Database, org_id: str | None) -> None:
         for row in rows:
             if row["quiet_until"] != quiet and (quiet is not None or row["quiet_until"] > now):
                 transitions.quieten(database, row["id"], quiet)
-
-
-def _soon() -> float:
-    """Until when it is tried to write down what was told: well inside the lease."""
-    return time.monotonic() + _LEASE_S
 
 
 def _named(one: Transition) -> dict[str, Any]:

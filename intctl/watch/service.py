@@ -98,7 +98,8 @@ class Watch:
                 "pass_id": owner,
             }  # fmt: skip
             ends = max(began + (settings.budget_s or math.inf), time.monotonic() + _NOTING_S)
-            self._note(database, settings.org_id, summary, metadata, ends)
+            # A signal ends the trying, not the last try.
+            self._note(database, settings.org_id, summary, metadata, lambda: min(ends, stop.at))
         return summary
 
     def _begin(self, database: Database, org_id: str | None) -> None:
@@ -116,7 +117,12 @@ class Watch:
             self.journal.say("warning", "history", summary.history)
 
     def _note(
-        self, database: Database, org_id: str | None, summary: Summary, metadata: dict[str, Any], ends: float
+        self,
+        database: Database,
+        org_id: str | None,
+        summary: Summary,
+        metadata: dict[str, Any],
+        until: Callable[[], float],
     ) -> None:
         """Writes down that the pass was completed, in the database and in the metrics file."""
         duration_s = metadata["duration_s"]
@@ -134,7 +140,7 @@ class Watch:
             )
 
         try:
-            noted = persist(database, finish, lambda: ends)
+            noted = persist(database, finish, until)
         except BusyError as error:  # the checks are recorded, and the next pass says that agents live
             self.journal.say("warning", "not_noted", f"The pass could not be noted: {error}")
             return
@@ -142,7 +148,7 @@ class Watch:
             from intctl.watch.exposition import Done, exposition, write
 
             done = Done(noted["finished_at"], duration_s, summary.verdicts, noted["passes"], noted["checks"])
-            gauges = persist(database, lambda _again: passes.gauges(database, org_id), lambda: ends)
+            gauges = persist(database, lambda _again: passes.gauges(database, org_id), until)
             self._to_file(lambda path: write(path, exposition(gauges, done)))
 
     def _failed(self, error: Exception, database: Database | None, org_id: str | None, began: float) -> None:

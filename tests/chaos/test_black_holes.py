@@ -4,28 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from intctl.store.connect import Target
-
-from ..agent_rig import Fleet, Host, host
-
-
-@pytest.fixture
-def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(target, tmp_path / "home")
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def provider() -> Iterator[Host]:
-    with host() as made:
-        yield made
+from ..agent_rig import Fleet, Host
 
 
 def _black_holes(fleet: Fleet, provider: Host, every: int, silent: int, words: list[str], budget_s: int) -> None:

@@ -22,7 +22,7 @@ from intctl.store import connect as connecting
 from intctl.store.connect import SQLITE, Target, connect
 from intctl.store.postgresql import CUT_S
 
-from ..agent_rig import Fleet, Host, each_once, finished, host, until
+from ..agent_rig import Fleet, Host, each_once, finished, until
 from ..conftest import database_url
 from .invariants import broken, watch
 from .own_server import OwnServer, Proxy, own_server
@@ -33,12 +33,6 @@ NAMES = [f"n{number:02}" for number in range(12)]
 @pytest.fixture(scope="module")
 def server() -> Iterator[OwnServer]:
     with own_server(max_connections="20") as made:
-        yield made
-
-
-@pytest.fixture
-def provider() -> Iterator[Host]:
-    with host() as made:
         yield made
 
 

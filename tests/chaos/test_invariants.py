@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from intctl.store.connect import SQLITE, Target, connect
 
-from ..agent_rig import Fleet, Host, host
+from ..agent_rig import Fleet, Host
 from .invariants import CANARY, INVARIANTS, broken, watch
 
 #: What breaks each of them, on both databases.
@@ -30,19 +27,6 @@ BREAKERS = {
     "I9 what": "DELETE FROM seen_ends",
     "I10": f"UPDATE integration_health_logs SET error_message = 'it was {CANARY}'",
 }
-
-
-@pytest.fixture
-def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(target, tmp_path / "home")
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def provider() -> Iterator[Host]:
-    with host() as made:
-        yield made
 
 
 @pytest.mark.parametrize("name", [None, *BREAKERS])

@@ -14,7 +14,7 @@ import pytest
 
 from intctl.store.connect import Target, connect
 
-from ..agent_rig import Fleet, Host, finished, host
+from ..agent_rig import Fleet, Host, finished
 from .invariants import broken, watch
 
 #: Changes an interval again and again, and says so after each commit.
@@ -38,12 +38,6 @@ def fleet(sqlite_target: Target, tmp_path: Path) -> Iterator[Fleet]:
     watch(sqlite_target)
     yield made
     made.end()
-
-
-@pytest.fixture
-def provider() -> Iterator[Host]:
-    with host() as made:
-        yield made
 
 
 def _kills(fleet: Fleet, provider: Host, kills: int) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -16,22 +16,9 @@ from psycopg import sql
 from intctl.store import claims
 from intctl.store.connect import SQLITE, Target, connect
 
-from ..agent_rig import Fleet, Host, each_once, finished, host, until
+from ..agent_rig import Fleet, Host, each_once, finished, until
 from ..conftest import ORG_ID
 from .test_basics import imported
-
-
-@pytest.fixture
-def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(target, tmp_path / "home")
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def provider() -> Iterator[Host]:
-    with host() as made:
-        yield made
 
 
 def hanging(fleet: Fleet, provider: Host, names: str = "abc", answer: str = "hang:200", **more: str) -> None:

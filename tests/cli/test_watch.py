@@ -16,7 +16,7 @@ import pytest
 from intctl import keyring
 from intctl.store.connect import POSTGRESQL, Target, connect
 
-from ..agent_rig import Fleet, Host, finished, host, until
+from ..agent_rig import Fleet, Host, finished, until
 from ..servers import Answer, HttpServer, http_server
 from ..watch.manager import Manager, manager
 from ..watch.test_exposition import of, samples
@@ -25,19 +25,6 @@ from .test_agent import doors
 from .test_basics import PROBING, imported
 
 UUID = "5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
-
-
-@pytest.fixture
-def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(target, tmp_path / "home")
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def provider() -> Iterator[Host]:
-    with host() as made:
-        yield made
 
 
 @pytest.fixture

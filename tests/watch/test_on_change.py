@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,28 +16,15 @@ import pytest
 
 from intctl.errors import UsageError
 from intctl.store import changes, transitions
-from intctl.store.connect import Target, connect
+from intctl.store.connect import connect
 from intctl.watch import on_change
 from intctl.watch.journal import Journal
 from intctl.watch.on_change import OnChange
 
-from ..agent_rig import Fleet, Host, finished, host, shift, until
+from ..agent_rig import Fleet, Host, finished, shift, until
 from ..store.test_transitions import later
 
 SECRET = "canary-7f3a9c-do-not-show"
-
-
-@pytest.fixture
-def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(target, tmp_path / "home")
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def provider() -> Iterator[Host]:
-    with host() as made:
-        yield made
 
 
 class Teller:
