@@ -81,15 +81,15 @@ def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: flo
 
     Asks the provider now and records nothing; only a refresh token that the provider replaces is kept.
     """
-    from intctl import plan
     from intctl.cli.probe import workshop
     from intctl.metrics.pattern import pattern
+    from intctl.plan import trial
     from intctl.render.trouble import steps, trouble, walked
     from intctl.store import reads
 
     row = reads.find(context.database(), context.org_id(), name)
     shop = workshop(context, deadline_s)
-    outcome = plan.walk_stored(shop, row)
+    outcome = trial.walk_stored(shop, row)
     logs = reads.logs(context.database(), row["org_id"], id=row["id"], limit=50)
     found: Row = {
         "integration": row["name"],
@@ -112,14 +112,14 @@ def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: flo
 
 def _status_page(policy: Any, provider: str, deadline_s: float) -> Row:
     """What the vendor's status page says; a page that can't be asked says nothing about the vendor."""
-    from intctl import plan
+    from intctl.plan import trial
     from intctl.providers import catalogue
 
     known = catalogue.get(provider)
     url = known.status_page if known else ""
     if not url:
         return {"url": None, "says": "no status page is known for this provider"}
-    outcome: Outcome = plan.ask_status_page(url, policy=policy, deadline_s=deadline_s)
+    outcome: Outcome = trial.ask_status_page(url, policy=policy, deadline_s=deadline_s)
     if outcome.verdict != "healthy":
         return {"url": url, "says": f"unknown: the page could not be read ({outcome.code})"}
     facts = outcome.facts

@@ -263,11 +263,11 @@ _Tested = tuple[str, str | None, str, "Outcome"]
 
 
 def _test_stored(context: Context, name: str, send_to: str | None, deadline_s: float) -> _Tested:
-    from intctl import plan
+    from intctl.plan import trial
     from intctl.store import reads
 
     row = reads.find(context.database(), context.org_id(), name)
-    outcome = plan.test_stored(workshop(context, deadline_s), row, send_to)
+    outcome = trial.test_stored(workshop(context, deadline_s), row, send_to)
     return row["name"], row["id"], row["provider"], outcome
 
 
@@ -283,12 +283,13 @@ def _test_file(
 ) -> list[_Tested]:
     from intctl import plan
     from intctl.cli.change import load
+    from intctl.plan import trial
 
     manifests = load(context, [file], assignments, allow_inline_secrets)
     for manifest in manifests if spend_token else []:
         if plan.single_use(manifest):
             context.warn(f"{_label(manifest)}: this test uses up its refresh token, and the new one is not kept.")
-    outcomes = plan.test_manifests(
+    outcomes = trial.test_manifests(
         manifests, policy=context.policy(), deadline_s=deadline_s, send_to=send_to, spend_token=spend_token
     )
     for manifest, outcome in zip(manifests, outcomes, strict=True):

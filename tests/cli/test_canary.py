@@ -433,7 +433,7 @@ def test_a_crash_says_where_and_nothing_else(intctl: Intctl, hunt: Hunt) -> None
         "    secret = os.environ['MAIL_PASSWORD']\n"
         "    raise {error}(f'{{given}} {{more}} {{secret}}') from ValueError(secret)\n"
     )
-    command = crash.format(error="ValueError") + "import intctl.plan\nintctl.plan.test_manifests = boom\n"
+    command = crash.format(error="ValueError") + "import intctl.plan.trial\nintctl.plan.trial.test_manifests = boom\n"
     assert process(intctl, hunt, "test", "-f", "-", stdin=text, script=command, MAIL_PASSWORD=secret) == 70
     provider = crash.format(error="KeyError") + "from intctl.providers.smtp import Smtp\nSmtp.probe = boom\n"
     assert process(intctl, hunt, "add", "smtp", "-f", "-", stdin=text, script=provider, MAIL_PASSWORD=secret) == 70

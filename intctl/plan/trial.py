@@ -1,0 +1,169 @@
+"""Trials: an exchange with the provider from which nothing is saved but tokens that can't be got again.
+
+`test`, `troubleshoot` and the mail of `--send-to`: of a manifest, or of a stored integration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from intctl import stored
+from intctl.errors import UsageError
+from intctl.manifest import Manifest
+from intctl.plan import CONCURRENCY, Workshop, right_to_ask, single_use
+from intctl.probes.ask import HttpProbe, Probe, RefreshToken, SmtpProbe, TestMail
+from intctl.probes.outcome import Outcome
+from intctl.store import reads
+from intctl.store.tokens import SealedTokens
+from intctl.stored import PassingTokens
+
+if TYPE_CHECKING:
+    from intctl.probes.guard import AddressPolicy
+
+
+def test_manifests(
+    manifests: Sequence[Manifest],
+    *,
+    policy: AddressPolicy | None,
+    deadline_s: float,
+    send_to: str | None = None,
+    spend_token: bool = False,
+) -> list[Outcome]:
+    """What an exchange with each finds. Nothing is stored: neither needs a database nor writes one.
+
+    A refresh token that can be used only once is not spent, unless `spend_token`.
+    """
+    refused = [not spend_token and single_use(manifest) for manifest in manifests]
+    asks = [
+        (one.provider.probe(one.config), one.config, stored.PassingTokens())
+        for one, no in zip(manifests, refused, strict=True)
+        if not no
+    ]
+    found = iter(_ask_all(asks, policy, deadline_s, send_to))
+    return [Outcome("self.token_single_use") if no else next(found) for no in refused]
+
+
+def test_stored(shop: Workshop, row: Mapping[str, Any], send_to: str | None = None) -> Outcome:
+    """What an exchange finds with the stored config of `row`. Writes nothing, not even a new token.
+
+    So it spends no refresh token that the provider replaces, by its own words or as it was seen.
+    """
+    found = _opened_with_tokens(shop, row)
+    if isinstance(found, Outcome):
+        return found
+    opened, tokens, rotates = found
+    if rotates:
+        return Outcome("self.token_single_use")
+    known = tokens.load()
+    passing = stored.PassingTokens(replace(known, access_token=None, expires_at=None) if known else None)
+    return _ask_all([(opened.probe, opened.config, passing)], shop.policy, shop.deadline_s, send_to)[0]
+
+
+def walk_stored(shop: Workshop, row: Mapping[str, Any]) -> Outcome:
+    """What an exchange finds with the stored config of `row`. Records nothing; a token that was replaced is kept."""
+    import asyncio
+
+    from intctl.probes.run import Network, probe
+
+    found = _opened_with_tokens(shop, row)
+    if isinstance(found, Outcome):
+        return found
+    opened, tokens, rotates = found
+
+    async def asking() -> Outcome:
+        with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:
+            call = partial(asyncio.get_running_loop().run_in_executor, thread)
+            async with right_to_ask(shop, row["id"], call, needed=rotates) as given:
+                if not given:
+                    return Outcome("self.busy")
+                kept = stored.KeptTokens(tokens, call, fresh=True)
+                return await probe(opened.probe, Network(shop.policy), deadline_s=shop.deadline_s, tokens=kept)
+
+    return asyncio.run(asking()) if rotates else test_stored(shop, row)
+
+
+def _opened_with_tokens(
+    shop: Workshop, row: Mapping[str, Any]
+) -> tuple[stored.Opened, SealedTokens, bool] | Outcome:
+    """What to ask for a stored row, its tokens, and whether a use of its refresh token replaces that."""
+    sealed = reads.sealed(shop.database, shop.org_id, id=row["id"])[0]
+    opened = stored.opened(shop.keyring, sealed)
+    if not isinstance(opened, stored.Opened):
+        return opened
+    tokens = stored.tokens(shop.database, shop.keyring, sealed, opened.provider, opened.config)
+    auth = getattr(opened.probe, "auth", None)
+    if not isinstance(auth, RefreshToken):
+        return opened, tokens, False
+    known = tokens.load()
+    seen = known is not None and known.refresh_token != known.origin
+    return opened, tokens, auth.single_use or seen
+
+
+def ask_status_page(url: str, *, policy: AddressPolicy | None, deadline_s: float) -> Outcome:
+    """What a vendor's public status page says (Statuspage's shape), asked without any credential."""
+    ask = HttpProbe(
+        url,
+        None,
+        require=("/status/indicator",),
+        facts={"indicator": "/status/indicator", "description": "/status/description"},
+        max_body_bytes=1024 * 1024,
+    )
+    return _ask_all([(ask, {}, None)], policy, deadline_s, None)[0]
+
+
+test_manifests.__test__ = test_stored.__test__ = False  # type: ignore[attr-defined]
+
+
+def _ask_all(
+    asks: Sequence[tuple[Probe, Mapping[str, object], PassingTokens | None]],
+    policy: AddressPolicy | None,
+    deadline_s: float,
+    send_to: str | None,
+) -> list[Outcome]:
+    import asyncio
+
+    from intctl.probes.run import Network, probe
+    from intctl.probes.smtp import send_test_mail
+
+    async def asking() -> list[Outcome]:
+        network = Network(policy)
+        slots = asyncio.Semaphore(CONCURRENCY)
+
+        async def one(ask: Probe, settings: Mapping[str, object], tokens: PassingTokens | None) -> Outcome:
+            async with slots:
+                if send_to is None:
+                    return await probe(ask, network, deadline_s=deadline_s, tokens=tokens)
+                assert isinstance(ask, SmtpProbe)
+                mail = test_mail(settings, send_to)
+                return await send_test_mail(ask, mail, network, deadline_s=deadline_s, tokens=tokens)
+
+        return list(await asyncio.gather(*(one(*ask) for ask in asks)))
+
+    if send_to is not None and not all(isinstance(ask, SmtpProbe) for ask, _, _ in asks):
+        raise UsageError("--send-to sends a mail, so it goes with mail integrations only.")
+    return asyncio.run(asking())
+
+
+def test_mail(settings: Mapping[str, object], recipient: str) -> TestMail:
+    """The mail that `--send-to` sends, from the config's sender."""
+    if not re.fullmatch(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+", recipient):
+        raise UsageError("--send-to takes one address, such as you@company.com")
+    sender = settings.get("from_email")
+    if not isinstance(sender, str):
+        raise UsageError("--send-to needs a sender: set from_email in the config.")
+    name = settings.get("from_name")
+    return TestMail(
+        sender=sender,
+        sender_name=name if isinstance(name, str) else "",
+        recipient=recipient,
+        subject="Test mail from intctl",
+        body="This mail was sent with: intctl test --send-to\nIf you can read it, the integration can send.\n",
+    )
+
+
+test_mail.__test__ = False  # type: ignore[attr-defined]
