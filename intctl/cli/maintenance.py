@@ -45,7 +45,8 @@ def add(
 ) -> None:  # fmt: skip
     """Plan maintenance of the integration NAME, or of --all.
 
-    It may lie in the past: then that time stops counting.
+    It may lie in the past: then that time stops counting. What falls into error in it is told by
+    the agent's --on-change when it is over, if it is in error still.
     """
     from intctl.metrics import maintenance as windows
     from intctl.store import changes, history, reads

@@ -6,6 +6,7 @@ of sockets. Facts about a vendor stand in the class docstring with their source 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -175,7 +176,7 @@ def and_(names: tuple[str, ...]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-class Provider:
+class Provider(ABC):
     """One kind of external service. Subclasses are declarations: class attributes and `ask`.
 
     Every provider has `ca_file` and `base_url`: a class that does not state them gets the usual ones.
@@ -241,9 +242,9 @@ class Provider:
                 changes["auth"] = replace(found.auth, token_url=asked(config, found.auth.token_url))
         return replace(found, **changes) if changes else found
 
+    @abstractmethod
     def ask(self, config: Mapping[str, object]) -> Probe:
         """What to ask, at the vendor's own address. Pure: the same config gives the same probe."""
-        raise NotImplementedError
 
     def _check_ways(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
         """Whether one way to log in is given, whole, and nothing of the others."""

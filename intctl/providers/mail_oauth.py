@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -34,6 +35,6 @@ class OauthMailProvider(MailProvider):
         grant = replace(grant, token_url=text_of(config, "token_url") or grant.token_url)
         return replace(found, username=text_of(config, "username"), auth=grant)
 
+    @abstractmethod
     def grant(self, config: Mapping[str, object]) -> TokenGrant:
         """What is exchanged for the access token, at the vendor's usual endpoint."""
-        raise NotImplementedError
