@@ -34,14 +34,29 @@ def _all(window: Row, start: datetime, end: datetime) -> Iterator[tuple[datetime
     week = max((start - window["ends_at"]) // WEEK - 1, 0)
     while True:
         shift = week * WEEK
-        begins = (first + shift).replace(tzinfo=zone).astimezone(UTC)
         # An hour that comes twice is covered both times; one that is skipped leaves the rest.
-        ends = (last + shift).replace(tzinfo=zone, fold=1).astimezone(UTC)
+        begins, ends = _utc(first + shift, zone, fold=0), _utc(last + shift, zone, fold=1)
         if begins >= end:
             return
         if begins < ends:
             yield begins, ends
         week += 1
+
+
+def _utc(local: datetime, zone: Any, *, fold: int) -> datetime:
+    """A time of day in UTC: of one that comes twice the first or (`fold` 1) the second, of a skipped one the jump."""
+    once, again = (local.replace(tzinfo=zone, fold=which).astimezone(UTC) for which in (0, 1))
+    if once <= again:
+        return again if fold else once
+    before, after = again, once  # the clocks go forward in between
+    offset = before.astimezone(zone).utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = (before + (after - before) / 2).replace(microsecond=0)
+        if middle.astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after.replace(microsecond=0)
 
 
 def zone_of(name: str) -> Any:

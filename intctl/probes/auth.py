@@ -65,7 +65,7 @@ def authenticator(
         trace.hide(pair, *(half for half in (auth.username, auth.password) if isinstance(half, Secret)))
         return _HeaderAuth("Authorization", "Basic " + b64encode(pair.encode()).decode())
     if isinstance(auth, Bearer):
-        trace.hide(auth.token)
+        trace.hide(auth.token, "Bearer " + auth.token.reveal())
         return _HeaderAuth("Authorization", "Bearer " + auth.token.reveal())
     if isinstance(auth, Header):
         trace.hide(auth.value)

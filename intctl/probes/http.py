@@ -35,6 +35,9 @@ QUOTA_PATIENCE_S = 5.0
 #: A body in more pieces than this is cut like one that is too long: chunks of one byte cost a second of our time.
 MAX_PIECES = 4096
 
+#: What an answer to the second request may mean without saying anything about the credential.
+_NO_REFUSAL = frozenset({"http.rate_limited", "server.error"})
+
 _STATUS_LINE = b"HTTP/1."
 _COMMON = httpx.Headers(HEADERS)
 
@@ -96,9 +99,11 @@ async def _ask(
     if verdict[0] == "ok" and ask.compare_without and network.compare and auth is not None:
         with suppress(Fault):  # what the second call can't find out is not held against the first
             bare = await _send(ask, transport, None)
-            proven = judge(ask, bare, Trace(), network.clock())[0] != "ok"
-            trace.facts["credential_proven"] = proven
-            return (verdict if proven else ("credential.unproven", "", None)), reply
+            said = judge(ask, bare, Trace(), network.clock())[0]
+            if said in _NO_REFUSAL:
+                return verdict, reply
+            trace.facts["credential_proven"] = said != "ok"
+            return (verdict if said != "ok" else ("credential.unproven", "", None)), reply
     return verdict, reply
 
 

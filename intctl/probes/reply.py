@@ -100,8 +100,9 @@ def by_status(reply: Reply, trace: Trace) -> tuple[str, str]:
     if status in _BY_STATUS:
         return _BY_STATUS[status], f"HTTP {status}"
     if 300 <= status < 400:
-        location = reply.headers.get("location", "").partition("?")[0].partition("#")[0]
-        return "redirect.refused", f"HTTP {status} to {trace.words(location)}" if location else f"HTTP {status}"
+        # Masked before it is cut: a secret that holds a question mark would be two halves that nobody knows.
+        location = trace.words(reply.headers.get("location", "")).partition("?")[0].partition("#")[0]
+        return "redirect.refused", f"HTTP {status} to {location}" if location else f"HTTP {status}"
     if 500 <= status < 600:
         return "server.error", f"HTTP {status}"
     return "unexpected.reply", f"HTTP {status}"

@@ -7,6 +7,7 @@ place where faults, deadlines and our own bugs become an `Outcome`.
 from __future__ import annotations
 
 import asyncio
+import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable
 from time import perf_counter
@@ -24,6 +25,8 @@ HIDDEN_MIN = 4
 
 #: How much of another party's words is looked at, in characters.
 _CLEANED = 100_000
+
+_ESCAPE = re.compile("%(?:25)?[0-9A-F]{2}")
 
 _AT_DEADLINE = {"dns": "dns.timeout", "tcp": "connect.timeout", "tls": "tls.timeout"}
 
@@ -96,12 +99,15 @@ class Trace:
 
 
 def _spelled(secrets: Iterable[bytes]) -> list[str]:
-    """Each secret as text, in base64 and as in a URL, and each of these as `clean` leaves it; the longest first."""
+    """Each secret as text, in base64, in hex, as in a URL, once or twice, with the digits of either case; and each
+    of these as `clean` leaves it; the longest first."""
     found: set[str] = set()
     for data in secrets:
         encoded = b64encode(data).decode()
-        found.update((data.decode("utf-8", "replace"), encoded, encoded.rstrip("=")))
-        found.update((quote(data), quote(data, safe=""), quote_plus(data)))
+        found.update((data.decode("utf-8", "replace"), encoded, encoded.rstrip("="), data.hex(), data.hex().upper()))
+        urls = {quote(data), quote(data, safe=""), quote_plus(data)}
+        for text in urls | {quote(text, safe="") for text in urls}:
+            found.update((text, _ESCAPE.sub(lambda escape: escape[0].lower(), text)))
     found.update(bare for bare in [clean(text, _CLEANED) for text in found] if len(bare) >= HIDDEN_MIN)
     return sorted(found, key=len, reverse=True)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import IO, Any
 
@@ -216,6 +217,10 @@ class OnChange:
         self._journal.say("warning", "on_change", f"--on-change{about}: {text}.", **(_named(one) if one else {}))
 
 
+def _inside(past: Sequence[tuple[float, float]], row: Mapping[str, Any]) -> bool:
+    return any(start <= row["changed_at"].timestamp() < end for start, end in past)
+
+
 def _heed_maintenance(database: Database, org_id: str | None) -> None:
     """Puts off what an integration in maintenance did. When that is over, only what stayed different is told."""
     from intctl.metrics import maintenance
@@ -229,11 +234,17 @@ def _heed_maintenance(database: Database, org_id: str | None) -> None:
         quiet = max((until[key] for key in (None, id) if key in until), default=None)
         if quiet is None:
             past = maintenance.ranges(planned, id, rows[0]["changed_at"], now)
-            within = [row for row in rows if any(a <= row["changed_at"].timestamp() < b for a, b in past)]
-            same = bool(within) and (within[0]["from_status"] == "error") == (within[-1]["to_status"] == "error")
-            for row in within if same else within[:-1]:
-                transitions.drop(database, row["id"])
-                rows.remove(row)
+            stays: list[dict[str, Any]] = []
+            for inside, run in groupby(rows, key=partial(_inside, past)):
+                changes = list(run)
+                if inside:
+                    same = (changes[0]["from_status"] == "error") == (changes[-1]["to_status"] == "error")
+                    left = [] if same else changes[-1:]
+                    for row in changes[: len(changes) - len(left)]:
+                        transitions.drop(database, row["id"])
+                    changes = left
+                stays += changes
+            rows = stays
         for row in rows:
             if row["quiet_until"] != quiet and (quiet is not None or row["quiet_until"] > now):
                 transitions.quieten(database, row["id"], quiet)

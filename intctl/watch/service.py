@@ -93,6 +93,7 @@ class Watch:
         if summary.keyless:
             raise KeyringError(summary.notice)
         if not summary.stopped:
+            duration_s = round(time.monotonic() - began, 3)  # the telling took its time, too
             metadata = {
                 **counted(summary), "duration_s": duration_s, "keys": [key.kid for key in keyring.keys],
                 "pass_id": owner,
@@ -148,7 +149,11 @@ class Watch:
             from intctl.watch.exposition import Done, exposition, write
 
             done = Done(noted["finished_at"], duration_s, summary.verdicts, noted["passes"], noted["checks"])
-            gauges = persist(database, lambda _again: passes.gauges(database, org_id), until)
+            try:
+                gauges = persist(database, lambda _again: passes.gauges(database, org_id), until)
+            except IntctlError as error:  # the pass is noted, and the next one writes the file
+                self.journal.say("warning", "metrics_file", f"--metrics-file was not written: {error}")
+                return
             self._to_file(lambda path: write(path, exposition(gauges, done)))
 
     def _failed(self, error: Exception, database: Database | None, org_id: str | None, began: float) -> None:

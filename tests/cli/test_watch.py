@@ -538,3 +538,33 @@ def test_no_secret_comes_out(
     )
     for secret in (CANARY, UUID, text, text[5:40], fleet.environ["INTCTL_DATABASE_URL"]):
         assert secret not in everything
+
+
+def test_a_metrics_file_that_can_not_be_filled_fails_no_pass(
+    intctl: Intctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The pass is noted by then: the database's trouble is a warning, exit 0, and no failure in the file."""
+    from intctl.errors import BusyError
+    from intctl.store import passes
+
+    def busy(*_: object) -> None:
+        raise BusyError("in use by another process")
+
+    monkeypatch.setattr(passes, "gauges", busy)
+    ran = intctl("agent", "--once", "--budget", "5", "--metrics-file", str(tmp_path / "agent.prom"))
+    assert "--metrics-file was not written: in use" in ran.err
+    assert not (tmp_path / "agent.prom").exists()
+    assert [row["state"] for row in intctl("agent", "status", "-o", "json").json] == ["ok"]
+
+
+def test_the_telling_is_part_of_the_pass(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
+    """Its start is when it began, and its duration holds what the command took."""
+    provider.behaviour["/a"] = ["401"]
+    fleet.add({"a": f"{provider.url}/a"})
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nsleep 1.5\n")
+    slow.chmod(0o700)
+    assert finished(fleet.start("agent", "--once", "--on-change", str(slow)))[0] == 0
+    (row,) = fleet.rows("SELECT started_at, finished_at, metadata FROM agent_passes")
+    assert (row["finished_at"] - row["started_at"]).total_seconds() > 1.5
+    assert row["metadata"]["duration_s"] > 1.5

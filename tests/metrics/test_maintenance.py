@@ -51,9 +51,14 @@ def test_an_hour_that_is_skipped_or_comes_twice() -> None:
     """A window of just that hour is gone in March, and covers both in October."""
     skipped = window(datetime(2024, 3, 24, 2, tzinfo=BERLIN), 1, weekly=True)
     assert list(maintenance.occurrences(skipped, utc("2024-03-30T12:00"), utc("2024-03-31T12:00"))) == []
+    bounds = ((1, 1.5, ("00:00", "01:00")), (2.5, 1.5, ("01:00", "02:00")), (2.5, 0.75, ("01:00", "01:15")))
+    for begins, hours, left in bounds:  # one that begins or ends in it keeps the rest
+        half = window(datetime(2024, 3, 24, tzinfo=BERLIN) + timedelta(hours=begins), hours, weekly=True)
+        (found,) = maintenance.occurrences(half, utc("2024-03-30T12:00"), utc("2024-03-31T12:00"))
+        assert found == tuple(utc(f"2024-03-31T{time}") for time in left)
     twice = window(datetime(2024, 10, 20, 2, tzinfo=BERLIN), 1, weekly=True)
-    found = list(maintenance.occurrences(twice, utc("2024-10-26T12:00"), utc("2024-10-27T12:00")))
-    assert found == [(utc("2024-10-27T00:00"), utc("2024-10-27T02:00"))]
+    both = list(maintenance.occurrences(twice, utc("2024-10-26T12:00"), utc("2024-10-27T12:00")))
+    assert both == [(utc("2024-10-27T00:00"), utc("2024-10-27T02:00"))]
 
 
 @given(

@@ -7,6 +7,7 @@ import base64
 import time
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ from intctl.probes.network import Network
 from intctl.probes.reply import MISSING, retry_after, value_at
 from intctl.probes.tls import context
 from intctl.probes.trace import Trace
-from intctl.text import Secret
+from intctl.text import MASK, Secret
 from tests.probes import check
 from tests.servers import Answer, Authority, Request, http_server, in_days
 
@@ -262,6 +263,33 @@ def test_a_probe_that_passes_without_the_credential_proves_nothing() -> None:
             assert (outcome.code, outcome.facts["credential_proven"]) == (code, proven)
             assert "authorization" not in server.requests[1].headers
             assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_refuses_no_credential(status: int) -> None:
+    """What the second call meets with may have nothing to do with the credential: then nothing is said of it."""
+
+    def once(request: Request) -> Answer:
+        return Answer(200 if "authorization" in request.headers else status, {})
+
+    with http_server({"/": once}) as server:
+        outcome = check(HttpProbe(server.url + "/", Bearer(TOKEN), compare_without=True))
+        assert len(server.requests) == 2
+    assert outcome.code == "ok" and "credential_proven" not in outcome.facts
+
+
+@pytest.mark.parametrize("secret", ["Tok/half?other+half", "Tok/half#other+half"])
+def test_a_secret_that_a_redirect_repeats(secret: str) -> None:
+    """Masked before the target is cut at its query, in each spelling that servers use."""
+    once = quote(secret, safe="")
+    twice = quote(once, safe="")
+    lower = [text.replace("2F", "2f").replace("3F", "3f").replace("2B", "2b") for text in (once, twice)]
+    header = base64.b64encode(f"Bearer {secret}".encode()).decode()
+    for shown in (secret, once, twice, *lower, secret.encode().hex(), header):
+        with http_server({"/": Answer(302, None, {"Location": f"http://127.0.0.1/l/{shown}"})}) as server:
+            outcome = check(HttpProbe(server.url + "/", Bearer(Secret(secret))))
+        assert outcome.code == "redirect.refused"
+        assert outcome.detail == f"HTTP 302 to http://127.0.0.1/l/{MASK}", shown
 
 
 def test_a_wrong_clock_is_seen() -> None:

@@ -434,3 +434,41 @@ def test_maintenance_that_is_ended_early(fleet: Fleet, provider: Host, tmp_path:
         changes.end_maintenance(session, id=str(window["id"]), org_id=str(window["org_id"]), erase=False)
     deliver(fleet, teller.command)
     assert teller.told()[1:] == [("Email", "error", "active")]
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        (("200", "401", "!", "200", "!", "401"), [("error", "active"), ("active", "error")]),
+        (("200", "!", "401", "!", "200"), [("active", "error"), ("error", "active")]),
+    ],
+)
+def test_what_happened_between_two_maintenances_is_told(
+    fleet: Fleet, provider: Host, tmp_path: Path, answers: tuple[str, ...], told: list[tuple[str, str]]
+) -> None:
+    """Each time for itself, and the last that is told is how it is. A "!" begins the next time."""
+    teller = Teller(tmp_path)
+    failing(fleet, provider, "Email")
+    if answers[1] == "401":
+        deliver(fleet, teller.command)  # it was in error, and that was told
+    before = len(teller.told())
+    moments = [datetime.now(UTC)]
+    for answer in answers:
+        if answer == "!":
+            moments.append(datetime.now(UTC))
+            continue
+        provider.behaviour["/Email"] = [answer]
+        fleet.all_due()
+        fleet.once()
+    moments.append(datetime.now(UTC))
+    starts = [moments[0] - HOUR if before == 0 else moments[0], moments[2]]
+    (row,) = fleet.rows("SELECT id, org_id FROM integrations")
+    with changes.unit_of_work(fleet.target) as session:
+        for start, end in zip(starts, (moments[1], moments[3]), strict=True):
+            changes.add_maintenance(
+                session, id=changes.new_id(), org_id=str(row["org_id"]), integration_id=str(row["id"]), starts_at=start,
+                ends_at=end, weekly=False, time_zone="UTC", reason=None,
+            )  # fmt: skip
+    for _ in range(2):
+        deliver(fleet, teller.command)
+    assert [(was, became) for _, was, became in teller.told()[before:]] == told
