@@ -63,7 +63,7 @@ def run_once(
             begin()
             work.run(first, due)
         if not stop and not work.summary.out_of_time:
-            work.summary.history = work.persist(lambda _again: retention.tend(database))
+            work.summary.history = work.persist(lambda again: retention.tend(database, again=again))
     work.summary.stopped = bool(stop)
     return work.summary
 

@@ -54,14 +54,14 @@ class Batches:
             self.rows = min(self.rows * 3 // 2, _MOST)
 
 
-def tend(database: Database, *, budget_s: float = 1.0) -> str:
+def tend(database: Database, *, budget_s: float = 1.0, again: bool = False) -> str:
     """A turn of at most about `budget_s` seconds, if one is due and nobody else is at it. What went wrong, or "".
 
-    Never raises: what the agent has checked and recorded before stands. A connection that was lost
-    is for the next step to say or to mend: here it only means that the history waits for its lease.
+    What the agent has checked and recorded before stands. Raises only where the connection was lost: over
+    a new one the turn goes on where it was (`again`).
     """
     try:
-        if not steps.is_due(database) or not steps.claim(database, LEASE_S):
+        if not again and not (steps.is_due(database) and steps.claim(database, LEASE_S)):
             return ""
         ends = time.monotonic() + budget_s
 
@@ -74,7 +74,7 @@ def tend(database: Database, *, budget_s: float = 1.0) -> str:
         steps.give_back(database, AGAIN_S if done else 0)
     except IntctlError as error:
         if database.lost:
-            return ""
+            raise
         return f"The history was not folded and pruned to the end; that is tried again in a while: {error}"
     except Exception as error:  # a bug here must not end a pass that is recorded already
         return f"The history was not folded and pruned to the end: a bug of intctl ({type(error).__name__})"

@@ -240,7 +240,7 @@ def _heed_maintenance(database: Database, org_id: str | None) -> None:
                 if inside:
                     same = (changes[0]["from_status"] == "error") == (changes[-1]["to_status"] == "error")
                     left = [] if same else changes[-1:]
-                    for row in changes[: len(changes) - len(left)]:
+                    for row in changes[:-1] if left else changes:
                         transitions.drop(database, row["id"])
                     changes = left
                 stays += changes

@@ -191,7 +191,7 @@ def test_a_reply_that_is_lost(server: OwnServer, provider: Host, tmp_path: Path,
     """The network goes after the statement came through: sent again, found done or done now, once in the end.
 
     COMMIT the first time is that of the claim: what it took is given back and taken again. What comes
-    after the results, the history and the note of the pass, says nothing either.
+    after the results, the history and the note of the pass, says nothing either, and is done to its end.
     """
     proxy = Proxy(server.target)
     try:
@@ -202,6 +202,8 @@ def test_a_reply_that_is_lost(server: OwnServer, provider: Host, tmp_path: Path,
             assert proxy.lost == 1
             all_recorded_once(fleet)
             assert fleet.rows("SELECT passes, checks FROM agent_passes") == [{"passes": 1, "checks": len(NAMES)}]
+            # Not still taken for a turn (300 s), but looked at and put off (900 s).
+            assert fleet.rows("SELECT 1 FROM history_progress WHERE next_at > now() + interval '600 seconds'")
     finally:
         proxy.close()
 

@@ -18,7 +18,6 @@ import pytest
 from intctl.errors import StoreError
 from intctl.failpoint import ACTIONS, POINTS, Failpoint, arm, reach
 from intctl.store import claims
-from intctl.store.connect import Target
 
 from ..agent_rig import Fleet, Host, finished, host, until
 from ..servers import Authority, authority
@@ -33,11 +32,10 @@ STALE = ("before_record", "in_record", "after_record")
 
 
 @pytest.fixture
-def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
-    made = Fleet(target, tmp_path / "home")
-    watch(target)
-    yield made
-    made.end()
+def fleet(fleet: Fleet) -> Fleet:
+    """As everywhere, and each change of a lease is written down."""
+    watch(fleet.target)
+    return fleet
 
 
 @pytest.fixture(scope="module")
