@@ -283,6 +283,12 @@ CODES: dict[str, Cause] = {
         "It answers, but just as well without the credential, so the credential is not proven",
         "Point url at something that only the credential opens, then run intctl check NAME.",
     ),
+    "credential.uncompared": Cause(
+        "degraded",
+        "nobody",
+        "It answers with the credential; whether it does without it as well could not be found out",
+        "Nothing to do yet: the next check asks again.",
+    ),
     "http.account_inactive": Cause(
         "misconfigured",
         "you",

@@ -41,6 +41,7 @@ class Host:
 
     An answer is a status ("200"), "reset" (closed without a word), or either after "hang:", which
     waits for `release()` first. `hits` counts requests by path; `most` is how many were under way at once.
+    A path that was asked with a credential refuses who has none, which is no hit.
     """
 
     def __init__(self, server: RawServer, scheme: str) -> None:
@@ -48,6 +49,7 @@ class Host:
         self.behaviour: dict[str, list[str]] = {}
         self.hits: Counter[str] = Counter()
         self.most = 0
+        self._closed: set[str] = set()
         self.delay_s = 0.0
         self.delays: dict[str, float] = {}  # by path, in the place of delay_s
         self._under_way = 0
@@ -60,6 +62,12 @@ class Host:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         path = head.split(b" ")[1].decode()
+        if b"\r\nAuthorization: " in head:
+            self._closed.add(path)
+        elif path in self._closed:
+            writer.write(b"HTTP/1.1 401 Whatever\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+            return
         self.hits[path] += 1
         self._under_way += 1
         self.most = max(self.most, self._under_way)

@@ -189,7 +189,8 @@ class HttpProbe:
     a pointer into the body, for what may be shown (account name, quota): never a secret. `answers`
     are the vendor's special cases.
     `compare_without` asks a second time without the credential: if that passes too, the credential
-    is not proven (`credential.unproven`, `facts["credential_proven"] = False`). `body_json` goes with POST, as JSON;
+    is not proven (`credential.unproven`, `facts["credential_proven"] = False`), nor is it where that could not be
+    found out (`credential.uncompared`, no such fact). `body_json` goes with POST, as JSON;
     `body_text` as it is, of the Content-Type in `headers`. A header's value may be secret.
     `quotas` are read from the same answer, or from one more GET of `quota_url`, which changes no
     verdict by failing; of several, the one that is closest to its limit counts.

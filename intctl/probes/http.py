@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from ssl import SSLContext
@@ -59,6 +58,9 @@ async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: Tok
     own = transport(trace)
     auth = authenticator(ask.auth, tokens, own.exchange, trace, network.clock)
     (code, detail, retry_after), reply = await _ask(ask, own, auth, network, trace)
+    if code == "ok" and ask.compare_without and auth is not None:
+        trace.outcome("credential.uncompared")  # should the comparison take too long
+        code = await _compared(ask, transport(Trace()), network, trace)
     proven = code == "ok"
     if proven:
         code, detail = _but(auth, trace, network)
@@ -95,16 +97,20 @@ async def _ask(
             raise Fault("self.config_invalid", "there is neither a URL nor a token to ask for")
         return await auth.prove(ask), None
     reply = await _send(ask, transport, auth)
-    verdict = judge(ask, reply, trace, network.clock())
-    if verdict[0] == "ok" and ask.compare_without and network.compare and auth is not None:
-        with suppress(Fault):  # what the second call can't find out is not held against the first
-            bare = await _send(ask, transport, None)
-            said = judge(ask, bare, Trace(), network.clock())[0]
-            if said in _NO_REFUSAL:
-                return verdict, reply
-            trace.facts["credential_proven"] = said != "ok"
-            return (verdict if said != "ok" else ("credential.unproven", "", None)), reply
-    return verdict, reply
+    return judge(ask, reply, trace, network.clock()), reply
+
+
+async def _compared(ask: HttpProbe, transport: Transport, network: Network, trace: Trace) -> str:
+    """The code of an answer that went well, when the same is asked without the credential."""
+    try:
+        bare = await _send(ask, transport, None)
+    except Fault:
+        return "credential.uncompared"
+    said = judge(ask, bare, Trace(), network.clock())[0]
+    if said in _NO_REFUSAL:
+        return "credential.uncompared"
+    trace.facts["credential_proven"] = said != "ok"
+    return "credential.unproven" if said == "ok" else "ok"
 
 
 async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply:

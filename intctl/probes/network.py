@@ -22,8 +22,7 @@ class Budgets:
 class Network:
     """The way out for the probes of one pass, on one event loop: name cache, address policy, budgets.
 
-    `clock` gives UNIX time in seconds; certificates and tokens are held against it. Without `compare`
-    nothing is asked a second time without its credential (`HttpProbe.compare_without`).
+    `clock` gives UNIX time in seconds; certificates and tokens are held against it.
     """
 
     def __init__(
@@ -31,11 +30,9 @@ class Network:
         policy: AddressPolicy | None = None,
         *,
         budgets: Budgets | None = None,
-        compare: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.policy = policy or AddressPolicy()
         self.budgets = budgets or Budgets()
         self.names = Names(self.budgets.dns_s)
-        self.compare = compare
         self.clock = clock

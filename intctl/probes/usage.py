@@ -107,18 +107,19 @@ def measured(
 
     A negative figure is none; neither is a limit of zero, which some vendors write for "no limit".
     A limit that the answer contradicts is left out: less than what remains, or, when it is one that
-    we `known` from elsewhere, less than what is used.
+    we `known` from elsewhere, less than what is used; and one so small that its share is no figure.
     """
     used, remaining = (None if one is not None and one < 0 else one for one in (used, remaining))
     limit = limit if limit is not None and limit > 0 else None
-    if limit is not None and ((remaining or 0) > limit or (known and (used or 0) > limit)):
+    most = _MOST if limit is None else limit if known else limit * (_MOST / 100)
+    if limit is not None and ((remaining or 0) > limit or (used or 0) > most):
         limit = None
     if used is None and remaining is None:
         return None
     if limit is not None:
         used = limit - (remaining or 0) if used is None else used
         remaining = max(limit - used, 0)
-    percent = None if limit is None or used is None else int(100 * used // limit)
+    percent = None if limit is None or used is None else int(100 * used / limit)  # 10 // 0.1 is 99
     return _shaped(kind="quota", used=used, limit=limit, remaining=remaining, percent=percent)
 
 

@@ -12,8 +12,8 @@ _FRAMING = {"host", "connection", "content-length", "transfer-encoding", "te", "
 
 
 class Http(Provider):
-    """An API of your own choice. Use a URL that answers only with the credential: when the
-    integration is added it is asked once more without it, and an open URL is told.
+    """An API of your own choice. Use a URL that answers only with the credential: it is asked once more
+    without it, and an open URL is told.
     """
 
     name = "http"
@@ -21,7 +21,7 @@ class Http(Provider):
     type = "custom"
     proof = "GET or HEAD of the URL answers with the status and the values that you expect"
     scopes = "what the URL wants"
-    cost = "1 request, and 1 without the credential when it is added"
+    cost = "1 request, and 1 without the credential for a new config and when a person checks"
     limits = "the API's own"
     docs = "https://www.rfc-editor.org/rfc/rfc9110"
     confidence = "standard"

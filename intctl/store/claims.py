@@ -57,7 +57,11 @@ _TAKE = """lease_owner = :owner, lease_token = s.lease_token + 1, attempts = s.a
        lease_expires_at = {after :lease_s}"""
 _INTEGRATION = """{i}.id, {i}.org_id, {i}.name, {i}.provider, {i}.type, {i}.config, {i}.config_version, {i}.status,
        {i}.health_check_interval_minutes"""
-_COLUMNS = f"{_INTEGRATION}, s.lease_token, s.attempts"
+# What is known of a credential decides whether it is tried without once more, which only this provider's probe does.
+_LAST_OF_HTTP = """CASE WHEN {i}.provider = 'http' THEN
+       (SELECT l.metadata FROM integration_health_logs l WHERE l.integration_id = {i}.id AND l.status = 'success'
+         ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) END AS last_success"""
+_COLUMNS = f"{_INTEGRATION}, {_LAST_OF_HTTP}, s.lease_token, s.attempts"
 
 # MATERIALIZED: inlined, the LIMIT could be evaluated more than once and take far more rows.
 _CLAIM_POSTGRESQL = f"""
@@ -145,8 +149,9 @@ _ITS_OWN_FAULT = (ConflictError, RefusedError, UsageError, TypeError, ValueError
 class Claimed:
     """One integration that this process may check now, under `lease_token`.
 
-    `attempts` counts claims without a result, this one included. `valid_until` is the moment of this
-    machine's monotonic clock after which nothing may be written under the lease any more.
+    `attempts` counts claims without a result, this one included. `last_success` is the metadata of the last
+    successful check where the provider is http. `valid_until` is the moment of this machine's monotonic
+    clock after which nothing may be written under the lease any more.
     """
 
     id: str
@@ -158,6 +163,7 @@ class Claimed:
     config_version: int
     status: str
     health_check_interval_minutes: int
+    last_success: object = field(repr=False)
     lease_token: int
     attempts: int = 1
     valid_until: float = math.inf
@@ -166,6 +172,11 @@ class Claimed:
     def suspect(self) -> bool:
         """Whether a third failure to finish would set it aside."""
         return self.attempts >= MAX_ATTEMPTS
+
+    @property
+    def compared(self) -> bool:
+        """Whether it is known what the API says to this very config without its credential."""
+        return _proven(self.last_success, self.config_version) is not None
 
     def row(self) -> Row:
         """The stored row, as the reads give it."""
@@ -250,20 +261,31 @@ def beside_last(outcome: Outcome, previous: object, config_version: int) -> Outc
     """The outcome of a healthy exchange in the light of the last success, whose metadata `previous` is.
 
     Another account than before is a warning (`account.changed`), said once only and so before a quota,
-    which will be high at the next check too. Whether an HTTP API lets everybody
-    in is found out when a person asks; for the same config it stays known until then.
+    which will be high at the next check too. What an HTTP API says without the credential stays known
+    for the same config, until somebody finds it out anew.
     """
-    known = previous if isinstance(previous, dict) else {}
-    facts = known.get("facts")
-    facts = facts if isinstance(facts, dict) else {}
-    before, account = facts.get("account"), outcome.facts.get("account")
+    before, account = _facts(previous).get("account"), outcome.facts.get("account")
     if outcome.code in ("ok", "quota.high") and before is not None and account is not None and before != account:
         return replace(outcome, code="account.changed", detail=f"it was {before}, now it is {account}")
-    proven = facts.get("credential_proven")
-    if proven is None or "credential_proven" in outcome.facts or known.get("config_version") != config_version:
+    proven = _proven(previous, config_version)
+    if proven is None or "credential_proven" in outcome.facts:
         return outcome
-    code = "credential.unproven" if outcome.code == "ok" and not proven else outcome.code
+    code = outcome.code
+    if code in ("ok", "credential.uncompared"):
+        code = "ok" if proven else "credential.unproven"
     return replace(outcome, code=code, facts={**outcome.facts, "credential_proven": proven})
+
+
+def _facts(metadata: object) -> Row:
+    facts = metadata.get("facts") if isinstance(metadata, dict) else None
+    return facts if isinstance(facts, dict) else {}
+
+
+def _proven(metadata: object, config_version: int) -> object:
+    """Whether a check proved the credential of this very config; None when that is not known."""
+    if not isinstance(metadata, dict) or metadata.get("config_version") != config_version:
+        return None
+    return _facts(metadata).get("credential_proven")
 
 
 def wants_last(outcome: Outcome, provider: str) -> bool:
@@ -405,14 +427,15 @@ def _record(
             state = held.get(result.claimed.id)
             if state is not None and state["lease_token"] == result.claimed.lease_token:
                 ours.append(result)
-        named = [result.claimed.id for result in ours if wants_last(result.outcome, result.claimed.provider)]
-        before = _last_successes(database, named)
+        accounts = [result.claimed.id for result in ours if "account" in result.outcome.facts]
+        before = _last_successes(database, accounts)
         rows, recorded = [], {}
         for result in ours:
             id = result.claimed.id
             outcome = result.outcome
             if wants_last(outcome, result.claimed.provider):
-                outcome = beside_last(outcome, before.get(id), result.claimed.config_version)
+                previous = before.get(id, result.claimed.last_success)
+                outcome = beside_last(outcome, previous, result.claimed.config_version)
             known = Result(result.claimed, outcome)
             row = _row(held[id], known, check_type=check_type, agent=agent, deadline_s=deadline_s)
             rows.append(row)

@@ -277,7 +277,7 @@ def _funnel(label: str) -> Iterator[None]:
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _TIME_NAMES = frozenset({"last_health_check", "last_sync", "quiet_until"})
-_JSON_NAMES = frozenset({"config", "metadata"})
+_JSON_NAMES = frozenset({"config", "metadata", "last_success"})
 
 #: What stands for `{now}`, `{start}` (of the statement: an index can be searched for it) and `{after SECONDS}`.
 _NOW = {SQLITE: "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')", POSTGRESQL: "clock_timestamp()"}

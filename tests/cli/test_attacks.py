@@ -97,6 +97,39 @@ def test_a_credential_that_proves_nothing_is_said(intctl: Intctl) -> None:
         assert intctl("check", "Open", "-o", "json").json[0]["code"] == "ok"
 
 
+def test_the_agent_tries_each_config_without_its_credential_once(intctl: Intctl) -> None:
+    """Saved untested, rate limited at first, edited: no pass says healthy before that was found out, none asks twice."""
+    doors: dict[str, int] = {"with": 429, "without": 200}
+    with http_server(
+        {"/": lambda request: Answer(doors["with" if "authorization" in request.headers else "without"], {})}
+    ) as server:
+        config = {"url": f"{server.url}/", "auth": "bearer", "token": {"env": "TOK"}}
+        manifest = {"name": "Late", "provider": "http", "config": config}
+
+        def passes() -> tuple[str, int]:
+            """What the pass said, and how often it asked."""
+            with connect(intctl.target) as database:
+                database.run("UPDATE integration_schedules SET next_check_at = {now}")
+            server.requests.clear()
+            intctl("agent", "--once")
+            return intctl("show", "Late", "-o", "json").json["code"], len(server.requests)
+
+        intctl("add", "http", "-f", "-", "--no-test", stdin=json.dumps(manifest), TOK=CANARY)
+        assert passes() == ("http.rate_limited", 1)
+        doors["with"] = 200
+        assert passes() == ("credential.unproven", 2)
+        assert passes() == ("credential.unproven", 1)
+        manifest["config"] = config | {"method": "HEAD"}
+        doors["without"] = 503
+        intctl("edit", "Late", "-f", "-", "--no-test", stdin=json.dumps(manifest), TOK=CANARY)
+        assert [passes(), passes()] == [("credential.uncompared", 2)] * 2
+        doors["without"] = 401
+        assert [passes(), passes()] == [("ok", 2), ("ok", 1)]
+        doors["without"] = 503
+        assert intctl("check", "Late", "-o", "json").json[0]["code"] == "ok", "what is known stays known"
+        assert passes() == ("ok", 1)
+
+
 @pytest.mark.parametrize("address", ["::ffff:0:169.254.169.254", "64:ff9b:1:a9fe:a9:fe00:808:808"])
 def test_translated_metadata_addresses_are_refused(address: str) -> None:
     """SIIT and the local NAT64 prefix lead to IPv4 addresses too."""

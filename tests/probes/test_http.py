@@ -265,9 +265,9 @@ def test_a_probe_that_passes_without_the_credential_proves_nothing() -> None:
             assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [429, 503, 2000])
 def test_a_busy_server_refuses_no_credential(status: int) -> None:
-    """What the second call meets with may have nothing to do with the credential: then nothing is said of it."""
+    """What the second call meets with may have nothing to do with the credential: then it is not proven yet."""
 
     def once(request: Request) -> Answer:
         return Answer(200 if "authorization" in request.headers else status, {})
@@ -275,7 +275,20 @@ def test_a_busy_server_refuses_no_credential(status: int) -> None:
     with http_server({"/": once}) as server:
         outcome = check(HttpProbe(server.url + "/", Bearer(TOKEN), compare_without=True))
         assert len(server.requests) == 2
-    assert outcome.code == "ok" and "credential_proven" not in outcome.facts
+    assert outcome.code == "credential.uncompared" and "credential_proven" not in outcome.facts
+
+
+def test_a_comparison_that_does_not_end_takes_nothing_back() -> None:
+    """The first call went well: at the deadline that is what is known."""
+
+    def hangs(request: Request) -> Answer:
+        if "authorization" not in request.headers:
+            time.sleep(3.0)
+        return Answer(200, {})
+
+    with http_server({"/": hangs}) as server:
+        outcome = check(HttpProbe(server.url + "/", Bearer(TOKEN), compare_without=True), deadline_s=1.5)
+    assert (outcome.code, outcome.phase) == ("credential.uncompared", "api")
 
 
 @pytest.mark.parametrize("secret", ["Tok/half?other+half", "Tok/half#other+half"])

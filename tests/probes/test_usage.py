@@ -95,7 +95,9 @@ def test_percent_is_rounded_down_and_never_over_nothing() -> None:
     }  # fmt: skip
     over = usage.measured(1200, None, 1000)
     assert over and (over["remaining"], over["percent"]) == (0, 120)
-    for limit in (0, -5, None):
+    whole = usage.measured(0.1, None, 0.1)
+    assert whole and (whole["percent"], whole["remaining"]) == (100, 0)
+    for limit in (0, -5, None, 1e-300):
         found = usage.measured(5, None, limit)
         assert found and (found["limit"], found["percent"], found["remaining"]) == (None, None, None)
 
