@@ -7,7 +7,6 @@ place where faults, deadlines and our own bugs become an `Outcome`.
 from __future__ import annotations
 
 import asyncio
-import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable
 from time import perf_counter
@@ -25,8 +24,6 @@ HIDDEN_MIN = 4
 
 #: How much of another party's words is looked at, in characters.
 _CLEANED = 100_000
-
-_ESCAPE = re.compile("%(?:25)?[0-9A-F]{2}")
 
 _AT_DEADLINE = {"dns": "dns.timeout", "tcp": "connect.timeout", "tls": "tls.timeout"}
 
@@ -48,7 +45,7 @@ class Trace:
     a silent server from a slow one.
     """
 
-    __slots__ = ("_ms", "_secrets", "_since", "_spellings", "facts", "found", "heard", "phase")
+    __slots__ = ("_ms", "_secrets", "_shortest", "_since", "_spellings", "facts", "found", "heard", "phase")
 
     def __init__(self) -> None:
         self.phase = ""
@@ -58,7 +55,8 @@ class Trace:
         self._ms: dict[str, float] = {}
         self._since = 0.0
         self._secrets: set[bytes] = set()
-        self._spellings: list[str] | None = None
+        self._shortest = _CLEANED
+        self._spellings: set[str] | None = None
 
     def enter(self, phase: str) -> None:
         """The exchange is now in `phase`. A phase entered again goes on where it was."""
@@ -70,22 +68,27 @@ class Trace:
         self._since = now
 
     def hide(self, *secrets: str | bytes | Secret | None) -> None:
-        """From now on `words` masks these, plain, in base64 and as in a URL: servers repeat what they are told."""
+        """From now on `words` masks these, however they are spelled: servers repeat what they are told."""
         for secret in secrets:
             raw = secret.reveal() if isinstance(secret, Secret) else secret
             if not raw or len(raw) < HIDDEN_MIN:
                 continue
-            self._secrets.add(raw.encode() if isinstance(raw, str) else raw)
+            data = raw.encode() if isinstance(raw, str) else raw
+            self._secrets.add(data)
+            self._shortest = min(self._shortest, len(data), len(_bare(data.decode("utf-8", "replace"))))
             self._spellings = None
 
     def words(self, text: object, limit: int = WORDS_LIMIT) -> str:
         """Text from outside, fit to be shown: no secret of ours, one line, at most `limit` characters."""
         # Cleaned first: what is between the letters of a secret and not shown must not keep it from being found.
         shown = clean(text, _CLEANED)
-        if self._spellings is None:
-            self._spellings = _spelled(self._secrets)
-        for hidden in self._spellings:
-            shown = shown.replace(hidden, MASK)
+        bare = _bare(shown)
+        if len(bare) >= self._shortest:  # nearly never, and no spelling is shorter than what it spells
+            if self._spellings is None:
+                self._spellings = _spelled(self._secrets)
+            found = [spelling for spelling in self._spellings if spelling in bare]
+            if found:
+                shown = _masked(shown, found)
         return clean(shown, limit)
 
     def outcome(self, code: str, detail: str = "", *, retry_after_s: int | None = None) -> Outcome:
@@ -98,18 +101,47 @@ class Trace:
         return self.found
 
 
-def _spelled(secrets: Iterable[bytes]) -> list[str]:
-    """Each secret as text, in base64, in hex, as in a URL, once or twice, with the digits of either case; and each
-    of these as `clean` leaves it; the longest first."""
+def _bare(text: str) -> str:
+    """`text` for comparing: upper and lower case are the same, and what is not shown or blank is not there."""
+    return "".join(clean(text, len(text) + 1).split()).casefold()
+
+
+def _spelled(secrets: Iterable[bytes]) -> set[str]:
+    """Each secret as text, in hex, as in a URL, once or twice, and in base64, alone or in the midst of something;
+    all of them bare."""
     found: set[str] = set()
     for data in secrets:
         encoded = b64encode(data).decode()
-        found.update((data.decode("utf-8", "replace"), encoded, encoded.rstrip("="), data.hex(), data.hex().upper()))
-        urls = {quote(data), quote(data, safe=""), quote_plus(data)}
-        for text in urls | {quote(text, safe="") for text in urls}:
-            found.update((text, _ESCAPE.sub(lambda escape: escape[0].lower(), text)))
-    found.update(bare for bare in [clean(text, _CLEANED) for text in found] if len(bare) >= HIDDEN_MIN)
-    return sorted(found, key=len, reverse=True)
+        found.update((data.decode("utf-8", "replace"), data.hex(), encoded, encoded.rstrip("=")))
+        urls = {quoted(data, safe=safe) for quoted in (quote, quote_plus) for safe in ("", "/")}
+        found.update(urls, (quote(text, safe="") for text in urls))
+        for ahead in range(3):
+            # The characters that hold nothing but the secret, whatever stands before it and after it.
+            first, end = -(-8 * ahead // 6), 8 * (ahead + len(data)) // 6
+            inner = b64encode(bytes(ahead) + data).decode()[first:end]
+            found.update((inner, inner.replace("+", "-").replace("/", "_")))
+    return {bare for bare in map(_bare, found) if len(bare) >= HIDDEN_MIN}
+
+
+def _masked(text: str, spellings: Iterable[str]) -> str:
+    """`text` with a mask in the place of what is spelled so in it."""
+    bare, places = "", []
+    for place, char in enumerate(text):
+        folded = "" if char.isspace() else char.casefold()
+        bare += folded
+        places += [place] * len(folded)
+    covered = bytearray(len(text))
+    for spelling in spellings:
+        at = bare.find(spelling)
+        while at >= 0:
+            end = at + len(spelling)
+            start, length = places[at], places[end - 1] + 1 - places[at]
+            covered[start : start + length] = b"1" * length
+            at = bare.find(spelling, end)
+    shown = ""
+    for char, hidden, hidden_before in zip(text, covered, b"\0" + covered, strict=False):
+        shown += ("" if hidden_before else MASK) if hidden else char
+    return shown
 
 
 Attempt = Callable[[Trace], Awaitable[Outcome]]

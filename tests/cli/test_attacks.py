@@ -98,7 +98,7 @@ def test_a_credential_that_proves_nothing_is_said(intctl: Intctl) -> None:
 
 
 def test_the_agent_tries_each_config_without_its_credential_once(intctl: Intctl) -> None:
-    """Saved untested, rate limited at first, edited: no pass says healthy before that was found out, none asks twice."""
+    """Saved untested, rate limited at first, edited: no pass says healthy before it was found out, none asks twice."""
     doors: dict[str, int] = {"with": 429, "without": 200}
     with http_server(
         {"/": lambda request: Answer(doors["with" if "authorization" in request.headers else "without"], {})}

@@ -1,0 +1,84 @@
+"""What another party says is shown without what it was told."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from intctl.probes.trace import HIDDEN_MIN, Trace, _bare
+from intctl.text import MASK, Secret
+
+SECRET = "S3cret/Wörd +plus"
+
+
+def shown(text: object, *secrets: str | bytes) -> str:
+    """The words of a trace that hides these."""
+    trace = Trace()
+    trace.hide(*(Secret(one) if isinstance(one, str) else one for one in secrets or (SECRET,)))
+    return trace.words(text, 10_000)
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        SECRET.upper(), SECRET.lower(), SECRET[:5] + "\r\n" + SECRET[5:], " ".join(SECRET), "\u200b".join(SECRET),
+        SECRET.encode().hex(), SECRET.encode().hex().upper(), quote(SECRET), quote(SECRET, safe="").lower(),
+        quote(quote(SECRET, safe=""), safe=""), quote(SECRET).replace("%20", "+"), SECRET.replace("ö", "Ö"),
+    ],
+)  # fmt: skip
+def test_a_secret_however_it_is_spelled(spelled: str) -> None:
+    """In any case, folded over lines, with what nobody sees between its letters, in hex, as in a URL."""
+    assert shown(f"it was <{spelled}> all the time") == f"it was <{MASK}> all the time"
+
+
+@pytest.mark.parametrize("secret", [SECRET, "~~??>>~~~???>>>\xff\xff"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@pytest.mark.parametrize("before", [b"", b"x", b"Bearer ", b"user:", b'{"token": "'])
+@pytest.mark.parametrize("after", [b"", b"y", b'"}', b" and more"])
+def test_base64_of_something_that_holds_it(
+    encode: Callable[[bytes], bytes], before: bytes, after: bytes, secret: str
+) -> None:
+    """Wherever the secret begins in it: at most the sixth part of a letter stays at each end."""
+    text = encode(before + secret.encode() + after).decode()
+    told = shown(f"you sent {text}.", secret)
+    left = told.removeprefix("you sent ").removesuffix(".").replace(MASK, "")
+    assert MASK in told
+    assert len(left) <= len(text) - 8 * len(secret.encode()) // 6 + 2
+
+
+def test_two_that_touch_and_one_inside_another() -> None:
+    """One mask for what is covered at a stretch; the words around stay as they were."""
+    assert shown("a user:password1 b", "password1", "user:password1") == f"a {MASK} b"
+    assert shown("a onesecret-twosecret b", "onesecret", "twosecret") == f"a {MASK}-{MASK} b"
+    assert shown("aaaaaaaaaa", "aaaa") == f"{MASK}aa"
+    assert shown(b"\x01auth".decode(), b"\x01auth") == MASK
+
+
+def test_what_is_no_secret_stays() -> None:
+    """Short ones hide nothing, and what is only like one is shown as it is."""
+    assert shown("the cat", "cat") == "the cat"
+    assert shown("S3cret Word, plus", SECRET) == "S3cret Word, plus"
+    assert shown("x", SECRET) == "x"
+    assert Trace().words("anything") == "anything"
+
+
+@given(
+    st.text(min_size=HIDDEN_MIN, max_size=40), st.text(max_size=30), st.text(max_size=30),
+    st.sampled_from((str, str.upper, str.lower, quote, "\n".join, lambda text: text.encode().hex())),
+)  # fmt: skip
+@example("ßßßß", "s", "s", str.upper)
+@example("İİİİ", "", "", str.lower)
+def test_whatever_the_secret_is(secret: str, before: str, after: str, spell: Callable[[str], str]) -> None:
+    """None of it is left, if there is enough of it to be seen."""
+    try:
+        text = spell(secret)
+    except UnicodeEncodeError:
+        return
+    if len(_bare(secret)) < HIDDEN_MIN:
+        return
+    assert _bare(text) not in _bare(shown(before + "|" + text + "|" + after, secret)).replace(MASK, "|")
