@@ -285,9 +285,9 @@ CODES: dict[str, Cause] = {
     ),
     "credential.uncompared": Cause(
         "degraded",
-        "nobody",
+        "provider",
         "It answers with the credential; whether it does without it as well could not be found out",
-        "Nothing to do yet: the next check asks again.",
+        "Nothing to do yet: the next check asks again. If it stays so, the provider is slow or throttles.",
     ),
     "http.account_inactive": Cause(
         "misconfigured",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import httpx
@@ -32,7 +32,7 @@ class TokenStore(Protocol):
 class Authenticator(httpx.Auth):
     """A credential. `odd` says what was strange about its token, if anything was.
 
-    One that `minds` answers may ask again after the first; the others are shown and that is all.
+    One that `minds` answers has a flow, which may ask again after the first; the others are shown and that is all.
     """
 
     odd = ""
@@ -46,12 +46,9 @@ class Authenticator(httpx.Auth):
         """An access token, and whether it was got just now: always with `anew`. Raises Fault."""
         raise Fault("self.config_invalid", "this credential is not exchanged for a token")
 
-    async def show(self, _request: httpx.Request, /) -> httpx.Request:
-        """The request with the credential, or the token that was got for it; none is asked for. Raises Fault."""
+    def shown(self, _method: str, _url: str, _content: bytes, /) -> dict[str, str]:
+        """The headers that show the credential, or the token that was got for it; none is asked for. Raises Fault."""
         raise Fault("self.config_invalid", "this credential cannot be shown")
-
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        yield await self.show(request)
 
 
 def authenticator(
@@ -88,12 +85,8 @@ class _HeaderAuth(Authenticator):
         self._name = name
         self._value = value
 
-    async def show(self, request: httpx.Request) -> httpx.Request:
-        try:
-            request.headers[self._name] = self._value
-        except UnicodeEncodeError:
-            raise Fault("credential.malformed") from None
-        return request
+    def shown(self, _method: str, _url: str, _content: bytes) -> dict[str, str]:
+        return {self._name: self._value}
 
 
 class _SigV4Auth(Authenticator):
@@ -101,11 +94,7 @@ class _SigV4Auth(Authenticator):
         self._ask = ask
         self._clock = clock
 
-    async def show(self, request: httpx.Request) -> httpx.Request:
+    def shown(self, method: str, url: str, content: bytes) -> dict[str, str]:
         from intctl.probes.sigv4 import signed
 
-        try:
-            request.headers.update(signed(self._ask, request.method, str(request.url), request.content, self._clock()))
-        except UnicodeEncodeError:
-            raise Fault("credential.malformed") from None
-        return request
+        return signed(self._ask, method, url, content, self._clock())

@@ -88,10 +88,10 @@ class GrantAuth(Authenticator):
             yield self._with(request, access)
         reach("token_api_answered")
 
-    async def show(self, request: httpx.Request) -> httpx.Request:
+    def shown(self, _method: str, _url: str, _content: bytes) -> dict[str, str]:
         if self._shown is None:
             raise Fault("self.config_invalid", "there is no access token yet")
-        return self._with(request, self._shown)
+        return {"Authorization": "Bearer " + self._shown.reveal()}
 
     async def prove(self, ask: HttpProbe, /) -> Judgement:
         stored = await self._load()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import lru_cache
 from ssl import SSLContext
 
 import h11
@@ -18,10 +17,11 @@ import httpx
 
 from intctl.probes import tls, usage, wire
 from intctl.probes.ask import HttpProbe
-from intctl.probes.auth import Authenticator, TokenStore, authenticator, plain
+from intctl.probes.auth import Authenticator, TokenStore, authenticator
 from intctl.probes.network import Network
 from intctl.probes.outcome import Outcome
-from intctl.probes.reply import HEADERS, Judgement, Reply, judge
+from intctl.probes.reply import Judgement, Reply, judge
+from intctl.probes.request import Request, place_of, request_for
 from intctl.probes.trace import Fault, Trace
 from intctl.text import Secret
 
@@ -38,7 +38,6 @@ MAX_PIECES = 4096
 _NO_REFUSAL = frozenset({"http.rate_limited", "server.error"})
 
 _STATUS_LINE = b"HTTP/1."
-_COMMON = httpx.Headers(HEADERS)
 
 
 async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: TokenStore | None) -> Outcome:
@@ -56,7 +55,7 @@ async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: Tok
 
     trace.hide(*(value for value in ask.headers.values() if isinstance(value, Secret)))
     own = transport(trace)
-    auth = authenticator(ask.auth, tokens, own.exchange, trace, network.clock)
+    auth = authenticator(ask.auth, tokens, own.send, trace, network.clock)
     (code, detail, retry_after), reply = await _ask(ask, own, auth, network, trace)
     if code == "ok" and ask.compare_without and auth is not None:
         trace.outcome("credential.uncompared")  # should the comparison take too long
@@ -79,10 +78,7 @@ async def _quota_reply(ask: HttpProbe, transport: Transport, auth: Authenticator
     )
     try:
         async with asyncio.timeout(QUOTA_PATIENCE_S):
-            request = _request(quiet)
-            if auth is not None:
-                request = await auth.show(request)
-            reply = await transport.exchange(request)
+            reply = await transport.exchange(request_for(quiet, auth))
     except Exception:  # whatever it is, not to know the quota is no fault
         return None
     return reply if reply.status == 200 else None
@@ -117,51 +113,26 @@ async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None
     """The answer to the probe's request, after whatever its credential has to ask first.
 
     httpx's AsyncClient would do the same for half as much CPU again, spent on the cookies and
-    redirects that a probe must not have.
+    redirects that a probe must not have; and what is only shown needs no flow.
     """
-    request = _request(ask)
     if auth is None or not auth.minds:
-        return await transport.exchange(request if auth is None else await auth.show(request))
+        return await transport.exchange(request_for(ask, auth))
+    asked = request_for(ask, None)
+    request = httpx.Request(
+        ask.method, ask.url, headers=asked.headers, content=asked.content or None,
+        extensions={"body_wanted": asked.body_wanted},
+    )  # fmt: skip
     flow = auth.async_auth_flow(request)
     try:
         request = await anext(flow)
         while True:
-            reply = await transport.exchange(request)
+            reply = await transport.send(request)
             try:
                 request = await flow.asend(_response(reply, request))
             except StopAsyncIteration:
                 return reply
     finally:
         await flow.aclose()
-
-
-def _request(ask: HttpProbe) -> httpx.Request:
-    headers = _COMMON.copy()
-    try:
-        headers.update({name: plain(value) for name, value in ask.headers.items()})
-        return httpx.Request(
-            ask.method,
-            _parsed(ask.url),
-            headers=headers,
-            json=ask.body_json,
-            content=ask.body_text or None,
-            extensions={"body_wanted": lambda status: _body_wanted(ask, status)},
-        )
-    except (httpx.InvalidURL, ValueError, TypeError):
-        raise Fault("self.config_invalid", "the URL or a header cannot be sent") from None
-
-
-@lru_cache(maxsize=1024)
-def _parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
-
-
-def _body_wanted(ask: HttpProbe, status: int) -> bool:
-    """Whether the body can change the verdict: if not, a server that drips it is not waited for."""
-    if any(answer.status == status and (answer.pointer or answer.contains) for answer in ask.answers):
-        return True
-    wanted = ask.json or ask.expect_text or ask.expect_json or ask.require or ask.facts
-    return status == ask.expect_status and bool(wanted)
 
 
 def _but(auth: Authenticator | None, trace: Trace, network: Network) -> tuple[str, str]:
@@ -177,8 +148,7 @@ def _but(auth: Authenticator | None, trace: Trace, network: Network) -> tuple[st
 class Transport(httpx.AsyncBaseTransport):
     """One request on one new connection: `exchange`, or as httpx wants it.
 
-    A request's extensions may hold `phase` (default "api") and `body_wanted`, which says by the
-    status whether the body is read at all. Raises Fault.
+    An httpx request's extensions may hold `phase` (default "api") and `body_wanted`. Raises Fault.
     """
 
     def __init__(
@@ -197,25 +167,23 @@ class Transport(httpx.AsyncBaseTransport):
         self._plain_ok = plain_ok
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return _response(await self.exchange(request), request)
+        return _response(await self.send(request), request)
 
-    async def exchange(self, request: httpx.Request) -> Reply:
+    async def send(self, request: httpx.Request) -> Reply:
+        """The answer to a request of httpx's. Raises Fault."""
+        headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
+        ours = Request(request.method, place_of(request.url), headers, request.content)
+        ours.phase = request.extensions.get("phase", ours.phase)
+        ours.body_wanted = request.extensions.get("body_wanted", ours.body_wanted)
+        return await self.exchange(ours)
+
+    async def exchange(self, request: Request) -> Reply:
         """The answer to the request. Raises Fault."""
-        url, trace = request.url, self._trace
-        if url.scheme not in ("http", "https") or not url.host:
-            raise Fault("self.config_invalid", "the URL is not an http:// or https:// one")
-        if url.username or url.password:
-            raise Fault("self.config_invalid", "the URL holds a user name or password")
-        secure = url.scheme == "https"
-        head = _request_head(request)  # before the connection: nothing is sent when it cannot be written
-        exchange = _Exchange(
-            trace, head, self._max_body, request.extensions.get("body_wanted", lambda _status: True)
-        )
-        host = url.raw_host.decode("ascii")
-        port = url.port or (443 if secure else 80)
-        stream = await self._open(host, port, self._context() if secure else None)
+        place = request.place
+        exchange = _Exchange(self._trace, request, self._max_body)  # before the connection: it may not be writable
+        stream = await self._open(place.host, place.port, self._context() if place.secure else None)
         try:
-            trace.enter(request.extensions.get("phase", "api"))
+            self._trace.enter(request.phase)
             await exchange.run(stream)
         finally:
             stream.close()
@@ -242,19 +210,6 @@ class Transport(httpx.AsyncBaseTransport):
 def _response(reply: Reply, request: httpx.Request) -> httpx.Response:
     """The answer as httpx's own flows know it."""
     return httpx.Response(reply.status, headers=reply.headers, stream=httpx.ByteStream(reply.body), request=request)
-
-
-def _request_head(request: httpx.Request) -> list[h11.Event]:
-    url = request.url
-    try:
-        content = request.content
-        events: list[h11.Event] = [h11.Request(method=request.method, target=url.raw_path, headers=request.headers.raw)]
-    except (h11.LocalProtocolError, ValueError):
-        raise Fault("credential.malformed") from None
-    if content:
-        events.append(h11.Data(data=content))
-    events.append(h11.EndOfMessage())
-    return events
 
 
 async def look_at_certificate(found: Fault, host: str, port: int, network: Network, trace: Trace) -> Fault:
@@ -285,14 +240,12 @@ def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 class _Exchange:
     """One request and its answer, read up to the caps."""
 
-    def __init__(
-        self, trace: Trace, head: list[h11.Event], max_body: int, body_wanted: Callable[[int], bool]
-    ) -> None:
+    def __init__(self, trace: Trace, request: Request, max_body: int) -> None:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
         self._trace = trace
-        self._head = head
+        self._head = b"".join([self._h11.send(event) or b"" for event in request.events()])
         self._max_body = max_body
-        self._body_wanted = body_wanted
+        self._body_wanted = request.body_wanted
         self._head_bytes = 0
         self._pieces = 0
         self.status = 0
@@ -303,7 +256,7 @@ class _Exchange:
     async def run(self, stream: wire.Stream) -> None:
         """Sends the request and reads until the answer is known. Raises Fault."""
         self._trace.heard = False
-        await stream.send(b"".join(self._h11.send(event) or b"" for event in self._head))
+        await stream.send(self._head)
         data = b"first"
         while data:
             data = await stream.receive()

@@ -308,7 +308,7 @@ class _Session:
         transport = Transport(
             self._network, Trace(), lambda: tls.context(self._ask.ca_file), max_body=64 * 1024, plain_ok=False
         )
-        auth = authenticator(grant, self._tokens, transport.exchange, self._trace, self._network.clock)
+        auth = authenticator(grant, self._tokens, transport.send, self._trace, self._network.clock)
         assert auth is not None
         access, new = await auth.access()
         reply = await self._show_token(username, access)

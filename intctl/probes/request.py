@@ -1,0 +1,102 @@
+"""What is asked over HTTP: where a URL leads, and the request of a probe as it is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+import h11
+import httpx
+
+from intctl.probes.ask import HttpProbe
+from intctl.probes.auth import Authenticator, plain
+from intctl.probes.reply import HEADERS
+from intctl.probes.trace import Fault
+
+_COMMON = {name.lower(): (name.encode(), value.encode()) for name, value in HEADERS.items()}
+_END = h11.EndOfMessage()
+
+
+class Place(NamedTuple):
+    """Where a URL leads, and what stands in the request of it."""
+
+    secure: bool
+    host: str
+    port: int
+    target: bytes
+    authority: bytes
+
+
+@lru_cache(maxsize=1024)
+def place_of(url: str | httpx.URL) -> Place:
+    """Where an http:// or https:// URL leads. Raises Fault (`self.config_invalid`)."""
+    try:
+        found = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError, TypeError):
+        raise Fault("self.config_invalid", "the URL cannot be used") from None
+    if found.scheme not in ("http", "https") or not found.host:
+        raise Fault("self.config_invalid", "the URL is not an http:// or https:// one")
+    if found.username or found.password:
+        raise Fault("self.config_invalid", "the URL holds a user name or password")
+    secure = found.scheme == "https"
+    port = found.port or (443 if secure else 80)
+    return Place(secure, found.raw_host.decode("ascii"), port, found.raw_path, found.netloc)
+
+
+@dataclass(slots=True)
+class Request:
+    """One request as it is written, `Host` aside. `body_wanted` says by the status whether its answer's body is read.
+
+    In the place of httpx's, which costs a tenth of a whole check over plain HTTP.
+    """
+
+    method: str
+    place: Place
+    headers: list[tuple[bytes, bytes]]
+    content: bytes = b""
+    phase: str = "api"
+    body_wanted: Callable[[int], bool] = lambda _status: True
+
+    def events(self) -> list[h11.Event]:
+        """What h11 writes. Raises Fault."""
+        headers = [(b"Host", self.place.authority), *self.headers]
+        try:
+            head = h11.Request(method=self.method, target=self.place.target, headers=headers)
+        except (h11.LocalProtocolError, ValueError):
+            raise Fault("credential.malformed") from None
+        return [head, h11.Data(data=self.content), _END] if self.content else [head, _END]
+
+
+def request_for(ask: HttpProbe, auth: Authenticator | None) -> Request:
+    """The probe's request, its credential shown where it is one that is only shown. Raises Fault."""
+    headers = dict(_COMMON)
+    try:
+        content = ask.body_text.encode()
+        if ask.body_json is not None:
+            content = json.dumps(ask.body_json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+            headers["content-type"] = (b"Content-Type", b"application/json")
+    except (ValueError, TypeError):
+        raise Fault("self.config_invalid", "the body cannot be sent") from None
+    if content or ask.method == "POST":
+        headers["content-length"] = (b"Content-Length", b"%d" % len(content))
+    shown = {} if auth is None else auth.shown(ask.method, ask.url, content)
+    try:
+        for given in (ask.headers, shown):
+            for name, value in given.items():
+                headers[name.lower()] = (name.encode("ascii"), plain(value).encode("ascii"))
+    except UnicodeEncodeError:
+        raise Fault("credential.malformed") from None
+    return Request(
+        ask.method, place_of(ask.url), list(headers.values()), content, body_wanted=partial(_body_wanted, ask)
+    )
+
+
+def _body_wanted(ask: HttpProbe, status: int) -> bool:
+    """Whether the body can change the verdict: if not, a server that drips it is not waited for."""
+    if any(answer.status == status and (answer.pointer or answer.contains) for answer in ask.answers):
+        return True
+    wanted = ask.json or ask.expect_text or ask.expect_json or ask.require or ask.facts
+    return status == ask.expect_status and bool(wanted)
