@@ -74,7 +74,7 @@ CODES: dict[str, Cause] = {
     "dns.timeout": Cause(
         "unknown",
         "us",
-        "The host name could not be looked up in 3 seconds, which says nothing about the provider",
+        "The host name could not be looked up in time (3 seconds at most), which says nothing about the provider",
         _LOOK_UP,
     ),
     "blocked.address": Cause(
@@ -93,7 +93,7 @@ CODES: dict[str, Cause] = {
     "connect.timeout": Cause(
         "down",
         "provider",
-        "The connection was not answered in 5 seconds",
+        "The connection was not answered in time (5 seconds at most)",
         "Check host and port and the firewall on the way; port 25 is often closed by networks.",
         transient=True,
     ),
@@ -169,7 +169,7 @@ CODES: dict[str, Cause] = {
     "tls.timeout": Cause(
         "down",
         "provider",
-        "The TLS handshake was not answered in 5 seconds",
+        "The TLS handshake was not answered in time (5 seconds at most)",
         "Check port and TLS mode; 587 and 25 speak STARTTLS, 465 speaks TLS from the start.",
         transient=True,
     ),
