@@ -57,7 +57,7 @@ coverage: $(VENV)/.test
 	@$(PY) -m coverage report
 
 test-slow: $(VENV)/.test
-	@$(PY) -m pytest -m slow
+	@$(PY) -m pytest -m "slow or hypothesis" --hypothesis-profile=long
 
 mutations: $(VENV)/.test
 	@$(PY) tests/mutate.py
