@@ -158,7 +158,10 @@ def test_some_are_sealed_with_another_key(fleet: Fleet, provider: Host) -> None:
     ("how", "words"),
     [
         ("servfail", "The look-up of the host name failed, which says nothing about the provider"),
-        ("silent", "The host name could not be looked up in time (3 seconds at most), which says nothing about the provider"),
+        (
+            "silent",
+            "The host name could not be looked up in time (3 seconds at most), which says nothing about the provider",
+        ),
     ],
 )
 def test_the_resolver_is_broken(fleet: Fleet, how: str, words: str) -> None:

@@ -226,10 +226,12 @@ class _Named:
 
 
 def _recorded(database: Database, row: Mapping[str, Any], token: int) -> Outcome | None:
-    """The result that somebody else recorded under this lease or a later one, if there is one."""
+    """What somebody else found under this lease or a later one with the config that stands now, if it is recorded."""
     from intctl.probes.outcome import Outcome
 
     for log in reads.logs(database, row["org_id"], id=row["id"], limit=5):
+        if not log["current"]:
+            continue  # it was edited meanwhile: a verdict on what it was before is none
         if log["facts"].get("token_exchanged") is False:
             continue  # answered from an access token that was got before: not what a person asked for
         if log["lease_token"] is not None and log["lease_token"] >= token:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intctl.cli.context import Context, Seconds, SharedOptions, command, output_option, pass_context, timeout_option
+from intctl.cli.context import (
+    Context,
+    Seconds,
+    SharedOptions,
+    affordable,
+    command,
+    output_option,
+    pass_context,
+    timeout_option,
+)
 from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError
 
 if TYPE_CHECKING:
@@ -143,7 +152,7 @@ def _settings(context: Context, concurrency: int, deadline_s: float, budget_s: f
 
     return Settings(
         host=context.host,
-        concurrency=_affordable(concurrency),
+        concurrency=affordable(concurrency),
         deadline_s=deadline_s,
         org_id=context.org_id() if context.organisation else None,
         policy=context.policy,
@@ -157,14 +166,6 @@ def _arrived(context: Context, ends: float) -> Database:
     from intctl.store.persist import patiently
 
     return patiently(lambda _again: context.database(), lambda: ends)
-
-
-def _affordable(concurrency: int) -> int:
-    """Fewer checks at once where the process may not open files enough for all."""
-    import resource
-
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return concurrency if soft == resource.RLIM_INFINITY else max(1, min(concurrency, (soft - 32) // 2))
 
 
 def _watch(

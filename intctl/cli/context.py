@@ -288,3 +288,11 @@ def timeout_option(function: F) -> F:
         help="Seconds that one exchange may take.",
     )  # fmt: skip
     return option(function)
+
+
+def affordable(concurrency: int = 50) -> int:
+    """Fewer checks at once where the process may not open files enough for all."""
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return concurrency if soft == resource.RLIM_INFINITY else max(1, min(concurrency, (soft - 32) // 2))

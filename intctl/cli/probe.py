@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from intctl.cli.context import Context, command, output_option, pass_context, timeout_option
+from intctl.cli.context import Context, affordable, command, output_option, pass_context, timeout_option
 from intctl.errors import EXIT_BUSY, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError
 from intctl.text import clean
 
@@ -83,14 +83,14 @@ def progress(count: int, label: str) -> Iterator[Callable[[], None]]:
         yield lambda: bar.update(1)
 
 
-def agent_settings(context: Context, deadline_s: float, concurrency: int = 50, org_id: str | None = None) -> Settings:
+def agent_settings(context: Context, deadline_s: float, org_id: str | None = None) -> Settings:
     """What a pass is told."""
     from intctl.agent import Settings
 
     return Settings(
         host=context.host,
         policy=context.policy,
-        concurrency=concurrency,
+        concurrency=affordable(),
         deadline_s=deadline_s,
         org_id=org_id,
         witness=context.witness,
@@ -109,6 +109,7 @@ def workshop(context: Context, deadline_s: float, step: Callable[[], None] = lam
         agent=context.host,
         deadline_s=deadline_s,
         policy=context.policy(),
+        concurrency=affordable(),
         progress=step,
     )
 
@@ -290,7 +291,8 @@ def _test_file(
         if plan.single_use(manifest):
             context.warn(f"{_label(manifest)}: this test uses up its refresh token, and the new one is not kept.")
     outcomes = trial.test_manifests(
-        manifests, policy=context.policy(), deadline_s=deadline_s, send_to=send_to, spend_token=spend_token
+        manifests, policy=context.policy(), deadline_s=deadline_s, concurrency=affordable(), send_to=send_to,
+        spend_token=spend_token,
     )
     for manifest, outcome in zip(manifests, outcomes, strict=True):
         _say_spent(context, manifest, outcome)

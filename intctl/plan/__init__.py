@@ -35,7 +35,7 @@ Action = Literal["create", "update", "unchanged"]
 #: Runs a function on the database's thread.
 Call = Callable[..., Awaitable[Any]]
 
-#: How many connections are tested at once.
+#: How many connections are tested at once, unless less is given.
 CONCURRENCY = 50
 
 
@@ -152,6 +152,7 @@ class Workshop:
     agent: str
     deadline_s: float = 20.0
     policy: AddressPolicy | None = None
+    concurrency: int = CONCURRENCY
     progress: Callable[[], None] = field(default=lambda: None)
 
 
@@ -183,7 +184,7 @@ async def _test_all(shop: Workshop, changes: Sequence[Change]) -> None:
     from intctl.probes.run import Network, probe
 
     network = Network(shop.policy)
-    slots = asyncio.Semaphore(CONCURRENCY)
+    slots = asyncio.Semaphore(shop.concurrency)
 
     async def one(change: Change, call: Call) -> None:
         ask = change.provider.probe(change.manifest.config)

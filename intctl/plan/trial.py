@@ -31,6 +31,7 @@ def test_manifests(
     *,
     policy: AddressPolicy | None,
     deadline_s: float,
+    concurrency: int = CONCURRENCY,
     send_to: str | None = None,
     spend_token: bool = False,
 ) -> list[Outcome]:
@@ -44,7 +45,7 @@ def test_manifests(
         for one, no in zip(manifests, refused, strict=True)
         if not no
     ]
-    found = iter(_ask_all(asks, policy, deadline_s, send_to))
+    found = iter(_ask_all(asks, policy, deadline_s, send_to, concurrency))
     return [Outcome("self.token_single_use") if no else next(found) for no in refused]
 
 
@@ -124,6 +125,7 @@ def _ask_all(
     policy: AddressPolicy | None,
     deadline_s: float,
     send_to: str | None,
+    concurrency: int = CONCURRENCY,
 ) -> list[Outcome]:
     import asyncio
 
@@ -132,7 +134,7 @@ def _ask_all(
 
     async def asking() -> list[Outcome]:
         network = Network(policy)
-        slots = asyncio.Semaphore(CONCURRENCY)
+        slots = asyncio.Semaphore(concurrency)
 
         async def one(ask: Probe, settings: Mapping[str, object], tokens: PassingTokens | None) -> Outcome:
             async with slots:

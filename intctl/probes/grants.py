@@ -19,7 +19,7 @@ import httpx
 from intctl.failpoint import reach
 from intctl.probes.ask import ClientCredentials, HttpProbe, RefreshToken, SignedJwt, TokenGrant, Tokens
 from intctl.probes.auth import Authenticator, Send, TokenStore, plain
-from intctl.probes.reply import HEADERS, MISSING, Judgement, Reply, by_status, judge, retry_after, value_at
+from intctl.probes.reply import HEADERS, MISSING, Judgement, Reply, by_status, judge, note_clock, retry_after, value_at
 from intctl.probes.trace import Fault, Trace
 from intctl.text import Secret
 
@@ -266,6 +266,7 @@ class GrantAuth(Authenticator):
                 raise Fault("unexpected.reply", "the token holds characters that no header can carry")
             return access
         self._trace.facts["http_status"] = reply.status
+        note_clock(reply, self._trace, self._clock())
         # A server that fails or throttles says nothing about the token, whatever stands in its body.
         judged = reply.status < 500 and reply.status != 429
         if judged and isinstance(self._ask, RefreshToken) and _error(document) == "invalid_grant":
@@ -291,6 +292,9 @@ class GrantAuth(Authenticator):
         number = _aadsts(document)
         if number in _AADSTS:
             return Fault(*_AADSTS[number])
+        skew = self._trace.facts.get("clock_skew_s")
+        if isinstance(skew, int) and isinstance(self._ask, SignedJwt) and _error(document) == "invalid_grant":
+            return Fault("self.clock", f"{where}: {abs(skew)} s {'ahead' if skew > 0 else 'behind'} of the provider's")
         code, detail = by_status(reply, self._trace)
         error = _error(document)
         if reply.status < 500 and reply.status != 429:

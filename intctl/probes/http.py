@@ -34,8 +34,8 @@ QUOTA_PATIENCE_S = 5.0
 #: A body in more pieces than this is cut like one that is too long: chunks of one byte cost a second of our time.
 MAX_PIECES = 4096
 
-#: What an answer to the second request may mean without saying anything about the credential.
-_NO_REFUSAL = frozenset({"http.rate_limited", "server.error"})
+#: Statuses of an answer to the second request that say nothing about the credential.
+_NO_REFUSAL = frozenset({304, 408, 409, 423, 425, 429})
 
 _STATUS_LINE = b"HTTP/1."
 
@@ -102,11 +102,14 @@ async def _compared(ask: HttpProbe, transport: Transport, network: Network, trac
         bare = await _send(ask, transport, None)
     except Fault:
         return "credential.uncompared"
-    said = judge(ask, bare, Trace(), network.clock())[0]
-    if said in _NO_REFUSAL:
+    if judge(ask, bare, Trace(), network.clock())[0] == "ok":
+        trace.facts["credential_proven"] = False
+        return "credential.unproven"
+    refused = bare.status == ask.expect_status or 300 <= bare.status < 500
+    if not refused or bare.status in _NO_REFUSAL:
         return "credential.uncompared"
-    trace.facts["credential_proven"] = said != "ok"
-    return "credential.unproven" if said == "ok" else "ok"
+    trace.facts["credential_proven"] = True
+    return "ok"
 
 
 async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply:
@@ -209,7 +212,9 @@ class Transport(httpx.AsyncBaseTransport):
 
 def _response(reply: Reply, request: httpx.Request) -> httpx.Response:
     """The answer as httpx's own flows know it."""
-    return httpx.Response(reply.status, headers=reply.headers, stream=httpx.ByteStream(reply.body), request=request)
+    # As bytes: of text, httpx takes ASCII only.
+    headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
+    return httpx.Response(reply.status, headers=headers, stream=httpx.ByteStream(reply.body), request=request)
 
 
 async def look_at_certificate(found: Fault, host: str, port: int, network: Network, trace: Trace) -> Fault:

@@ -99,7 +99,7 @@ def _resolve(host: str) -> _Answer:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        if _descriptors_gone():
+        if descriptors_gone():
             return "self.no_descriptors"
         return "dns.nxdomain" if error.errno in _NO_SUCH_NAME else "dns.failure"
     except OSError as error:
@@ -116,8 +116,8 @@ def _interleaved(targets: list[Target]) -> list[Target]:
     return mixed + first[shorter:] + other[shorter:]
 
 
-def _descriptors_gone() -> bool:
-    """Whether the lookup failed because no file could be opened: the C library doesn't say so."""
+def descriptors_gone() -> bool:
+    """Whether no file can be opened now: C libraries that fail for it do not say so."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:

@@ -78,7 +78,7 @@ _WITH_CONSTANTS = json.JSONDecoder(parse_constant=str)
 def judge(ask: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement:
     """Code, detail and Retry-After for an answer; facts go into the trace."""
     trace.facts["http_status"] = reply.status
-    _note_clock(reply, trace, now)
+    note_clock(reply, trace, now)
     document = reply.json()
     wait = retry_after(reply.headers.get("retry-after", ""), now)
     for answer in ask.answers:
@@ -208,7 +208,8 @@ def _unlike_json(found: float) -> bool:
     return isinstance(found, float) and not isfinite(found)
 
 
-def _note_clock(reply: Reply, trace: Trace, now: float) -> None:
+def note_clock(reply: Reply, trace: Trace, now: float) -> None:
+    """Keeps by how much our clock and the server's disagree, where that is worth a word."""
     try:
         skew = now - _moment(reply.headers.get("date", ""))
     except (ValueError, OverflowError):

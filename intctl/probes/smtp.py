@@ -182,11 +182,12 @@ class _Protocol(SMTPProtocol):
             self.transport.abort()
 
     @property
-    def overlong(self) -> bool:
-        """Whether more came than the one reply that was asked for."""
-        lines = bytes(self.reply).splitlines(keepends=True)
-        last = next((number for number, line in enumerate(lines) if line[3:4] != b"-"), len(lines))
-        return last + 1 < len(lines)
+    def one_reply(self) -> bool:
+        """Whether what came is one reply: the same code in each line, and nothing after the last."""
+        *lines, rest = bytes(self.reply).split(b"\n")
+        *before, last = [line.rstrip(b"\r") for line in lines] or [b""]
+        code = last[:3]
+        return not rest and last[3:4] in (b" ", b"") and all(line[:4] == code + b"-" for line in before)
 
 
 class _Session:
@@ -249,7 +250,7 @@ class _Session:
         reply = await self.command(b"STARTTLS")
         if reply.code != 220:
             raise Fault("starttls.refused", self._quoted(reply))
-        if protocol.overlong:
+        if not protocol.one_reply:
             self.polite = False
             raise Fault("starttls.injection")
         if not isinstance(protocol.transport, asyncio.WriteTransport):
@@ -390,7 +391,7 @@ class _Session:
         try:
             if message is not None:
                 return await protocol.execute_data_command(message)
-            return await (protocol.read_response() if greeting else protocol.execute_command(*parts))
+            reply = await (protocol.read_response() if greeting else protocol.execute_command(*parts))
         except SMTPServerDisconnected as error:
             raise self._disconnected(protocol, error) from None
         except SMTPResponseException as error:
@@ -402,6 +403,10 @@ class _Session:
             raise Fault("protocol.error") from None
         except ValueError:  # a control character, which would end the command early
             raise Fault("credential.malformed") from None
+        if not protocol.one_reply and parts[:1] != (b"STARTTLS",):  # what it says next would answer what we say next
+            self.polite = False
+            raise Fault("protocol.error", "it sent more than the one reply that was asked for")
+        return reply
 
     def _disconnected(self, protocol: _Protocol, error: BaseException) -> Fault:
         self.polite = False

@@ -14,6 +14,7 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 from intctl.probes.ask import ClientCertificate
+from intctl.probes.names import descriptors_gone
 from intctl.probes.trace import Fault, Trace
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ _CLIENT_CERTIFICATE = {
     "SSLV3_ALERT_NO_CERTIFICATE",
 }
 # OpenSSL's X509_V_ERR_* numbers.
+_NO_ISSUER = 20
 _VERIFY = {
     9: ("tls.not_yet_valid", ""),
     10: ("tls.expired", ""),
@@ -170,6 +172,8 @@ def _show_certificate(made: ssl.SSLContext, certificate: ClientCertificate) -> N
 def fault(error: OSError) -> Fault:
     """What a failed handshake, or an error on a TLS connection, means."""
     if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code == _NO_ISSUER and descriptors_gone():  # the handshake reads the authorities' folder
+            return Fault("self.no_descriptors")
         code, why = _VERIFY.get(error.verify_code, ("tls.untrusted", f"OpenSSL's reason {error.verify_code}"))
         return Fault(code, why)
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
@@ -251,14 +255,20 @@ def _read(der: bytes) -> dict[str, Any] | None:
 
     try:
         certificate = x509.load_der_x509_certificate(der)
-        return {
+        seen: dict[str, Any] = {
             "not_before": _iso(certificate.not_valid_before_utc),
             "not_after": _iso(certificate.not_valid_after_utc),
-            "issuer": _organisation(certificate.issuer),
-            "names": _names(certificate),
+            "issuer": "an issuer that cannot be read",
+            "names": [],
         }
-    except (ValueError, x509.DuplicateExtension):
+    except ValueError:
         return None
+    # What OpenSSL takes may be more than can be read here: the dates count all the same.
+    with suppress(ValueError):
+        seen["issuer"] = _organisation(certificate.issuer)
+    with suppress(ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        seen["names"] = _names(certificate)
+    return seen
 
 
 def _iso(moment: datetime) -> str:

@@ -7,10 +7,11 @@ place where faults, deadlines and our own bugs become an `Outcome`.
 from __future__ import annotations
 
 import asyncio
+import re
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from html import unescape
 from time import perf_counter
-from urllib.parse import quote, quote_plus
 
 from intctl.codes import CODES
 from intctl.probes.outcome import Outcome
@@ -24,6 +25,13 @@ HIDDEN_MIN = 4
 
 #: How much of another party's words is looked at, in characters.
 _CLEANED = 100_000
+
+#: How much of them is read with its escapes undone, which takes longer, and how often they are: servers do it twice.
+_UNESCAPED = 32_000
+_TIMES = 2
+_ESCAPES = re.compile(
+    r"(?:%[0-9A-Fa-f]{2})+|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[^ux]|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});"
+)
 
 _AT_DEADLINE = {"dns": "dns.timeout", "tcp": "connect.timeout", "tls": "tls.timeout"}
 
@@ -73,7 +81,7 @@ class Trace:
             raw = secret.reveal() if isinstance(secret, Secret) else secret
             if not raw or len(raw) < HIDDEN_MIN:
                 continue
-            data = raw.encode() if isinstance(raw, str) else raw
+            data = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
             self._secrets.add(data)
             self._shortest = min(self._shortest, len(data), len(_bare(data.decode("utf-8", "replace"))))
             self._spellings = None
@@ -82,13 +90,10 @@ class Trace:
         """Text from outside, fit to be shown: no secret of ours, one line, at most `limit` characters."""
         # Cleaned first: what is between the letters of a secret and not shown must not keep it from being found.
         shown = clean(text, _CLEANED)
-        bare = _bare(shown)
-        if len(bare) >= self._shortest:  # nearly never, and no spelling is shorter than what it spells
+        if len(_bare(shown)) >= self._shortest:  # nearly never, and no spelling is shorter than what it spells
             if self._spellings is None:
                 self._spellings = _spelled(self._secrets)
-            found = [spelling for spelling in self._spellings if spelling in bare]
-            if found:
-                shown = _masked(shown, found)
+            shown = _masked(shown, self._spellings)
         return clean(shown, limit)
 
     def outcome(self, code: str, detail: str = "", *, retry_after_s: int | None = None) -> Outcome:
@@ -107,14 +112,11 @@ def _bare(text: str) -> str:
 
 
 def _spelled(secrets: Iterable[bytes]) -> set[str]:
-    """Each secret as text, in hex, as in a URL, once or twice, and in base64, alone or in the midst of something;
-    all of them bare."""
+    """Each secret as text, in hex, and in base64, alone or in the midst of something; all of them bare."""
     found: set[str] = set()
     for data in secrets:
-        encoded = b64encode(data).decode()
-        found.update((data.decode("utf-8", "replace"), data.hex(), encoded, encoded.rstrip("=")))
-        urls = {quoted(data, safe=safe) for quoted in (quote, quote_plus) for safe in ("", "/")}
-        found.update(urls, (quote(text, safe="") for text in urls))
+        text, encoded = data.decode("utf-8", "replace"), b64encode(data).decode()
+        found.update((text, text.replace(" ", "+"), data.hex(), encoded, encoded.rstrip("=")))
         for ahead in range(3):
             # The characters that hold nothing but the secret, whatever stands before it and after it.
             first, end = -(-8 * ahead // 6), 8 * (ahead + len(data)) // 6
@@ -124,24 +126,72 @@ def _spelled(secrets: Iterable[bytes]) -> set[str]:
 
 
 def _masked(text: str, spellings: Iterable[str]) -> str:
-    """`text` with a mask in the place of what is spelled so in it."""
-    bare, places = "", []
-    for place, char in enumerate(text):
-        folded = "" if char.isspace() else char.casefold()
-        bare += folded
-        places += [place] * len(folded)
+    """`text` with a mask in the place of what is spelled so in it, escaped or not."""
     covered = bytearray(len(text))
-    for spelling in spellings:
-        at = bare.find(spelling)
-        while at >= 0:
-            end = at + len(spelling)
-            start, length = places[at], places[end - 1] + 1 - places[at]
-            covered[start : start + length] = b"1" * length
-            at = bare.find(spelling, end)
+    for reading, ends in _readings(text):
+        bare = _bare(reading)
+        found = [spelling for spelling in spellings if spelling in bare]
+        if found:
+            _cover(covered, reading, ends, found)
+    if not any(covered):
+        return text
     shown = ""
     for char, hidden, hidden_before in zip(text, covered, b"\0" + covered, strict=False):
         shown += ("" if hidden_before else MASK) if hidden else char
     return shown
+
+
+def _readings(text: str) -> Iterator[tuple[str, list[int]]]:
+    """`text` as it is, and with its escapes undone once and twice; where each character ends in `text`."""
+    ends = list(range(1, len(text) + 1))
+    yield text, ends
+    reading, ends = text[:_UNESCAPED], ends[:_UNESCAPED]
+    for _ in range(_TIMES):
+        undone, undone_ends, done = "", [], 0
+        for escape in _ESCAPES.finditer(reading):
+            start, end = escape.span()
+            undone += reading[done:start]
+            undone_ends += ends[done:start]
+            for char, length in _unescaped(escape[0]):
+                start += length
+                undone += char
+                undone_ends.append(ends[start - 1])
+            done = end
+        if not done:
+            return
+        reading, ends = undone + reading[done:], undone_ends + ends[done:]
+        yield reading, ends
+
+
+def _unescaped(escape: str) -> list[tuple[str, int]]:
+    """The characters that an escape stands for, each with how much of the escape it takes."""
+    if escape[0] == "%":
+        data = bytes.fromhex(escape.replace("%", ""))
+        try:
+            return [(char, 3 * len(char.encode())) for char in data.decode()]
+        except UnicodeDecodeError:
+            return [(char, 3) for char in data.decode("latin-1")]
+    if escape[0] == "&":
+        meant = unescape(escape)
+        return [(char, 1) for char in escape] if meant == escape else [(meant, len(escape))]
+    return [(chr(int(escape[2:], 16)) if len(escape) > 2 else escape[1], len(escape))]
+
+
+def _cover(covered: bytearray, reading: str, ends: list[int], spellings: Iterable[str]) -> None:
+    """Marks in `covered` where one of these stands in the reading."""
+    bare, places = "", []
+    for place, char in enumerate(reading):
+        folded = _bare(char)
+        bare += folded
+        places += [place] * len(folded)
+    for spelling in spellings:
+        at = bare.find(spelling)
+        while at >= 0:
+            after = at + len(spelling)
+            first, last = places[at], places[after - 1]
+            start, end = ends[first - 1] if first else 0, ends[last]
+            covered[start:end] = b"1" * (end - start)
+            at = bare.find(spelling, after)
 
 
 Attempt = Callable[[Trace], Awaitable[Outcome]]

@@ -175,6 +175,7 @@ class Stream:
                 try:
                     return self.secured.read(_CHUNK)
                 except SSLWantReadError:
+                    await self._flush()  # what a TLS 1.2 server that shakes hands again waits for
                     if not await self._refill():
                         return b""
                 except SSLZeroReturnError:

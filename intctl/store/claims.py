@@ -475,7 +475,7 @@ def _row(state: Row, result: Result, *, check_type: str, agent: str, deadline_s:
         "logs": not deleted,
         "log_id": new_log_id(),
         "check_type": check_type,
-        "log_status": LOG_STATUS[outcome.verdict],
+        "log_status": "unknown" if edited else LOG_STATUS[outcome.verdict],  # of the config that stands it says nothing
         "response_time_ms": outcome.response_time_ms,
         "log_message": None if outcome.verdict == "healthy" else outcome.message,
         "metadata": kept,

@@ -65,7 +65,7 @@ SELECT min(l.checked_at) AS since_at FROM integration_health_logs l
 
 _LOGS = """
 SELECT l.id, i.name AS integration, l.integration_id, l.checked_at, l.check_type, l.status, l.response_time_ms,
-       l.error_message, l.metadata, l.lease_token
+       l.error_message, l.metadata, l.lease_token, i.config_version
   FROM integration_health_logs l JOIN integrations i ON i.id = l.integration_id
  WHERE i.org_id = :org_id"""
 
@@ -307,6 +307,7 @@ def logs(
     for row in found:
         known = row.pop("metadata")
         known = known if isinstance(known, dict) else {}
+        row["current"] = known.get("config_version") == row.pop("config_version")
         row["verdict"] = known.get("verdict") or _verdict_of(row["status"])
         row["code"] = known.get("code", "")
         row["phase"] = known.get("phase", "")

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from intctl.store import claims
+from intctl.store import changes, claims
 from intctl.store.connect import SQLITE, Target, connect
 
 from ..agent_rig import Fleet, Host, each_once, finished, until
@@ -212,6 +212,28 @@ def test_check_waits_for_the_agent_that_is_at_it(fleet: Fleet, provider: Host) -
     assert finished(agent)[0] == 0
     assert provider.hits == {"/a": 1, "/b": 1}
     assert {(log["name"], log["check_type"]) for log in fleet.logs()} == {("a", "scheduled"), ("b", "manual")}
+
+
+def test_a_verdict_on_an_earlier_config_is_no_answer(fleet: Fleet, provider: Host) -> None:
+    """What the agent found of the config before an edit is not what a person asks: the check is made again."""
+    provider.behaviour["/a"] = ["hang:200", "401"]
+    id = fleet.add({"a": f"{provider.url}/a"})["a"]
+    agent = fleet.start("agent", "--once", "--timeout", "60")
+    until(lambda: provider.hits["/a"] == 1, "the agent's request")
+    sealed = fleet.rows("SELECT config FROM integrations")[0]["config"]
+    with changes.unit_of_work(fleet.target) as session:
+        changes.update_integration(session, id=id, org_id=ORG_ID, expected_version=1, config=sealed)
+    fleet.add({"b": f"{provider.url}/b"})
+    check = fleet.start("check", "a", "b", "-o", "json")
+    until(lambda: len(fleet.logs()) == 1, "b's result: by then a was found to be busy")
+    provider.release()
+    code, out, _ = finished(check)
+    assert (code, json.loads(out)[0]["code"]) == (1, "http.auth.rejected")
+    assert finished(agent)[0] == 0
+    assert provider.hits == {"/a": 2, "/b": 1}
+    old, new = [log for log in fleet.logs() if log["name"] == "a"]
+    assert (old["status"], old["metadata"]["verdict"]) == ("unknown", "healthy"), "no uptime for what was never tried"
+    assert (new["status"], new["now"]) == ("failure", "error")
 
 
 def test_check_takes_over_what_the_agent_gives_back(fleet: Fleet, provider: Host) -> None:

@@ -226,3 +226,24 @@ def test_all_of_them_at_once_leave_nothing_behind() -> None:
             return [outcome.code for outcome in outcomes]
 
         assert asyncio.run(run()) == [case[3] for case in BEFORE_TLS]
+
+
+PIPELINED = [
+    ("with the banner", {"banner": b"220 hi\r\n250-hi\r\n250 AUTH PLAIN\r\n235 ok\r\n250 ok\r\n"}, (), "greet"),
+    ("with EHLO's reply", {}, ((b"EHLO", b"250-hi\r\n250 AUTH PLAIN\r\n235 ok\r\n"),), "greet"),
+    ("with AUTH's", {}, ((b"AUTH", b"235 ok\r\n250 ok\r\n"),), "auth"),
+    ("after a refusal", {}, ((b"AUTH", b"535 no\r\n235 ok\r\n"),), "auth"),
+    ("two codes in one", {}, ((b"AUTH", b"535-no\r\n235 ok\r\n"),), "auth"),
+    ("a code of four digits", {}, ((b"AUTH", b"2351 ok\r\n"),), "auth"),
+    ("a code and no blank", {}, ((b"AUTH", b"235x\r\n"),), "auth"),
+    ("with NOOP's", {}, ((b"AUTH", b"235 ok\r\n"), (b"NOOP", b"250 ok\r\n221 bye\r\n")), "api"),
+]
+
+
+@pytest.mark.parametrize(("more", "script", "phase"), [one[1:] for one in PIPELINED], ids=[one[0] for one in PIPELINED])
+def test_replies_that_nobody_asked_for(more: Any, script: Any, phase: str) -> None:
+    """A reply that comes too soon would be taken for the answer to what is said next: nothing is said next."""
+    replies = [(b"EHLO", b"250-hi\r\n250 AUTH PLAIN\r\n"), *script]
+    outcome, _ = _found(mail(replies, **more), "none")
+    assert (outcome.verdict, outcome.code, outcome.phase) == ("down", "protocol.error", phase)
+    assert "auth_method" not in outcome.facts or phase == "api"

@@ -469,3 +469,22 @@ def test_two_probes_of_one_pass_share_nothing_but_names() -> None:
         asyncio.run(both())
         assert all("cookie" not in request.headers for request in server.requests)
         assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, "ok"), (401, "http.auth.rejected"), (403, "http.forbidden")])
+def test_a_header_in_another_alphabet_changes_no_verdict(status: int, code: str) -> None:
+    """The status decides; what a header holds beside it is the server's affair."""
+    with _serve(_granting(), Answer(status, {}, {"X-Region": "München"})) as server:
+        assert check(_refresh(server), tokens=Store()).code == code
+
+
+@pytest.mark.parametrize("name", ["access_token", "refresh_token"])
+def test_half_a_character_loses_no_refresh_token(name: str) -> None:
+    """JSON can hold half of a surrogate pair, which no encoding can: what came with it is kept all the same."""
+    tokens = {"access_token": "access-1", "refresh_token": "refresh-2"}
+    tokens[name] += "\ud800"
+    store = Store()
+    with _serve(_granting(**tokens)) as server:
+        outcome = check(_refresh(server), tokens=store)
+    assert outcome.code == ("ok" if name == "refresh_token" else "unexpected.reply")
+    assert store.tokens is not None and store.tokens.refresh_token == Secret(tokens["refresh_token"])

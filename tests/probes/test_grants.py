@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from dataclasses import replace
+from email.utils import formatdate
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qs
@@ -174,3 +175,16 @@ def test_a_refused_statement() -> None:
     """invalid_grant for a statement is a rejection, not a user who has to agree again."""
     with _serve(Answer(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})) as server:
         assert check(_signed(server, _pem(_key()))).code == "http.auth.rejected"
+
+
+@pytest.mark.parametrize(("off_s", "code"), [(-7200, "self.clock"), (300, "self.clock"), (5, "http.auth.rejected")])
+def test_a_statement_of_another_time_is_this_clocks_fault(off_s: float, code: str) -> None:
+    """A statement says when it was made: refused where the clocks disagree, that is no word on the key."""
+    date = formatdate(time.time() + off_s, usegmt=True)
+    with _serve(Answer(400, {"error": "invalid_grant"}, {"Date": date})) as server:
+        outcome = check(_signed(server, _pem(_key())))
+        assert outcome.code == code
+        assert (outcome.verdict == "unknown") == (code == "self.clock")
+        told = f"{'ahead' if off_s < 0 else 'behind'} of the provider's"
+        assert (told in outcome.detail) == (code == "self.clock")
+        assert check(_client(server)).code == "http.auth.rejected", "a secret has no time"

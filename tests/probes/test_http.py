@@ -265,7 +265,7 @@ def test_a_probe_that_passes_without_the_credential_proves_nothing() -> None:
             assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("status", [429, 503, 2000])
+@pytest.mark.parametrize("status", [201, 204, 304, 408, 409, 425, 429, 503, 2000])
 def test_a_busy_server_refuses_no_credential(status: int) -> None:
     """What the second call meets with may have nothing to do with the credential: then it is not proven yet."""
 
@@ -384,3 +384,18 @@ def test_the_transport_serves_any_httpx_client() -> None:
     with http_server({"/": lambda request: Answer(201, {"echo": request.body.decode()})}) as server:
         response = asyncio.run(fetch(server.url + "/"))
     assert (response.status_code, response.json()) == (201, {"echo": '{"a":1}'})
+
+
+@pytest.mark.parametrize(
+    "bare",
+    [*map(Answer, (400, 401, 403, 404)), Answer(302, None, {"Location": "/login"}), Answer(200, {"ok": 0})],
+)
+def test_what_refuses_who_has_no_credential(bare: Answer) -> None:
+    """Refused, sent to a login page, or told so in a body: the credential made the difference."""
+
+    def answer(request: Request) -> Answer:
+        return Answer(200, {"ok": 1}) if "authorization" in request.headers else bare
+
+    with http_server({"/": answer}) as server:
+        ask = HttpProbe(server.url + "/", Bearer(TOKEN), compare_without=True, expect_json={"/ok": 1})
+        assert (check(ask).code, check(ask).facts["credential_proven"]) == ("ok", True)

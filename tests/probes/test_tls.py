@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import ssl
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from intctl.probes import tls
 from intctl.probes.ask import Bearer, ClientCertificate, HttpProbe
-from intctl.probes.trace import Fault
+from intctl.probes.trace import Fault, Trace
 from intctl.text import Secret
+from tests.agent_rig import until
 from tests.probes import check
-from tests.servers import Answer, Authority, authority, blocking_tls_server, http_server
+from tests.servers import Answer, Authority, authority, blocking_tls_server, http_server, in_days
 
 TOKEN = Bearer(Secret("tok-geheim"))
 
@@ -144,3 +154,87 @@ def test_a_server_that_wants_a_client_certificate(ca: Authority, version: ssl.TL
             if client_certificate is None and version == ssl.TLSVersion.TLSv1_2:
                 told = "tls.handshake_failed"  # all that this version of TLS lets a server say
             assert (outcome.code, outcome.phase) == (told, "tls" if version == ssl.TLSVersion.TLSv1_2 else "api")
+
+
+STARVED = """
+import os, resource, ssl
+from intctl.probes import tls
+error = ssl.SSLCertVerificationError()
+error.verify_code = 20
+print(tls.fault(error).code)
+resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+try:
+    while True:
+        os.open(os.devnull, os.O_RDONLY)
+except OSError:
+    pass
+print(tls.fault(error).code)
+"""
+
+
+def test_authorities_that_could_not_be_opened_are_no_fault_of_the_certificate() -> None:
+    """OpenSSL reads the folder during the handshake, and takes one that no descriptor is left for as empty."""
+    said = subprocess.run([sys.executable, "-c", STARVED], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert said.split() == ["tls.untrusted", "self.no_descriptors"]
+
+
+@pytest.mark.parametrize(
+    "odd", [b"\xa3\x00", b"\xa5\x05\xa1\x03\x0c\x01a", b"\x87\x03\x01\x02\x03"], ids=["x400", "edi", "ip"]
+)
+def test_names_that_cannot_be_read_hide_no_date(odd: bytes) -> None:
+    """What OpenSSL takes and cryptography does not read is left out: the certificate ends when it ends."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Odd Authority")])
+    names = b"\x82\x09localhost" + odd
+    extension = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30" + bytes([len(names)]) + names)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(in_days(-1)).not_valid_after(in_days(3)).add_extension(extension, False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    trace = Trace()
+    found = tls.note_refused(made.public_bytes(Encoding.DER), trace, Fault("tls.wrong_host"))
+    assert found.detail == "it is made for no name at all"
+    assert trace.facts["certificate_issuer"] == "Odd Authority"
+    assert tls.days_left(trace, time.time()) == 2
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not here to shake hands again")
+def test_a_server_that_shakes_hands_again(ca: Authority, tmp_path: Path) -> None:
+    """TLS 1.2 lets a server ask for it after the request, as for a client's certificate: it is answered."""
+    chain, key = ca.client_certificate("127.0.0.1")
+    pem = tmp_path / "server.pem"
+    pem.write_text(chain + key)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    argv = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", pem, "-key", pem, "-crlf", "-tls1_2"]
+    server = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert server.stdin is not None and server.stdout is not None
+
+    def drive(stdin: IO[bytes], stdout: IO[bytes]) -> None:
+        for line in stdout:
+            if b"Authorization" in line:
+                stdin.write(b"r\n")  # its word for it: it waits for us now
+                stdin.flush()
+                time.sleep(0.5)
+                stdin.write(b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}")
+                stdin.flush()
+
+    driver = threading.Thread(target=drive, args=(server.stdin, server.stdout))
+    driver.start()
+    try:
+        until(lambda: _listens(port), "the server")
+        ask = HttpProbe(f"https://127.0.0.1:{port}/", Bearer(Secret("tok-geheim-123")), ca_file=ca.file)
+        outcome = check(ask, deadline_s=8)
+    finally:
+        server.kill()
+        server.wait()
+        driver.join()
+        server.stdin.close()
+        server.stdout.close()
+    assert (outcome.code, outcome.facts["tls_version"]) == ("ok", "TLSv1.2")

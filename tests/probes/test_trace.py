@@ -29,10 +29,13 @@ def shown(text: object, *secrets: str | bytes) -> str:
         SECRET.upper(), SECRET.lower(), SECRET[:5] + "\r\n" + SECRET[5:], " ".join(SECRET), "\u200b".join(SECRET),
         SECRET.encode().hex(), SECRET.encode().hex().upper(), quote(SECRET), quote(SECRET, safe="").lower(),
         quote(quote(SECRET, safe=""), safe=""), quote(SECRET).replace("%20", "+"), SECRET.replace("ö", "Ö"),
+        quote(SECRET, safe="+/"), quote(SECRET, safe="+/ ").replace("S3", "S%33"), "%" + SECRET.encode().hex("%"),
+        quote(SECRET, encoding="latin-1", safe=""), SECRET.replace("/", "\\/").replace("ö", "\\u00f6"),
+        SECRET.replace("/", "&#x2F;").replace("+", "&#43;").replace("ö", "&ouml;"), "S%33cret&#47;W\\xf6rd +plus",
     ],
 )  # fmt: skip
 def test_a_secret_however_it_is_spelled(spelled: str) -> None:
-    """In any case, folded over lines, with what nobody sees between its letters, in hex, as in a URL."""
+    """In any case, over lines, with what nobody sees between its letters, in hex, escaped by whatever does so."""
     assert shown(f"it was <{spelled}> all the time") == f"it was <{MASK}> all the time"
 
 

@@ -194,6 +194,8 @@ def test_an_edit_during_the_probe_keeps_its_status_and_is_checked_again_at_once(
     record(database, "a", Result(claimed, REJECTED))
     now = row(database, org_id, id)
     assert (now["status"], now["verdict"], now["code"]) == ("active", "unknown", "self.not_checked")
+    (log,) = reads.logs(database, org_id, id=id)
+    assert (log["status"], log["code"]) == ("unknown", REJECTED.code), "nor does it count as uptime"
     assert [claimed.id for claimed in due(database)] == [id]
 
 
