@@ -212,17 +212,19 @@ def test_a_server_that_shakes_hands_again(ca: Authority, tmp_path: Path) -> None
     pem.write_text(chain + key)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    argv = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", pem, "-key", pem, "-crlf", "-tls1_2"]
+    argv = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", pem, "-key", pem, "-crlf", "-tls1_2", "-msg"]
     server = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert server.stdin is not None and server.stdout is not None
 
     def drive(stdin: IO[bytes], stdout: IO[bytes]) -> None:
+        asked = False
         for line in stdout:
             if b"Authorization" in line:
-                stdin.write(b"r\n")  # its word for it: it waits for us now
+                asked = True
+                stdin.write(b"r\n")  # its word for it
                 stdin.flush()
-                time.sleep(0.5)
-                stdin.write(b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}")
+            elif asked and b", ClientHello" in line:  # the second one: now it answers
+                stdin.write(b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}\n")
                 stdin.flush()
 
     driver = threading.Thread(target=drive, args=(server.stdin, server.stdout))
