@@ -234,6 +234,12 @@ CODES: dict[str, Cause] = {
         "Extra replies came before TLS was up; no credential was sent",
         "Something on the way may be tampering: look at the network before trying again.",
     ),
+    "provider.busy": Cause(
+        "unknown",
+        "provider",
+        "The provider puts us off, so whether it accepts the credential is not known",
+        "Nothing to do yet: the next check asks again. To save a config all the same, give --no-test.",
+    ),
     "temporary": Cause(
         "degraded",
         "provider",

@@ -21,7 +21,7 @@ from .conftest import ORG_ID
 FINDINGS = {
     "200": ("healthy", "success", "active"),
     "401": ("misconfigured", "failure", "error"),
-    "429": ("degraded", "success", "active"),
+    "429": ("unknown", "unknown", "active"),
     "500": ("down", "failure", "error"),
 }
 
@@ -36,7 +36,7 @@ def test_a_pass_records_everything_once(fleet: Fleet, provider: Host) -> None:
     summary = fleet.once(concurrency=10)
     assert provider.hits == each_once([f"/{name}" for name in answers])
     assert 1 < provider.most <= 10
-    assert summary.line() == "checked 60: 15 healthy, 15 degraded, 15 down, 15 misconfigured"
+    assert summary.line() == "checked 60: 15 healthy, 15 down, 15 misconfigured, 15 unknown"
     logs = fleet.logs()
     assert Counter(log["name"] for log in logs) == each_once(list(answers))
     for log in logs:

@@ -198,7 +198,7 @@ async def _test_all(shop: Workshop, changes: Sequence[Change]) -> None:
             previous = await call(claims.last_success, shop.database, change.id)
             version = int(change.row["config_version"]) + 1  # a changed config: what was known of the old one is not
             outcome = claims.beside_last(outcome, previous, version)
-        change.outcome = outcome
+        change.outcome = claims.unproven(outcome)
         shop.progress()
 
     with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:

@@ -18,7 +18,7 @@ from intctl.manifest import Manifest
 from intctl.plan import CONCURRENCY, Workshop, right_to_ask, single_use
 from intctl.probes.ask import HttpProbe, Probe, RefreshToken, SmtpProbe, TestMail
 from intctl.probes.outcome import Outcome
-from intctl.store import reads
+from intctl.store import claims, reads
 from intctl.store.tokens import SealedTokens
 from intctl.stored import PassingTokens
 
@@ -45,7 +45,7 @@ def test_manifests(
         for one, no in zip(manifests, refused, strict=True)
         if not no
     ]
-    found = iter(_ask_all(asks, policy, deadline_s, send_to, concurrency))
+    found = map(claims.unproven, _ask_all(asks, policy, deadline_s, send_to, concurrency))
     return [Outcome("self.token_single_use") if no else next(found) for no in refused]
 
 
@@ -62,7 +62,9 @@ def test_stored(shop: Workshop, row: Mapping[str, Any], send_to: str | None = No
         return Outcome("self.token_single_use")
     known = tokens.load()
     passing = stored.PassingTokens(replace(known, access_token=None, expires_at=None) if known else None)
-    return _ask_all([(opened.probe, opened.config, passing)], shop.policy, shop.deadline_s, send_to)[0]
+    outcome = _ask_all([(opened.probe, opened.config, passing)], shop.policy, shop.deadline_s, send_to)[0]
+    state = {**row, "now_at": reads.now(shop.database)}
+    return claims.put_off(outcome, claims.last_success(shop.database, row["id"]), state, row["config_version"])
 
 
 def walk_stored(shop: Workshop, row: Mapping[str, Any]) -> Outcome:

@@ -40,6 +40,10 @@ FAILURE_THRESHOLD = 2
 RECHECK_S = 60.0
 #: Failures in a row, from which on an outage counts as a long one and is looked at less often.
 LONG_OUTAGE = 10
+#: Answers that neither prove nor disprove a credential.
+NO_PROOF = frozenset({"http.rate_limited", "temporary"})
+#: While there are only such, the last proof holds for so long, in seconds, or for two intervals.
+PROOF_HOLDS_S = 3600.0
 #: How much earlier than two intervals the next check of such a one is due: the timer's minute and the check itself.
 BACK_OFF_MARGIN_S = 90.0
 #: No next check is further off, in seconds: two intervals of the longest, and some minutes.
@@ -119,9 +123,10 @@ SELECT l.integration_id AS id, l.lease_token, l.metadata FROM integration_health
  WHERE l.integration_id {among} AND l.lease_token IS NOT NULL"""
 
 _LAST_SUCCESSES = """
-SELECT i.id, (SELECT l.metadata FROM integration_health_logs l WHERE l.integration_id = i.id AND l.status = 'success'
-               ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) AS metadata
-  FROM integrations i WHERE i.id {among}"""
+SELECT i.id, l.metadata, l.checked_at FROM integrations i JOIN integration_health_logs l ON l.id =
+       (SELECT n.id FROM integration_health_logs n WHERE n.integration_id = i.id AND n.status = 'success'
+         ORDER BY n.checked_at DESC, n.id DESC LIMIT 1)
+ WHERE i.id {among}"""
 
 _GIVE_BACK = """
 UPDATE integration_schedules SET lease_owner = NULL, lease_expires_at = NULL,
@@ -229,10 +234,10 @@ def settle(state: Row, outcome: Outcome, check_type: str) -> Settled:
     wait_s = interval_s
     status, count, message = state["status"], state["error_count"] or 0, state["error_message"]
     rejections = 0 if check_type != "scheduled" else state["rejections"]
+    if outcome.code in ("http.rate_limited", "provider.busy"):
+        wait_s = backed_off(interval_s)
     if cause.verdict in ("healthy", "degraded"):
         status, count, message, rejections = "active", 0, None, 0
-        if outcome.code == "http.rate_limited":
-            wait_s = backed_off(interval_s)
     elif cause.verdict != "unknown":
         count, message = count + 1, outcome.message
         # A time-out or a reset may be a passing thing, unless a person asked just now.
@@ -255,6 +260,35 @@ def settle(state: Row, outcome: Outcome, check_type: str) -> Settled:
 def backed_off(interval_s: float) -> float:
     """As late as every integration's right to a check within two intervals allows; never sooner than usual."""
     return max(interval_s, 2 * interval_s - BACK_OFF_MARGIN_S)
+
+
+def _proves_nothing(outcome: Outcome) -> bool:
+    """Whether the provider only put us off, before it accepted a login or gave a token for the credential."""
+    accepted = outcome.facts.get("auth_method") or outcome.facts.get("token_exchanged")
+    return outcome.code in NO_PROOF and not accepted
+
+
+def unproven(outcome: Outcome) -> Outcome:
+    """The outcome for a config that no exchange has proved: a provider that only puts us off says nothing of it."""
+    return replace(outcome, code="provider.busy") if _proves_nothing(outcome) else outcome
+
+
+def put_off(outcome: Outcome, previous: object, state: Row, config_version: int) -> Outcome:
+    """The outcome of an answer that proves nothing, in the light of the last success: its metadata and `checked_at`.
+
+    While the last proof of this very config is fresh and nothing failed since, it works, but is throttled; when the
+    proof was stays in `facts["proven_at"]`. Else nobody knows. `state` is as for `settle`, with `now_at`.
+    """
+    if not _proves_nothing(outcome):
+        return outcome
+    known = previous if isinstance(previous, dict) else {}
+    if state["error_count"] or known.get("config_version") != config_version:
+        return unproven(outcome)
+    proven_at = str(_facts(known).get("proven_at", known["checked_at"].isoformat()))
+    holds_s = max(PROOF_HOLDS_S, 120.0 * (state["health_check_interval_minutes"] or 5))
+    if state["now_at"] - datetime.fromisoformat(proven_at) > timedelta(seconds=holds_s):
+        return unproven(outcome)
+    return replace(outcome, facts={**outcome.facts, "proven_at": proven_at})
 
 
 def beside_last(outcome: Outcome, previous: object, config_version: int) -> Outcome:
@@ -373,14 +407,19 @@ def _claimed(database: Database, owner: str, ids: Sequence[str]) -> list[Row]:
 
 
 def last_success(database: Database, id: str) -> object:
-    """The metadata of an integration's last successful check, or None."""
+    """The metadata of an integration's last successful check with its `checked_at`, or None."""
     return _last_successes(database, [id]).get(id)
 
 
 def _last_successes(database: Database, ids: Sequence[str]) -> dict[str, object]:
     if not ids:
         return {}
-    return {str(row["id"]): row["metadata"] for row in database.rows(*_among(database, _LAST_SUCCESSES, ids))}
+    found = database.rows(*_among(database, _LAST_SUCCESSES, ids))
+    return {
+        str(row["id"]): {**row["metadata"], "checked_at": row["checked_at"]}
+        for row in found
+        if isinstance(row["metadata"], dict)
+    }
 
 
 def record(
@@ -427,12 +466,12 @@ def _record(
             state = held.get(result.claimed.id)
             if state is not None and state["lease_token"] == result.claimed.lease_token:
                 ours.append(result)
-        accounts = [result.claimed.id for result in ours if "account" in result.outcome.facts]
-        before = _last_successes(database, accounts)
+        asking = [one for one in ours if _proves_nothing(one.outcome) or "account" in one.outcome.facts]
+        before = _last_successes(database, [one.claimed.id for one in asking])
         rows, recorded = [], {}
         for result in ours:
             id = result.claimed.id
-            outcome = result.outcome
+            outcome = put_off(result.outcome, before.get(id), held[id], result.claimed.config_version)
             if wants_last(outcome, result.claimed.provider):
                 previous = before.get(id, result.claimed.last_success)
                 outcome = beside_last(outcome, previous, result.claimed.config_version)

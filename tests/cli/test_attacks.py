@@ -115,7 +115,7 @@ def test_the_agent_tries_each_config_without_its_credential_once(intctl: Intctl)
             return intctl("show", "Late", "-o", "json").json["code"], len(server.requests)
 
         intctl("add", "http", "-f", "-", "--no-test", stdin=json.dumps(manifest), TOK=CANARY)
-        assert passes() == ("http.rate_limited", 1)
+        assert passes() == ("provider.busy", 1)
         doors["with"] = 200
         assert passes() == ("credential.unproven", 2)
         assert passes() == ("credential.unproven", 1)
@@ -128,6 +128,26 @@ def test_the_agent_tries_each_config_without_its_credential_once(intctl: Intctl)
         doors["without"] = 503
         assert intctl("check", "Late", "-o", "json").json[0]["code"] == "ok", "what is known stays known"
         assert passes() == ("ok", 1)
+
+
+def test_who_is_only_put_off_proves_no_new_config(intctl: Intctl) -> None:
+    """A wrong token at a provider that is too busy to look: unknown, exit 1, nothing saved, unless asked to."""
+    doors = {"status": 429}
+    with http_server({"/": lambda _: Answer(doors["status"], {})}) as server:
+        config = {"url": f"{server.url}/", "auth": "bearer", "token": {"env": "TOK"}}
+        manifest = json.dumps({"name": "Busy", "provider": "http", "config": config})
+        for words in (["add", "http"], ["apply"], ["test"]):
+            said = intctl(*words, "-f", "-", stdin=manifest, TOK=CANARY, code=1)
+            assert "puts us off" in said.out + said.err, words
+        assert intctl("list", "-o", "json").json == []
+        intctl("add", "http", "-f", "-", "--no-test", stdin=manifest, TOK=CANARY)
+        assert intctl("check", "Busy", "-o", "json", code=1).json[0]["verdict"] == "unknown"
+        doors["status"] = 401
+        intctl("check", "Busy", code=1)
+        doors["status"] = 429
+        intctl("check", "Busy", code=1)
+        assert [one["code"] for one in intctl("alerts", "-o", "json").json] == ["http.auth.rejected"]
+        assert intctl("test", "Busy", "-o", "json", code=1).json[0]["code"] == "provider.busy"
 
 
 @pytest.mark.parametrize("address", ["::ffff:0:169.254.169.254", "64:ff9b:1:a9fe:a9:fe00:808:808"])

@@ -47,6 +47,15 @@ def shift(database: Database, id: str, column: str, seconds: int) -> None:
     database.run(f"UPDATE integration_schedules SET {column} = {moved} WHERE integration_id = :id", {"id": id})
 
 
+def later(database: Database, id: str, seconds: int) -> None:
+    """The history of an integration becomes so much older."""
+    if database.dialect == POSTGRESQL:
+        moved = f"checked_at - make_interval(secs => {seconds})"
+    else:
+        moved = f"strftime('%Y-%m-%dT%H:%M:%f000Z', checked_at, '-{seconds} seconds')"
+    database.run(f"UPDATE integration_health_logs SET checked_at = {moved} WHERE integration_id = :id", {"id": id})
+
+
 def schedule(database: Database, id: str) -> dict[str, Any]:
     found = database.row("SELECT * FROM integration_schedules WHERE integration_id = :id", {"id": id})
     assert found is not None
@@ -327,6 +336,68 @@ def test_a_provider_that_asks_for_time_gets_it(database: Database, target: Targe
     record(database, "a", Result(claimed, Outcome("http.rate_limited", "api", retry_after_s=3000)))
     assert row(database, org_id, id)["status"] == "active"
     assert (schedule(database, id)["next_check_at"] - reads.now(database)).total_seconds() > 2900
+
+
+BUSY = Outcome("http.rate_limited", "api", detail="HTTP 429")
+
+
+def checked(database: Database, outcome: Outcome, id: str, **options: Any) -> tuple[str, str, str]:
+    """The code that a check with this outcome leaves, its log status, and the status."""
+    shift(database, id, "next_check_at", 7200)
+    (claimed,) = due(database)
+    record(database, "a", Result(claimed, outcome), **options)
+    (log,) = database.rows(
+        "SELECT l.status, i.status AS became, l.metadata FROM integration_health_logs l JOIN integrations i"
+        "    ON i.id = l.integration_id WHERE i.id = :id ORDER BY l.checked_at DESC, l.id DESC LIMIT 1",
+        {"id": id},
+    )
+    return log["metadata"]["code"], log["status"], log["became"]
+
+
+@pytest.mark.parametrize("busy", [BUSY, Outcome("temporary", "auth", detail="454 later")], ids=["429", "454"])
+def test_who_is_put_off_knows_nothing_new(database: Database, target: Target, org_id: str, busy: Outcome) -> None:
+    """Degraded while a proof of this config is fresh, and unknown before the first one and long after the last."""
+    id = add(target, org_id)
+    unknown = ("provider.busy", "unknown", "active")
+    throttled = (busy.code, "success", "active")
+    assert checked(database, busy, id) == unknown
+    checked(database, OK, id)
+    later(database, id, 3000)
+    for _ in range(2):
+        assert checked(database, busy, id) == throttled
+    newest, other, proof, _ = reads.logs(database, org_id, id=id)
+    assert newest["facts"]["proven_at"] == other["facts"]["proven_at"] == proof["checked_at"].isoformat()
+    checked(database, OK, id)
+    later(database, id, 3700)
+    assert checked(database, busy, id) == unknown
+    checked(database, OK, id)
+    assert checked(database, busy, id) == throttled
+    with changes.unit_of_work(target) as session:
+        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config=ENVELOPE)
+    assert checked(database, busy, id) == unknown, "it was another config"
+
+
+def test_who_is_put_off_is_not_well_again(database: Database, target: Target, org_id: str) -> None:
+    """A refused credential stays refused while the provider has no time to say so again: no all-clear, no new count."""
+    id = add(target, org_id)
+    checked(database, OK, id)
+    assert checked(database, REJECTED, id)[2] == "error"
+    before = row(database, org_id, id)
+    assert checked(database, BUSY, id) == ("provider.busy", "unknown", "error")
+    after = row(database, org_id, id)
+    assert [after[name] for name in ("status", "error_count", "error_message", "rejections")] == [
+        before[name] for name in ("status", "error_count", "error_message", "rejections")
+    ]
+
+
+@pytest.mark.parametrize("fact", [{"auth_method": "PLAIN"}, {"token_exchanged": True}])
+def test_who_is_put_off_after_the_login_has_proved_it(
+    database: Database, target: Target, org_id: str, fact: dict[str, Any]
+) -> None:
+    """The login or the token exchange accepted the credential in this very check."""
+    id = add(target, org_id)
+    outcome = Outcome("temporary", "api", facts=fact)
+    assert checked(database, outcome, id) == ("temporary", "success", "active")
 
 
 def test_two_agents_at_once_share_without_overlap(database: Database, target: Target, org_id: str) -> None:
