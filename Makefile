@@ -4,13 +4,14 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install
 
-.PHONY: help demo test coverage test-slow mutations lint schema clean
+.PHONY: help demo test coverage test-slow test-lowest mutations lint schema clean
 
 help:
 	@echo "make demo       try intctl on loopback providers; nothing outside this folder is touched"
 	@echo "make test       the tests (PostgreSQL comes from a wheel)"
 	@echo "make coverage   the tests once more, and which lines and branches they reach"
 	@echo "make test-slow  the long fuzz and chaos runs"
+	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml allows"
 	@echo "make mutations  break the agent's protocol on purpose: each break must turn a test red"
 	@echo "make lint       ruff, mypy --strict and the import contracts"
 	@echo "make schema     write schema.sql from the models and migrations"
@@ -58,6 +59,14 @@ coverage: $(VENV)/.test
 
 test-slow: $(VENV)/.test
 	@$(PY) -m pytest -m "slow or hypothesis" --hypothesis-profile=long
+
+LOWEST := import re, tomllib; \
+  wanted = tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]; \
+  print(*(re.sub(r"\[.*\]", "", one).replace(">=", "==") for one in wanted))
+test-lowest:
+	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.test
+	@.venv-lowest/bin/python -m pip --quiet --quiet install $$(.venv-lowest/bin/python -c '$(LOWEST)')
+	@$(MAKE) --no-print-directory VENV=.venv-lowest test
 
 mutations: $(VENV)/.test
 	@$(PY) tests/mutate.py
