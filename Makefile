@@ -60,9 +60,9 @@ coverage: $(VENV)/.test
 test-slow: $(VENV)/.test
 	@$(PY) -m pytest -m "slow or hypothesis" --hypothesis-profile=long
 
-LOWEST := import re, tomllib; \
+LOWEST := import tomllib; \
   wanted = tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]; \
-  print(*(re.sub(r"\[.*\]", "", one).replace(">=", "==") for one in wanted))
+  print(*(one.replace(">=", "==") for one in wanted))
 test-lowest:
 	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/.test
 	@.venv-lowest/bin/python -m pip --quiet --quiet install $$(.venv-lowest/bin/python -c '$(LOWEST)')

@@ -200,7 +200,8 @@ CODES: dict[str, Cause] = {
         "misconfigured",
         "you",
         "The mail server refused user name or password",
-        "Put the right password in place (intctl edit NAME --secret password), then intctl reconnect NAME.",
+        "Put the right password in place: intctl edit NAME --secret password. "
+        "If it was put right at the provider: intctl reconnect NAME.",
         rejection=True,
     ),
     "auth.method": Cause(
@@ -267,7 +268,8 @@ CODES: dict[str, Cause] = {
         "misconfigured",
         "you",
         "The provider refused the credential",
-        "Put the right credential in place (intctl edit NAME --secret FIELD), then intctl reconnect NAME.",
+        "Put the right credential in place: intctl edit NAME --secret FIELD. "
+        "If it was put right at the provider: intctl reconnect NAME.",
         rejection=True,
     ),
     "http.forbidden": Cause(
@@ -351,7 +353,7 @@ CODES: dict[str, Cause] = {
         "down",
         "provider",
         "The provider's answer is not what its interface promises",
-        "Check url and base_url: a login page or a proxy may be answering.",
+        "Check url, base_url and what is expected: a login page or a proxy may be answering.",
     ),
     "redirect.refused": Cause(
         "down",

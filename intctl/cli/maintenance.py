@@ -137,7 +137,7 @@ def list_(context: Context, name: str | None, past: bool, tz: str, style: str) -
     if row:
         found = [window for window in found if window["integration_id"] in (None, row["id"])]
     if not past:
-        found = [window for window in found if window["state"] != "over"]
+        found = [window for window in found if window["state"] in ("running", "planned")]
     columns = [
         Column("Id", lambda one: one["id"][:8]),
         Column("Integration", lambda one: one["integration"] or "(all)"),
@@ -156,6 +156,8 @@ def _described(window: Row, now: datetime) -> Row:
     when = next_time(window, now)
     state = "over" if when is None else "running" if when[0] <= now else "planned"
     begins, ends = when or (window["starts_at"], min(window["ends_at"], window["stopped_at"] or window["ends_at"]))
+    if ends <= begins:  # removed before it began
+        state, ends = "cancelled", window["ends_at"]
     first = {"from": window["starts_at"], "to": window["ends_at"]}
     return {**window, **first, "state": state, "next_from": begins, "next_to": ends}
 
@@ -177,4 +179,4 @@ def remove(context: Context, id: str, erase: bool) -> None:
     with changes.unit_of_work(context.target) as session:
         changes.end_maintenance(session, id=found[0]["id"], org_id=org_id, erase=erase)
     whom = clean(found[0]["integration"] or "all integrations")
-    context.out(f"Maintenance of {whom} is {'erased' if erase else 'ended'}.\n")
+    context.out(f"Maintenance {found[0]['id'][:8]} of {whom} is {'erased' if erase else 'ended'}.\n")

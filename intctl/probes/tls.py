@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from intctl.probes.ask import ClientCertificate
 from intctl.probes.names import descriptors_gone
 from intctl.probes.trace import Fault, Trace
+from intctl.text import clean
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, Name
@@ -93,7 +94,7 @@ def context(ca_file: str | None, certificate: ClientCertificate | None = None) -
         try:
             stamp = os.stat(ca_file).st_mtime_ns  # noqa: PTH116 -- a Path costs five times as much, each check
         except (OSError, ValueError):
-            raise Fault("self.ca_file", "it cannot be read") from None
+            raise Fault("self.ca_file", f"{clean(ca_file)} cannot be read") from None
     if certificate is None:
         return _shared(ca_file, stamp)
     made = _make(ca_file)
@@ -123,7 +124,7 @@ def _make(ca_file: str | None) -> ssl.SSLContext:
         try:
             made.load_verify_locations(cafile=ca_file)
         except (OSError, ValueError):
-            raise Fault("self.ca_file", "it cannot be read, or holds no PEM certificate") from None
+            raise Fault("self.ca_file", f"{clean(ca_file)} cannot be read, or holds no PEM certificate") from None
         return made
     paths = ssl.get_default_verify_paths()
     chosen = os.environ.get(paths.openssl_cafile_env) or os.environ.get(paths.openssl_capath_env)

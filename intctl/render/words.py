@@ -117,7 +117,7 @@ def next_step(code: str, name: str, secret_field: str = "", *, saved: bool = Tru
     if code not in CODES:
         return f"Run intctl check {quoted(name)}."
     if not saved and "NAME" in CODES[code].next_step:
-        return "Correct the credential in the file, or in what it refers to, and run this again."
+        return "Correct the credential, in the file, in what it refers to, or as you type it, and run this again."
     text = CODES[code].next_step.replace("NAME", quoted(name))
     return text.replace("--secret FIELD", f"--secret {secret_field}") if secret_field else text
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from intctl.store import transitions
 from intctl.store.connect import POSTGRESQL, SQLITE, Database
+from intctl.store.reads import OFF_AT
 
 Row = dict[str, Any]
 
@@ -47,10 +48,10 @@ _JOIN = {
     SQLITE: f"LEFT JOIN integration_health_logs l ON l.id = (SELECT n.id {_NEWEST})",
     POSTGRESQL: f"LEFT JOIN LATERAL (SELECT n.response_time_ms, n.metadata {_NEWEST}) l ON TRUE",
 }
-_GAUGES = """
+_GAUGES = f"""
 SELECT i.id, i.org_id, i.name, i.provider, i.type, i.status, i.error_count, i.last_health_check, i.config_version,
-       l.response_time_ms, l.metadata
-  FROM integrations i {newest} WHERE i.deleted_at IS NULL {scope} ORDER BY i.org_id, i.id"""
+       l.response_time_ms, l.metadata, {OFF_AT}
+  FROM integrations i {{newest}} WHERE i.deleted_at IS NULL {{scope}} ORDER BY i.org_id, i.id"""
 
 
 def agent_id(host: str, org_id: str | None) -> str:

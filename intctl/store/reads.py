@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -35,15 +36,19 @@ SORTS = {
     "created": "i.created_at",
 }
 
+#: When it was switched off last.
+OFF_AT = """(SELECT max(c.changed_at) FROM integration_changes c
+         WHERE c.integration_id = i.id AND NOT c.enabled) AS off_at"""
 # The newest log says what is known now; the last success is what "Last Sync" falls back to.
-_INTEGRATION = """
+_INTEGRATION = f"""
 SELECT i.id, i.org_id, i.name, i.type, i.provider, i.status, i.last_health_check, i.last_sync,
        i.last_sync_error, i.error_message, i.error_count, i.health_check_interval_minutes,
        i.config_version, i.created_at, i.updated_at, i.deleted_at, s.next_check_at, s.rejections,
        (SELECT l.metadata FROM integration_health_logs l WHERE l.integration_id = i.id
          ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) AS metadata,
        (SELECT l.checked_at FROM integration_health_logs l WHERE l.integration_id = i.id AND l.status = 'success'
-         ORDER BY l.checked_at DESC LIMIT 1) AS last_success_at
+         ORDER BY l.checked_at DESC LIMIT 1) AS last_success_at,
+       {OFF_AT}
   FROM integrations i LEFT JOIN integration_schedules s ON s.integration_id = i.id
  WHERE i.org_id = :org_id"""
 
@@ -170,10 +175,10 @@ def _literal(text: str) -> str:
 
 
 def _with_verdict(row: Row) -> Row:
-    """The row with verdict, code, phase and detail of the newest check of the config as it is now."""
+    """The row with verdict, code, phase and detail of the newest check, as far as it stands."""
     newest = row.pop("metadata")
-    current = isinstance(newest, dict) and newest.get("config_version") == row["config_version"]
-    known: Row = newest if current else {}
+    known: Row = newest if stands(row, newest) else {}
+    del row["off_at"]
     row["verdict"] = known.get("verdict", "unknown")
     row["code"] = known.get("code", "self.not_checked")
     row["phase"] = known.get("phase", "")
@@ -181,6 +186,17 @@ def _with_verdict(row: Row) -> Row:
     row["facts"] = _ordered(known.get("facts"))
     row["facts"].pop("usage", None)  # see usages(): it may be older than the newest check
     return row
+
+
+def stands(row: Mapping[str, Any], newest: object) -> bool:
+    """Whether the newest check, whose metadata `newest` is, says anything of the integration as it is now.
+
+    Not with another config; and what was known before it was switched off says nothing of one that is on again.
+    """
+    if not isinstance(newest, dict) or newest.get("config_version") != row["config_version"]:
+        return False
+    off_at, checked_at = row["off_at"], row["last_health_check"]
+    return row["status"] != "active" or off_at is None or (checked_at is not None and checked_at >= off_at)
 
 
 def _ordered(known: object, first: tuple[str, ...] = ()) -> Row:

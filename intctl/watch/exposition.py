@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from intctl import __version__
+from intctl.store.reads import stands
 from intctl.text import clean
 
 _SUCCESS = "intctl_agent_last_pass_success"
@@ -102,8 +103,7 @@ def _integration(lines: _Lines, row: Mapping[str, Any]) -> None:
         "type": row["type"],
     }
     metadata = row["metadata"] if isinstance(row["metadata"], dict) else {}
-    # What was found of an older config says nothing about this one.
-    current = metadata.get("config_version") == row["config_version"]
+    current = stands(row, row["metadata"])
     verdict = str(metadata.get("verdict", "unknown")) if current else "unknown"
     code = str(metadata.get("code", "")) if current else "self.not_checked"
     lines.add("intctl_integration_enabled", row["status"] in ("active", "error"), **labels)

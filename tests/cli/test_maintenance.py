@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from intctl.store import reads
@@ -53,6 +55,19 @@ def test_all_of_them(broken: Intctl) -> None:
     assert broken("alerts", "--exit-code", "-o", "json").json == []
     (one,) = broken("maintenance", "list", "-o", "json").json
     assert (one["integration"], one["state"], one["weekly"], one["time_zone"]) == (None, "running", False, "UTC")
+
+
+def test_maintenance_that_was_removed_before_it_began(broken: Intctl) -> None:
+    """It never was: cancelled, with the times that it was planned for."""
+    begins = f"{datetime.now(UTC) + timedelta(days=300):%Y-%m-%d} 01:00"
+    broken("maintenance", "add", "Mail", "--from", begins, "--for", "2h", "--tz", "UTC")
+    (planned,) = broken("maintenance", "list", "-o", "json").json
+    assert planned["state"] == "planned"
+    assert planned["id"][:8] in broken("maintenance", "remove", planned["id"]).out
+    assert broken("maintenance", "list").out == "No maintenance is planned.\n"
+    (cancelled,) = broken("maintenance", "list", "--past", "-o", "json").json
+    assert cancelled == {**planned, "state": "cancelled"}
+    assert begins.replace("01:00", "03:00") in broken("maintenance", "list", "--past", "--tz", "UTC").out
 
 
 def test_maintenance_does_not_count_in_uptime(broken: Intctl) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from intctl.store import passes, reads
+from intctl.store.connect import connect
+
 from .conftest import Intctl, MailHost
 from .test_change import snapshot
 
@@ -49,6 +52,21 @@ def test_toggle_twice_the_same_way_changes_nothing(intctl: Intctl, email: MailHo
     before = snapshot(intctl)
     assert intctl("toggle", "Email", "--on").out == "Email is enabled already.\n"
     assert snapshot(intctl) == before
+
+
+def test_what_was_known_before_it_was_switched_off_is_not_known_now(intctl: Intctl, email: MailHost) -> None:
+    """On again it is unchecked everywhere until somebody checks it: never green meanwhile."""
+    assert row(intctl)["verdict"] == "healthy"
+    intctl("toggle", "Email", "--off")
+    intctl("toggle", "Email", "--on")
+    assert row(intctl)["verdict"] == "unknown"
+    assert "Unchecked" in intctl("list").out
+    with connect(intctl.target) as database:
+        assert [reads.stands(one, one["metadata"]) for one in passes.gauges(database, None)] == [False]
+    assert intctl("show", "Email", "-o", "json").json["code"] == "self.not_checked"
+    intctl("toggle", "Email", "--off")
+    intctl("reconnect", "Email")
+    assert row(intctl)["verdict"] == "healthy"
 
 
 @pytest.mark.parametrize(("minutes", "words"), [("1", "every minute"), ("60", "every 60 minutes")])

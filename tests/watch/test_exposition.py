@@ -24,8 +24,8 @@ ODD = 'a "quoted" \\ name\nwith a line, {braces} and ü'
 def row(name: str = "Email", verdict: str = "healthy", code: str = "ok", **values: Any) -> dict[str, Any]:
     return {
         "id": f"id-of-{name}", "org_id": "0a0a", "name": name, "provider": "smtp", "type": "email",
-        "status": "active", "error_count": 0, "last_health_check": NOW, "config_version": 1, "response_time_ms": 212,
-        "metadata": {"verdict": verdict, "code": code, "config_version": 1}, **values,
+        "status": "active", "error_count": 0, "last_health_check": NOW, "config_version": 1, "off_at": None,
+        "response_time_ms": 212, "metadata": {"verdict": verdict, "code": code, "config_version": 1}, **values,
     }  # fmt: skip
 
 

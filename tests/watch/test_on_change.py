@@ -117,8 +117,8 @@ def test_the_document(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
     assert document.pop("at").endswith("Z")
     assert document == {
         "message": "The provider refused the credential: HTTP 401",
-        "next_step": "Put the right credential in place (intctl edit Email --secret token), "
-        "then intctl reconnect Email.",
+        "next_step": "Put the right credential in place: intctl edit Email --secret token. "
+        "If it was put right at the provider: intctl reconnect Email.",
         "transition_id": written["id"], "integration": "Email", "id": row["id"], "org_id": row["org_id"],
         "provider": "http", "type": "custom", "from": "active", "to": "error", "verdict": "misconfigured",
         "code": "http.auth.rejected", "attempt": 1,
