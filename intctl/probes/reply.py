@@ -99,7 +99,7 @@ def by_status(reply: Reply, trace: Trace) -> tuple[str, str]:
     status = reply.status
     if status in _BY_STATUS:
         return _BY_STATUS[status], f"HTTP {status}"
-    if 300 <= status < 400:
+    if 300 <= status < 400 and status != 304:
         # Masked before it is cut: a secret that holds a question mark would be two halves that nobody knows.
         location = trace.words(reply.headers.get("location", "")).partition("?")[0].partition("#")[0]
         return "redirect.refused", f"HTTP {status} to {location}" if location else f"HTTP {status}"
@@ -170,7 +170,7 @@ def _complaint(ask: HttpProbe, reply: Reply, document: Any) -> str:
     if document is MISSING:
         return _why_unreadable(ask, reply, pointed)
     for pointer in ask.require:
-        if value_at(document, pointer) is MISSING:
+        if value_at(document, pointer) in (MISSING, None):
             return f"{pointer} is missing"
     for pointer, wanted in ask.expect_json.items():
         if not _same(value_at(document, pointer), wanted):

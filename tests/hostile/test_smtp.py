@@ -129,6 +129,7 @@ def test_a_method_that_turns_out_missing_gives_way_to_the_next() -> None:
 @pytest.mark.parametrize(
     ("reply", "verdict", "code"),
     [
+        (b"502 what?\r\n", "healthy", "ok"),
         (b"421 bye\r\n", "degraded", "temporary"),
         (b"550 no\r\n", "down", "rejected"),
         (b"530 STARTTLS first\r\n", "misconfigured", "tls.required"),

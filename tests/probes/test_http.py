@@ -119,6 +119,7 @@ def test_a_credential_that_no_header_can_carry_is_not_sent(secret: str) -> None:
         (400, "unexpected.reply", "down"),
         (301, "redirect.refused", "down"),
         (302, "redirect.refused", "down"),
+        (304, "unexpected.reply", "down"),
     ],
 )
 def test_each_status_has_its_meaning(status: int, code: str, verdict: str) -> None:
@@ -189,6 +190,7 @@ def test_retry_after_as_a_date() -> None:
         (Answer(200, {"ok": False}), "/ok is not what was expected"),
         (Answer(200, {"ok": 1}), "/ok is not what was expected"),
         (Answer(200, {}), "/ok is missing"),
+        (Answer(200, {"ok": None}), "/ok is missing"),
         (Answer(200, []), "/ok is missing"),
         (Answer(200, None), "/ok is missing"),
     ],
