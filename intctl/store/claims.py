@@ -263,8 +263,8 @@ def backed_off(interval_s: float) -> float:
 
 
 def _proves_nothing(outcome: Outcome) -> bool:
-    """Whether the provider only put us off, before it accepted a login or gave a token for the credential."""
-    accepted = outcome.facts.get("auth_method") or outcome.facts.get("token_exchanged")
+    """Whether the provider only put us off, before a login was done with or a token given for the credential."""
+    accepted = outcome.facts.get("token_exchanged") or (outcome.code == "temporary" and outcome.phase == "api")
     return outcome.code in NO_PROOF and not accepted
 
 
@@ -284,11 +284,14 @@ def put_off(outcome: Outcome, previous: object, state: Row, config_version: int)
     known = previous if isinstance(previous, dict) else {}
     if state["error_count"] or known.get("config_version") != config_version:
         return unproven(outcome)
-    proven_at = str(_facts(known).get("proven_at", known["checked_at"].isoformat()))
-    holds_s = max(PROOF_HOLDS_S, 120.0 * (state["health_check_interval_minutes"] or 5))
-    if state["now_at"] - datetime.fromisoformat(proven_at) > timedelta(seconds=holds_s):
+    try:
+        proven_at = datetime.fromisoformat(str(_facts(known).get("proven_at", known.get("checked_at"))))
+        age_s = (state["now_at"] - proven_at).total_seconds()
+    except (ValueError, TypeError):  # another hand's row
         return unproven(outcome)
-    return replace(outcome, facts={**outcome.facts, "proven_at": proven_at})
+    if age_s > max(PROOF_HOLDS_S, 120.0 * (state["health_check_interval_minutes"] or 5)):
+        return unproven(outcome)
+    return replace(outcome, facts={**outcome.facts, "proven_at": proven_at.isoformat()})
 
 
 def beside_last(outcome: Outcome, previous: object, config_version: int) -> Outcome:

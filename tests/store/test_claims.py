@@ -390,14 +390,27 @@ def test_who_is_put_off_is_not_well_again(database: Database, target: Target, or
     ]
 
 
-@pytest.mark.parametrize("fact", [{"auth_method": "PLAIN"}, {"token_exchanged": True}])
+@pytest.mark.parametrize(
+    "outcome", [Outcome("temporary", "api"), Outcome("http.rate_limited", "api", facts={"token_exchanged": True})]
+)
 def test_who_is_put_off_after_the_login_has_proved_it(
-    database: Database, target: Target, org_id: str, fact: dict[str, Any]
+    database: Database, target: Target, org_id: str, outcome: Outcome
 ) -> None:
-    """The login or the token exchange accepted the credential in this very check."""
+    """The mail server was past the login, or the token endpoint accepted the credential, in this very check."""
     id = add(target, org_id)
-    outcome = Outcome("temporary", "api", facts=fact)
-    assert checked(database, outcome, id) == ("temporary", "success", "active")
+    assert checked(database, outcome, id) == (outcome.code, "success", "active")
+
+
+@pytest.mark.parametrize("odd", ['{"proven_at": "soon"}', '{"proven_at": 5}', '{"proven_at": "2020-01-01"}', "[]"])
+def test_a_proof_of_another_hands_is_none(database: Database, target: Target, org_id: str, odd: str) -> None:
+    """What stands in a log that intctl did not write ends no batch."""
+    id = add(target, org_id)
+    checked(database, OK, id)
+    document = f'{{"config_version": 1, "code": "ok", "facts": {odd}}}'
+    cast = "CAST(:document AS jsonb)" if database.dialect == POSTGRESQL else ":document"
+    database.run(f"UPDATE integration_health_logs SET metadata = {cast}", {"document": document})
+    code = checked(database, BUSY, id)[0]
+    assert code == ("http.rate_limited" if odd == "[]" else "provider.busy")
 
 
 def test_two_agents_at_once_share_without_overlap(database: Database, target: Target, org_id: str) -> None:
