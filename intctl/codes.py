@@ -295,7 +295,7 @@ CODES: dict[str, Cause] = {
         "degraded",
         "provider",
         "It answers with the credential; whether it does without it as well could not be found out",
-        "Nothing to do yet: the next check asks again. If it stays so, the provider is slow or throttles.",
+        "Nothing to do yet: the next check asks again. If it stays so, look at what it says without the credential.",
     ),
     "http.account_inactive": Cause(
         "misconfigured",

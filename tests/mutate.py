@@ -122,7 +122,7 @@ UPDATE integration_schedules s SET {_TAKE} FROM due
              'if state["error_count"] or known.get("config_version") != config_version:', 'if state["error_count"]:',
              IN_CLAIMS + "test_who_is_put_off_knows_nothing_new"),
     Mutation("record: a proof for ever", CLAIMS,
-             'if age_s > max(PROOF_HOLDS_S, 120.0 * (state["health_check_interval_minutes"] or 5)):', "if False:",
+             "if since or not -LEASE_MARGIN_S < age_s <= holds_s:", "if since:",
              IN_CLAIMS + "test_who_is_put_off_knows_nothing_new"),
     Mutation("record: a login that was accepted proves nothing", CLAIMS, "in NO_PROOF and not accepted", "in NO_PROOF",
              IN_CLAIMS + "test_who_is_put_off_after_the_login_has_proved_it"),

@@ -8,6 +8,7 @@ the end of that save lies the one window in which it can be lost; nothing else h
 from __future__ import annotations
 
 import asyncio
+import re
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
@@ -52,6 +53,9 @@ _OAUTH = {
     "invalid_scope": "http.forbidden",
     "temporarily_unavailable": "server.error",
 }
+
+
+_TIME = re.compile(r"\b(iat|exp|nbf|time\w*|clock|expired|lived)\b", re.IGNORECASE)
 
 
 class GrantAuth(Authenticator):
@@ -275,7 +279,7 @@ class GrantAuth(Authenticator):
                 raise Fault("reauthorise", self._why_refused(self._ask, document))
             theirs = self._still_good(now)
             return theirs or await self._granted(await self._call(now), now, last=True)
-        raise self._refused(reply, document)
+        raise self._refused(reply, document, judged=judged)
 
     @staticmethod
     def _why_refused(ask: RefreshToken, document: Any) -> str:
@@ -284,7 +288,7 @@ class GrantAuth(Authenticator):
         # What nobody can know from here is not asserted.
         return "revoked, expired, or spent by an exchange whose answer never arrived" if ask.single_use else ""
 
-    def _refused(self, reply: Reply, document: Any) -> Fault:
+    def _refused(self, reply: Reply, document: Any, *, judged: bool) -> Fault:
         where = "token endpoint"
         if reply.status == 200:
             why = "it sent no access token" if isinstance(document, dict) else "it did not send JSON"
@@ -293,11 +297,11 @@ class GrantAuth(Authenticator):
         if number in _AADSTS:
             return Fault(*_AADSTS[number])
         skew = self._trace.facts.get("clock_skew_s")
-        if isinstance(skew, int) and isinstance(self._ask, SignedJwt) and _error(document) == "invalid_grant":
-            return Fault("self.clock", f"{where}: {abs(skew)} s {'ahead' if skew > 0 else 'behind'} of the provider's")
+        if isinstance(skew, int) and isinstance(self._ask, SignedJwt) and judged and _of_its_time(document):
+            return Fault("self.clock", f"{where}: {abs(skew)} s {'ahead of' if skew > 0 else 'behind'} the provider's")
         code, detail = by_status(reply, self._trace)
         error = _error(document)
-        if reply.status < 500 and reply.status != 429:
+        if judged:
             code = _OAUTH.get(error, code)
         said = f", {self._trace.words(number or error, 60)}" if number or error else ""
         wait = retry_after(reply.headers.get("retry-after", ""), self._clock()) if reply.status in (429, 503) else None
@@ -311,6 +315,12 @@ def _sendable(token: str) -> bool:
 def _error(document: Any) -> str:
     error = document.get("error") if isinstance(document, dict) else None
     return error if isinstance(error, str) else ""
+
+
+def _of_its_time(document: Any) -> bool:
+    """Whether a signed statement may have been refused for the time that it names, or no reason is given."""
+    text = document.get("error_description") if isinstance(document, dict) else None
+    return _error(document) == "invalid_grant" and (not isinstance(text, str) or bool(_TIME.search(text)))
 
 
 def _aadsts(document: Any) -> str:

@@ -29,21 +29,26 @@ class Place(NamedTuple):
     target: bytes
     authority: bytes
 
+    @property
+    def url(self) -> str:
+        """The URL as it is asked: of all that one can be written like, what a signature is made over."""
+        return f"{'https' if self.secure else 'http'}://{self.authority.decode()}{self.target.decode()}"
+
 
 @lru_cache(maxsize=1024)
 def place_of(url: str | httpx.URL) -> Place:
     """Where an http:// or https:// URL leads. Raises Fault (`self.config_invalid`)."""
     try:
         found = httpx.URL(url)
-    except (httpx.InvalidURL, ValueError, TypeError):
+        if found.scheme not in ("http", "https") or not found.host:
+            raise Fault("self.config_invalid", "the URL is not an http:// or https:// one")
+        if found.username or found.password:
+            raise Fault("self.config_invalid", "the URL holds a user name or password")
+        secure = found.scheme == "https"
+        port = found.port or (443 if secure else 80)
+        return Place(secure, found.raw_host.decode("ascii"), port, found.raw_path, found.netloc)
+    except (httpx.InvalidURL, ValueError, TypeError):  # its parts are decoded only when they are asked for
         raise Fault("self.config_invalid", "the URL cannot be used") from None
-    if found.scheme not in ("http", "https") or not found.host:
-        raise Fault("self.config_invalid", "the URL is not an http:// or https:// one")
-    if found.username or found.password:
-        raise Fault("self.config_invalid", "the URL holds a user name or password")
-    secure = found.scheme == "https"
-    port = found.port or (443 if secure else 80)
-    return Place(secure, found.raw_host.decode("ascii"), port, found.raw_path, found.netloc)
 
 
 @dataclass(slots=True)
@@ -82,16 +87,15 @@ def request_for(ask: HttpProbe, auth: Authenticator | None) -> Request:
         raise Fault("self.config_invalid", "the body cannot be sent") from None
     if content or ask.method == "POST":
         headers["content-length"] = (b"Content-Length", b"%d" % len(content))
-    shown = {} if auth is None else auth.shown(ask.method, ask.url, content)
+    place = place_of(ask.url)
+    shown = {} if auth is None else auth.shown(ask.method, place.url, content)
     try:
         for given in (ask.headers, shown):
             for name, value in given.items():
                 headers[name.lower()] = (name.encode("ascii"), plain(value).encode("ascii"))
     except UnicodeEncodeError:
         raise Fault("credential.malformed") from None
-    return Request(
-        ask.method, place_of(ask.url), list(headers.values()), content, body_wanted=partial(_body_wanted, ask)
-    )
+    return Request(ask.method, place, list(headers.values()), content, body_wanted=partial(_body_wanted, ask))
 
 
 def _body_wanted(ask: HttpProbe, status: int) -> bool:

@@ -206,6 +206,7 @@ class _Session:
         self.secured: SSLObject | None = None
         #: Whether the other side has shown itself a mail server, and is owed a QUIT.
         self.polite = False
+        self._overrun = False
 
     async def open(self, context: SSLContext | None) -> None:
         """Connects, greets, and brings up TLS as the configuration says. Raises Fault."""
@@ -384,6 +385,8 @@ class _Session:
     async def _exchange(self, parts: tuple[bytes, ...], message: bytes | None) -> SMTPResponse:
         protocol = self._protocol
         assert protocol is not None
+        if self._overrun:
+            raise self._too_much()
         greeting = not parts
         self._trace.heard = bool(greeting and protocol.reply)
         if not greeting:
@@ -403,10 +406,15 @@ class _Session:
             raise Fault("protocol.error") from None
         except ValueError:  # a control character, which would end the command early
             raise Fault("credential.malformed") from None
-        if not protocol.one_reply and parts[:1] != (b"STARTTLS",):  # what it says next would answer what we say next
-            self.polite = False
-            raise Fault("protocol.error", "it sent more than the one reply that was asked for")
+        self._overrun = not protocol.one_reply
+        if self._overrun and reply.code < 400 and parts[:1] != (b"STARTTLS",):
+            raise self._too_much()
         return reply
+
+    def _too_much(self) -> Fault:
+        """What was sent too soon would answer what we say next. A refusal before it stands."""
+        self.polite = False
+        return Fault("protocol.error", "it sent more than the one reply that was asked for")
 
     def _disconnected(self, protocol: _Protocol, error: BaseException) -> Fault:
         self.polite = False

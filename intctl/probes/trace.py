@@ -30,7 +30,8 @@ _CLEANED = 100_000
 _UNESCAPED = 32_000
 _TIMES = 2
 _ESCAPES = re.compile(
-    r"(?:%[0-9A-Fa-f]{2})+|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[^ux]|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});"
+    r"(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+|(?:\\[0-3][0-7]{2})+|(?:\\u[0-9A-Fa-f]{4})+|\\u\{[0-9A-Fa-f]{1,6}\}"
+    r"|\\[^uxX0-3]|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});"
 )
 
 _AT_DEADLINE = {"dns": "dns.timeout", "tcp": "connect.timeout", "tls": "tls.timeout"}
@@ -116,7 +117,9 @@ def _spelled(secrets: Iterable[bytes]) -> set[str]:
     found: set[str] = set()
     for data in secrets:
         text, encoded = data.decode("utf-8", "replace"), b64encode(data).decode()
-        found.update((text, text.replace(" ", "+"), data.hex(), encoded, encoded.rstrip("=")))
+        found.update((text, text.replace(" ", "+"), data.decode("latin-1"), encoded, encoded.rstrip("=")))
+        found.update((data.hex(), data.hex(":"), data.hex("-")))
+        found.update(reading for reading, _ in _readings(text))  # a part of it may look like an escape itself
         for ahead in range(3):
             # The characters that hold nothing but the secret, whatever stands before it and after it.
             first, end = -(-8 * ahead // 6), 8 * (ahead + len(data)) // 6
@@ -155,7 +158,7 @@ def _readings(text: str) -> Iterator[tuple[str, list[int]]]:
             for char, length in _unescaped(escape[0]):
                 start += length
                 undone += char
-                undone_ends.append(ends[start - 1])
+                undone_ends += [ends[start - 1]] * len(char)
             done = end
         if not done:
             return
@@ -166,15 +169,30 @@ def _readings(text: str) -> Iterator[tuple[str, list[int]]]:
 def _unescaped(escape: str) -> list[tuple[str, int]]:
     """The characters that an escape stands for, each with how much of the escape it takes."""
     if escape[0] == "%":
-        data = bytes.fromhex(escape.replace("%", ""))
-        try:
-            return [(char, 3 * len(char.encode())) for char in data.decode()]
-        except UnicodeDecodeError:
-            return [(char, 3) for char in data.decode("latin-1")]
+        return _decoded(bytes.fromhex(escape.replace("%", "")), 3)
     if escape[0] == "&":
         meant = unescape(escape)
         return [(char, 1) for char in escape] if meant == escape else [(meant, len(escape))]
-    return [(chr(int(escape[2:], 16)) if len(escape) > 2 else escape[1], len(escape))]
+    if escape[1] == "x":
+        return _decoded(bytes.fromhex(escape.replace("\\x", "")), 4)
+    if escape[1:3] == "u{":
+        number = int(escape[3:-1], 16)
+        return [(chr(number) if number < 0x110000 else "", len(escape))]
+    if escape[1] == "u":
+        units = bytes.fromhex(escape.replace("\\u", ""))
+        chars = units.decode("utf-16-be", "surrogatepass")
+        return [(char, 12 if ord(char) > 0xFFFF else 6) for char in chars]
+    if len(escape) > 2:
+        return _decoded(bytes(int(octal, 8) for octal in escape[1:].split("\\")), 4)
+    return [(escape[1], 2)]
+
+
+def _decoded(data: bytes, length: int) -> list[tuple[str, int]]:
+    """The characters of these bytes, each with how much text it took; `length` for each byte."""
+    try:
+        return [(char, length * len(char.encode())) for char in data.decode()]
+    except UnicodeDecodeError:
+        return [(char, length) for char in data.decode("latin-1")]
 
 
 def _cover(covered: bytearray, reading: str, ends: list[int], spellings: Iterable[str]) -> None:

@@ -23,6 +23,7 @@ from intctl.probes.outcome import Outcome
 from intctl.store import transitions
 from intctl.store.connect import POSTGRESQL, Database
 from intctl.store.ids import new_log_id, spread
+from intctl.store.reads import OFF_AT
 
 Row = dict[str, Any]
 
@@ -64,7 +65,7 @@ _INTEGRATION = """{i}.id, {i}.org_id, {i}.name, {i}.provider, {i}.type, {i}.conf
 # What is known of a credential decides whether it is tried without once more, which only this provider's probe does.
 _LAST_OF_HTTP = """CASE WHEN {i}.provider = 'http' THEN
        (SELECT l.metadata FROM integration_health_logs l WHERE l.integration_id = {i}.id AND l.status = 'success'
-         ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) END AS last_success"""
+           AND l.checked_at IS NOT NULL ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) END AS last_success"""
 _COLUMNS = f"{_INTEGRATION}, {_LAST_OF_HTTP}, s.lease_token, s.attempts"
 
 # MATERIALIZED: inlined, the LIMIT could be evaluated more than once and take far more rows.
@@ -123,10 +124,13 @@ SELECT l.integration_id AS id, l.lease_token, l.metadata FROM integration_health
  WHERE l.integration_id {among} AND l.lease_token IS NOT NULL"""
 
 _LAST_SUCCESSES = """
-SELECT i.id, l.metadata, l.checked_at FROM integrations i JOIN integration_health_logs l ON l.id =
+SELECT i.id, l.metadata, l.checked_at, {off_at},
+       (SELECT max(f.checked_at) FROM integration_health_logs f
+         WHERE f.integration_id = i.id AND f.status = 'failure') AS failed_at
+  FROM integrations i JOIN integration_health_logs l ON l.id =
        (SELECT n.id FROM integration_health_logs n WHERE n.integration_id = i.id AND n.status = 'success'
-         ORDER BY n.checked_at DESC, n.id DESC LIMIT 1)
- WHERE i.id {among}"""
+           AND n.checked_at IS NOT NULL ORDER BY n.checked_at DESC, n.id DESC LIMIT 1)
+ WHERE i.id {among}""".replace("{off_at}", OFF_AT)
 
 _GIVE_BACK = """
 UPDATE integration_schedules SET lease_owner = NULL, lease_expires_at = NULL,
@@ -274,10 +278,11 @@ def unproven(outcome: Outcome) -> Outcome:
 
 
 def put_off(outcome: Outcome, previous: object, state: Row, config_version: int) -> Outcome:
-    """The outcome of an answer that proves nothing, in the light of the last success: its metadata and `checked_at`.
+    """The outcome of an answer that proves nothing, in the light of the last success (see `last_success`).
 
-    While the last proof of this very config is fresh and nothing failed since, it works, but is throttled; when the
-    proof was stays in `facts["proven_at"]`. Else nobody knows. `state` is as for `settle`, with `now_at`.
+    While the last proof of this very config is fresh, and it neither failed since nor was off, it works, but is
+    throttled; when the proof was stays in `facts["proven_at"]`. Else nobody knows. `state` is as for `settle`, with
+    `now_at`.
     """
     if not _proves_nothing(outcome):
         return outcome
@@ -287,9 +292,11 @@ def put_off(outcome: Outcome, previous: object, state: Row, config_version: int)
     try:
         proven_at = datetime.fromisoformat(str(_facts(known).get("proven_at", known.get("checked_at"))))
         age_s = (state["now_at"] - proven_at).total_seconds()
+        since = [known[name] for name in ("failed_at", "off_at") if known.get(name) and known[name] > proven_at]
     except (ValueError, TypeError):  # another hand's row
         return unproven(outcome)
-    if age_s > max(PROOF_HOLDS_S, 120.0 * (state["health_check_interval_minutes"] or 5)):
+    holds_s = max(PROOF_HOLDS_S, 120.0 * (state["health_check_interval_minutes"] or 5))
+    if since or not -LEASE_MARGIN_S < age_s <= holds_s:  # a proof of tomorrow: the clock was set back
         return unproven(outcome)
     return replace(outcome, facts={**outcome.facts, "proven_at": proven_at.isoformat()})
 
@@ -410,7 +417,8 @@ def _claimed(database: Database, owner: str, ids: Sequence[str]) -> list[Row]:
 
 
 def last_success(database: Database, id: str) -> object:
-    """The metadata of an integration's last successful check with its `checked_at`, or None."""
+    """The metadata of an integration's last successful check, its `checked_at`, and when it failed (`failed_at`) and
+    was switched off (`off_at`) last; or None."""
     return _last_successes(database, [id]).get(id)
 
 
@@ -419,7 +427,7 @@ def _last_successes(database: Database, ids: Sequence[str]) -> dict[str, object]
         return {}
     found = database.rows(*_among(database, _LAST_SUCCESSES, ids))
     return {
-        str(row["id"]): {**row["metadata"], "checked_at": row["checked_at"]}
+        str(row["id"]): {**row["metadata"], **{name: row[name] for name in ("checked_at", "failed_at", "off_at")}}
         for row in found
         if isinstance(row["metadata"], dict)
     }

@@ -233,7 +233,7 @@ PIPELINED = [
     ("with the banner", {"banner": b"220 hi\r\n250-hi\r\n250 AUTH PLAIN\r\n235 ok\r\n250 ok\r\n"}, (), "greet"),
     ("with EHLO's reply", {}, ((b"EHLO", b"250-hi\r\n250 AUTH PLAIN\r\n235 ok\r\n"),), "greet"),
     ("with AUTH's", {}, ((b"AUTH", b"235 ok\r\n250 ok\r\n"),), "auth"),
-    ("after a refusal", {}, ((b"AUTH", b"535 no\r\n235 ok\r\n"),), "auth"),
+    ("after a method that is not there", {}, ((b"AUTH PLAIN", b"504 no\r\n235 ok\r\n"),), "auth"),
     ("two codes in one", {}, ((b"AUTH", b"535-no\r\n235 ok\r\n"),), "auth"),
     ("a code of four digits", {}, ((b"AUTH", b"2351 ok\r\n"),), "auth"),
     ("a code and no blank", {}, ((b"AUTH", b"235x\r\n"),), "auth"),
@@ -244,7 +244,14 @@ PIPELINED = [
 @pytest.mark.parametrize(("more", "script", "phase"), [one[1:] for one in PIPELINED], ids=[one[0] for one in PIPELINED])
 def test_replies_that_nobody_asked_for(more: Any, script: Any, phase: str) -> None:
     """A reply that comes too soon would be taken for the answer to what is said next: nothing is said next."""
-    replies = [(b"EHLO", b"250-hi\r\n250 AUTH PLAIN\r\n"), *script]
+    replies = [(b"EHLO", b"250-hi\r\n250 AUTH PLAIN LOGIN\r\n"), *script]
     outcome, _ = _found(mail(replies, **more), "none")
     assert (outcome.verdict, outcome.code, outcome.phase) == ("down", "protocol.error", phase)
     assert "auth_method" not in outcome.facts or phase == "api"
+
+
+@pytest.mark.parametrize("more", [b"421 too many errors\r\n", b"235 ok\r\n", b"\r\n"])
+def test_a_refusal_stands_whatever_comes_behind_it(more: bytes) -> None:
+    """A login that was refused is a dead password, also where the server says goodbye in the same breath."""
+    outcome, _ = _found(_auth(b"535 5.7.8 bad\r\n" + more), "none")
+    assert (outcome.verdict, outcome.code) == ("misconfigured", "smtp.auth.rejected")

@@ -185,6 +185,24 @@ def test_a_statement_of_another_time_is_this_clocks_fault(off_s: float, code: st
         outcome = check(_signed(server, _pem(_key())))
         assert outcome.code == code
         assert (outcome.verdict == "unknown") == (code == "self.clock")
-        told = f"{'ahead' if off_s < 0 else 'behind'} of the provider's"
+        told = f"{'ahead of' if off_s < 0 else 'behind'} the provider's"
         assert (told in outcome.detail) == (code == "self.clock")
         assert check(_client(server)).code == "http.auth.rejected", "a secret has no time"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "code"),
+    [
+        (400, "Invalid JWT: Token must be in a reasonable timeframe. Check your iat and exp values.", "self.clock"),
+        (400, "Invalid JWT Signature.", "http.auth.rejected"),
+        (400, "Invalid grant: account not found", "http.auth.rejected"),
+        (429, "Check your iat and exp values.", "http.rate_limited"),
+        (500, "Check your iat and exp values.", "server.error"),
+    ],
+)
+def test_a_wrong_clock_excuses_no_other_refusal(status: int, said: str, code: str) -> None:
+    """What the provider gives as its reason is believed, also where the clocks disagree."""
+    date = formatdate(time.time() - 600, usegmt=True)
+    body = {"error": "invalid_grant", "error_description": said}
+    with _serve(Answer(status, body, {"Date": date})) as server:
+        assert check(_signed(server, _pem(_key()))).code == code

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import calendar
 
+import h11
 import pytest
 
-from intctl.probes.ask import SigV4
+from intctl.probes.ask import HttpProbe, SigV4
+from intctl.probes.auth import authenticator
+from intctl.probes.request import request_for
 from intctl.probes.sigv4 import signed
+from intctl.probes.trace import Fault, Trace
 from intctl.text import Secret
 
 #: "Examples: Signature Calculations" in the S3 API reference: key, moment, bucket, and two requests.
@@ -54,3 +58,30 @@ def test_secret_is_not_shown() -> None:
     """Neither the value's text nor the headers hold the secret key."""
     secret = ASK.secret_access_key.reveal()
     assert secret not in repr(ASK) and secret not in str(signed(ASK, "GET", HOST, b"", MOMENT))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://minio.example:443/bucket", "http://LOCALHOST:80/a b", "https://minio.example/x/../y?b=2&a=1#part",
+        "https://[::1]:9000/", "https://bücher.example/ü",
+    ],
+)  # fmt: skip
+def test_what_is_sent_is_what_was_signed(url: str) -> None:
+    """However the URL is written: the host and path of the signature are those that stand in the request."""
+    auth = authenticator(ASK, None, None, Trace(), lambda: MOMENT)  # type: ignore[arg-type]
+    request = request_for(HttpProbe(url, ASK), auth)
+    (head, _) = request.events()
+    assert isinstance(head, h11.Request)
+    sent = {name.decode(): value.decode() for name, value in head.headers}
+    scheme = "https" if request.place.secure else "http"
+    said = signed(ASK, "GET", f"{scheme}://{sent['host']}{head.target.decode()}", b"", MOMENT)
+    assert sent["authorization"] == said["Authorization"]
+
+
+@pytest.mark.parametrize("url", ["http://xn--/x", "https://xn--a.example/", "http://a:b@c/", "ftp://a/", "http:///x"])
+def test_a_url_that_cannot_be_asked(url: str) -> None:
+    """Told as what it is, a config that cannot be used; not as a bug of ours."""
+    with pytest.raises(Fault) as found:
+        request_for(HttpProbe(url, None), None)
+    assert found.value.code == "self.config_invalid"

@@ -52,7 +52,7 @@ def later(database: Database, id: str, seconds: int) -> None:
     if database.dialect == POSTGRESQL:
         moved = f"checked_at - make_interval(secs => {seconds})"
     else:
-        moved = f"strftime('%Y-%m-%dT%H:%M:%f000Z', checked_at, '-{seconds} seconds')"
+        moved = f"strftime('%Y-%m-%dT%H:%M:%f000Z', checked_at, '{-seconds:+d} seconds')"
     database.run(f"UPDATE integration_health_logs SET checked_at = {moved} WHERE integration_id = :id", {"id": id})
 
 
@@ -348,7 +348,8 @@ def checked(database: Database, outcome: Outcome, id: str, **options: Any) -> tu
     record(database, "a", Result(claimed, outcome), **options)
     (log,) = database.rows(
         "SELECT l.status, i.status AS became, l.metadata FROM integration_health_logs l JOIN integrations i"
-        "    ON i.id = l.integration_id WHERE i.id = :id ORDER BY l.checked_at DESC, l.id DESC LIMIT 1",
+        "    ON i.id = l.integration_id WHERE i.id = :id AND l.checked_at IS NOT NULL"
+        " ORDER BY l.checked_at DESC, l.id DESC LIMIT 1",
         {"id": id},
     )
     return log["metadata"]["code"], log["status"], log["became"]
@@ -399,6 +400,38 @@ def test_who_is_put_off_after_the_login_has_proved_it(
     """The mail server was past the login, or the token endpoint accepted the credential, in this very check."""
     id = add(target, org_id)
     assert checked(database, outcome, id) == (outcome.code, "success", "active")
+
+
+def test_who_is_put_off_after_it_was_off_has_no_proof(database: Database, target: Target, org_id: str) -> None:
+    """Off and on again forgets the refusals, and with them the proof from before: no 429 makes it well."""
+    id = add(target, org_id)
+    for outcome in (OK, REJECTED):
+        checked(database, outcome, id)
+    for status in ("inactive", "active"):
+        with changes.unit_of_work(target) as session:
+            changes.set_status(session, id=id, org_id=org_id, status=status)  # type: ignore[arg-type]
+    assert checked(database, BUSY, id) == ("provider.busy", "unknown", "active")
+
+
+def test_a_log_without_a_time_hides_no_proof(database: Database, target: Target, org_id: str) -> None:
+    """Another program's row, its time NULL, is not the newest."""
+    id = add(target, org_id)
+    checked(database, OK, id)
+    database.run(
+        "INSERT INTO integration_health_logs (id, integration_id, check_type, status, metadata, checked_at)"
+        " VALUES (:log, :id, 'manual', 'success', :metadata, NULL)",
+        {"log": changes.new_id(), "id": id, "metadata": {"by": "portal"}},
+    )
+    assert checked(database, BUSY, id)[0] == "http.rate_limited"
+
+
+def test_a_proof_of_tomorrow_is_none(database: Database, target: Target, org_id: str) -> None:
+    """The clock was set back since: how old it is cannot be told."""
+    id = add(target, org_id)
+    checked(database, OK, id)
+    later(database, id, -90_000)
+    state = {**row(database, org_id, id), "now_at": reads.now(database)}
+    assert claims.put_off(BUSY, claims.last_success(database, id), state, 1).code == "provider.busy"
 
 
 @pytest.mark.parametrize("odd", ['{"proven_at": "soon"}', '{"proven_at": 5}', '{"proven_at": "2020-01-01"}', "[]"])
