@@ -287,7 +287,7 @@ def put_off(outcome: Outcome, previous: object, state: Row, config_version: int)
     if not _proves_nothing(outcome):
         return outcome
     known = previous if isinstance(previous, dict) else {}
-    if state["error_count"] or known.get("config_version") != config_version:
+    if known.get("config_version") != config_version:
         return unproven(outcome)
     try:
         proven_at = datetime.fromisoformat(str(_facts(known).get("proven_at", known.get("checked_at"))))
