@@ -29,14 +29,13 @@ class TokenStore(Protocol):
         ...
 
 
-class Authenticator(httpx.Auth):
+class Authenticator:
     """A credential. `odd` says what was strange about its token, if anything was.
 
-    One that `minds` answers has a flow, which may ask again after the first; the others are shown and that is all.
+    One that is an httpx.Auth has a flow, which may ask again after an answer; the others are shown and that is all.
     """
 
     odd = ""
-    minds = False
 
     async def prove(self, _ask: HttpProbe, /) -> Judgement:
         """Proves the credential by its token exchange alone. Raises Fault."""

@@ -58,14 +58,12 @@ _OAUTH = {
 _TIME = re.compile(r"\b(iat|exp|nbf|time\w*|clock|expired|lived)\b", re.IGNORECASE)
 
 
-class GrantAuth(Authenticator):
+class GrantAuth(Authenticator, httpx.Auth):
     """A grant and what is kept of it.
 
     The fact `token_exchanged` says whether the token endpoint granted an access token in this
     check, `refresh_token_replaced` that a new refresh token came with it.
     """
-
-    minds = True
 
     def __init__(
         self, ask: TokenGrant, store: TokenStore | None, send: Send, trace: Trace, clock: Callable[[], float]

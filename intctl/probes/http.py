@@ -118,7 +118,7 @@ async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None
     httpx's AsyncClient would do the same for half as much CPU again, spent on the cookies and
     redirects that a probe must not have; and what is only shown needs no flow.
     """
-    if auth is None or not auth.minds:
+    if not isinstance(auth, httpx.Auth):
         return await transport.exchange(request_for(ask, auth))
     asked = request_for(ask, None)
     request = httpx.Request(

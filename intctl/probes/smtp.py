@@ -251,7 +251,7 @@ class _Session:
         reply = await self.command(b"STARTTLS")
         if reply.code != 220:
             raise Fault("starttls.refused", self._quoted(reply))
-        if not protocol.one_reply:
+        if self._overrun:
             self.polite = False
             raise Fault("starttls.injection")
         if not isinstance(protocol.transport, asyncio.WriteTransport):

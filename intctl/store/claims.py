@@ -126,7 +126,7 @@ SELECT l.integration_id AS id, l.lease_token, l.metadata FROM integration_health
 _LAST_SUCCESSES = """
 SELECT i.id, l.metadata, l.checked_at, {off_at},
        (SELECT max(f.checked_at) FROM integration_health_logs f
-         WHERE f.integration_id = i.id AND f.status = 'failure') AS failed_at
+         WHERE f.integration_id = i.id AND f.status = 'failure' AND f.checked_at > l.checked_at) AS failed_at
   FROM integrations i JOIN integration_health_logs l ON l.id =
        (SELECT n.id FROM integration_health_logs n WHERE n.integration_id = i.id AND n.status = 'success'
            AND n.checked_at IS NOT NULL ORDER BY n.checked_at DESC, n.id DESC LIMIT 1)
@@ -417,8 +417,8 @@ def _claimed(database: Database, owner: str, ids: Sequence[str]) -> list[Row]:
 
 
 def last_success(database: Database, id: str) -> object:
-    """The metadata of an integration's last successful check, its `checked_at`, and when it failed (`failed_at`) and
-    was switched off (`off_at`) last; or None."""
+    """The metadata of an integration's last successful check, its `checked_at`, when it failed since (`failed_at`),
+    and when it was switched off last (`off_at`); or None."""
     return _last_successes(database, [id]).get(id)
 
 
