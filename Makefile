@@ -13,7 +13,7 @@ help:
 	@echo "make test-slow  the long fuzz and chaos runs"
 	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml allows"
 	@echo "make mutations  break the agent's protocol on purpose: each break must turn a test red"
-	@echo "make lint       ruff, mypy --strict and the import contracts"
+	@echo "make lint       ruff (rules and format), mypy --strict and the import contracts"
 	@echo "make schema     write schema.sql from the models and migrations"
 	@echo "make clean      remove .venv and everything built"
 
@@ -73,6 +73,7 @@ mutations: $(VENV)/.test
 
 lint: $(VENV)/.lint
 	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
 

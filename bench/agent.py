@@ -96,9 +96,12 @@ class Bench:
         keyring.write_file(home / "keyring.json", [keyring.new_key()])
         self.keyring = keyring.load({}, home)
         self.environ = {
-            "PATH": os.environ["PATH"], "INTCTL_HOME": str(home), "INTCTL_DATABASE_URL": url, "LANG": "C.UTF-8",
+            "PATH": os.environ["PATH"],
+            "INTCTL_HOME": str(home),
+            "INTCTL_DATABASE_URL": url,
+            "LANG": "C.UTF-8",
             "PYTHONPATH": str(HERE.parent),
-        }  # fmt: skip
+        }
 
     @property
     def kind(self) -> str:
@@ -127,10 +130,14 @@ class Bench:
             for number in range(count):
                 id = new_id()
                 config = {
-                    "url": f"http://127.0.0.1:{self.ports[number % len(self.ports)]}/{number}", "method": "GET",
-                    "auth": "bearer", "token": TOKEN, "expect_status": 200, "expect_json": {"/ok": True},
+                    "url": f"http://127.0.0.1:{self.ports[number % len(self.ports)]}/{number}",
+                    "method": "GET",
+                    "auth": "bearer",
+                    "token": TOKEN,
+                    "expect_status": 200,
+                    "expect_json": {"/ok": True},
                     "security": "tls",
-                }  # fmt: skip
+                }
                 sealed = stored.seal(self.keyring, str(org["id"]), id, provider, config)
                 integrations.append({"id": id, "org_id": str(org["id"]), "name": f"api-{number:06}", "config": sealed})
             with database.transaction():
@@ -198,11 +205,14 @@ class Bench:
         wall, busy = time.perf_counter() - started, busy_seconds() - busy
         written, pages = self.written(before) if before else (sum(answer["written"] for answer in answers), 0)
         return {
-            "checks": sum(answer["checks"] for answer in answers), "wall_s": wall,
+            "checks": sum(answer["checks"] for answer in answers),
+            "wall_s": wall,
             "cpu_s": sum(answer["cpu_s"] for answer in answers),
-            "memory": max(answer["memory"] for answer in answers), "written": written, "pages": pages,
+            "memory": max(answer["memory"] for answer in answers),
+            "written": written,
+            "pages": pages,
             "cores": busy / wall,
-        }  # fmt: skip
+        }
 
 
 def busy_seconds() -> float:
@@ -226,8 +236,12 @@ def database(kind: str, folder: Path) -> Iterator[Bench]:
         yield Bench(target, f"sqlite:///{quote(str(target.path))}", home)
         return
     settings = {
-        "fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB", "autovacuum": "on", "max_wal_size": "2GB",
-    }  # fmt: skip
+        "fsync": "on",
+        "full_page_writes": "on",
+        "shared_buffers": "256MB",
+        "autovacuum": "on",
+        "max_wal_size": "2GB",
+    }
     with own_server(**settings) as server:
         host = quote(server.target.parameters["host"], safe="")
         bench = Bench(server.target, f"postgresql://postgres@/postgres?host={host}", home)
@@ -264,10 +278,16 @@ def work(ask: dict[str, Any]) -> None:
     assert "healthy" in line or "checked 0" in line, line
     checks = int(line.split()[1].rstrip(":;"))
     assert f"checked {checks}: {checks} healthy" in line or checks == 0, line
-    print(json.dumps({
-        "checks": checks, "cpu_s": used.ru_utime + used.ru_stime, "memory": int(status["VmHWM"].split()[0]) * 1024,
-        "written": int(io["write_bytes"]),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "checks": checks,
+                "cpu_s": used.ru_utime + used.ru_stime,
+                "memory": int(status["VmHWM"].split()[0]) * 1024,
+                "written": int(io["write_bytes"]),
+            }
+        )
+    )
 
 
 # --- measuring

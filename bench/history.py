@@ -94,11 +94,19 @@ def postgresql() -> Iterator[str]:
     programs, data = _programs(folder), folder / "data"
     common = {"cwd": folder, "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}, **identity}
     with (folder / "log").open("wb") as log:
-        subprocess.run([programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"],
-                       check=True, stdout=log, stderr=log, **common)  # fmt: skip
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"],
+            check=True,
+            stdout=log,
+            stderr=log,
+            **common,
+        )
         settings = (
-            f"unix_socket_directories={folder}", "listen_addresses=", "shared_buffers=256MB", "max_wal_size=4GB",
-        )  # fmt: skip
+            f"unix_socket_directories={folder}",
+            "listen_addresses=",
+            "shared_buffers=256MB",
+            "max_wal_size=4GB",
+        )
         words = [word for setting in settings for word in ("-c", setting)]
         server = subprocess.Popen([programs / "postgres", "-D", data, *words], stdout=log, stderr=log, **common)
         try:
@@ -134,12 +142,22 @@ def load(target: Target, rows: int) -> str:
                     "INSERT INTO integrations (id, org_id, type, provider, name, config, status, created_at,"
                     " last_health_check, health_check_interval_minutes, error_message) VALUES (:id, :org, 'email',"
                     " 'smtp', :name, :config, :status, :created, :checked, :minutes, :message)",
-                    {"id": id, "org": org, "name": f"Integration {number:04}", "config": {"v": 1},
-                     "status": "error" if failing else "active", "created": now - timedelta(days=DAYS + 1),
-                     "checked": now, "minutes": minutes, "message": "It does not answer." if failing else None},
-                )  # fmt: skip
-                database.run("INSERT INTO integration_schedules (integration_id, next_check_at) VALUES (:id, :at)",
-                             {"id": id, "at": now + timedelta(days=1)})  # fmt: skip
+                    {
+                        "id": id,
+                        "org": org,
+                        "name": f"Integration {number:04}",
+                        "config": {"v": 1},
+                        "status": "error" if failing else "active",
+                        "created": now - timedelta(days=DAYS + 1),
+                        "checked": now,
+                        "minutes": minutes,
+                        "message": "It does not answer." if failing else None,
+                    },
+                )
+                database.run(
+                    "INSERT INTO integration_schedules (integration_id, next_check_at) VALUES (:id, :at)",
+                    {"id": id, "at": now + timedelta(days=1)},
+                )
         if target.dialect == POSTGRESQL:
             raw.cut_s = None  # loading takes its time
             _copy(raw, generated(ids, each, now))
@@ -157,13 +175,23 @@ def generated(ids: list[str], each: int, now: datetime) -> Iterator[tuple[Any, .
     start = now.timestamp() - DAYS * 86400
     phases = {"dns": 0.4, "tcp": 12.1, "tls": 31.9, "greet": 44.0, "auth": 58.2}
     documents = {
-        status: json.dumps({"verdict": verdict, "code": code, "phase": phase, "phases_ms": phases, "config_version": 1,
-                            "facts": {"tls_version": "TLSv1.3", "certificate_days_left": 61}, "agent": "host-1"})
+        status: json.dumps(
+            {
+                "verdict": verdict,
+                "code": code,
+                "phase": phase,
+                "phases_ms": phases,
+                "config_version": 1,
+                "facts": {"tls_version": "TLSv1.3", "certificate_days_left": 61},
+                "agent": "host-1",
+            }
+        )
         for status, verdict, code, phase in (
-            ("success", "healthy", "ok", ""), ("failure", "down", "tcp.timeout", "tcp"),
+            ("success", "healthy", "ok", ""),
+            ("failure", "down", "tcp.timeout", "tcp"),
             ("unknown", "unknown", "dns.failure", "dns"),
         )
-    }  # fmt: skip
+    }
     number = 0
     for turn in range(each):
         late = each - turn
@@ -195,9 +223,7 @@ def _copy(raw: Any, rows: Iterator[tuple[Any, ...]]) -> None:
 
 
 def _insert(raw: Any, rows: Iterator[tuple[Any, ...]]) -> None:
-    definitions = raw.execute(
-        f"SELECT sql FROM sqlite_master WHERE name IN {LOG_INDEXES}"
-    ).fetchall()
+    definitions = raw.execute(f"SELECT sql FROM sqlite_master WHERE name IN {LOG_INDEXES}").fetchall()
     for name in LOG_INDEXES:
         raw.execute(f"DROP INDEX {name}")
     raw.execute("BEGIN")
@@ -309,12 +335,15 @@ def written(found: dict[str, dict[str, float]], rows: int, rounds: int) -> str:
     """The section for RESULTS.md."""
     load_average = os.getloadavg()[1]
     lines = [
-        "## History", "",
+        "## History",
+        "",
         f"`.venv/bin/python bench/history.py --rows {rows} --rounds {rounds}` on {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, {platform.system()}; {rows:,} health logs of {INTEGRATIONS:,} "
-        f"integrations over {DAYS} days. Milliseconds, medians; commands as whole processes.", "",
-        f"| | {' | '.join(found)} | goal |", f"|---|{'---:|' * len(found)}---:|",
-    ]  # fmt: skip
+        f"integrations over {DAYS} days. Milliseconds, medians; commands as whole processes.",
+        "",
+        f"| | {' | '.join(found)} | goal |",
+        f"|---|{'---:|' * len(found)}---:|",
+    ]
     labels = list(next(iter(found.values())))
     for label in labels:
         values = [figures[label] for figures in found.values()]

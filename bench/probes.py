@@ -84,17 +84,31 @@ def modules(authority: str) -> dict[str, Any]:
     """The exporter's configuration: the same exchanges as intctl's."""
     tls = {"ca_file": authority}
     http = {
-        "valid_http_versions": ["HTTP/1.1"], "follow_redirects": False, "bearer_token": TOKEN,
-        "fail_if_body_not_matches_regexp": ['"ok"'], "preferred_ip_protocol": "ip4", "tls_config": tls,
-    }  # fmt: skip
+        "valid_http_versions": ["HTTP/1.1"],
+        "follow_redirects": False,
+        "bearer_token": TOKEN,
+        "fail_if_body_not_matches_regexp": ['"ok"'],
+        "preferred_ip_protocol": "ip4",
+        "tls_config": tls,
+    }
     login = b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
     dialog = [
-        {"expect": "^220 ", "send": "EHLO intctl.invalid"}, {"expect": "^250-"}, {"expect": "^250 STARTTLS"},
-        {"send": "STARTTLS"}, {"expect": "^220 "}, {"starttls": True},
-        {"send": "EHLO intctl.invalid"}, {"expect": "^250-"}, {"expect": "^250 AUTH"},
-        {"send": f"AUTH PLAIN {login}"}, {"expect": "^235 "},
-        {"send": "NOOP"}, {"expect": "^250 "}, {"send": "QUIT"}, {"expect": "^221 "},
-    ]  # fmt: skip
+        {"expect": "^220 ", "send": "EHLO intctl.invalid"},
+        {"expect": "^250-"},
+        {"expect": "^250 STARTTLS"},
+        {"send": "STARTTLS"},
+        {"expect": "^220 "},
+        {"starttls": True},
+        {"send": "EHLO intctl.invalid"},
+        {"expect": "^250-"},
+        {"expect": "^250 AUTH"},
+        {"send": f"AUTH PLAIN {login}"},
+        {"expect": "^235 "},
+        {"send": "NOOP"},
+        {"expect": "^250 "},
+        {"send": "QUIT"},
+        {"expect": "^221 "},
+    ]
     tcp = {"query_response": dialog, "tls_config": tls, "preferred_ip_protocol": "ip4"}
     return {
         "modules": {

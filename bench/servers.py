@@ -1,6 +1,6 @@
 """The servers that probes.py measures against, as a process of its own: as little work as an answer takes.
 
-    python bench/servers.py CERTIFICATE.pem
+python bench/servers.py CERTIFICATE.pem
 """
 
 from __future__ import annotations

@@ -40,9 +40,11 @@ def main() -> None:
     rounds: int = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
         environ = {
-            "PATH": os.environ["PATH"], "INTCTL_HOME": str(Path(folder) / "home"),
-            "BENCH_TOKEN": "t" * 40, "LANG": "C.UTF-8",
-        }  # fmt: skip
+            "PATH": os.environ["PATH"],
+            "INTCTL_HOME": str(Path(folder) / "home"),
+            "BENCH_TOKEN": "t" * 40,
+            "LANG": "C.UTF-8",
+        }
         prepare(Path(folder), environ)
         medians = measure(commands(), environ, rounds)
     report = written(medians, rounds)

@@ -39,9 +39,7 @@ def helps() -> dict[str, str]:
 
 
 def _command_help(command: click.Command, parent: click.Context | None, name: str) -> str:
-    context = click.Context(
-        command, parent, info_name=name, terminal_width=78, help_option_names=["-h", "--help"]
-    )
+    context = click.Context(command, parent, info_name=name, terminal_width=78, help_option_names=["-h", "--help"])
     return command.get_help(context).rstrip()
 
 
@@ -92,10 +90,13 @@ def add_a_provider() -> str:
     """docs/add-a-provider.md with the provider's file and its example as they are."""
     files = ("intctl/providers/bamboohr.py", "examples/bamboohr.yaml")
     source = Path(__file__).parent.parent
-    return _with_blocks("docs/add-a-provider.md", {
-        name: f"```{'python' if name.endswith('.py') else 'yaml'}\n{(source / name).read_text('utf-8')}```"
-        for name in files
-    })  # fmt: skip
+    return _with_blocks(
+        "docs/add-a-provider.md",
+        {
+            name: f"```{'python' if name.endswith('.py') else 'yaml'}\n{(source / name).read_text('utf-8')}```"
+            for name in files
+        },
+    )
 
 
 def _with_blocks(name: str, blocks: dict[str, str]) -> str:
@@ -116,14 +117,13 @@ def index() -> str:
         "Made by `python docs/generate.py` from `intctl/providers/`; `intctl providers list` shows the same.",
         "",
         "Confidence says where the proof is known from: "
-        + "; ".join(f"*{word}*, {meaning}" for word, meaning in CONFIDENCE.items()) + ".",
+        + "; ".join(f"*{word}*, {meaning}" for word, meaning in CONFIDENCE.items())
+        + ".",
         "",
         "| provider | type | proven by | confidence |",
         "|---|---|---|---|",
     ]
-    lines += [
-        f"| [{one.title}]({one.name}.md) | {one.type} | {_cell(one.proof)} | {one.confidence} |" for one in known
-    ]
+    lines += [f"| [{one.title}]({one.name}.md) | {one.type} | {_cell(one.proof)} | {one.confidence} |" for one in known]
     return "\n".join(lines) + "\n"
 
 
@@ -176,9 +176,8 @@ FILES: dict[str, Callable[[], str]] = {
 def stale() -> list[str]:
     """The files that do not say what the code says, and pages of providers that are gone."""
     wrong = [
-        name for name, made in FILES.items()
-        if not (ROOT / name).exists() or (ROOT / name).read_text("utf-8") != made()
-    ]  # fmt: skip
+        name for name, made in FILES.items() if not (ROOT / name).exists() or (ROOT / name).read_text("utf-8") != made()
+    ]
     return wrong + _left_over()
 
 

@@ -13,12 +13,7 @@ Verdict = Literal["healthy", "degraded", "down", "misconfigured", "unknown"]
 Actor = Literal["nobody", "you", "provider", "us"]
 
 #: Who has to act, in words.
-ACTORS: dict[Actor, str] = {
-    "nobody": "nobody",
-    "you": "you",
-    "provider": "the provider",
-    "us": "whoever runs intctl",
-}
+ACTORS: dict[Actor, str] = {"nobody": "nobody", "you": "you", "provider": "the provider", "us": "whoever runs intctl"}
 
 #: What each verdict is written as in a health log's `status` column.
 LOG_STATUS: dict[Verdict, str] = {
@@ -66,10 +61,7 @@ CODES: dict[str, Cause] = {
         "Check the spelling of host or base_url; ask the provider if the name was retired.",
     ),
     "dns.failure": Cause(
-        "unknown",
-        "us",
-        "The look-up of the host name failed, which says nothing about the provider",
-        _LOOK_UP,
+        "unknown", "us", "The look-up of the host name failed, which says nothing about the provider", _LOOK_UP
     ),
     "dns.timeout": Cause(
         "unknown",

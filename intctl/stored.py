@@ -101,11 +101,7 @@ def refreshes(probe: Probe) -> bool:
 
 
 def tokens(
-    database: Database,
-    keyring: Keyring,
-    row: Mapping[str, Any],
-    provider: Provider,
-    config: Mapping[str, object],
+    database: Database, keyring: Keyring, row: Mapping[str, Any], provider: Provider, config: Mapping[str, object]
 ) -> SealedTokens:
     """The stored tokens of an integration (org_id, id and name of `row`) under this very config."""
     plain = json.dumps(to_plain(provider, config), sort_keys=True)

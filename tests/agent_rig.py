@@ -107,10 +107,12 @@ class Fleet:
         keyring.write_file(home / "keyring.json", [keyring.new_key()])
         self.keyring: Keyring = keyring.load({}, home)
         self.environ = {
-            "INTCTL_HOME": str(home), "INTCTL_DATABASE_URL": database_url(target), "LANG": "C.UTF-8",
+            "INTCTL_HOME": str(home),
+            "INTCTL_DATABASE_URL": database_url(target),
+            "LANG": "C.UTF-8",
             # So that what runs in processes of its own counts as covered too.
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
-        }  # fmt: skip
+        }
         self.processes: list[subprocess.Popen[str]] = []
 
     def add(
@@ -124,10 +126,17 @@ class Fleet:
             for name, url in urls.items():
                 config = {"url": url, "method": "GET", "expect_status": 200, "security": "tls", **more}
                 changes.insert_integration(
-                    session, id=ids[name], org_id=org_id, type="custom", provider="http", name=name, status=status,
-                    config=stored.seal(self.keyring, org_id, ids[name], provider, config), interval_minutes=minutes,
+                    session,
+                    id=ids[name],
+                    org_id=org_id,
+                    type="custom",
+                    provider="http",
+                    name=name,
+                    status=status,
+                    config=stored.seal(self.keyring, org_id, ids[name], provider, config),
+                    interval_minutes=minutes,
                     due="now",
-                )  # fmt: skip
+                )
         return ids
 
     def once(self, **settings: Any) -> Summary:
@@ -138,10 +147,13 @@ class Fleet:
     def start(self, *words: str, stdin: str | None = None, **environ: str) -> subprocess.Popen[str]:
         """`intctl …` as a process of its own; ended with the test."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "intctl", *words], env={**self.environ, **environ}, text=True,
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [sys.executable, "-m", "intctl", *words],
+            env={**self.environ, **environ},
+            text=True,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-        )  # fmt: skip
+        )
         self.processes.append(process)
         if stdin is not None:
             assert process.stdin is not None

@@ -102,9 +102,7 @@ def _maintenance(postgresql_server: Target) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture(scope="session")
-def _postgresql_template(
-    postgresql_server: Target, _maintenance: psycopg.Connection, _shared_folder: Path
-) -> str:
+def _postgresql_template(postgresql_server: Target, _maintenance: psycopg.Connection, _shared_folder: Path) -> str:
     with (_shared_folder / "template.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = _shared_folder / "template.done"

@@ -20,8 +20,16 @@ from pathlib import Path
 _NOBODY = 65534
 _MEMORY, _WANTED_BYTES = "/dev/shm", 2 << 30
 _SETTINGS = (
-    "fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "max_connections=200",
-    "shared_buffers=32MB", "autovacuum=off", "wal_level=minimal", "max_wal_senders=0", "logging_collector=off",
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "listen_addresses=",
+    "max_connections=200",
+    "shared_buffers=32MB",
+    "autovacuum=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "logging_collector=off",
 )
 
 
@@ -36,7 +44,10 @@ def running_server(shared: Path, run_pid: int) -> str:
         folder = Path(tempfile.mkdtemp(prefix="intctl-pg-"))
         keeper = subprocess.Popen(
             [sys.executable, __file__, str(folder), str(run_pid)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         deadline = time.monotonic() + 60
         while not (folder / "ready").exists():
@@ -58,7 +69,9 @@ def _programs(folder: Path) -> Path:
         return programs
     reachable = subprocess.run(
         ["/bin/sh", "-c", 'test -x "$1"', "sh", str(programs / "postgres")],
-        user=_NOBODY, group=_NOBODY, extra_groups=(),
+        user=_NOBODY,
+        group=_NOBODY,
+        extra_groups=(),
     )
     if reachable.returncode == 0:
         return programs
@@ -92,9 +105,22 @@ def _keep(folder: Path, data: Path, run_pid: int) -> None:
     with (folder / "log").open("wb") as log:
         common = {"cwd": folder, "env": environment, "stdout": log, "stderr": log, **identity}
         subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync",
-             "--locale-provider=builtin", "--locale=C.UTF-8"],
-            check=True, **common,
+            [
+                programs / "initdb",
+                "-D",
+                data,
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-sync",
+                "--locale-provider=builtin",
+                "--locale=C.UTF-8",
+            ],
+            check=True,
+            **common,
         )
         settings = [part for setting in (*_SETTINGS, f"unix_socket_directories={folder}") for part in ("-c", setting)]
         server = subprocess.Popen([programs / "postgres", "-D", data, *settings], **common)

@@ -105,10 +105,15 @@ def test_what_cannot_be_asked_ends_no_pass(fleet: Fleet, provider: Host) -> None
     assert (summary.recorded, summary.verdicts) == (8, {"healthy": 1, "unknown": 7})
     codes = {log["name"]: log["metadata"]["code"] for log in fleet.logs()}
     assert codes == {
-        "good": "ok", "newer": "self.provider_unknown", "damaged": "self.config_damaged",
-        "moved": "self.config_damaged", "foreign": "self.config_foreign", "nothing": "self.config_foreign",
-        "bad-url": "self.config_invalid", "wrong-type": "self.config_invalid",
-    }  # fmt: skip
+        "good": "ok",
+        "newer": "self.provider_unknown",
+        "damaged": "self.config_damaged",
+        "moved": "self.config_damaged",
+        "foreign": "self.config_foreign",
+        "nothing": "self.config_foreign",
+        "bad-url": "self.config_invalid",
+        "wrong-type": "self.config_invalid",
+    }
     assert fleet.statuses() == {**dict.fromkeys(names, "active"), "moved": "error"}
     (row,) = fleet.rows("SELECT error_count, error_message FROM integrations WHERE name = 'moved'")
     assert (row["error_count"], row["error_message"]) == (4, "x")
@@ -168,8 +173,7 @@ def test_a_pass_that_cannot_record_gives_back_what_it_still_checks(fleet: Fleet,
             database.run("CREATE TRIGGER no_logs BEFORE INSERT ON integration_health_logs EXECUTE FUNCTION no_logs()")
         else:
             database.run(
-                "CREATE TRIGGER no_logs BEFORE INSERT ON integration_health_logs "
-                "BEGIN SELECT RAISE(ABORT, 'full'); END"
+                "CREATE TRIGGER no_logs BEFORE INSERT ON integration_health_logs BEGIN SELECT RAISE(ABORT, 'full'); END"
             )
     with pytest.raises((StoreError, ConflictError)):
         fleet.once()

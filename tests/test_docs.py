@@ -45,8 +45,12 @@ def test_a_stale_document_is_noticed(generate: ModuleType, tmp_path: Path, monke
     (tmp_path / "docs" / "codes.md").write_text((ROOT / "docs" / "codes.md").read_text("utf-8"))
     monkeypatch.setattr(generate, "ROOT", tmp_path)
     assert generate.stale() == [
-        "docs/commands.md", "README.md", "docs/add-a-provider.md", "docs/providers/twilio.md", "docs/providers/gone.md",
-    ]  # fmt: skip
+        "docs/commands.md",
+        "README.md",
+        "docs/add-a-provider.md",
+        "docs/providers/twilio.md",
+        "docs/providers/gone.md",
+    ]
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -27,10 +27,15 @@ def server(fleet: Fleet) -> Iterator[SmtpServer]:
         closed.bind(("127.0.0.1", 0))
         fleet.add({"Unreachable": f"http://127.0.0.1:{closed.getsockname()[1]}/"})
         config = {
-            "host": made.host, "port": made.port, "security": "starttls", "username": "apikey",
-            "password": {"env": "MAIL_PASSWORD"}, "from_email": "noreply@company.example", "from_name": "Company",
+            "host": made.host,
+            "port": made.port,
+            "security": "starttls",
+            "username": "apikey",
+            "password": {"env": "MAIL_PASSWORD"},
+            "from_email": "noreply@company.example",
+            "from_name": "Company",
             "ca_file": ca.file,
-        }  # fmt: skip
+        }
         manifest = json.dumps({"name": "Email", "provider": "smtp", "config": config})
         _run(fleet, "add", "smtp", "-f", "-", "--no-test", stdin=manifest, MAIL_PASSWORD=WRONG)
         yield made

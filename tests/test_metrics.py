@@ -22,8 +22,16 @@ from .conftest import ORG_ID
 def add_integration(database: Database, name: str, org_id: str = ORG_ID, **values: object) -> str:
     """An integration as a row; its id."""
     id = str(uuid.uuid4())
-    row = {"id": id, "org_id": org_id, "type": "email", "provider": "smtp", "name": name, "config": {"v": 0},
-           "status": "active", **values}  # fmt: skip
+    row = {
+        "id": id,
+        "org_id": org_id,
+        "type": "email",
+        "provider": "smtp",
+        "name": name,
+        "config": {"v": 0},
+        "status": "active",
+        **values,
+    }
     database.run(f"INSERT INTO integrations ({', '.join(row)}) VALUES ({', '.join(f':{key}' for key in row)})", row)
     return id
 
@@ -93,8 +101,15 @@ def test_nothing_known_has_no_percentage(target: Target) -> None:
         (unknown,) = last(database)
     assert tuple(none) == KEYS
     for found in (none, unknown):
-        for key in ("uptime_percent", "error_rate_percent", "response_time_average_ms", "response_time_p95_ms",
-                    "mttr_seconds", "target_met", "response_time_compared"):  # fmt: skip
+        for key in (
+            "uptime_percent",
+            "error_rate_percent",
+            "response_time_average_ms",
+            "response_time_p95_ms",
+            "mttr_seconds",
+            "target_met",
+            "response_time_compared",
+        ):
             assert found[key] is None, key
         assert (found["up_seconds"], found["down_seconds"], found["incidents"]) == (0, 0, [])
     assert (unknown["checks"], unknown["unknown"], unknown["coverage_percent"]) == (1, 1, 0.0)
@@ -142,8 +157,10 @@ def test_hardly_ever_down_is_not_a_hundred_per_cent() -> None:
     assert report._share(1, 0) is None
 
 
-@pytest.mark.parametrize(("newest", "words"), [(100, "as usual"), (151, "slower than usual"), (320, "much slower than "
-                                               "usual"), (49, "faster than usual")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("newest", "words"),
+    [(100, "as usual"), (151, "slower than usual"), (320, "much slower than usual"), (49, "faster than usual")],
+)
 def test_response_times_are_compared_with_what_is_usual(target: Target, newest: int, words: str) -> None:
     """The median of the newest five against its own last 30 days, whatever the window; with enough of both."""
     with connect(target) as database:

@@ -131,9 +131,13 @@ class _Due:
                 claims.give_back_unknown(work.database, work.owner, known)
             reach("before_claim")
             claimed = claims.claim_due(
-                work.database, work.owner, free_slots=free_slots, deadline_s=settings.deadline_s,
-                org_id=settings.org_id, suspects=suspects,
-            )  # fmt: skip
+                work.database,
+                work.owner,
+                free_slots=free_slots,
+                deadline_s=settings.deadline_s,
+                org_id=settings.org_id,
+                suspects=suspects,
+            )
             reach("after_claim")
             return claimed
 

@@ -45,27 +45,48 @@ class Agent(SharedOptions, click.Group):
 
 @click.group(cls=Agent, invoke_without_command=True, subcommand_metavar="[COMMAND]")
 @click.option("--once", is_flag=True, help="One pass over what is due, then exit: for a timer or cron.")
-@click.option("--every", metavar="SECONDS", type=Seconds(1, 3600), default=15.0, show_default=True,
-              help="Without --once: how often to look for what is due.")  # fmt: skip
+@click.option(
+    "--every",
+    metavar="SECONDS",
+    type=Seconds(1, 3600),
+    default=15.0,
+    show_default=True,
+    help="Without --once: how often to look for what is due.",
+)
 @click.option(
     "--concurrency", type=click.IntRange(1, 1000), default=50, show_default=True, help="Checks at the same time."
 )
 @click.option(
-    "--budget", metavar="SECONDS", type=Seconds(5, 3600),
+    "--budget",
+    metavar="SECONDS",
+    type=Seconds(5, 3600),
     help="Seconds that a pass may take; what it does not reach stays due.  [default: 55 with --once]",
-)  # fmt: skip
+)
 @timeout_option
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="Lines for people, or one JSON object a line.")  # fmt: skip
-@click.option("--on-change", metavar="COMMAND",
-              help="Run this, without a shell, when an integration falls into error or leaves it: JSON on its "
-              "standard input, 10 seconds.")  # fmt: skip
-@click.option("--ping-url", metavar="URL",
-              help="Ask URL/start, then URL or URL/fail, at each pass, as healthchecks.io takes it "
-              f"(or {PING_VARIABLE}, which no process list shows).")  # fmt: skip
-@click.option("--metrics-file", metavar="FILE",
-              help="Write metrics there after each pass, for node_exporter's textfile collector: "
-              "it reads what ends in .prom.")  # fmt: skip
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Lines for people, or one JSON object a line.",
+)
+@click.option(
+    "--on-change",
+    metavar="COMMAND",
+    help="Run this, without a shell, when an integration falls into error or leaves it: JSON on its "
+    "standard input, 10 seconds.",
+)
+@click.option(
+    "--ping-url",
+    metavar="URL",
+    help="Ask URL/start, then URL or URL/fail, at each pass, as healthchecks.io takes it "
+    f"(or {PING_VARIABLE}, which no process list shows).",
+)
+@click.option(
+    "--metrics-file",
+    metavar="FILE",
+    help="Write metrics there after each pass, for node_exporter's textfile collector: it reads what ends in .prom.",
+)
 @pass_context
 @click.pass_context
 def agent(
@@ -232,8 +253,13 @@ def _serve(context: Context, watch: Watch, settings: Settings, stop: Stop, every
 
 
 @agent.command(cls=command.keywords["cls"])
-@click.option("--max-age", metavar="TIME", default="15m", show_default=True,
-              help="How old the last finished pass may be: 90s, 15m, 2h, 1d.")  # fmt: skip
+@click.option(
+    "--max-age",
+    metavar="TIME",
+    default="15m",
+    show_default=True,
+    help="How old the last finished pass may be: 90s, 15m, 2h, 1d.",
+)
 @output_option
 @pass_context
 def status(context: Context, max_age: str, style: str) -> int:

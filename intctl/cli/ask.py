@@ -64,9 +64,11 @@ def _provider(context: Context, kind: str) -> Provider:
     if len(names) == 1:
         return known(names[0])
     field = Field("provider", "Which service it is", kind="choice", required=True, choices=names)
-    return known(_question(
-        context, f"Provider ({', '.join(names)})", "provider", lambda text: str(from_text(field, text, Path.cwd()))
-    ))  # fmt: skip
+    return known(
+        _question(
+            context, f"Provider ({', '.join(names)})", "provider", lambda text: str(from_text(field, text, Path.cwd()))
+        )
+    )
 
 
 def _name(context: Context, provider: Provider, taken: set[str]) -> str:

@@ -393,13 +393,7 @@ def _open_editor(context: Context, path: Path) -> None:
 
 
 def _carry_out(
-    context: Context,
-    shop: Workshop,
-    changes: Sequence[Change],
-    style: str,
-    *,
-    no_test: bool,
-    keep_going: bool = False,
+    context: Context, shop: Workshop, changes: Sequence[Change], style: str, *, no_test: bool, keep_going: bool = False
 ) -> int:
     from intctl import plan
 

@@ -249,14 +249,20 @@ def _take_url_file(ctx: click.Context, _parameter: click.Parameter, value: str |
 
 _SHARED: list[click.Parameter] = [
     click.Option(
-        ["--org"], metavar="ORG", expose_value=False, callback=_take_org,
+        ["--org"],
+        metavar="ORG",
+        expose_value=False,
+        callback=_take_org,
         help="Organisation: id, slug or name (or INTCTL_ORG).",
     ),
     click.Option(
-        ["--database-url-file"], metavar="FILE", expose_value=False, callback=_take_url_file,
+        ["--database-url-file"],
+        metavar="FILE",
+        expose_value=False,
+        callback=_take_url_file,
         help="File that holds the database URL (or INTCTL_DATABASE_URL).",
     ),
-]  # fmt: skip
+]
 
 
 class Command(SharedOptions):
@@ -284,9 +290,13 @@ def output_option(function: F) -> F:
 def timeout_option(function: F) -> F:
     """--timeout, wherever a provider is asked."""
     option = click.option(
-        "--timeout", "deadline_s", type=Seconds(1, 60), default=20.0, show_default=True,
+        "--timeout",
+        "deadline_s",
+        type=Seconds(1, 60),
+        default=20.0,
+        show_default=True,
         help="Seconds that one exchange may take.",
-    )  # fmt: skip
+    )
     return option(function)
 
 

@@ -140,14 +140,24 @@ def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) ->
 @click.option("--from", "start", metavar="TIME", help="Instead: from this day or time on.")
 @click.option("--to", "end", metavar="TIME", help="With --from: to the end of this day, or this time [default: now].")
 @zone_option
-@click.option("--target", metavar="PERCENT", type=click.FloatRange(0, 100, max_open=True),
-              help="Against an uptime that was promised, such as 99.9.")  # fmt: skip
+@click.option(
+    "--target",
+    metavar="PERCENT",
+    type=click.FloatRange(0, 100, max_open=True),
+    help="Against an uptime that was promised, such as 99.9.",
+)
 @output_option
 @pass_context
 def metrics(
-    context: Context, name: str | None, window: str | None, start: str | None, end: str | None, tz: str,
-    target: float | None, style: str,
-) -> None:  # fmt: skip
+    context: Context,
+    name: str | None,
+    window: str | None,
+    start: str | None,
+    end: str | None,
+    tz: str,
+    target: float | None,
+    style: str,
+) -> None:
     """Show uptime, response times, errors, incidents and usage of NAME, or of all.
 
     Uptime is time: what a check found holds until the next one, for two intervals at most. What

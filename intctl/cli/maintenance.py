@@ -40,9 +40,16 @@ _command = functools.partial(maintenance.command, cls=Command)
 @click.option("--reason", metavar="TEXT", help="What is done, for those who look.")
 @pass_context
 def add(
-    context: Context, name: str | None, everything: bool, start: str | None, end: str | None, lasts: str | None,
-    weekly: bool, tz: str, reason: str | None,
-) -> None:  # fmt: skip
+    context: Context,
+    name: str | None,
+    everything: bool,
+    start: str | None,
+    end: str | None,
+    lasts: str | None,
+    weekly: bool,
+    tz: str,
+    reason: str | None,
+) -> None:
     """Plan maintenance of the integration NAME, or of --all.
 
     It may lie in the past: then that time stops counting. What falls into error in it is told by
@@ -85,9 +92,16 @@ def add(
         )
     with changes.unit_of_work(context.target) as session:
         changes.add_maintenance(
-            session, id=new["id"], org_id=org_id, integration_id=new["integration_id"], starts_at=begins, ends_at=ends,
-            weekly=weekly, time_zone=new["time_zone"], reason=clean(reason) or None if reason else None,
-        )  # fmt: skip
+            session,
+            id=new["id"],
+            org_id=org_id,
+            integration_id=new["integration_id"],
+            starts_at=begins,
+            ends_at=ends,
+            weekly=weekly,
+            time_zone=new["time_zone"],
+            reason=clean(reason) or None if reason else None,
+        )
     whom = clean(row["name"]) if row else "All integrations"
     when = f"from {_shown(begins, within)} to {_shown(ends, within)} ({within})"
     context.out(f"{whom}: maintenance {when}{', every week' if weekly else ''}. Id: {new['id'][:8]}\n")

@@ -291,7 +291,11 @@ def _test_file(
         if plan.single_use(manifest):
             context.warn(f"{_label(manifest)}: this test uses up its refresh token, and the new one is not kept.")
     outcomes = trial.test_manifests(
-        manifests, policy=context.policy(), deadline_s=deadline_s, concurrency=affordable(), send_to=send_to,
+        manifests,
+        policy=context.policy(),
+        deadline_s=deadline_s,
+        concurrency=affordable(),
+        send_to=send_to,
         spend_token=spend_token,
     )
     for manifest, outcome in zip(manifests, outcomes, strict=True):

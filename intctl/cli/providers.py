@@ -34,9 +34,7 @@ def list_(context: Context, type_: str | None, style: str) -> None:
         raise UsageError(
             f'There is no type "{clean(type_, 40)}"{nearest(type_, TYPES)} (there are: {", ".join(TYPES)})'
         )
-    rows = [
-        row(known(name)) for name, entry in catalogue.CATALOGUE.items() if type_ is None or entry.type == type_
-    ]
+    rows = [row(known(name)) for name, entry in catalogue.CATALOGUE.items() if type_ is None or entry.type == type_]
     columns = [
         Column("Name", lambda row: row["name"]),
         Column("Title", lambda row: row["title"]),

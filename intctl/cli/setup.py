@@ -172,8 +172,13 @@ def create(context: Context, name: str, slug: str | None) -> None:
 
 
 @org.command("set", cls=command.keywords["cls"])
-@click.option("--retention-days", metavar="DAYS", type=click.IntRange(2, 3650), required=True,
-              help="How many days every check is kept; older days are folded (2 to 3650).")  # fmt: skip
+@click.option(
+    "--retention-days",
+    metavar="DAYS",
+    type=click.IntRange(2, 3650),
+    required=True,
+    help="How many days every check is kept; older days are folded (2 to 3650).",
+)
 @pass_context
 def set_(context: Context, retention_days: int) -> None:
     """Set up the organisation that --org names, or the only one."""

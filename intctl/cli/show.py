@@ -176,8 +176,9 @@ def alerts(context: Context, exit_code: bool, style: str) -> int:
 
 @command()
 @click.option("--watch", is_flag=True, help="Show it again every few seconds, until Ctrl-C.")
-@click.option("--every", metavar="SECONDS", type=Seconds(1, 3600), default=5.0, show_default=True,
-              help="With --watch: how often.")  # fmt: skip
+@click.option(
+    "--every", metavar="SECONDS", type=Seconds(1, 3600), default=5.0, show_default=True, help="With --watch: how often."
+)
 @pass_context
 def dashboard(context: Context, watch: bool, every: float) -> None:
     """Show overview, critical alerts and all integrations."""

@@ -54,7 +54,10 @@ def moment(text: str, option: str, within: tzinfo, *, end_of_day: bool = False) 
 def zone_option(function: Any) -> Any:
     """--tz, wherever days and times without an offset are typed."""
     option = click.option(
-        "--tz", metavar="ZONE", default="UTC", show_default=True,
+        "--tz",
+        metavar="ZONE",
+        default="UTC",
+        show_default=True,
         help="Time zone of what is typed and shown, such as Europe/Berlin.",
-    )  # fmt: skip
+    )
     return option(function)

@@ -13,6 +13,18 @@ from intctl.manifest.references import read_file
 from intctl.manifest.tree import MAX_BYTES
 
 __all__ = [
-    "MAX_BYTES", "Loaded", "Manifest", "SecretsNeeded", "Stored", "dump", "from_plain", "load", "masked",
-    "needs_secret_again", "read_file", "revise", "same_names", "to_plain",
+    "MAX_BYTES",
+    "Loaded",
+    "Manifest",
+    "SecretsNeeded",
+    "Stored",
+    "dump",
+    "from_plain",
+    "load",
+    "masked",
+    "needs_secret_again",
+    "read_file",
+    "revise",
+    "same_names",
+    "to_plain",
 ]

@@ -20,8 +20,14 @@ _HEAD = {
 
 
 def dump(
-    provider: Provider, config: Mapping[str, object], *, name: str, type_: str | None = None,
-    enabled: bool | None = None, interval: int | None = None, secrets: Literal["keep", "mask"] = "mask",
+    provider: Provider,
+    config: Mapping[str, object],
+    *,
+    name: str,
+    type_: str | None = None,
+    enabled: bool | None = None,
+    interval: int | None = None,
+    secrets: Literal["keep", "mask"] = "mask",
 ) -> str:
     """The manifest of one integration. Secrets stand as `!keep` (for an editor) or masked (to show)."""
     lines = [f"name: {_scalar(name)}", f"provider: {provider.name}"]

@@ -66,8 +66,12 @@ class Reader:
 
 
 def read_config(
-    here: Reader, provider: Provider, item: tree.Mapping, node: Node | None,
-    changed: Mapping[str, object], secrets: Mapping[str, Secret],
+    here: Reader,
+    provider: Provider,
+    item: tree.Mapping,
+    node: Node | None,
+    changed: Mapping[str, object],
+    secrets: Mapping[str, Secret],
 ) -> tuple[dict[str, object], frozenset[str]]:
     """The complete config and the names of the secrets that were kept; what is wrong goes to `here`.
 
@@ -92,9 +96,7 @@ def read_config(
     values = {name: value for name, value in {**values, **changes}.items() if value is not None}
     kept -= set(changes)
     sound = len(here.problems) == before
-    missing = [
-        one.name for one in provider.fields if one.required and one.name not in values and one.name not in nodes
-    ]
+    missing = [one.name for one in provider.fields if one.required and one.name not in values and one.name not in nodes]
     for name in missing:
         here.at(node or item, f"{name} is missing" if node or here.stored else f"config: {name} is missing")
     if sound:

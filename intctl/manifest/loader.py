@@ -60,9 +60,16 @@ class Loaded:
 
 
 def load(
-    data: bytes, *, file: str, environ: Mapping[str, str], allow_inline_secrets: bool = False,
-    assignments: Sequence[str] = (), secrets: Mapping[str, Secret] | None = None,
-    forbidden: Sequence[Path] = (), stored: Stored | None = None, partial: bool = False,
+    data: bytes,
+    *,
+    file: str,
+    environ: Mapping[str, str],
+    allow_inline_secrets: bool = False,
+    assignments: Sequence[str] = (),
+    secrets: Mapping[str, Secret] | None = None,
+    forbidden: Sequence[Path] = (),
+    stored: Stored | None = None,
+    partial: bool = False,
 ) -> Loaded:
     """The integrations that `data` asks for; `file` is its name in messages and the base of relative paths.
 
@@ -87,7 +94,10 @@ def load(
 
 
 def revise(
-    stored: Stored, *, environ: Mapping[str, str], assignments: Sequence[str] = (),
+    stored: Stored,
+    *,
+    environ: Mapping[str, str],
+    assignments: Sequence[str] = (),
     secrets: Mapping[str, Secret] | None = None,
 ) -> Loaded:
     """The stored integration with `assignments` and new `secrets`: an edit without a file.
@@ -170,9 +180,16 @@ def _item(
     if len(here.problems) > before:
         return None
     return Manifest(
-        name=_as(str, values.get("name")), provider=provider, type=_as(str, values.get("type")),
-        enabled=_as(bool, values.get("enabled")), interval=_as(int, values.get(_INTERVAL.name)),
-        config=config, has_config="config" in nodes or bool(here.stored), kept=kept, file=here.file, line=node.line,
+        name=_as(str, values.get("name")),
+        provider=provider,
+        type=_as(str, values.get("type")),
+        enabled=_as(bool, values.get("enabled")),
+        interval=_as(int, values.get(_INTERVAL.name)),
+        config=config,
+        has_config="config" in nodes or bool(here.stored),
+        kept=kept,
+        file=here.file,
+        line=node.line,
     )
 
 

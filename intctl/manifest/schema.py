@@ -47,11 +47,14 @@ def schema(providers: Iterable[Provider]) -> Schema:
         "required": ["integrations"],
         "properties": {
             "integrations": {
-                "type": "array", "minItems": 1, "maxItems": MAX_ITEMS, "items": {"$ref": "#/$defs/.integration"},
-            },
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MAX_ITEMS,
+                "items": {"$ref": "#/$defs/.integration"},
+            }
         },
         "additionalProperties": False,
-    }  # fmt: skip
+    }
     return {
         "$schema": _DIALECT,
         "title": f"{known[0].title} in intctl" if len(known) == 1 else "Integrations of intctl",

@@ -261,7 +261,11 @@ class _Walk:
         if first[0] is key and first[1] is value:
             return
         through = " through <<" if at is not key else ""
-        self.problems.append(Problem(
-            self.file, at.line, at.column,
-            f"{quoted(key.text)} is given twice{through}: first on line {first[0].line}",
-        ))
+        self.problems.append(
+            Problem(
+                self.file,
+                at.line,
+                at.column,
+                f"{quoted(key.text)} is given twice{through}: first on line {first[0].line}",
+            )
+        )

@@ -15,9 +15,7 @@ from intctl.text import nearest
 #: Longest text of a field that is not PEM, in characters.
 MAX_TEXT = 8192
 
-_READS = {
-    "bool": "true or false", "int": "a number", "float": "a number", "timestamp": "a date or time",
-}
+_READS = {"bool": "true or false", "int": "a number", "float": "a number", "timestamp": "a date or time"}
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -156,7 +154,7 @@ def _no_host() -> str:
 
 def _url(schemes: tuple[str, ...], text: str) -> str:
     shape = " or ".join(f"{scheme}://" for scheme in schemes)
-    if any(char in " \\<>\"^`{|}" for char in text):
+    if any(char in ' \\<>"^`{|}' for char in text):
         raise Wrong("a URL holds no blank, backslash, quote or bracket")
     try:
         parts = urlsplit(text)

@@ -133,11 +133,7 @@ def of_day(database: Database, org_id: str, id: str) -> Row:
 
 
 def _read(
-    database: Database,
-    rows: Sequence[Row],
-    changes: Mapping[str, Sequence[Change]],
-    window: Window,
-    border: float,
+    database: Database, rows: Sequence[Row], changes: Mapping[str, Sequence[Change]], window: Window, border: float
 ) -> dict[str, _Figures]:
     """`border`: all days before it are folded."""
     figures = {row["id"]: _Figures() for row in rows}

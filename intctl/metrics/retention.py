@@ -142,10 +142,16 @@ def folded(database: Database, ids: Sequence[str], start: float) -> list[history
         times = [log.ms for log in within if log.status == "success" and log.ms is not None]
         days.append(
             history.Day(
-                id, start, good, bad, len(within) - good - bad, sum(times),
-                packed(times), json.dumps(segments, separators=(",", ":")),
+                id,
+                start,
+                good,
+                bad,
+                len(within) - good - bad,
+                sum(times),
+                packed(times),
+                json.dumps(segments, separators=(",", ":")),
             )
-        )  # fmt: skip
+        )
     return days
 
 

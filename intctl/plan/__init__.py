@@ -122,9 +122,7 @@ def compare(keyring: Keyring, manifest: Manifest, row: Mapping[str, Any], *, rep
     return Change(action, manifest, str(row["id"]), name, row, tuple(changed))
 
 
-def _config_differences(
-    keyring: Keyring, manifest: Manifest, row: Mapping[str, Any], replace_lost: bool
-) -> list[str]:
+def _config_differences(keyring: Keyring, manifest: Manifest, row: Mapping[str, Any], replace_lost: bool) -> list[str]:
     if not manifest.has_config:
         return []
     wanted = to_plain(manifest.provider, manifest.config)
@@ -237,8 +235,6 @@ async def right_to_ask(shop: Workshop, id: str, call: Call, *, needed: bool) -> 
     finally:
         if given is not None:
             await call(claims.give_back, shop.database, owner, [id])
-
-
 
 
 def sealed_tokens(shop: Workshop, change: Change) -> SealedTokens:

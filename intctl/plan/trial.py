@@ -90,9 +90,7 @@ def walk_stored(shop: Workshop, row: Mapping[str, Any]) -> Outcome:
     return asyncio.run(asking()) if rotates else test_stored(shop, row)
 
 
-def _opened_with_tokens(
-    shop: Workshop, row: Mapping[str, Any]
-) -> tuple[stored.Opened, SealedTokens, bool] | Outcome:
+def _opened_with_tokens(shop: Workshop, row: Mapping[str, Any]) -> tuple[stored.Opened, SealedTokens, bool] | Outcome:
     """What to ask for a stored row, its tokens, and whether a use of its refresh token replaces that."""
     sealed = reads.sealed(shop.database, shop.org_id, id=row["id"])[0]
     opened = stored.opened(shop.keyring, sealed)

@@ -122,9 +122,12 @@ async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None
         return await transport.exchange(request_for(ask, auth))
     asked = request_for(ask, None)
     request = httpx.Request(
-        ask.method, ask.url, headers=asked.headers, content=asked.content or None,
+        ask.method,
+        ask.url,
+        headers=asked.headers,
+        content=asked.content or None,
         extensions={"body_wanted": asked.body_wanted},
-    )  # fmt: skip
+    )
     flow = auth.async_auth_flow(request)
     try:
         request = await anext(flow)
@@ -155,13 +158,7 @@ class Transport(httpx.AsyncBaseTransport):
     """
 
     def __init__(
-        self,
-        network: Network,
-        trace: Trace,
-        context: Callable[[], SSLContext],
-        *,
-        max_body: int,
-        plain_ok: bool,
+        self, network: Network, trace: Trace, context: Callable[[], SSLContext], *, max_body: int, plain_ok: bool
     ) -> None:
         self._network = network
         self._trace = trace

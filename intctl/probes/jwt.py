@@ -21,9 +21,7 @@ def signed(ask: SignedJwt, now: float) -> str:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     head = {"alg": "RS256", "typ": "JWT"} | ({"kid": ask.key_id} if ask.key_id else {})
-    claims: dict[str, object] = {
-        "iss": ask.issuer, "aud": ask.audience, "iat": int(now), "exp": int(now) + LIFETIME_S,
-    }
+    claims: dict[str, object] = {"iss": ask.issuer, "aud": ask.audience, "iat": int(now), "exp": int(now) + LIFETIME_S}
     claims |= {"sub": ask.subject} if ask.subject else {}
     claims |= {"scope": ask.scope} if ask.scope else {}
     try:

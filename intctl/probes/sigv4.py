@@ -21,17 +21,21 @@ def signed(ask: SigV4, method: str, url: str, body: bytes, now: float) -> dict[s
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     digest = sha256(body).hexdigest()
     headers = {"host": parts.netloc, "x-amz-content-sha256": digest, "x-amz-date": stamp}
-    pairs = sorted((quote(name, safe="~"), quote(value, safe="~"))
-                   for name, value in parse_qsl(parts.query, keep_blank_values=True))  # fmt: skip
-    request = "\n".join([
-        method,
-        parts.path or "/",
-        "&".join(f"{name}={value}" for name, value in pairs),
-        *(f"{name}:{value}" for name, value in headers.items()),
-        "",
-        ";".join(headers),
-        digest,
-    ])
+    pairs = sorted(
+        (quote(name, safe="~"), quote(value, safe="~"))
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    )
+    request = "\n".join(
+        [
+            method,
+            parts.path or "/",
+            "&".join(f"{name}={value}" for name, value in pairs),
+            *(f"{name}:{value}" for name, value in headers.items()),
+            "",
+            ";".join(headers),
+            digest,
+        ]
+    )
     scope = f"{stamp[:8]}/{ask.region}/{ask.service}/aws4_request"
     text = "\n".join([_ALGORITHM, stamp, scope, sha256(request.encode()).hexdigest()])
     key = f"AWS4{ask.secret_access_key.reveal()}".encode()

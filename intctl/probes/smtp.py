@@ -60,12 +60,7 @@ async def probe_smtp(ask: SmtpProbe, network: Network, trace: Trace, tokens: Tok
 
 
 async def send_test_mail(
-    ask: SmtpProbe,
-    mail: TestMail,
-    network: Network,
-    *,
-    deadline_s: float = 20.0,
-    tokens: TokenStore | None = None,
+    ask: SmtpProbe, mail: TestMail, network: Network, *, deadline_s: float = 20.0, tokens: TokenStore | None = None
 ) -> Outcome:
     """Sends one real mail within `deadline_s` seconds. Never tried twice. Raises only CancelledError.
 
@@ -193,9 +188,7 @@ class _Protocol(SMTPProtocol):
 class _Session:
     """One SMTP session, as far as it has come."""
 
-    def __init__(
-        self, ask: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None = None
-    ) -> None:
+    def __init__(self, ask: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None = None) -> None:
         self._ask = ask
         self._tokens = tokens
         self._network = network

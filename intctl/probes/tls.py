@@ -154,9 +154,7 @@ def _show_certificate(made: ssl.SSLContext, certificate: ClientCertificate) -> N
         raise Fault("tls.client_certificate", "the private key is not PEM, or has a passphrase") from None
     passphrase = token_urlsafe(32).encode()
     sealed = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(passphrase),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(passphrase)
     )
     try:
         with tempfile.TemporaryDirectory(prefix="intctl-") as folder:  # 0700

@@ -50,9 +50,7 @@ def read(asks: Sequence[Quota | Balance], reply: Reply, words: Callable[[str], s
     return max(found, key=lambda one: -1 if one[0]["percent"] is None else one[0]["percent"])
 
 
-def _all(
-    asks: Sequence[Quota | Balance], reply: Reply, words: Callable[[str], str]
-) -> Iterator[tuple[Usage, str]]:
+def _all(asks: Sequence[Quota | Balance], reply: Reply, words: Callable[[str], str]) -> Iterator[tuple[Usage, str]]:
     from intctl.probes.ask import Balance  # here: what only shows usages is spared the cost
     from intctl.probes.reply import MISSING, value_at
 

@@ -30,13 +30,19 @@ class Adp(Provider):
     fields = (
         *CLIENT,
         Field("client_certificate", "Client certificate, PEM", kind="pem", required=True),
-        Field("client_private_key", "Private key of the client certificate, PEM, without passphrase", kind="pem",
-              secret=True, required=True),
+        Field(
+            "client_private_key",
+            "Private key of the client certificate, PEM, without passphrase",
+            kind="pem",
+            secret=True,
+            required=True,
+        ),
     )
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            "", client_credentials(config, "https://accounts.adp.com/auth/oauth/v2/token"),
+            "",
+            client_credentials(config, "https://accounts.adp.com/auth/oauth/v2/token"),
             client_certificate=ClientCertificate(
                 text_of(config, "client_certificate"), secret_of(config, "client_private_key")
             ),

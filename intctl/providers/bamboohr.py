@@ -25,8 +25,14 @@ class BambooHR(Provider):
     docs = "https://documentation.bamboohr.com/docs/api-details"
     confidence = "vendor"
     fields = (
-        Field("subdomain", "Company name in https://NAME.bamboohr.com", required=True, destination=True,
-              pattern="[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", example="mycompany"),
+        Field(
+            "subdomain",
+            "Company name in https://NAME.bamboohr.com",
+            required=True,
+            destination=True,
+            pattern="[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+            example="mycompany",
+        ),
         Field("api_key", "API key", secret=True, required=True),
     )
 

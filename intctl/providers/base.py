@@ -30,8 +30,18 @@ Kind = Literal["text", "integer", "boolean", "choice", "host", "port", "url", "e
 
 #: What a provider is for.
 TYPES = (
-    "email", "sms", "calendar", "video", "hris", "payroll", "background_check",
-    "job_board", "messaging", "storage", "crm", "custom",
+    "email",
+    "sms",
+    "calendar",
+    "video",
+    "hris",
+    "payroll",
+    "background_check",
+    "job_board",
+    "messaging",
+    "storage",
+    "crm",
+    "custom",
 )
 
 #: What stops when an integration of a type fails, for `alerts`.
@@ -93,8 +103,12 @@ class Field:
 
 
 BASE_URL = Field(
-    "base_url", "Ask here instead: replaces scheme and host of every URL of the provider",
-    kind="url", destination=True, pattern=r"[^?#]*", example="https://sandbox.example.com",
+    "base_url",
+    "Ask here instead: replaces scheme and host of every URL of the provider",
+    kind="url",
+    destination=True,
+    pattern=r"[^?#]*",
+    example="https://sandbox.example.com",
 )
 CA_FILE = Field("ca_file", "PEM file of a private certificate authority", kind="path", destination=True)
 API_KEY = Field("api_key", "API key", secret=True, required=True)

@@ -28,9 +28,7 @@ class Brevo(Provider):
     docs = "https://developers.brevo.com"
     confidence = "in use"
     status_page = "https://status.brevo.com/api/v2/status.json"
-    fields = (
-        Field("api_key", "API key (xkeysib-…)", secret=True, required=True),
-    )
+    fields = (Field("api_key", "API key (xkeysib-…)", secret=True, required=True),)
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
@@ -39,8 +37,13 @@ class Brevo(Provider):
             require=("/plan",),
             facts={"plan": "/plan/0/type", "credits": _CREDITS, "credits_type": "/plan/0/creditsType"},
             answers=(
-                Answer(401, "http.forbidden", pointer="/message", contains="unrecognised IP",
-                       detail="this machine's address is not among the account's authorised IPs (Brevo: Security)"),
+                Answer(
+                    401,
+                    "http.forbidden",
+                    pointer="/message",
+                    contains="unrecognised IP",
+                    detail="this machine's address is not among the account's authorised IPs (Brevo: Security)",
+                ),
             ),
             quotas=(
                 Quota(remaining=_CREDITS, limit=300, period="day", unit="emails", only_if=("/plan/0/type", "free")),

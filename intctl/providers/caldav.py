@@ -32,23 +32,35 @@ class CalDav(Provider):
     confidence = "standard"
     ways = (("username", "password"), ("token",))
     fields = (
-        Field("url", "Address of the calendar server", kind="url", required=True, destination=True,
-              pattern=r"[^?#]*", example="https://cloud.example.com/remote.php/dav"),
+        Field(
+            "url",
+            "Address of the calendar server",
+            kind="url",
+            required=True,
+            destination=True,
+            pattern=r"[^?#]*",
+            example="https://cloud.example.com/remote.php/dav",
+        ),
         Field("username", "User name", example="person@company.com"),
         Field("password", "Password, an app password where the server has them", secret=True),
         Field("token", "Bearer token, instead of user name and password", secret=True),
-    )  # fmt: skip
+    )
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
         return super().check(config) + plain_http_problem(config, "url")
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            text_of(config, "url"), shown(config), "PROPFIND", body_text=_QUESTION, expect_status=207, json=False,
+            text_of(config, "url"),
+            shown(config),
+            "PROPFIND",
+            body_text=_QUESTION,
+            expect_status=207,
+            json=False,
             headers={"Depth": "0", "Content-Type": "application/xml; charset=utf-8", "Accept": "application/xml"},
             expect_text="current-user-principal>",
             answers=(
                 Answer(207, "http.auth.rejected", contains="unauthenticated", detail="the server knows nobody by it"),
                 Answer(405, "not.found", detail="what answers there knows no PROPFIND: check url"),
             ),
-        )  # fmt: skip
+        )

@@ -25,8 +25,15 @@ class Certn(Provider):
     cost = "1 token call, at most once an hour"
     confidence = "third-party"
     fields = (
-        Field("token_url", "Token endpoint that Certn gave you", kind="url", required=True, destination=True,
-              pattern=r"[^?#]*", example="https://auth.example.com/oauth/token"),
+        Field(
+            "token_url",
+            "Token endpoint that Certn gave you",
+            kind="url",
+            required=True,
+            destination=True,
+            pattern=r"[^?#]*",
+            example="https://auth.example.com/oauth/token",
+        ),
         *CLIENT,
         SCOPE,
     )

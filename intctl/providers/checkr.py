@@ -30,6 +30,13 @@ class Checkr(Provider):
         return HttpProbe(
             "https://api.checkr.com/v1/account",
             Basic(secret_of(config, "api_key"), ""),
-            answers=(Answer(403, "rejected", pointer="/error", contains="blocked",
-                            detail="its edge blocks requests from here; the key was not looked at"),),
+            answers=(
+                Answer(
+                    403,
+                    "rejected",
+                    pointer="/error",
+                    contains="blocked",
+                    detail="its edge blocks requests from here; the key was not looked at",
+                ),
+            ),
         )

@@ -15,6 +15,4 @@ class GoodHire(Unproven):
     name = "goodhire"
     title = "GoodHire"
     type = "background_check"
-    fields = (
-        Field("api_key", "API key", secret=True, required=True),
-    )
+    fields = (Field("api_key", "API key", secret=True, required=True),)

@@ -9,8 +9,11 @@ from intctl.providers.base import CLIENT, OAUTH, REFRESH_TOKEN, Field, Provider,
 
 _TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105
 _SCOPE = "https://www.googleapis.com/auth/calendar.readonly"
-_SAID = {"rateLimitExceeded": "http.rate_limited", "userRateLimitExceeded": "http.rate_limited",
-         "insufficientPermissions": "http.scope_missing"}  # fmt: skip
+_SAID = {
+    "rateLimitExceeded": "http.rate_limited",
+    "userRateLimitExceeded": "http.rate_limited",
+    "insufficientPermissions": "http.scope_missing",
+}
 
 
 class Google(Provider):
@@ -36,20 +39,39 @@ class Google(Provider):
     fields = (
         *(field.but(required=False) for field in CLIENT),
         REFRESH_TOKEN.but(required=False, help="Refresh token of the user (access_type=offline)"),
-        Field("service_account", "Instead: client_email of a service account's key file", kind="email",
-              example="robot@project.iam.gserviceaccount.com"),
+        Field(
+            "service_account",
+            "Instead: client_email of a service account's key file",
+            kind="email",
+            example="robot@project.iam.gserviceaccount.com",
+        ),
         Field("private_key", "Its private_key", kind="pem", secret=True),
-        Field("subject", "The user for whom the service account acts", kind="email", example="person@company.com",
-              beside="service_account"),
-    )  # fmt: skip
+        Field(
+            "subject",
+            "The user for whom the service account acts",
+            kind="email",
+            example="person@company.com",
+            beside="service_account",
+        ),
+    )
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         robot = "service_account" in config
         return HttpProbe(
             "https://www.googleapis.com/calendar/v3/users/me/calendarList?maxResults=1",
-            SignedJwt(_TOKEN_URL, text_of(config, "service_account"), secret_of(config, "private_key"), _TOKEN_URL,
-                      _SCOPE, text_of(config, "subject")) if robot else refresh_token(config, _TOKEN_URL),
+            SignedJwt(
+                _TOKEN_URL,
+                text_of(config, "service_account"),
+                secret_of(config, "private_key"),
+                _TOKEN_URL,
+                _SCOPE,
+                text_of(config, "subject"),
+            )
+            if robot
+            else refresh_token(config, _TOKEN_URL),
             expect_json={"/kind": "calendar#calendarList"},
-            answers=tuple(Answer(403, code, pointer="/error/errors/0/reason", equals=reason, detail=reason)
-                          for reason, code in _SAID.items()),
-        )  # fmt: skip
+            answers=tuple(
+                Answer(403, code, pointer="/error/errors/0/reason", equals=reason, detail=reason)
+                for reason, code in _SAID.items()
+            ),
+        )

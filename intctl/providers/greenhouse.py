@@ -33,10 +33,15 @@ class Greenhouse(Provider):
     ways = (("client_id", "client_secret"), ("api_key",))
     fields = (
         *(field.but(required=False, help=f"{field.help} of a Harvest v3 credential") for field in CLIENT),
-        Field("user_id", "Numeric id of the user on whose behalf", pattern="[0-9]{1,20}", example="4000012",
-              beside="client_id"),
+        Field(
+            "user_id",
+            "Numeric id of the user on whose behalf",
+            pattern="[0-9]{1,20}",
+            example="4000012",
+            beside="client_id",
+        ),
         API_KEY.but(required=False, help="Instead: key of Harvest v1, with the permission to list users"),
-    )  # fmt: skip
+    )
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         said = (Answer(403, "http.scope_missing", detail="it may not list users"),)

@@ -32,8 +32,13 @@ class Http(Provider):
         Field("token", "Token", secret=True, needed_with="auth: bearer"),
         Field("username", "User name", needed_with="auth: basic"),
         Field("password", "Password", secret=True, needed_with="auth: basic"),
-        Field("header_name", "Header", pattern=r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", example="X-API-Key",
-              needed_with="auth: header"),
+        Field(
+            "header_name",
+            "Header",
+            pattern=r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}",
+            example="X-API-Key",
+            needed_with="auth: header",
+        ),
         Field("header_value", "Value of the header", secret=True, needed_with="auth: header"),
         Field("expect_status", "Status of a good answer", kind="integer", minimum=200, maximum=599, default=200),
         Field("expect_json", "JSON pointer: value, all of them in a good answer", "json"),
@@ -53,8 +58,12 @@ class Http(Provider):
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            text_of(config, "url"), shown(config), cast(Literal["GET", "HEAD"], config.get("method", "GET")),
-            expect_status=cast(int, config.get("expect_status", 200)), json="expect_json" in config,
+            text_of(config, "url"),
+            shown(config),
+            cast(Literal["GET", "HEAD"], config.get("method", "GET")),
+            expect_status=cast(int, config.get("expect_status", 200)),
+            json="expect_json" in config,
             expect_json=cast("Mapping[str, object]", config.get("expect_json", {})),
-            compare_without=True, allow_plain_http=config.get("security") == "none",
+            compare_without=True,
+            allow_plain_http=config.get("security") == "none",
         )

@@ -25,9 +25,7 @@ class HubSpot(Provider):
     scopes = "oauth, which every token has"
     docs = "https://developers.hubspot.com"
     confidence = "vendor"
-    fields = (
-        Field("access_token", "Access token of a private app, or a service key", secret=True, required=True),
-    )
+    fields = (Field("access_token", "Access token of a private app, or a service key", secret=True, required=True),)
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         url = "https://api.hubapi.com/account-info/2026-03"
@@ -36,7 +34,8 @@ class HubSpot(Provider):
             Bearer(secret_of(config, "access_token")),
             require=("/portalId",),
             facts={"account": "/portalId"},
-            quotas=(Quota(used="/results/0/currentUsage", limit="/results/0/usageLimit",
-                          period="day", unit="requests"),),
+            quotas=(
+                Quota(used="/results/0/currentUsage", limit="/results/0/usageLimit", period="day", unit="requests"),
+            ),
             quota_url=f"{url}/api-usage/daily/private-apps",
         )

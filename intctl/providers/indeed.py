@@ -24,10 +24,7 @@ class Indeed(Provider):
     cost = "1 token call, at most once an hour"
     docs = "https://docs.indeed.com"
     confidence = "third-party"
-    fields = (
-        *CLIENT,
-        SCOPE.but(default="employer_access"),
-    )
+    fields = (*CLIENT, SCOPE.but(default="employer_access"))
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(

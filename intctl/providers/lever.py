@@ -27,7 +27,5 @@ class Lever(Provider):
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            "https://api.lever.co/v1/users?limit=1",
-            Basic(secret_of(config, "api_key"), ""),
-            require=("/data",),
+            "https://api.lever.co/v1/users?limit=1", Basic(secret_of(config, "api_key"), ""), require=("/data",)
         )

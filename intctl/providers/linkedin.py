@@ -24,9 +24,7 @@ class LinkedIn(Provider):
     docs = "https://learn.microsoft.com/linkedin/"
     confidence = "in use"
     status_page = "https://www.linkedin-apistatus.com/api/v2/summary.json"
-    fields = (
-        Field("access_token", "Access token with the scopes openid and profile", secret=True, required=True),
-    )
+    fields = (Field("access_token", "Access token with the scopes openid and profile", secret=True, required=True),)
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(

@@ -19,8 +19,11 @@ USERNAME = Field("username", "User name of the login", example="mailer@example.c
 PASSWORD = Field("password", "Password of the login", secret=True)
 _PORT = Field("port", "587 is STARTTLS, 465 TLS, 25 plain", kind="port", minimum=1, maximum=65535, destination=True)
 _SECURITY = Field(
-    "security", "How the connection is protected; by default what the port means",
-    kind="choice", choices=("starttls", "tls", "none"), destination=True,
+    "security",
+    "How the connection is protected; by default what the port means",
+    kind="choice",
+    choices=("starttls", "tls", "none"),
+    destination=True,
 )
 _SENDER = (
     Field("from_email", "Sender address", kind="email", example="noreply@example.com"),
@@ -30,7 +33,9 @@ _SENDER = (
 )
 SMTP_BASE_URL = BASE_URL.but(
     help="Connect here instead of host and port: smtp://host:port or smtps://host:port",
-    choices=("smtp", "smtps"), pattern=r"smtps?://[^/?#]+/?", example="smtp://localhost:2525",
+    choices=("smtp", "smtps"),
+    pattern=r"smtps?://[^/?#]+/?",
+    example="smtp://localhost:2525",
 )
 
 
@@ -62,8 +67,13 @@ class MailProvider(Provider):
             missing = "password" if "username" in config else "username"
             found.append((missing, "username and password come together, or not at all"))
         if config.get("security") is None and "password" in config and self._security(config) == "none":
-            found.append(("port", "this port is plain and would carry the password in clear: use 587, "
-                                  "or accept it with security: none"))
+            found.append(
+                (
+                    "port",
+                    "this port is plain and would carry the password in clear: use 587, "
+                    "or accept it with security: none",
+                )
+            )
         return found
 
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:
@@ -85,7 +95,9 @@ class MailProvider(Provider):
             security = "tls" if parts.scheme == "smtps" else security
         username, password = full.get("username"), full.get("password")
         return SmtpProbe(
-            host=host, port=port, security=cast(Security, security),
+            host=host,
+            port=port,
+            security=cast(Security, security),
             username=str(username) if username is not None else None,
             password=password if isinstance(password, Secret) else None,
         )

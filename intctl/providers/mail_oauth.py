@@ -11,8 +11,13 @@ from intctl.providers.base import Field, plain_http_problem, text_of
 from intctl.providers.mail import MailProvider
 
 TOKEN_URL = Field(
-    "token_url", "Token endpoint, if another than the vendor's usual one", kind="url", destination=True,
-    pattern=r"[^?#]*", example="https://login.example.com/token", beside="client_id",
+    "token_url",
+    "Token endpoint, if another than the vendor's usual one",
+    kind="url",
+    destination=True,
+    pattern=r"[^?#]*",
+    example="https://login.example.com/token",
+    beside="client_id",
 )
 
 

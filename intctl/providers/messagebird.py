@@ -23,9 +23,7 @@ class MessageBird(Provider):
     scopes = "none: any live key"
     docs = "https://developers.messagebird.com/api/balance"
     confidence = "vendor"
-    fields = (
-        Field("access_key", "Access key", secret=True, required=True),
-    )
+    fields = (Field("access_key", "Access key", secret=True, required=True),)
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(

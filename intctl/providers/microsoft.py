@@ -8,8 +8,13 @@ from intctl.probes.ask import Answer, HttpProbe
 from intctl.providers.base import CLIENT, REFRESH_TOKEN, Field, Provider, client_credentials, refresh_token, text_of
 
 _GRAPH = "https://graph.microsoft.com"
-TENANT = Field("tenant_id", "Directory (tenant) id", required=True, pattern="[A-Za-z0-9][A-Za-z0-9.-]{0,254}",
-               example="00000000-0000-0000-0000-000000000000")  # fmt: skip
+TENANT = Field(
+    "tenant_id",
+    "Directory (tenant) id",
+    required=True,
+    pattern="[A-Za-z0-9][A-Za-z0-9.-]{0,254}",
+    example="00000000-0000-0000-0000-000000000000",
+)
 
 
 def tenant_problem(config: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -39,8 +44,10 @@ class Microsoft(Provider):
     docs = "https://learn.microsoft.com/graph/api/calendar-get"
     confidence = "in use"
     fields = (
-        TENANT, *CLIENT, REFRESH_TOKEN.but(required=False, help="Of a user; without it the application itself logs in")
-    )  # fmt: skip
+        TENANT,
+        *CLIENT,
+        REFRESH_TOKEN.but(required=False, help="Of a user; without it the application itself logs in"),
+    )
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
         return super().check(config) + tenant_problem(config)
@@ -52,5 +59,6 @@ class Microsoft(Provider):
         return HttpProbe(
             f"{_GRAPH}/v1.0/me/calendar?$select=id",
             refresh_token(config, url, scope=f"{_GRAPH}/Calendars.Read offline_access"),
-            require=("/id",), answers=(Answer(403, "http.scope_missing", detail="the token lacks Calendars.Read"),),
-        )  # fmt: skip
+            require=("/id",),
+            answers=(Answer(403, "http.scope_missing", detail="the token lacks Calendars.Read"),),
+        )

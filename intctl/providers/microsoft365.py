@@ -27,8 +27,10 @@ class Microsoft365(OauthMailProvider):
     proof = "OAuth token exchange, then an XOAUTH2 login at the mail server; no mail is sent"
     scopes = "user: https://outlook.office.com/SMTP.Send offline_access; application: SMTP.SendAsApp"
     cost = "1 SMTP session, and a token call when the stored token has ended"
-    docs = ("https://learn.microsoft.com/exchange/client-developer/legacy-protocols/"
-            "how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth")  # fmt: skip
+    docs = (
+        "https://learn.microsoft.com/exchange/client-developer/legacy-protocols/"
+        "how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth"
+    )
     confidence = "vendor"
     fields = (
         *mail_fields(

@@ -30,8 +30,14 @@ class Paylocity(Provider):
     confidence = "vendor"
     fields = (
         *CLIENT,
-        Field("environment", "production or testing", kind="choice", choices=tuple(_HOSTS), default="production",
-              destination=True),
+        Field(
+            "environment",
+            "production or testing",
+            kind="choice",
+            choices=tuple(_HOSTS),
+            default="production",
+            destination=True,
+        ),
     )
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:

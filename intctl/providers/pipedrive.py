@@ -28,16 +28,28 @@ class Pipedrive(Provider):
     confidence = "vendor"
     fields = (
         Field("api_token", "Personal API token of the user", secret=True, required=True),
-        Field("subdomain", "Company domain in https://NAME.pipedrive.com", destination=True,
-              pattern="[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", example="mycompany"),
-    )  # fmt: skip
+        Field(
+            "subdomain",
+            "Company domain in https://NAME.pipedrive.com",
+            destination=True,
+            pattern="[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+            example="mycompany",
+        ),
+    )
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         own = f"https://{text_of(config, 'subdomain')}.pipedrive.com/api/v1"
         return HttpProbe(
             f"{own if 'subdomain' in config else 'https://api.pipedrive.com/v1'}/users/me",
             Header("x-api-token", secret_of(config, "api_token")),
-            expect_json={"/success": True}, facts={"account": "/data/company_name"},
-            quotas=(Quota(remaining="x-daily-ratelimit-token-remaining", limit="x-daily-ratelimit-token-limit",
-                          period="day", unit="API tokens"),),
-        )  # fmt: skip
+            expect_json={"/success": True},
+            facts={"account": "/data/company_name"},
+            quotas=(
+                Quota(
+                    remaining="x-daily-ratelimit-token-remaining",
+                    limit="x-daily-ratelimit-token-limit",
+                    period="day",
+                    unit="API tokens",
+                ),
+            ),
+        )

@@ -24,9 +24,7 @@ class Postmark(Provider):
     docs = "https://postmarkapp.com/developer/api/bounce-api"
     confidence = "vendor"
     status_page = "https://status.postmarkapp.com/api/v2/summary.json"
-    fields = (
-        Field("server_token", "Server API token", secret=True, required=True),
-    )
+    fields = (Field("server_token", "Server API token", secret=True, required=True),)
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(

@@ -34,8 +34,14 @@ class QuickBooks(Provider):
         *CLIENT,
         REFRESH_TOKEN,
         Field("realm_id", "Company (realm) id", required=True, pattern="[0-9]{10,19}", example="1234567890123456"),
-        Field("environment", "production or sandbox", kind="choice", choices=tuple(_HOSTS), default="production",
-              destination=True),
+        Field(
+            "environment",
+            "production or sandbox",
+            kind="choice",
+            choices=tuple(_HOSTS),
+            default="production",
+            destination=True,
+        ),
     )
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
@@ -52,5 +58,6 @@ class QuickBooks(Provider):
         return HttpProbe(
             f"https://{host}/v3/company/{realm}/companyinfo/{realm}",
             refresh_token(config, url, client_in="basic"),
-            headers={"Accept": "application/json"}, answers=tuple(said),
+            headers={"Accept": "application/json"},
+            answers=tuple(said),
         )

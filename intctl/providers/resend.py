@@ -31,9 +31,7 @@ class Resend(Provider):
     limits = "no figure; 429 with Retry-After"
     docs = "https://resend.com/docs/api-reference/domains/list-domains"
     confidence = "vendor"
-    fields = (
-        Field("api_key", "API key (re_…)", secret=True, required=True),
-    )
+    fields = (Field("api_key", "API key (re_…)", secret=True, required=True),)
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
@@ -41,9 +39,16 @@ class Resend(Provider):
             Bearer(secret_of(config, "api_key")),
             expect_json={"/object": "list"},
             answers=(
-                *(Answer(status, "http.scope_missing", pointer="/name", equals="restricted_api_key",
-                         detail="the key may only send, so it is alive and no more is proven")
-                  for status in (401, 403)),
+                *(
+                    Answer(
+                        status,
+                        "http.scope_missing",
+                        pointer="/name",
+                        equals="restricted_api_key",
+                        detail="the key may only send, so it is alive and no more is proven",
+                    )
+                    for status in (401, 403)
+                ),
                 Answer(403, "http.auth.rejected", pointer="/name", equals="invalid_api_key", detail="invalid_api_key"),
             ),
             quotas=(

@@ -26,7 +26,4 @@ class Rippling(Provider):
     fields = (Field("api_token", "API token", secret=True, required=True),)
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
-        return HttpProbe(
-            "https://rest.ripplingapis.com/workers",
-            Bearer(secret_of(config, "api_token")),
-        )
+        return HttpProbe("https://rest.ripplingapis.com/workers", Bearer(secret_of(config, "api_token")))

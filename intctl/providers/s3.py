@@ -39,8 +39,14 @@ class S3(Provider):
     confidence = "vendor"
     fields = (
         Field("bucket", "Bucket", required=True, pattern="[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", example="my-bucket"),
-        Field("region", "Region of the bucket", required=True, destination=True, pattern="[a-z0-9-]{2,40}",
-              example="eu-central-1"),
+        Field(
+            "region",
+            "Region of the bucket",
+            required=True,
+            destination=True,
+            pattern="[a-z0-9-]{2,40}",
+            example="eu-central-1",
+        ),
         Field("access_key_id", "Access key id", required=True, example="AKIAIOSFODNN7EXAMPLE"),
         Field("secret_access_key", "Secret access key", secret=True, required=True),
     )
@@ -51,7 +57,10 @@ class S3(Provider):
         return HttpProbe(
             url,
             SigV4(text_of(config, "access_key_id"), secret_of(config, "secret_access_key"), region, "s3"),
-            json=False, expect_text="<ListBucketResult",
-            answers=tuple(Answer(status, code, contains=f"<Code>{word}</Code>", detail=detail)
-                          for status, word, code, detail in _SAID),
+            json=False,
+            expect_text="<ListBucketResult",
+            answers=tuple(
+                Answer(status, code, contains=f"<Code>{word}</Code>", detail=detail)
+                for status, word, code, detail in _SAID
+            ),
         )

@@ -29,9 +29,14 @@ class Salesforce(Provider):
     docs = "https://help.salesforce.com"
     confidence = "vendor"
     fields = (
-        Field("domain", "My Domain: the NAME, or NAME--SANDBOX.sandbox, of https://NAME.my.salesforce.com",
-              required=True, destination=True, pattern=r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z]{2,20})?",
-              example="mycompany"),
+        Field(
+            "domain",
+            "My Domain: the NAME, or NAME--SANDBOX.sandbox, of https://NAME.my.salesforce.com",
+            required=True,
+            destination=True,
+            pattern=r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z]{2,20})?",
+            example="mycompany",
+        ),
         Field("client_id", "Consumer key", required=True),
         Field("client_secret", "Consumer secret", secret=True, required=True),
     )
@@ -39,13 +44,25 @@ class Salesforce(Provider):
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         url = f"https://{text_of(config, 'domain')}.my.salesforce.com/services"
         return HttpProbe(
-            "", client_credentials(config, f"{url}/oauth2/token", lifetime_s=1800),
+            "",
+            client_credentials(config, f"{url}/oauth2/token", lifetime_s=1800),
             answers=(
-                Answer(400, "http.auth.rejected", pointer="/error", equals="invalid_client_id",
-                       detail="there is no such consumer key"),
+                Answer(
+                    400,
+                    "http.auth.rejected",
+                    pointer="/error",
+                    equals="invalid_client_id",
+                    detail="there is no such consumer key",
+                ),
                 Answer(400, "http.account_inactive", pointer="/error", equals="inactive_org"),
             ),
-            quotas=(Quota(remaining="/DailyApiRequests/Remaining", limit="/DailyApiRequests/Max", period="day",
-                          unit="requests"),),
+            quotas=(
+                Quota(
+                    remaining="/DailyApiRequests/Remaining",
+                    limit="/DailyApiRequests/Max",
+                    period="day",
+                    unit="requests",
+                ),
+            ),
             quota_url=f"{url}/data/v60.0/limits",
         )

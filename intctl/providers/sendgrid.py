@@ -32,13 +32,17 @@ class SendGrid(MailProvider):
         *mail_fields(
             HOST.but(required=False, default="smtp.sendgrid.net"),
             USERNAME.but(default="apikey", help="The word apikey", example="apikey"),
-            PASSWORD.but(help="An API key (SG.…) with the permission Mail Send; or else api_key"), beside="password",
+            PASSWORD.but(help="An API key (SG.…) with the permission Mail Send; or else api_key"),
+            beside="password",
         ),
         Field("api_key", "An API key, asked by the API instead of the mail server", secret=True),
         Field("region", "Where the API is", kind="choice", choices=("us", "eu"), destination=True, beside="api_key"),
-        SMTP_BASE_URL.but(help="Connect here instead: smtp://host:port, smtps://host:port, or https://… with api_key",
-                          choices=("smtp", "smtps", "http", "https"), pattern=r"[^?#]*"),
-    )  # fmt: skip
+        SMTP_BASE_URL.but(
+            help="Connect here instead: smtp://host:port, smtps://host:port, or https://… with api_key",
+            choices=("smtp", "smtps", "http", "https"),
+            pattern=r"[^?#]*",
+        ),
+    )
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
         crossed = "base_url" in config and text_of(config, "base_url").startswith("http") != ("api_key" in config)
@@ -52,9 +56,21 @@ class SendGrid(MailProvider):
         if "api_key" not in config:
             return super().ask(config)
         host = "api.eu.sendgrid.com" if config.get("region") == "eu" else "api.sendgrid.com"
-        unable = Answer(200, "http.scope_missing", pointer="/scopes", contains="mail.send", unless=True,
-                        detail="the key may not send mail (mail.send)")  # fmt: skip
+        unable = Answer(
+            200,
+            "http.scope_missing",
+            pointer="/scopes",
+            contains="mail.send",
+            unless=True,
+            detail="the key may not send mail (mail.send)",
+        )
         refused = Answer(403, "http.scope_missing", detail="the key may not list its scopes")
         credits = Quota(used="/used", limit="/total", period="/reset_frequency", unit="emails")
-        return HttpProbe(f"https://{host}/v3/scopes", Bearer(secret_of(config, "api_key")), require=("/scopes",),
-                         answers=(unable, refused), quotas=(credits,), quota_url=f"https://{host}/v3/user/credits")
+        return HttpProbe(
+            f"https://{host}/v3/scopes",
+            Bearer(secret_of(config, "api_key")),
+            require=("/scopes",),
+            answers=(unable, refused),
+            quotas=(credits,),
+            quota_url=f"https://{host}/v3/user/credits",
+        )

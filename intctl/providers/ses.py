@@ -8,9 +8,12 @@ from intctl.providers.base import Field
 from intctl.providers.mail import HOST, PASSWORD, USERNAME, MailProvider, mail_fields
 
 REGION = Field(
-    "region", "AWS region that the SMTP credential was made for",
-    pattern=r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}", destination=True, example="eu-west-1",
-)  # fmt: skip
+    "region",
+    "AWS region that the SMTP credential was made for",
+    pattern=r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}",
+    destination=True,
+    example="eu-west-1",
+)
 
 
 class Ses(MailProvider):
@@ -32,12 +35,15 @@ class Ses(MailProvider):
     fields = (
         REGION,
         *mail_fields(
-            HOST.but(required=False, help="Mail server; by default the region's",
-                     example="email-smtp.eu-west-1.amazonaws.com"),
+            HOST.but(
+                required=False,
+                help="Mail server; by default the region's",
+                example="email-smtp.eu-west-1.amazonaws.com",
+            ),
             USERNAME.but(required=True, help="SMTP user name made in the SES console", example="AKIA…"),
             PASSWORD.but(required=True, help="SMTP password made in the SES console (not the secret access key)"),
         ),
-    )  # fmt: skip
+    )
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
         missing = "region" not in config and "host" not in config

@@ -23,9 +23,7 @@ class Slack(Provider):
     limits = "no figure; 429 with Retry-After"
     docs = "https://api.slack.com/methods/auth.test"
     confidence = "vendor"
-    fields = (
-        Field("token", "Token of a bot (xoxb-…) or a user (xoxp-…)", secret=True, required=True),
-    )
+    fields = (Field("token", "Token of a bot (xoxb-…) or a user (xoxp-…)", secret=True, required=True),)
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         said = {

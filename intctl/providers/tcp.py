@@ -29,10 +29,20 @@ class Tcp(Provider):
     fields = (
         Field("host", "Host to connect to", kind="host", required=True, destination=True, example="ldap.example.com"),
         Field("port", "Port to connect to", kind="port", required=True, minimum=1, maximum=65535, destination=True),
-        Field("security", "tls shakes hands and looks at the certificate", kind="choice", choices=("tls", "none"),
-              default="tls", destination=True),
-        BASE_URL.but(help="Connect here instead of host and port: tcp://host:port", choices=("tcp",),
-                     pattern=r"tcp://[^/?#]+:[0-9]+/?", example="tcp://localhost:6360"),
+        Field(
+            "security",
+            "tls shakes hands and looks at the certificate",
+            kind="choice",
+            choices=("tls", "none"),
+            default="tls",
+            destination=True,
+        ),
+        BASE_URL.but(
+            help="Connect here instead of host and port: tcp://host:port",
+            choices=("tcp",),
+            pattern=r"tcp://[^/?#]+:[0-9]+/?",
+            example="tcp://localhost:6360",
+        ),
     )
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:  # noqa: ARG002 -- no secret, no danger

@@ -22,9 +22,7 @@ class Telnyx(Provider):
     scopes = "none: any API v2 key"
     docs = "https://developers.telnyx.com"
     confidence = "vendor"
-    fields = (
-        Field("api_key", "API v2 key", secret=True, required=True),
-    )
+    fields = (Field("api_key", "API v2 key", secret=True, required=True),)
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(

@@ -32,10 +32,14 @@ class Twilio(Provider):
     fields = (
         Field("account_sid", "Account SID", required=True, pattern="AC[0-9a-fA-F]{32}", example="AC and 32 hex digits"),
         Field("auth_token", "Auth token of the account; or else an API key", secret=True),
-        Field("api_key_sid", "API key SID, instead of the auth token", pattern="SK[0-9a-fA-F]{32}",
-              example="SK and 32 hex digits"),
+        Field(
+            "api_key_sid",
+            "API key SID, instead of the auth token",
+            pattern="SK[0-9a-fA-F]{32}",
+            example="SK and 32 hex digits",
+        ),
         Field("api_key_secret", "API key secret, instead of the auth token", secret=True),
-    )  # fmt: skip
+    )
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         account = text_of(config, "account_sid")
@@ -44,12 +48,15 @@ class Twilio(Provider):
             auth = Basic(text_of(config, "api_key_sid"), secret_of(config, "api_key_secret"))
             return HttpProbe(f"{url}/Messages.json?PageSize=1", auth, require=("/messages",))
         return HttpProbe(
-            f"{url}.json", Basic(account, secret_of(config, "auth_token")),
-            require=("/sid",), expect_json={"/status": "active"},
+            f"{url}.json",
+            Basic(account, secret_of(config, "auth_token")),
+            require=("/sid",),
+            expect_json={"/status": "active"},
             facts={"account": "/friendly_name", "account_status": "/status"},
             answers=tuple(
                 Answer(200, "http.account_inactive", pointer="/status", equals=status, detail=f"its status is {status}")
                 for status in ("suspended", "closed")
             ),
-            quotas=(Balance("/balance", "/currency", stops=True),), quota_url=f"{url}/Balance.json",
-        )  # fmt: skip
+            quotas=(Balance("/balance", "/currency", stops=True),),
+            quota_url=f"{url}/Balance.json",
+        )

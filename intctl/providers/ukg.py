@@ -8,8 +8,11 @@ from intctl.probes.ask import HttpProbe
 from intctl.providers.base import Field, Provider, client_credentials, secret_of, shown, text_of
 
 #: The path of the token endpoint, of the products that have one.
-_TOKEN = {"pro": "/signin/oauth2/t/{tenant}/access_token", "ready": "/ta/rest/v2/companies/{tenant}/oauth2/token",
-          "wfm": "/oauth/token"}  # fmt: skip
+_TOKEN = {
+    "pro": "/signin/oauth2/t/{tenant}/access_token",
+    "ready": "/ta/rest/v2/companies/{tenant}/oauth2/token",
+    "wfm": "/oauth/token",
+}
 _REALM = "http://auth0.com/oauth/grant-type/password-realm"
 
 
@@ -33,10 +36,21 @@ class Ukg(Provider):
     confidence = "in use"
     fields = (
         Field("product", "What it is", kind="choice", choices=(*_TOKEN, "hcm"), required=True),
-        Field("host", "Host of the identity server (pro, wfm), the company (ready) or the service (hcm)", kind="host",
-              required=True, destination=True, example="secure.saashr.com"),
-        Field("tenant", "Tenant id (pro, wfm), or company id (ready)", pattern="[A-Za-z0-9][A-Za-z0-9_-]*",
-              example="1234567", needed_with="product: pro, ready, wfm"),
+        Field(
+            "host",
+            "Host of the identity server (pro, wfm), the company (ready) or the service (hcm)",
+            kind="host",
+            required=True,
+            destination=True,
+            example="secure.saashr.com",
+        ),
+        Field(
+            "tenant",
+            "Tenant id (pro, wfm), or company id (ready)",
+            pattern="[A-Za-z0-9][A-Za-z0-9_-]*",
+            example="1234567",
+            needed_with="product: pro, ready, wfm",
+        ),
         Field("client_id", "OAuth client id", needed_with="product: pro, ready, wfm"),
         Field("client_secret", "OAuth client secret", secret=True, needed_with="product: pro, ready, wfm"),
         Field("username", "User (wfm), or service account (hcm)", needed_with="product: wfm, hcm"),

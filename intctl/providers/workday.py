@@ -28,8 +28,14 @@ class Workday(Provider):
     docs = "https://community.workday.com"
     confidence = "in use"
     fields = (
-        Field("host", "Host of the tenant's services", kind="host", required=True, destination=True,
-              example="wd3-impl-services1.workday.com"),
+        Field(
+            "host",
+            "Host of the tenant's services",
+            kind="host",
+            required=True,
+            destination=True,
+            example="wd3-impl-services1.workday.com",
+        ),
         Field("tenant", "Name of the tenant", required=True, pattern="[A-Za-z0-9][A-Za-z0-9_-]*", example="mycompany"),
         *CLIENT,
         REFRESH_TOKEN.but(required=False, help="Of an integration user; without it the client itself logs in"),

@@ -37,6 +37,9 @@ class Xero(Provider):
         if "refresh_token" in config:
             auth = refresh_token(config, url, client_in="basic", single_use=True)
         return HttpProbe(
-            "https://api.xero.com/Connections", auth, require=("/0/tenantId",), facts={"account": "/0/tenantName"},
+            "https://api.xero.com/Connections",
+            auth,
+            require=("/0/tenantId",),
+            facts={"account": "/0/tenantName"},
             answers=(Answer(200, "http.no_account", equals=[], detail="no organisation is connected to it"),),
-        )  # fmt: skip
+        )

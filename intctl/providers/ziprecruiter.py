@@ -15,6 +15,4 @@ class ZipRecruiter(Unproven):
     name = "ziprecruiter"
     title = "ZipRecruiter"
     type = "job_board"
-    fields = (
-        Field("api_key", "Partner API key", secret=True, required=True),
-    )
+    fields = (Field("api_key", "Partner API key", secret=True, required=True),)

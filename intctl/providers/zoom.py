@@ -26,19 +26,26 @@ class Zoom(Provider):
     docs = "https://developers.zoom.us/docs/internal-apps/s2s-oauth/"
     confidence = "in use"
     status_page = "https://status.zoom.us/api/v2/summary.json"
-    fields = (
-        Field("account_id", "Account id of the server-to-server OAuth app", required=True),
-        *CLIENT,
-    )
+    fields = (Field("account_id", "Account id of the server-to-server OAuth app", required=True), *CLIENT)
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.zoom.us/v2/users/me",
-            client_credentials(config, "https://zoom.us/oauth/token", client_in="basic", grant="account_credentials",
-                               extra={"account_id": text_of(config, "account_id")}),
+            client_credentials(
+                config,
+                "https://zoom.us/oauth/token",
+                client_in="basic",
+                grant="account_credentials",
+                extra={"account_id": text_of(config, "account_id")},
+            ),
             answers=tuple(
-                Answer(status, "http.scope_missing", pointer="/code", equals=4711,
-                       detail="the app has no scope to read its user (such as user:read:user:admin)")
+                Answer(
+                    status,
+                    "http.scope_missing",
+                    pointer="/code",
+                    equals=4711,
+                    detail="the app has no scope to read its user (such as user:read:user:admin)",
+                )
                 for status in (400, 401, 403)
             ),
         )

@@ -55,10 +55,7 @@ def known(row: Row) -> str:
 
 def columns(*, plain: bool, target: bool) -> list[Column]:
     """The columns of `intctl metrics`."""
-    against = [
-        Column("Target", _met),
-        Column("Budget left", _budget),
-    ]
+    against = [Column("Target", _met), Column("Budget left", _budget)]
     return [
         Column("Integration", lambda row: row["integration"]),
         Column("Uptime", lambda row: _figure(row["uptime_percent"], " %")),
@@ -114,8 +111,13 @@ def _lines(row: Row, plain: bool) -> list[tuple[str, str]]:
         found.append(("Target", f"{row['target_percent']:g} %: {_met(row)} ({budget})"))
     elif row["target_percent"] is not None:
         found.append(("Target", f"{row['target_percent']:g} %: nothing is known to hold against it"))
-    found.append(("Known", f"{known(row)} of the time that counts" + (
-        f"; nobody knows about {length(row['unknown_seconds'])}" if row["unknown_seconds"] else "")))  # fmt: skip
+    found.append(
+        (
+            "Known",
+            f"{known(row)} of the time that counts"
+            + (f"; nobody knows about {length(row['unknown_seconds'])}" if row["unknown_seconds"] else ""),
+        )
+    )
     for label, key in (("Maintenance", "maintenance_seconds"), ("Not active", "inactive_seconds")):
         if row[key]:
             found.append((label, f"{length(row[key])}, which does not count"))
@@ -123,13 +125,23 @@ def _lines(row: Row, plain: bool) -> list[tuple[str, str]]:
     found.append(("Checks", checks))
     found.append(("Error rate", _figure(row["error_rate_percent"], " %")))
     if row["response_time_p50_ms"] is not None:
-        found.append(("Response time", f"{row['response_time_average_ms']:g} ms on average; half within "
-            f"{row['response_time_p50_ms']}, 95 % within {row['response_time_p95_ms']}, "
-            f"99 % within {row['response_time_p99_ms']} ms"))  # fmt: skip
+        found.append(
+            (
+                "Response time",
+                f"{row['response_time_average_ms']:g} ms on average; half within "
+                f"{row['response_time_p50_ms']}, 95 % within {row['response_time_p95_ms']}, "
+                f"99 % within {row['response_time_p99_ms']} ms",
+            )
+        )
     if row["response_time_compared"] is not None:
-        found.append(("Now", f"{row['response_time_now_ms']} ms, {row['response_time_compared']}: its last 30 days "
-            f"were half within {row['response_time_usual_p50_ms']}, 95 % within "
-            f"{row['response_time_usual_p95_ms']} ms"))  # fmt: skip
+        found.append(
+            (
+                "Now",
+                f"{row['response_time_now_ms']} ms, {row['response_time_compared']}: its last 30 days "
+                f"were half within {row['response_time_usual_p50_ms']}, 95 % within "
+                f"{row['response_time_usual_p95_ms']} ms",
+            )
+        )
     if row["mttr_seconds"] is not None:
         found.append(("Time to repair", f"{length(row['mttr_seconds'])} on average"))
     found.append(("Uptime by time", sparkline(row["history"], plain=plain)))

@@ -119,9 +119,10 @@ class Sandbox:
         """The variables that the files in `examples/` refer to, and those of the other ways, with the right values."""
         return {
             variable: self._credentials(provider)[name]
-            for provider in self.providers for way in self.ways(provider)
+            for provider in self.providers
+            for way in self.ways(provider)
             for name, variable in self.references(provider, way).items()
-        }  # fmt: skip
+        }
 
     def references(self, provider: str, way: str = "") -> dict[str, str]:
         """Which variable of `environ` holds which field of the provider's config."""
@@ -156,9 +157,12 @@ class Sandbox:
         row, account = MAIL[provider], self.accounts.get(provider)
         password = account.credentials[row.same_as] if account and row.same_as else random_text("{token}", source)
         return Login(
-            random_text(row.username, source), password if row.password else None, row.refusal,
-            account.access_tokens if account and row.challenge is not None else None, row.challenge or "",
-        )  # fmt: skip
+            random_text(row.username, source),
+            password if row.password else None,
+            row.refusal,
+            account.access_tokens if account and row.challenge is not None else None,
+            row.challenge or "",
+        )
 
     def _taken(self, provider: str, login: Login) -> Login:
         """The login that the mail server takes: another one than was given out when that is the fault."""

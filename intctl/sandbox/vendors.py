@@ -43,24 +43,19 @@ _GOOGLE_CLIENT = {
 
 _TWILIO_REFUSAL = Reply(
     401,
-    {
-        "code": 20003,
-        "message": "Authenticate",
-        "more_info": "https://www.twilio.com/docs/errors/20003",
-        "status": 401,
-    },
+    {"code": 20003, "message": "Authenticate", "more_info": "https://www.twilio.com/docs/errors/20003", "status": 401},
 )
-_GOOGLE_REFUSAL = Reply(
-    401, {"error": {"code": 401, "message": "Invalid Credentials", "status": "UNAUTHENTICATED"}}
-)
+_GOOGLE_REFUSAL = Reply(401, {"error": {"code": 401, "message": "Invalid Credentials", "status": "UNAUTHENTICATED"}})
 _GOOGLE_SCOPE = Reply(
     403,
-    {"error": {
-        "code": 403,
-        "message": "Request had insufficient authentication scopes.",
-        "errors": [{"message": "Insufficient Permission", "domain": "global", "reason": "insufficientPermissions"}],
-        "status": "PERMISSION_DENIED",
-    }},
+    {
+        "error": {
+            "code": 403,
+            "message": "Request had insufficient authentication scopes.",
+            "errors": [{"message": "Insufficient Permission", "domain": "global", "reason": "insufficientPermissions"}],
+            "status": "PERMISSION_DENIED",
+        }
+    },
 )
 _GRAPH_SCOPE = Reply(403, {"error": {"code": "ErrorAccessDenied", "message": "Access is denied."}})
 _GRAPH_REFUSAL = Reply(
@@ -74,27 +69,41 @@ def _entra(status: int, error: str, description: str) -> Reply:
 
 _NO_TENANT = _entra(400, "invalid_request", "AADSTS90002: Tenant not found.")
 _ENTRA_TOKEN = token(
-    "refresh_token", "client_credentials", rotates=True,
+    "refresh_token",
+    "client_credentials",
+    rotates=True,
     wrong_client=_entra(401, "invalid_client", "AADSTS7000215: Invalid client secret provided."),
     wrong_grant=_entra(400, "invalid_grant", "AADSTS70000: The provided grant is invalid or revoked."),
-)  # fmt: skip
+)
 
 VENDORS: dict[str, Vendor] = {
     "twilio": Vendor(
         {"account_sid": "AC{hex}", "auth_token": "{hex}"},
         {"TWILIO_AUTH_TOKEN": "auth_token"},
         (
-            Route("GET", "/2010-04-01/Accounts/{account_sid}.json", guarded(
-                basic("{account_sid}", "{auth_token}"), _TWILIO_REFUSAL,
-                {"sid": "{account_sid}", "status": "active", "friendly_name": "Sandbox", "type": "Full"},
-            )),
-            Route("GET", "/2010-04-01/Accounts/{account_sid}/Messages.json", guarded(
-                basic("{api_key_sid}", "{api_key_secret}"), _TWILIO_REFUSAL, {"messages": [], "page_size": 1},
-            )),
-            Route("GET", "/2010-04-01/Accounts/{account_sid}/Balance.json", guarded(
-                basic("{account_sid}", "{auth_token}"), _TWILIO_REFUSAL,
-                {"account_sid": "{account_sid}", "balance": "12.50", "currency": "USD"},
-            )),
+            Route(
+                "GET",
+                "/2010-04-01/Accounts/{account_sid}.json",
+                guarded(
+                    basic("{account_sid}", "{auth_token}"),
+                    _TWILIO_REFUSAL,
+                    {"sid": "{account_sid}", "status": "active", "friendly_name": "Sandbox", "type": "Full"},
+                ),
+            ),
+            Route(
+                "GET",
+                "/2010-04-01/Accounts/{account_sid}/Messages.json",
+                guarded(basic("{api_key_sid}", "{api_key_secret}"), _TWILIO_REFUSAL, {"messages": [], "page_size": 1}),
+            ),
+            Route(
+                "GET",
+                "/2010-04-01/Accounts/{account_sid}/Balance.json",
+                guarded(
+                    basic("{account_sid}", "{auth_token}"),
+                    _TWILIO_REFUSAL,
+                    {"account_sid": "{account_sid}", "balance": "12.50", "currency": "USD"},
+                ),
+            ),
             Route("GET", "/2010-04-01/Accounts/*", always(_TWILIO_REFUSAL)),
         ),
         quota_faults={"balance.empty": {"/balance": "-0.42"}},
@@ -129,10 +138,15 @@ VENDORS: dict[str, Vendor] = {
         {"api_key": "{hex}"},
         {"CHECKR_API_KEY": "api_key"},
         (
-            Route("GET", "/v1/account", guarded(
-                basic("{api_key}", ""), Reply(401, {"error": "Bad authentication error"}),
-                {"object": "account", "name": "Sandbox", "authorized": True},
-            )),
+            Route(
+                "GET",
+                "/v1/account",
+                guarded(
+                    basic("{api_key}", ""),
+                    Reply(401, {"error": "Bad authentication error"}),
+                    {"object": "account", "name": "Sandbox", "authorized": True},
+                ),
+            ),
         ),
         wants_user_agent=True,
     ),
@@ -140,30 +154,45 @@ VENDORS: dict[str, Vendor] = {
         _GOOGLE_CLIENT,
         {"GOOGLE_CLIENT_SECRET": "client_secret", "GOOGLE_REFRESH_TOKEN": "refresh_token"},
         (
-            Route("POST", "/token", statement(
-                "https://oauth2.googleapis.com/token", "https://www.googleapis.com/auth/calendar.readonly",
-                _GOOGLE_TOKEN,
-            )),
-            Route("GET", "/calendar/v3/users/me/calendarList", guarded(
-                bearer(), _GOOGLE_REFUSAL, {"kind": "calendar#calendarList", "items": []}
-            )),
+            Route(
+                "POST",
+                "/token",
+                statement(
+                    "https://oauth2.googleapis.com/token",
+                    "https://www.googleapis.com/auth/calendar.readonly",
+                    _GOOGLE_TOKEN,
+                ),
+            ),
+            Route(
+                "GET",
+                "/calendar/v3/users/me/calendarList",
+                guarded(bearer(), _GOOGLE_REFUSAL, {"kind": "calendar#calendarList", "items": []}),
+            ),
         ),
         scope_refusal=_GOOGLE_SCOPE,
         more={"service_account": "robot-{hex}@project.iam.gserviceaccount.com", "private_key": "{rsa}"},
         ways={"service-account": Way(("service_account", "private_key"))},
     ),
     "gmail": Vendor(
-        {}, {}, (Route("POST", "/token", _GOOGLE_TOKEN),),
+        {},
+        {},
+        (Route("POST", "/token", _GOOGLE_TOKEN),),
         more=_GOOGLE_CLIENT,
         ways={"oauth": Way(("username", *_OAUTH), {"token_url": "{url}/token"}, mail=True)},
     ),
     "sendgrid": Vendor(
-        {}, {},
+        {},
+        {},
         (
-            Route("GET", "/v3/scopes", guarded(
-                bearer("api_key"), Reply(401, {"errors": [{"field": None, "message": "authorization required"}]}),
-                {"scopes": ["mail.send", "alerts.read"]},
-            )),
+            Route(
+                "GET",
+                "/v3/scopes",
+                guarded(
+                    bearer("api_key"),
+                    Reply(401, {"errors": [{"field": None, "message": "authorization required"}]}),
+                    {"scopes": ["mail.send", "alerts.read"]},
+                ),
+            ),
         ),
         scope_refusal=Reply(403, {"errors": [{"field": None, "message": "access forbidden"}]}),
         more={"api_key": "SG.{token}"},
@@ -189,10 +218,13 @@ VENDORS: dict[str, Vendor] = {
             Route("POST", "/{tenant_id}/oauth2/v2.0/token", _ENTRA_TOKEN),
             Route("POST", "/*/oauth2/v2.0/token", always(_NO_TENANT)),
         ),
-        ways={"application": Way(
-            ("username", "tenant_id", "client_id", "client_secret"),
-            {"token_url": "{url}/{{tenant_id}}/oauth2/v2.0/token"}, mail=True,
-        )},
+        ways={
+            "application": Way(
+                ("username", "tenant_id", "client_id", "client_secret"),
+                {"token_url": "{url}/{{tenant_id}}/oauth2/v2.0/token"},
+                mail=True,
+            )
+        },
     ),
     "indeed": Vendor(
         {"client_id": "{hex}", "client_secret": "{token}"},
@@ -203,24 +235,30 @@ VENDORS: dict[str, Vendor] = {
         {"token": "{token}"},
         {"STATUS_API_TOKEN": "token"},
         (
-            Route("GET", "/v1/me", guarded(
-                bearer("token"),
-                Reply(401, {"error": "unauthorized"}, {"WWW-Authenticate": "Bearer"}),
-                {"status": "active"},
-            )),
+            Route(
+                "GET",
+                "/v1/me",
+                guarded(
+                    bearer("token"),
+                    Reply(401, {"error": "unauthorized"}, {"WWW-Authenticate": "Bearer"}),
+                    {"status": "active"},
+                ),
+            ),
             *(
                 Route("GET", f"/v1/{name}", guarded(proof, Reply(401, {"error": "unauthorized"}), {"status": "active"}))
                 for name, proof in (
-                    ("basic", basic("{username}", "{password}")), ("header", header("X-API-Key", "{header_value}")),
+                    ("basic", basic("{username}", "{password}")),
+                    ("header", header("X-API-Key", "{header_value}")),
                 )
             ),
         ),
         more={"username": "user-{hex}", "password": "{token}", "header_value": "{token}"},
         ways={
             "basic": Way(("username", "password"), {"auth": "basic", "url": "https://api.example.com/v1/basic"}),
-            "header": Way(("header_value",), {
-                "auth": "header", "header_name": "X-API-Key", "url": "https://api.example.com/v1/header",
-            }),
+            "header": Way(
+                ("header_value",),
+                {"auth": "header", "header_name": "X-API-Key", "url": "https://api.example.com/v1/header"},
+            ),
         },
     ),
     **vendors_mail.VENDORS,

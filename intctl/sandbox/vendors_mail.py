@@ -10,14 +10,24 @@ VENDORS: dict[str, Vendor] = {
         {"api_key": "key-{hex}"},
         {"MAILGUN_API_KEY": "api_key"},
         (
-            Route("GET", "/v4/domains", guarded(
-                basic("api", "{api_key}"), Reply(401, b"Forbidden", {"Content-Type": "text/plain"}),
-                {"total_count": 1, "items": [{"name": "sandbox.example", "state": "active"}]},
-            )),
-            Route("GET", "/v5/accounts/limit/custom/monthly", guarded(
-                basic("api", "{api_key}"), Reply(401, b"Forbidden", {"Content-Type": "text/plain"}),
-                {"limit": 10000, "current": 247, "period": "1m"},
-            )),
+            Route(
+                "GET",
+                "/v4/domains",
+                guarded(
+                    basic("api", "{api_key}"),
+                    Reply(401, b"Forbidden", {"Content-Type": "text/plain"}),
+                    {"total_count": 1, "items": [{"name": "sandbox.example", "state": "active"}]},
+                ),
+            ),
+            Route(
+                "GET",
+                "/v5/accounts/limit/custom/monthly",
+                guarded(
+                    basic("api", "{api_key}"),
+                    Reply(401, b"Forbidden", {"Content-Type": "text/plain"}),
+                    {"limit": 10000, "current": 247, "period": "1m"},
+                ),
+            ),
         ),
         quota_faults={"quota.high": {"/current": 8534}},
     ),
@@ -25,36 +35,52 @@ VENDORS: dict[str, Vendor] = {
         {"server_token": "{hex}"},
         {"POSTMARK_SERVER_TOKEN": "server_token"},
         (
-            Route("GET", "/deliverystats", guarded(
-                header("X-Postmark-Server-Token", "{server_token}"),
-                Reply(401, {"ErrorCode": 10, "Message": "No Account or Server API tokens were supplied."}),
-                {"InactiveMails": 0, "Bounces": [{"Name": "All", "Count": 0}]},
-            )),
+            Route(
+                "GET",
+                "/deliverystats",
+                guarded(
+                    header("X-Postmark-Server-Token", "{server_token}"),
+                    Reply(401, {"ErrorCode": 10, "Message": "No Account or Server API tokens were supplied."}),
+                    {"InactiveMails": 0, "Bounces": [{"Name": "All", "Count": 0}]},
+                ),
+            ),
         ),
     ),
     "mailjet": Vendor(
         {"api_key": "{hex}", "secret_key": "{hex}"},
         {"MAILJET_API_KEY": "api_key", "MAILJET_SECRET_KEY": "secret_key"},
         (
-            Route("GET", "/v3/REST/myprofile", guarded(
-                basic("{api_key}", "{secret_key}"),
-                Reply(401, {
-                    "ErrorIdentifier": "00000000-0000-0000-0000-000000000000",
-                    "StatusCode": 401,
-                    "ErrorMessage": "API key authentication/authorization failure.",
-                }),
-                {"Count": 1, "Total": 1, "Data": [{"CompanyName": "Sandbox"}]},
-            )),
+            Route(
+                "GET",
+                "/v3/REST/myprofile",
+                guarded(
+                    basic("{api_key}", "{secret_key}"),
+                    Reply(
+                        401,
+                        {
+                            "ErrorIdentifier": "00000000-0000-0000-0000-000000000000",
+                            "StatusCode": 401,
+                            "ErrorMessage": "API key authentication/authorization failure.",
+                        },
+                    ),
+                    {"Count": 1, "Total": 1, "Data": [{"CompanyName": "Sandbox"}]},
+                ),
+            ),
         ),
     ),
     "brevo": Vendor(
         {"api_key": "xkeysib-{hex}"},
         {"BREVO_API_KEY": "api_key"},
         (
-            Route("GET", "/v3/account", guarded(
-                header("api-key", "{api_key}"), Reply(401, {"code": "unauthorized", "message": "Key not found"}),
-                {"companyName": "Sandbox", "plan": [{"type": "free", "credits": 297, "creditsType": "sendLimit"}]},
-            )),
+            Route(
+                "GET",
+                "/v3/account",
+                guarded(
+                    header("api-key", "{api_key}"),
+                    Reply(401, {"code": "unauthorized", "message": "Key not found"}),
+                    {"companyName": "Sandbox", "plan": [{"type": "free", "credits": 297, "creditsType": "sendLimit"}]},
+                ),
+            ),
         ),
         quota_faults={"quota.high": {"/plan/0/credits": 45}},
     ),
@@ -62,21 +88,26 @@ VENDORS: dict[str, Vendor] = {
         {"api_key": "re_{token}"},
         {"RESEND_API_KEY": "api_key"},
         (
-            Route("GET", "/domains", guarded(
-                header("Authorization", "Bearer {api_key}"),
-                Reply(403, {"statusCode": 403, "name": "invalid_api_key", "message": "API key is invalid"}),
-                {"object": "list", "has_more": False, "data": []},
-                {"x-resend-daily-quota": "3", "x-resend-monthly-quota": "42"},
-            )),
+            Route(
+                "GET",
+                "/domains",
+                guarded(
+                    header("Authorization", "Bearer {api_key}"),
+                    Reply(403, {"statusCode": 403, "name": "invalid_api_key", "message": "API key is invalid"}),
+                    {"object": "list", "has_more": False, "data": []},
+                    {"x-resend-daily-quota": "3", "x-resend-monthly-quota": "42"},
+                ),
+            ),
         ),
-        quota_faults={
-            "quota.high": {"x-resend-daily-quota": 85}, "quota.exhausted": {"x-resend-daily-quota": 100},
-        },
-        scope_refusal=Reply(401, {
-            "statusCode": 401,
-            "name": "restricted_api_key",
-            "message": "This API key is restricted to only send emails",
-        }),
+        quota_faults={"quota.high": {"x-resend-daily-quota": 85}, "quota.exhausted": {"x-resend-daily-quota": 100}},
+        scope_refusal=Reply(
+            401,
+            {
+                "statusCode": 401,
+                "name": "restricted_api_key",
+                "message": "This API key is restricted to only send emails",
+            },
+        ),
     ),
 }
 
@@ -88,7 +119,11 @@ MAIL: dict[str, MailAccount] = {
         challenge='{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}',
     ),
     "microsoft365": MailAccount(
-        "{hex}@office.example", {}, "535 5.7.3 Authentication unsuccessful",
-        challenge="", password=False, config={"token_url": "{url}/{{tenant_id}}/oauth2/v2.0/token"},
+        "{hex}@office.example",
+        {},
+        "535 5.7.3 Authentication unsuccessful",
+        challenge="",
+        password=False,
+        config={"token_url": "{url}/{{tenant_id}}/oauth2/v2.0/token"},
     ),
 }

@@ -52,9 +52,15 @@ def _refresh(name: str, path: str, *more: Route, rotates: bool = False, **fields
 
 
 def _key(
-    field: str, variable: str, path: str, proof: Proof, body: object, refusal: Reply = _UNAUTHORIZED,
-    method: str = "GET", **fields: str,
-) -> Vendor:  # fmt: skip
+    field: str,
+    variable: str,
+    path: str,
+    proof: Proof,
+    body: object,
+    refusal: Reply = _UNAUTHORIZED,
+    method: str = "GET",
+    **fields: str,
+) -> Vendor:
     """A vendor with a key that doesn't change, and one call that proves it."""
     return Vendor(
         {**fields, field: "{token}"}, {variable: field}, (Route(method, path, guarded(proof, refusal, body)),)
@@ -104,8 +110,12 @@ def _s3(request: Request, account: Account) -> Reply:
 VENDORS: dict[str, Vendor] = {
     # People
     "hibob": _key(
-        "token", "HIBOB_TOKEN", "/v1/company/named-lists", basic("{service_user_id}", "{token}"),
-        {"department": {"name": "department", "values": []}}, service_user_id="SERVICE-{hex}",
+        "token",
+        "HIBOB_TOKEN",
+        "/v1/company/named-lists",
+        basic("{service_user_id}", "{token}"),
+        {"department": {"name": "department", "values": []}},
+        service_user_id="SERVICE-{hex}",
     ),
     "workday": replace(
         _refresh("WORKDAY", "/ccx/oauth2/{tenant}/token", tenant="{hex}"),
@@ -120,13 +130,19 @@ VENDORS: dict[str, Vendor] = {
     ),
     "ukg": replace(
         _exchange(
-            "UKG", "/ta/rest/v2/companies/{tenant}/oauth2/token",
+            "UKG",
+            "/ta/rest/v2/companies/{tenant}/oauth2/token",
             Route("POST", "/signin/oauth2/t/{tenant}/access_token", token("client_credentials")),
             Route("POST", "/oauth/token", token("http://auth0.com/oauth/grant-type/password-realm")),
-            Route("GET", "/configuration/v1/company-details", guarded(
-                both(basic("{username}", "{password}"), header("US-Customer-Api-Key", "{customer_api_key}")),
-                _UNAUTHORIZED, [{"companyId": "SANDBOX"}],
-            )),
+            Route(
+                "GET",
+                "/configuration/v1/company-details",
+                guarded(
+                    both(basic("{username}", "{password}"), header("US-Customer-Api-Key", "{customer_api_key}")),
+                    _UNAUTHORIZED,
+                    [{"companyId": "SANDBOX"}],
+                ),
+            ),
             tenant="{hex}",
         ),
         more={"username": "service-{hex}", "password": "{token}", "customer_api_key": "{upper}"},
@@ -138,34 +154,59 @@ VENDORS: dict[str, Vendor] = {
     ),
     # Pay
     "gusto": _refresh(
-        "GUSTO", "/oauth/token",
-        Route("GET", "/v1/token_info", guarded(
-            bearer(), _UNAUTHORIZED,
-            {"scope": "companies:read", "resource": {"type": "Company", "uuid": "sandbox"}, "resource_owner": None},
-        )),
+        "GUSTO",
+        "/oauth/token",
+        Route(
+            "GET",
+            "/v1/token_info",
+            guarded(
+                bearer(),
+                _UNAUTHORIZED,
+                {"scope": "companies:read", "resource": {"type": "Company", "uuid": "sandbox"}, "resource_owner": None},
+            ),
+        ),
         rotates=True,
     ),
     "paychex": _exchange(
-        "PAYCHEX", "/auth/oauth/v2/token",
+        "PAYCHEX",
+        "/auth/oauth/v2/token",
         Route("GET", "/companies", guarded(bearer(), _UNAUTHORIZED, {"content": [], "links": []})),
     ),
     "quickbooks": _refresh(
-        "QUICKBOOKS", "/oauth2/v1/tokens/bearer",
-        Route("GET", "/v3/company/*/companyinfo/*", guarded(
-            bearer(),
-            Reply(401, {"fault": {"error": [{"code": "3200", "message": "AuthenticationFailed"}],
-                                  "type": "AUTHENTICATION"}}),
-            {"CompanyInfo": {"CompanyName": "Sandbox"}},
-        )),
+        "QUICKBOOKS",
+        "/oauth2/v1/tokens/bearer",
+        Route(
+            "GET",
+            "/v3/company/*/companyinfo/*",
+            guarded(
+                bearer(),
+                Reply(
+                    401,
+                    {
+                        "fault": {
+                            "error": [{"code": "3200", "message": "AuthenticationFailed"}],
+                            "type": "AUTHENTICATION",
+                        }
+                    },
+                ),
+                {"CompanyInfo": {"CompanyName": "Sandbox"}},
+            ),
+        ),
     ),
     "paylocity": _exchange("PAYLOCITY", "/public/security/v1/token"),
     "xero": replace(
         _refresh(
-            "XERO", "/connect/token",
-            Route("GET", "/Connections", guarded(
-                bearer(), Reply(401, {"Title": "Unauthorized", "Status": 401, "Detail": "AuthenticationUnsuccessful"}),
-                [{"id": "1", "tenantId": "sandbox", "tenantName": "Sandbox", "tenantType": "ORGANISATION"}],
-            )),
+            "XERO",
+            "/connect/token",
+            Route(
+                "GET",
+                "/Connections",
+                guarded(
+                    bearer(),
+                    Reply(401, {"Title": "Unauthorized", "Status": 401, "Detail": "AuthenticationUnsuccessful"}),
+                    [{"id": "1", "tenantId": "sandbox", "tenantName": "Sandbox", "tenantType": "ORGANISATION"}],
+                ),
+            ),
             rotates=True,
         ),
         ways={"custom-connection": Way(tuple(_CLIENT))},
@@ -182,7 +223,8 @@ VENDORS: dict[str, Vendor] = {
     "ziprecruiter": _kept("api_key", "ZIPRECRUITER_API_KEY"),
     "greenhouse": replace(
         _exchange(
-            "GREENHOUSE", "/token",
+            "GREENHOUSE",
+            "/token",
             Route("GET", "/v3/users", guarded(bearer(), _UNAUTHORIZED, [])),
             Route("GET", "/v1/users", guarded(basic("{api_key}", ""), _UNAUTHORIZED, [])),
         ),
@@ -191,16 +233,26 @@ VENDORS: dict[str, Vendor] = {
     ),
     "lever": _key("api_key", "LEVER_API_KEY", "/v1/users", basic("{api_key}", ""), {"data": [], "hasNext": False}),
     "workable": _key(
-        "api_token", "WORKABLE_API_TOKEN", "/spi/v3/accounts", bearer("api_token"),
+        "api_token",
+        "WORKABLE_API_TOKEN",
+        "/spi/v3/accounts",
+        bearer("api_token"),
         {"accounts": [{"subdomain": "sandbox"}]},
     ),
     "ashby": _key(
-        "api_key", "ASHBY_API_KEY", "/apiKey.info", basic("{api_key}", ""),
+        "api_key",
+        "ASHBY_API_KEY",
+        "/apiKey.info",
+        basic("{api_key}", ""),
         {"success": True, "results": {"title": "Sandbox", "scopes": []}},
-        Reply(200, {"success": False, "errors": ["invalid_api_key"]}), "POST",
+        Reply(200, {"success": False, "errors": ["invalid_api_key"]}),
+        "POST",
     ),
     "smartrecruiters": _key(
-        "api_key", "SMARTRECRUITERS_API_KEY", "/configuration/company", header("X-SmartToken", "{api_key}"),
+        "api_key",
+        "SMARTRECRUITERS_API_KEY",
+        "/configuration/company",
+        header("X-SmartToken", "{api_key}"),
         {"name": "Sandbox", "identifier": "sandbox"},
     ),
     "monster": _kept("password", "MONSTER_PASSWORD"),
@@ -216,30 +268,55 @@ VENDORS: dict[str, Vendor] = {
     "salesforce": Vendor(
         _CLIENT,
         {"SALESFORCE_CLIENT_SECRET": "client_secret"},
-        (Route("POST", "/services/oauth2/token", token(
-            "client_credentials",
-            wrong_client=Reply(
-                400, {"error": "invalid_client", "error_description": "invalid client credentials"}
+        (
+            Route(
+                "POST",
+                "/services/oauth2/token",
+                token(
+                    "client_credentials",
+                    wrong_client=Reply(
+                        400, {"error": "invalid_client", "error_description": "invalid client credentials"}
+                    ),
+                ),
             ),
-        )), Route("GET", "/services/data/*/limits", guarded(
-            bearer(), Reply(401, [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]),
-            {"DailyApiRequests": {"Max": 15000, "Remaining": 14982}},
-        ))),
+            Route(
+                "GET",
+                "/services/data/*/limits",
+                guarded(
+                    bearer(),
+                    Reply(401, [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]),
+                    {"DailyApiRequests": {"Max": 15000, "Remaining": 14982}},
+                ),
+            ),
+        ),
         quota_faults={"quota.high": {"/DailyApiRequests/Remaining": 1200}},
     ),
     "hubspot": Vendor(
         {"access_token": "{token}"},
         {"HUBSPOT_ACCESS_TOKEN": "access_token"},
         tuple(
-            Route("GET", f"/account-info/2026-03/{path}", guarded(
-                bearer("access_token"), Reply(401, {"status": "error", "category": "INVALID_AUTHENTICATION"}), body
-            ))
+            Route(
+                "GET",
+                f"/account-info/2026-03/{path}",
+                guarded(
+                    bearer("access_token"), Reply(401, {"status": "error", "category": "INVALID_AUTHENTICATION"}), body
+                ),
+            )
             for path, body in (
                 ("details", {"portalId": 123456, "accountType": "STANDARD"}),
-                ("api-usage/daily/private-apps", {"results": [{
-                    "name": "private-apps-api-calls-daily", "currentUsage": 247, "usageLimit": 500000,
-                    "fetchStatus": "SUCCESS",
-                }]}),
+                (
+                    "api-usage/daily/private-apps",
+                    {
+                        "results": [
+                            {
+                                "name": "private-apps-api-calls-daily",
+                                "currentUsage": 247,
+                                "usageLimit": 500000,
+                                "fetchStatus": "SUCCESS",
+                            }
+                        ]
+                    },
+                ),
             )
         ),
         quota_faults={"quota.high": {"/results/0/currentUsage": 471000}},
@@ -247,11 +324,18 @@ VENDORS: dict[str, Vendor] = {
     "pipedrive": Vendor(
         {"api_token": "{token}"},
         {"PIPEDRIVE_API_TOKEN": "api_token"},
-        (Route("GET", "*/v1/users/me", guarded(
-            header("x-api-token", "{api_token}"), Reply(401, {"success": False, "error": "unauthorized access"}),
-            {"success": True, "data": {"id": 1, "company_name": "Sandbox"}},
-            {"x-daily-ratelimit-token-limit": "150000", "x-daily-ratelimit-token-remaining": "149750"},
-        )),),
+        (
+            Route(
+                "GET",
+                "*/v1/users/me",
+                guarded(
+                    header("x-api-token", "{api_token}"),
+                    Reply(401, {"success": False, "error": "unauthorized access"}),
+                    {"success": True, "data": {"id": 1, "company_name": "Sandbox"}},
+                    {"x-daily-ratelimit-token-limit": "150000", "x-daily-ratelimit-token-remaining": "149750"},
+                ),
+            ),
+        ),
         quota_faults={"quota.high": {"x-daily-ratelimit-token-remaining": 9000}},
     ),
     # Anything

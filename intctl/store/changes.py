@@ -12,21 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import (
-    case,
-    delete,
-    exists,
-    false,
-    func,
-    insert,
-    inspect,
-    literal,
-    null,
-    or_,
-    select,
-    true,
-    update,
-)
+from sqlalchemy import case, delete, exists, false, func, insert, inspect, literal, null, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
@@ -41,9 +27,23 @@ from intctl.store.ids import new_id, new_log_id
 from intctl.store.models import TABLES, Clock, Id, Later
 
 __all__ = [
-    "Due", "add_maintenance", "create_organization", "delete_integration", "end_maintenance", "insert_integration",
-    "new_id", "new_log_id", "organizations_are_ours", "record_outcome", "record_sync", "restore_integration",
-    "set_interval", "set_retention", "set_status", "unit_of_work", "update_integration",
+    "Due",
+    "add_maintenance",
+    "create_organization",
+    "delete_integration",
+    "end_maintenance",
+    "insert_integration",
+    "new_id",
+    "new_log_id",
+    "organizations_are_ours",
+    "record_outcome",
+    "record_sync",
+    "restore_integration",
+    "set_interval",
+    "set_retention",
+    "set_status",
+    "unit_of_work",
+    "update_integration",
 ]
 
 Due = Literal["now", "later", "never"]
@@ -108,9 +108,7 @@ def organizations_are_ours(connection: Connection) -> bool:
         return False
     if connection.dialect.name != POSTGRESQL:
         return True
-    secured = connection.exec_driver_sql(
-        "SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass('organizations')"
-    )
+    secured = connection.exec_driver_sql("SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass('organizations')")
     return not secured.scalar()
 
 
@@ -153,9 +151,17 @@ def insert_integration(
     with _rules(name):
         session.execute(
             insert(_integrations).values(
-                id=id, org_id=org_id, type=type, provider=provider, name=name, config=config, status=status,
-                health_check_interval_minutes=interval_minutes, config_version=config_version,
-                created_at=Clock(), updated_at=Clock(),
+                id=id,
+                org_id=org_id,
+                type=type,
+                provider=provider,
+                name=name,
+                config=config,
+                status=status,
+                health_check_interval_minutes=interval_minutes,
+                config_version=config_version,
+                created_at=Clock(),
+                updated_at=Clock(),
             )
         )
     _schedule(session, id, next_check_at=_due_at(due, interval_minutes))
@@ -183,7 +189,10 @@ def update_integration(
     if row.config_version != expected_version:
         raise ConflictError(f'"{row.name}" was changed by somebody else meanwhile. Look at it and try again.')
     given = {
-        "name": name, "config": config, "type": type, "status": status,
+        "name": name,
+        "config": config,
+        "type": type,
+        "status": status,
         "health_check_interval_minutes": interval_minutes,
     }
     values: dict[str, Any] = {column: value for column, value in given.items() if value is not None}
@@ -265,26 +274,36 @@ def record_sync(session: Session, *, id: str, org_id: str, at: datetime | None, 
         _change(session, id, last_sync=Clock() if at is None else at, last_sync_error=None)
 
 
-def record_outcome(
-    session: Session, *, id: str, org_id: str, check_type: str, outcome: Outcome, agent: str
-) -> None:
+def record_outcome(session: Session, *, id: str, org_id: str, check_type: str, outcome: Outcome, agent: str) -> None:
     """Adds the health log and settles the status, for a check that a person's command made."""
     row = _living(session, id, org_id)
     state = {
-        "id": id, "status": row.status, "error_count": row.error_count, "error_message": row.error_message,
-        "rejections": row.rejections, "health_check_interval_minutes": row.minutes,
+        "id": id,
+        "status": row.status,
+        "error_count": row.error_count,
+        "error_message": row.error_message,
+        "rejections": row.rejections,
+        "health_check_interval_minutes": row.minutes,
     }
     settled = settle(state, outcome, check_type)
     _change(
-        session, id, status=settled.status, error_count=settled.error_count, error_message=settled.error_message,
+        session,
+        id,
+        status=settled.status,
+        error_count=settled.error_count,
+        error_message=settled.error_message,
         last_health_check=Clock(),
     )
     session.execute(
         insert(_logs).values(
-            id=new_log_id(), integration_id=id, check_type=check_type, status=LOG_STATUS[outcome.verdict],
+            id=new_log_id(),
+            integration_id=id,
+            check_type=check_type,
+            status=LOG_STATUS[outcome.verdict],
             response_time_ms=outcome.response_time_ms,
             error_message=None if outcome.verdict == "healthy" else outcome.message,
-            metadata=metadata(outcome, agent, row.config_version), checked_at=Clock(),
+            metadata=metadata(outcome, agent, row.config_version),
+            checked_at=Clock(),
         )
     )
     if written := session.info.get(("transition", id)):  # the save before this test changed the status
@@ -327,8 +346,15 @@ def add_maintenance(
     with _rules():
         session.execute(
             insert(_maintenance).values(
-                id=id, org_id=org_id, integration_id=integration_id, starts_at=starts_at, ends_at=ends_at,
-                weekly=weekly, time_zone=time_zone, reason=reason, created_at=Clock(),
+                id=id,
+                org_id=org_id,
+                integration_id=integration_id,
+                starts_at=starts_at,
+                ends_at=ends_at,
+                weekly=weekly,
+                time_zone=time_zone,
+                reason=reason,
+                created_at=Clock(),
             )
         )
 
@@ -372,7 +398,11 @@ def _locked(session: Session, id: str, org_id: str, *, deleted: bool) -> _State:
     table = _integrations.c
     found = session.execute(
         select(
-            table.name, table.status, table.error_count, table.error_message, table.config_version,
+            table.name,
+            table.status,
+            table.error_count,
+            table.error_message,
+            table.config_version,
             table.health_check_interval_minutes,
         )
         .where(table.id == id, table.org_id == org_id)
@@ -411,6 +441,8 @@ def _note_transition(session: Session, id: str, status: str) -> None:
     )
     if done.first() is not None:
         session.info["transition", id] = written
+
+
 @contextmanager
 def _noted_change(session: Session, id: str) -> Iterator[None]:
     """Notes what is changed inside, if it is of those things that the history must know.
@@ -474,4 +506,3 @@ def _sooner(session: Session, id: str, minutes: int) -> None:
     """Pulls the next check forward to one interval from now, where it is further off."""
     at, then = _schedules.c.next_check_at, Later(minutes * 60)
     _reschedule(session, id, next_check_at=case((at > then, then), else_=at))
-

@@ -185,9 +185,7 @@ def causes(database: Database, logs: Iterable[Logged]) -> dict[tuple[str, float]
     if not failed:
         return {}
     if database.dialect == POSTGRESQL:
-        parameters: dict[str, object] = {
-            "ids": [id for id, _ in failed], "moments": [time_at(at) for _, at in failed],
-        }  # fmt: skip
+        parameters: dict[str, object] = {"ids": [id for id, _ in failed], "moments": [time_at(at) for _, at in failed]}
     else:
         parameters = {"pairs": json.dumps([(id, time_text(time_at(at))) for id, at in failed])}
     found = database.tuples(_CAUSES[database.dialect], parameters)

@@ -387,9 +387,7 @@ class Schedule(SQLModel, table=True):
 
     __tablename__ = "integration_schedules"
     __table_args__ = (
-        CheckConstraint(
-            "(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="ck_integration_schedules_lease"
-        ),
+        CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="ck_integration_schedules_lease"),
     )
 
     integration_id: str = Field(
@@ -472,9 +470,7 @@ class Change(SQLModel, table=True):
 
     integration_id: str = Field(sa_column=_part_of_key("integrations"))
     changed_at: datetime = Field(sa_column=Column(Time, primary_key=True))
-    enabled: bool = Field(
-        sa_column=Column(Boolean, nullable=False, info=_noted("neither switched off nor deleted"))
-    )
+    enabled: bool = Field(sa_column=Column(Boolean, nullable=False, info=_noted("neither switched off nor deleted")))
     interval_minutes: int = Field(sa_column=Column(Integer, nullable=False))
     config_version: int = Field(sa_column=Column(Integer, nullable=False))
 
@@ -524,7 +520,9 @@ class MaintenanceWindow(SQLModel, table=True):
     weekly: bool = Field(
         default=False,
         sa_column=Column(
-            Boolean, nullable=False, server_default=text("false"),
+            Boolean,
+            nullable=False,
+            server_default=text("false"),
             info=_noted("again every week at the same time of day in time_zone"),
         ),
     )
@@ -577,8 +575,22 @@ def _table(model: type[SQLModel]) -> Table:
 TABLES: tuple[Table, ...] = tuple(
     _table(model)
     for model in (
-        Organization, UserProfile, Integration, OAuthToken, Webhook, WebhookDelivery, RetryConfig, HealthLog, Schedule,
-        AgentPass, Transition, Change, HealthDay, MaintenanceWindow, OrganizationSettings, HistoryProgress,
+        Organization,
+        UserProfile,
+        Integration,
+        OAuthToken,
+        Webhook,
+        WebhookDelivery,
+        RetryConfig,
+        HealthLog,
+        Schedule,
+        AgentPass,
+        Transition,
+        Change,
+        HealthDay,
+        MaintenanceWindow,
+        OrganizationSettings,
+        HistoryProgress,
     )
 )
 #: The portal's: created only if absent, never altered.
@@ -587,7 +599,14 @@ SHARED: frozenset[str] = frozenset({"organizations", "user_profiles"})
 OURS: frozenset[str] = frozenset(
     _table(model).name
     for model in (
-        Schedule, AgentPass, Transition, Change, HealthDay, MaintenanceWindow, OrganizationSettings, HistoryProgress,
+        Schedule,
+        AgentPass,
+        Transition,
+        Change,
+        HealthDay,
+        MaintenanceWindow,
+        OrganizationSettings,
+        HistoryProgress,
     )
 )
 
@@ -606,13 +625,21 @@ def _indexes() -> None:
     # Ours
     living = integrations.c.deleted_at.is_(None)
     Index(
-        "uq_integrations_org_name", integrations.c.org_id, FoldedName(integrations.c.name),
-        unique=True, postgresql_where=living, sqlite_where=living,
+        "uq_integrations_org_name",
+        integrations.c.org_id,
+        FoldedName(integrations.c.name),
+        unique=True,
+        postgresql_where=living,
+        sqlite_where=living,
     )
     leased = logs.c.lease_token.is_not(None)
     Index(
-        "uq_integration_health_logs_lease", logs.c.integration_id, logs.c.lease_token,
-        unique=True, postgresql_where=leased, sqlite_where=leased,
+        "uq_integration_health_logs_lease",
+        logs.c.integration_id,
+        logs.c.lease_token,
+        unique=True,
+        postgresql_where=leased,
+        sqlite_where=leased,
     )
     history, key, covered = "idx_integration_health_logs_history", logs.c.integration_id, ("status", "response_time_ms")
     Index(history, key, logs.c.checked_at.desc(), postgresql_include=covered).ddl_if(dialect="postgresql")
@@ -622,8 +649,11 @@ def _indexes() -> None:
     Index("idx_integration_transitions_integration", transitions.c.integration_id, transitions.c.changed_at)
     left = days.c.rows_left != text("'none'")
     Index(
-        "idx_integration_health_days_left", days.c.starts_at, days.c.integration_id,
-        postgresql_where=left, sqlite_where=left,
+        "idx_integration_health_days_left",
+        days.c.starts_at,
+        days.c.integration_id,
+        postgresql_where=left,
+        sqlite_where=left,
     )
     Index("idx_maintenance_windows_org", maintenance.c.org_id)
 

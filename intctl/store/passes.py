@@ -96,9 +96,7 @@ def finish(
     return noted
 
 
-def fail(
-    database: Database, *, host: str, org_id: str | None, version: str, duration_s: float, failure: str
-) -> None:
+def fail(database: Database, *, host: str, org_id: str | None, version: str, duration_s: float, failure: str) -> None:
     """Notes a pass that failed, and why, in our own words."""
     values = {"began_s": -round(duration_s, 3), "failure": failure}
     database.run(_FAIL, {**_agent(host, org_id, version), **values})

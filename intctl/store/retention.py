@@ -182,11 +182,7 @@ def old_days(database: Database, org_id: str, before: float, number: int) -> lis
 
 
 def delete_day(
-    database: Database,
-    ids: Sequence[str],
-    start: float,
-    limit: int,
-    refold: Callable[[Sequence[str]], Iterable[Day]],
+    database: Database, ids: Sequence[str], start: float, limit: int, refold: Callable[[Sequence[str]], Iterable[Day]]
 ) -> int:
     """Deletes the checks of one folded day, at most `limit` of them; how many, in one transaction.
 

@@ -35,10 +35,29 @@ if TYPE_CHECKING:
 # One number for all of intctl's preparations: "intctl" in ASCII.
 _ADVISORY_LOCK = 0x696E7463746C
 # WAL needs memory shared between the processes, which these don't have; their locks lie, too.
-_NETWORK = frozenset({
-    "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "gpfs", "ocfs2", "beegfs",
-    "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "davfs",
-})
+_NETWORK = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "gpfs",
+        "ocfs2",
+        "beegfs",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "fuse.ceph",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.davfs",
+        "davfs",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

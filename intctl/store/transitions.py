@@ -131,9 +131,7 @@ def add(database: Database, changes: Iterable[Change]) -> None:
         database.run(_ADD, row)
 
 
-def claim(
-    database: Database, owner: str, *, limit: int, lease_s: float, org_id: str | None = None
-) -> list[Transition]:
+def claim(database: Database, owner: str, *, limit: int, lease_s: float, org_id: str | None = None) -> list[Transition]:
     """Takes up to `limit` that nobody was told of, oldest first, at most one of each integration."""
     due, parameters = _scoped(_DUE, org_id)
     if database.row(due, parameters) is None:  # the rule; so no pass takes a lock for it

@@ -198,9 +198,7 @@ class OnChange:
         one, code = running.one, running.process.returncode
         killed = running.ends_at == 0.0
         exit_code = None if killed else code
-        mine = persist(
-            database, lambda again: transitions.told(database, owner, one, exit_code, again=again), until
-        )
+        mine = persist(database, lambda again: transitions.told(database, owner, one, exit_code, again=again), until)
         if killed:
             self._warn(f"it was killed after {self._limit_s:g} seconds", one)
         elif code != 0:

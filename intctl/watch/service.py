@@ -87,17 +87,17 @@ class Watch:
         self._report(summary, duration_s)
         owner = new_owner(self.host)
         if self.on_change is not None and not stop:
-            self.on_change.deliver(
-                database, owner, org_id=settings.org_id, stop=stop.__bool__, progress=self.progress
-            )
+            self.on_change.deliver(database, owner, org_id=settings.org_id, stop=stop.__bool__, progress=self.progress)
         if summary.keyless:
             raise KeyringError(summary.notice)
         if not summary.stopped:
             duration_s = round(time.monotonic() - began, 3)  # the telling took its time, too
             metadata = {
-                **counted(summary), "duration_s": duration_s, "keys": [key.kid for key in keyring.keys],
+                **counted(summary),
+                "duration_s": duration_s,
+                "keys": [key.kid for key in keyring.keys],
                 "pass_id": owner,
-            }  # fmt: skip
+            }
             ends = max(began + (settings.budget_s or math.inf), time.monotonic() + _NOTING_S)
             # A signal ends the trying, not the last try.
             self._note(database, settings.org_id, summary, metadata, lambda: min(ends, stop.at))

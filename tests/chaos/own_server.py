@@ -42,8 +42,21 @@ class OwnServer:
             self._programs = _programs(folder)
         self._log = (folder / "log").open("wb")
         self._settings = {**_SETTINGS, "unix_socket_directories": str(folder), **settings}
-        self._run("initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync",
-                  "--wal-segsize=1", "--locale-provider=builtin", "--locale=C.UTF-8")  # fmt: skip
+        self._run(
+            "initdb",
+            "-D",
+            folder / "data",
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+            "--wal-segsize=1",
+            "--locale-provider=builtin",
+            "--locale=C.UTF-8",
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self.target = Target(
             POSTGRESQL, parameters={"host": str(folder), "port": "5432", "dbname": "postgres", "user": "postgres"}
@@ -51,17 +64,26 @@ class OwnServer:
 
     def _run(self, program: str, *words: object) -> None:
         subprocess.run(
-            [self._programs / program, *words], check=True, cwd=self.folder, env={"LC_ALL": "C", "TZ": "UTC"},
-            stdout=self._log, stderr=self._log, **self._identity,
-        )  # type: ignore[call-overload]  # fmt: skip
+            [self._programs / program, *words],
+            check=True,
+            cwd=self.folder,
+            env={"LC_ALL": "C", "TZ": "UTC"},
+            stdout=self._log,
+            stderr=self._log,
+            **self._identity,
+        )  # type: ignore[call-overload]
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
         settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         self._process = subprocess.Popen(
-            [self._programs / "postgres", "-D", self.folder / "data", *settings], cwd=self.folder,
-            env={"LC_ALL": "C", "TZ": "UTC"}, stdout=self._log, stderr=self._log, **self._identity,
-        )  # type: ignore[call-overload]  # fmt: skip
+            [self._programs / "postgres", "-D", self.folder / "data", *settings],
+            cwd=self.folder,
+            env={"LC_ALL": "C", "TZ": "UTC"},
+            stdout=self._log,
+            stderr=self._log,
+            **self._identity,
+        )  # type: ignore[call-overload]
         ends = time.monotonic() + 60
         while "ready" not in self._status():
             assert self._process.poll() is None and time.monotonic() < ends, (self.folder / "log").read_text()

@@ -100,9 +100,13 @@ class Chaos:
         agent.send_signal(signal.SIGCONT)
 
     def _cut(self) -> None:
-        with suppress(psycopg.Error), psycopg.connect(
-            **self._server.target.parameters, autocommit=True  # type: ignore[arg-type]
-        ) as connection:
+        with (
+            suppress(psycopg.Error),
+            psycopg.connect(
+                **self._server.target.parameters,
+                autocommit=True,  # type: ignore[arg-type]
+            ) as connection,
+        ):
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'intctl'"
                 " AND pid <> pg_backend_pid() ORDER BY random() LIMIT 2"

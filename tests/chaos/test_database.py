@@ -184,9 +184,15 @@ def test_no_connection_is_free_for_a_while(server: OwnServer, provider: Host, tm
 
 @pytest.mark.parametrize(
     "message",
-    [b"COMMIT", b"jsonb_to_recordset", b"SKIP LOCKED", b"UPDATE history_progress", b"INSERT INTO agent_passes",
-     b"RETURNING passes"],
-)  # fmt: skip
+    [
+        b"COMMIT",
+        b"jsonb_to_recordset",
+        b"SKIP LOCKED",
+        b"UPDATE history_progress",
+        b"INSERT INTO agent_passes",
+        b"RETURNING passes",
+    ],
+)
 def test_a_reply_that_is_lost(server: OwnServer, provider: Host, tmp_path: Path, message: bytes) -> None:
     """The network goes after the statement came through: sent again, found done or done now, once in the end.
 
@@ -403,9 +409,7 @@ def bouncer(request: pytest.FixtureRequest, server: OwnServer) -> Iterator[Targe
             os.chown(path, 65534, 65534)
         identity = {"user": 65534, "group": 65534, "extra_groups": ()}
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, folder / "pgbouncer.ini"], stdout=log, stderr=log, **identity
-        )  # type: ignore[call-overload]
+        process = subprocess.Popen([program, folder / "pgbouncer.ini"], stdout=log, stderr=log, **identity)  # type: ignore[call-overload]
     try:
         until((folder / ".s.PGSQL.6432").exists, (folder / "log").read_text())
         yield replace(server.target, parameters={**server.target.parameters, "host": str(folder), "port": "6432"})

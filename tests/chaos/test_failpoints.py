@@ -68,9 +68,13 @@ def begin(fleet: Fleet, provider: Host, ca: Authority, point: str, action: str) 
             provider.behaviour[f"/{name}"] = ["401", "200"]
     fleet.add({name: f"{provider.url}/{name}" for name in NAMES}, auth="bearer", token=CANARY, ca_file=ca.file)
     agent = fleet.start(
-        "agent", "--once", "--timeout", str(DEADLINE_S),
-        INTCTL_FAILPOINT=f"{point}:{action}", INTCTL_TEST_FAILPOINTS="1",
-    )  # fmt: skip
+        "agent",
+        "--once",
+        "--timeout",
+        str(DEADLINE_S),
+        INTCTL_FAILPOINT=f"{point}:{action}",
+        INTCTL_TEST_FAILPOINTS="1",
+    )
     if point == "give_back":
         until(lambda: len(provider.hits) == len(NAMES), "all requests")
         agent.send_signal(signal.SIGTERM)
@@ -151,9 +155,7 @@ def test_an_error_is_raised(fleet: Fleet, serve: Callable[[str], Host], ca: Auth
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_its_connections_are_cut(
-    fleet: Fleet, serve: Callable[[str], Host], ca: Authority, point: str
-) -> None:
+def test_its_connections_are_cut(fleet: Fleet, serve: Callable[[str], Host], ca: Authority, point: str) -> None:
     """Every connection ends at once: to the database it is made anew, and each result is recorded once."""
     agent = begin(fleet, serve(point), ca, point, "cut")
     code, out, err = finished(agent)

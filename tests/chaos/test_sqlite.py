@@ -52,8 +52,10 @@ def _kills(fleet: Fleet, provider: Host, kills: int) -> None:
         agent = fleet.start("agent", "--once", "--concurrency", "5")
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(fleet.target.path), ids["n000"], org["id"], str(first)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         fleet.processes.append(writer)
         assert writer.stdout is not None
         acknowledged = writer.stdout.readline()

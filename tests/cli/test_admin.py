@@ -175,8 +175,11 @@ def test_admin_int_009_check_all(intctl: Intctl, email: MailHost) -> None:
     intctl("add", "email", "-f", "-", "--no-test", stdin=email.manifest("Wrong"), MAIL_PASSWORD="wrong")
     ran = intctl("check", "--all", "-o", "json", code=1)
     assert {row["integration"]: row["verdict"] for row in ran.json} == {
-        "Email": "healthy", "Second": "healthy", "Third": "healthy", "Wrong": "misconfigured",
-    }  # fmt: skip
+        "Email": "healthy",
+        "Second": "healthy",
+        "Third": "healthy",
+        "Wrong": "misconfigured",
+    }
     assert "Wrong" in {row["integration"] for row in intctl("check", "--all", "-o", "json", code=1).json}
 
 
@@ -194,4 +197,3 @@ def test_admin_int_010_delete(intctl: Intctl, email: MailHost) -> None:
     intctl("restore", id, "--as", "Old email")
     assert listed(intctl)["Old email"]["status"] == "inactive"
     assert len(intctl("logs", "Old email", "-o", "json").json) == 1
-

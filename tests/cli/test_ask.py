@@ -31,8 +31,12 @@ class Terminal:
         self.said = self._fresh = ""
         self.process = subprocess.Popen(
             [sys.executable, "-c", _START, *words],
-            stdin=self.slave, stdout=subprocess.PIPE, stderr=self.slave, env=intctl.environ, start_new_session=True,
-        )  # fmt: skip
+            stdin=self.slave,
+            stdout=subprocess.PIPE,
+            stderr=self.slave,
+            env=intctl.environ,
+            start_new_session=True,
+        )
 
     def type(self, text: str) -> None:
         """Types at once."""
@@ -120,10 +124,14 @@ def test_answers_make_an_integration(intctl: Intctl, mail_starttls: MailHost) ->
         code, out = terminal.end()
     assert code == 0, terminal.said
     for words in (
-        'did you mean "smtp"?', "name: a name does not start with", "password: is empty",
-        "host: a host name has no scheme", "port: a plain whole number from 1 to 65535 is expected",
-        "ca_file: does not name a file that is there", "optional [email-smtp.eu-west-1.amazonaws.com]: ",
-    ):  # fmt: skip
+        'did you mean "smtp"?',
+        "name: a name does not start with",
+        "password: is empty",
+        "host: a host name has no scheme",
+        "port: a plain whole number from 1 to 65535 is expected",
+        "ca_file: does not name a file that is there",
+        "optional [email-smtp.eu-west-1.amazonaws.com]: ",
+    ):
         assert words in terminal.said
     assert out.startswith("[") and '"healthy"' in out
     (row,) = intctl("list", "-o", "json").json
@@ -135,13 +143,24 @@ def test_answers_make_an_integration(intctl: Intctl, mail_starttls: MailHost) ->
 
 def test_what_is_wrong_together_is_asked_again(intctl: Intctl) -> None:
     """Fields that do not fit each other are said in the words of a wrong file, and only they are asked again."""
-    with http_server({"/me": lambda request: Answer(200 if CANARY in request.headers.get("authorization", "") else 401,
-                                                    {"status": "ok"})}) as server:  # fmt: skip
+    with http_server(
+        {
+            "/me": lambda request: Answer(
+                200 if CANARY in request.headers.get("authorization", "") else 401, {"status": "ok"}
+            )
+        }
+    ) as server:
         with on_a_terminal(intctl, "add", "http") as terminal:
             terminal.through(
-                ("Name", "API"), ("url: ", f"{server.url}/me"), ("auth: ", "bearer"), ("expect_json", "status: ok"),
-                ("expect_json", '{"/status": "ok"}'), ("base_url: ", ""), ("auth: ", "bearer"), ("token: ", CANARY),
-            )  # fmt: skip
+                ("Name", "API"),
+                ("url: ", f"{server.url}/me"),
+                ("auth: ", "bearer"),
+                ("expect_json", "status: ok"),
+                ("expect_json", '{"/status": "ok"}'),
+                ("base_url: ", ""),
+                ("auth: ", "bearer"),
+                ("token: ", CANARY),
+            )
             code, out = terminal.end()
         assert code == 0, terminal.said
     assert "expect_json: a JSON pointer begins with" in terminal.said
@@ -157,10 +176,15 @@ def test_a_failed_test_saves_nothing(intctl: Intctl, mail_starttls: MailHost) ->
     server = mail_starttls.server
     with on_a_terminal(intctl, "add", "smtp") as terminal:
         terminal.through(
-            ("Provider (", "smtp"), ("Name", "Mail"), ("host: ", server.host), ("port: ", str(server.port)),
-            ("security: ", "starttls"), ("username: ", "apikey"), ("password: ", "wrong"),
+            ("Provider (", "smtp"),
+            ("Name", "Mail"),
+            ("host: ", server.host),
+            ("port: ", str(server.port)),
+            ("security: ", "starttls"),
+            ("username: ", "apikey"),
+            ("password: ", "wrong"),
             ("ca_file: ", str(mail_starttls._ca.file)),
-        )  # fmt: skip
+        )
         code, _ = terminal.end()
     assert code == 1 and "smtp.auth.rejected" in terminal.said, terminal.said
     assert intctl("list", "-o", "json").json == []
@@ -213,9 +237,14 @@ def test_a_preset_never_sends_a_password_in_clear(intctl: Intctl) -> None:
     """Enter is nobody's word for security: none, also where the port would mean it."""
     with on_a_terminal(intctl, "add", "smtp") as terminal:
         terminal.through(
-            ("Provider (", "smtp"), ("Name", "Mail"), ("host: ", "127.0.0.1"), ("port: ", "25"), ("security: ", ""),
-            ("username: ", "apikey"), ("password: ", CANARY),
-        )  # fmt: skip
+            ("Provider (", "smtp"),
+            ("Name", "Mail"),
+            ("host: ", "127.0.0.1"),
+            ("port: ", "25"),
+            ("security: ", ""),
+            ("username: ", "apikey"),
+            ("password: ", CANARY),
+        )
         terminal.asked("port: ")
         assert "would carry the password in clear" in terminal.said
         terminal.type("\x03")

@@ -50,8 +50,7 @@ def test_help_imports_nothing_heavy(line: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["list", "list -o json", "stats", "alerts", "logs", "metrics", "maintenance list", "agent --once"],
+    "line", ["list", "list -o json", "stats", "alerts", "logs", "metrics", "maintenance list", "agent --once"]
 )
 def test_reads_and_an_idle_pass_import_no_framework(
     line: str, sqlite_target: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -19,8 +19,10 @@ def test_what_cannot_be_checked_is_an_alert(intctl: Intctl, email: MailHost) -> 
     intctl("check", "Email", code=1)
     (alert,) = intctl("alerts", "--exit-code", "-o", "json", code=1).json
     assert (alert["verdict"], alert["code"], alert["impact"]) == (
-        "unknown", "self.key_missing", "Not known: it cannot be checked",
-    )  # fmt: skip
+        "unknown",
+        "self.key_missing",
+        "Not known: it cannot be checked",
+    )
     assert "⚪ Email: The key that this config is sealed with is not in the keyring" in intctl("dashboard").out
     assert intctl("list", "-o", "json").json[0]["status"] == "active"
 

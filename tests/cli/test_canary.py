@@ -194,8 +194,6 @@ def secrets_of(box: Sandbox) -> set[str]:
     return found
 
 
-
-
 # --- the hunt itself
 
 
@@ -356,8 +354,12 @@ def test_a_server_that_says_the_credential_back(
         if len(request.body) > 40 and status == 200:
             body |= {"token_type": "Bearer", "expires_in": 3600, "access_token": form, "scope": shown}
         plain = "".join(char for char in clear if 32 <= ord(char) < 127)
-        headers = {"WWW-Authenticate": f'Basic realm="{plain}"', "Location": f"/{quote(plain)}", "X-Request-Id": plain,
-                   "Retry-After": plain}  # fmt: skip
+        headers = {
+            "WWW-Authenticate": f'Basic realm="{plain}"',
+            "Location": f"/{quote(plain)}",
+            "X-Request-Id": plain,
+            "Retry-After": plain,
+        }
         return Answer(status, body, headers)
 
     with http_server({}, ca) as server:
@@ -403,8 +405,14 @@ def test_a_mail_server_that_says_the_password_back(intctl: Intctl, hunt: Hunt, c
                 writer.write(b"550 " + said + b" not for you\r\n")
 
     with raw_server(serve) as server:
-        config = {"host": server.host, "port": server.port, "security": "none", "username": "user",
-                  "password": {"env": "MAIL_PASSWORD"}, "from_email": "a@example.org"}  # fmt: skip
+        config = {
+            "host": server.host,
+            "port": server.port,
+            "security": "none",
+            "username": "user",
+            "password": {"env": "MAIL_PASSWORD"},
+            "from_email": "a@example.org",
+        }
         text = json.dumps({"name": "Mail", "provider": "smtp", "config": config})
         intctl("add", "smtp", "-f", "-", stdin=text, code=None, MAIL_PASSWORD=secret)
         intctl("add", "smtp", "-f", "-", "--no-test", stdin=text, code=None, MAIL_PASSWORD=secret)
@@ -424,8 +432,13 @@ def test_a_crash_says_where_and_nothing_else(intctl: Intctl, hunt: Hunt) -> None
     """A bug that has the secret in its message and its variables: exit 70, and no word of it."""
     secret = canary("crash")
     hunt.secrets.add(secret)
-    config = {"host": "127.0.0.1", "port": 1, "security": "none", "username": "user",
-              "password": {"env": "MAIL_PASSWORD"}}  # fmt: skip
+    config = {
+        "host": "127.0.0.1",
+        "port": 1,
+        "security": "none",
+        "username": "user",
+        "password": {"env": "MAIL_PASSWORD"},
+    }
     text = json.dumps({"name": "Mail", "provider": "smtp", "config": config})
     crash = (
         "import os\n"

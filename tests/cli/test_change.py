@@ -134,8 +134,10 @@ def test_apply_is_all_or_nothing(intctl: Intctl, email: MailHost) -> None:
     before = snapshot(intctl)
     ran = intctl("apply", "-f", "-", "-o", "json", stdin=files, code=1, MAIL_PASSWORD=CANARY, WRONG="wrong")
     assert {row["name"]: row["action"] for row in ran.json} == {
-        "Email": "not saved", "New": "not saved", "Bad": "failed",
-    }  # fmt: skip
+        "Email": "not saved",
+        "New": "not saved",
+        "Bad": "failed",
+    }
     assert snapshot(intctl) == before
     ran = intctl(
         "apply", "-f", "-", "--keep-going", "-o", "json", stdin=files, code=1, MAIL_PASSWORD=CANARY, WRONG="wrong"
@@ -302,9 +304,10 @@ def test_rows_hold_envelopes_and_open_only_where_they_belong(intctl: Intctl, ema
     intctl("add", "smtp", "-f", "-", stdin=email.manifest("Second"), MAIL_PASSWORD=CANARY)
     with connect(intctl.target) as database:
         rows = reads.sealed(database, ORG_ID)
-        database.run("UPDATE integrations SET config = :config WHERE id = :id", {
-            "config": rows[0]["config"], "id": rows[1]["id"],
-        })  # fmt: skip
+        database.run(
+            "UPDATE integrations SET config = :config WHERE id = :id",
+            {"config": rows[0]["config"], "id": rows[1]["id"]},
+        )
     (outcome,) = intctl("check", "Second", "-o", "json", code=1).json
     assert (outcome["verdict"], outcome["code"]) == ("unknown", "self.config_damaged")
     shown = intctl("show", "Second", "-o", "json").json

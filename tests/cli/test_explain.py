@@ -40,9 +40,13 @@ def test_troubleshoot_walks_to_where_it_stopped(intctl: Intctl, email: MailHost)
     logs = intctl("logs", "-o", "json").json
     found = intctl("troubleshoot", "Email", "-o", "json", code=1).json
     assert [(walk["phase"], walk["state"]) for walk in found["phases"]] == [
-        ("dns", "done"), ("tcp", "done"), ("tls", "done"), ("greet", "done"), ("auth", "stopped here"),
+        ("dns", "done"),
+        ("tcp", "done"),
+        ("tls", "done"),
+        ("greet", "done"),
+        ("auth", "stopped here"),
         ("api", "not reached"),
-    ]  # fmt: skip
+    ]
     assert all(walk["ms"] is not None for walk in found["phases"][:5])
     assert found["code"] == "smtp.auth.rejected"
     assert found["pattern"] == "2 failures in a minute, auth phase: the credential"

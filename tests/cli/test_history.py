@@ -26,16 +26,36 @@ def history(intctl: Intctl) -> Intctl:
 
 
 @pytest.mark.parametrize(
-    ("since", "count"), [("30m", 1), ("3h", 2), ("7d", 3), ("2020-01-31", 3), ("2020-01-31T00:00:00+02:00", 3),
-                         ("2999-01-01T00:00:00Z", 0)]
-)  # fmt: skip
+    ("since", "count"),
+    [
+        ("30m", 1),
+        ("3h", 2),
+        ("7d", 3),
+        ("2020-01-31", 3),
+        ("2020-01-31T00:00:00+02:00", 3),
+        ("2999-01-01T00:00:00Z", 0),
+    ],
+)
 def test_since(history: Intctl, since: str, count: int) -> None:
     """Minutes, hours, days back, or a time; without a zone it is UTC."""
     assert len(history("logs", "--since", since, "-o", "json").json) == count
 
 
-@pytest.mark.parametrize("since", ["", "0h", "-1h", "h", "1y", "yesterday", "99999999d", "999999d",
-                                   "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])  # fmt: skip
+@pytest.mark.parametrize(
+    "since",
+    [
+        "",
+        "0h",
+        "-1h",
+        "h",
+        "1y",
+        "yesterday",
+        "99999999d",
+        "999999d",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
 def test_since_refuses(history: Intctl, since: str) -> None:
     """What is no time is wrong usage, however far it reaches; an empty one is none."""
     ran = history("logs", "--since", since, code=None)
@@ -52,14 +72,18 @@ def test_logs_of_one_and_of_all(history: Intctl) -> None:
         history("logs", "--limit", limit, code=2)
 
 
-@pytest.mark.parametrize(("window", "checks", "error_rate"), [("24h", 2, 50.0), ("7d", 3, 33.33), ("30d", 3, 33.33),
-                                                           ("90d", 3, 33.33)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("window", "checks", "error_rate"), [("24h", 2, 50.0), ("7d", 3, 33.33), ("30d", 3, 33.33), ("90d", 3, 33.33)]
+)
 def test_metrics_by_window(history: Intctl, window: str, checks: int, error_rate: float) -> None:
     """The window decides what counts; what was never checked has no percentage."""
     none, one = history("metrics", "--window", window, "-o", "json").json
     assert (one["integration"], one["checks"], one["error_rate_percent"], one["window"]) == (
-        "One", checks, error_rate, window,
-    )  # fmt: skip
+        "One",
+        checks,
+        error_rate,
+        window,
+    )
     assert (none["checks"], none["uptime_percent"], none["response_time_p95_ms"]) == (0, None, None)
     (again,) = history("metrics", "One", "--window", window, "-o", "json").json
     assert (again["checks"], again["failures"], list(again)) == (one["checks"], one["failures"], list(one))
@@ -75,8 +99,10 @@ def during(intctl: Intctl, name: str, *moments: tuple[str, str]) -> None:
         id = reads.find(database, ORG_ID, name)["id"]
         for at, status in moments:
             add_log(database, id, status, 100, code="tcp.timeout")
-            database.run("UPDATE integration_health_logs SET checked_at = :at WHERE checked_at > {after -70}",
-                         {"at": datetime.fromisoformat(at)})  # fmt: skip
+            database.run(
+                "UPDATE integration_health_logs SET checked_at = :at WHERE checked_at > {after -70}",
+                {"at": datetime.fromisoformat(at)},
+            )
 
 
 @pytest.fixture
@@ -85,8 +111,13 @@ def spring(intctl: Intctl) -> Intctl:
     with connect(intctl.target) as database:
         made = datetime(2024, 1, 1, tzinfo=UTC)
         add_integration(database, "One", health_check_interval_minutes=60, created_at=made)
-    during(intctl, "One", ("2024-03-30T22:30:00+00:00", "success"), ("2024-03-31T00:30:00+00:00", "failure"),
-           ("2024-03-31T01:30:00+00:00", "success"))  # fmt: skip
+    during(
+        intctl,
+        "One",
+        ("2024-03-30T22:30:00+00:00", "success"),
+        ("2024-03-31T00:30:00+00:00", "failure"),
+        ("2024-03-31T01:30:00+00:00", "success"),
+    )
     return intctl
 
 
@@ -111,10 +142,15 @@ def test_the_page_of_one(spring: Intctl) -> None:
     """Uptime, target, coverage and incidents in words, in the zone that was asked for; plain where the locale is."""
     words = ("metrics", "One", "--from", "2024-03-31", "--to", "2024-03-31", "--tz", "Europe/Berlin")
     page = spring(*words, "--target", "99.9").out
-    for said in ("One — 2024-03-31 00:00:00 to 2024-04-01 00:00:00 (Europe/Berlin)", "77.777 % (down for 1 h)",
-                 "99.9 %: missed (16 sec may fail, overspent by 1 h)", "19 % of the time that counts",
-                 "2024-03-31 01:30:00 to 2024-03-31 03:30:00: 1 h, tcp.timeout",
-                 "1 h on average", "2: 1 good, 1 failed, 0 unknown"):  # fmt: skip
+    for said in (
+        "One — 2024-03-31 00:00:00 to 2024-04-01 00:00:00 (Europe/Berlin)",
+        "77.777 % (down for 1 h)",
+        "99.9 %: missed (16 sec may fail, overspent by 1 h)",
+        "19 % of the time that counts",
+        "2024-03-31 01:30:00 to 2024-03-31 03:30:00: 1 h, tcp.timeout",
+        "1 h on average",
+        "2: 1 good, 1 failed, 0 unknown",
+    ):
         assert said in page, f"{said!r} is not in\n{page}"
     assert spring(*words, "--target", "50").out.count("50 %: met") == 1
     table = spring("metrics", "--from", "2024-03-31", "--to", "2024-03-31", "--target", "99.9").out
@@ -124,12 +160,26 @@ def test_the_page_of_one(spring: Intctl) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--to", "2024-03-31"), ("--window", "7d", "--from", "2024-03-31"), ("--from", "2999-01-01"),
-     ("--from", "2024-03-31", "--to", "2024-03-30"), ("--from", "2024-03-31", "--to", "2024-03-31T00:00"),
-     ("--from", "yesterday"), ("--from", "1999-01-01"), ("--from", "2024-02-30"), ("--tz", "Mars/Olympus"),
-     ("--tz", "../../etc/passwd"), ("--tz", ""), ("--target", "nan"), ("--target", "100"), ("--target", "-1"),
-     ("--from", "9999-12-31T23:59:59-14:00"), ("--from", "2024-03-31", "--to", "9999-12-31"), ("--window", "1y")],
-)  # fmt: skip
+    [
+        ("--to", "2024-03-31"),
+        ("--window", "7d", "--from", "2024-03-31"),
+        ("--from", "2999-01-01"),
+        ("--from", "2024-03-31", "--to", "2024-03-30"),
+        ("--from", "2024-03-31", "--to", "2024-03-31T00:00"),
+        ("--from", "yesterday"),
+        ("--from", "1999-01-01"),
+        ("--from", "2024-02-30"),
+        ("--tz", "Mars/Olympus"),
+        ("--tz", "../../etc/passwd"),
+        ("--tz", ""),
+        ("--target", "nan"),
+        ("--target", "100"),
+        ("--target", "-1"),
+        ("--from", "9999-12-31T23:59:59-14:00"),
+        ("--from", "2024-03-31", "--to", "9999-12-31"),
+        ("--window", "1y"),
+    ],
+)
 def test_windows_that_make_no_sense(history: Intctl, words: tuple[str, ...]) -> None:
     """Wrong usage, in words, and nothing on standard output."""
     ran = history("metrics", *words, code=2)
@@ -160,8 +210,10 @@ def _days_ago(days: int) -> str:
     return (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
 
 
-@pytest.mark.parametrize("words", [("--older-than", "1d"), ("--older-than", "30"), ("--older-than", "0d"),
-                                   ("--older-than", "12h"), ("extra",)])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [("--older-than", "1d"), ("--older-than", "30"), ("--older-than", "0d"), ("--older-than", "12h"), ("extra",)],
+)
 def test_prune_refuses(intctl: Intctl, words: tuple[str, ...]) -> None:
     """Only whole days, at least two; the word after logs is no name then."""
     intctl("logs", "prune", *words, "--yes", code=2)

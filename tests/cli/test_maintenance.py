@@ -23,8 +23,9 @@ def broken(intctl: Intctl) -> Intctl:
             result = "failure" if status == "error" else "success"
             verdict = "down" if status == "error" else "healthy"
             for seconds in (7000, 3500):
-                add_log(database, id, result, 10, seconds_ago=seconds, verdict=verdict, code="tcp.timeout",
-                        config_version=1)  # fmt: skip
+                add_log(
+                    database, id, result, 10, seconds_ago=seconds, verdict=verdict, code="tcp.timeout", config_version=1
+                )
     return intctl
 
 
@@ -124,13 +125,25 @@ def test_overlaps_are_refused(broken: Intctl) -> None:
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [((), 2), (("Mail",), 2), (("Mail", "--all", "--for", "1h"), 2), (("Nobody", "--for", "1h"), 3),
-     (("Mail", "--for", "1h", "--to", "2030-01-01"), 2), (("Mail", "--for", "0h"), 2), (("Mail", "--for", "1y"), 2),
-     (("Mail", "--from", "2030-01-02", "--to", "2030-01-01"), 2), (("Mail", "--to", "2020-01-01"), 2),
-     (("Mail", "--for", "32d"), 2), (("Mail", "--for", "7d", "--weekly"), 2), (("Mail", "--for", "999999d"), 2),
-     (("Mail", "--from", "2090-01-01", "--for", "1h"), 2), (("Mail", "--from", "noon", "--for", "1h"), 2),
-     (("Mail", "--for", "1h", "--tz", "Nowhere"), 2), (("Mail", "--from", "9999-12-31", "--for", "9d"), 2)],
-)  # fmt: skip
+    [
+        ((), 2),
+        (("Mail",), 2),
+        (("Mail", "--all", "--for", "1h"), 2),
+        (("Nobody", "--for", "1h"), 3),
+        (("Mail", "--for", "1h", "--to", "2030-01-01"), 2),
+        (("Mail", "--for", "0h"), 2),
+        (("Mail", "--for", "1y"), 2),
+        (("Mail", "--from", "2030-01-02", "--to", "2030-01-01"), 2),
+        (("Mail", "--to", "2020-01-01"), 2),
+        (("Mail", "--for", "32d"), 2),
+        (("Mail", "--for", "7d", "--weekly"), 2),
+        (("Mail", "--for", "999999d"), 2),
+        (("Mail", "--from", "2090-01-01", "--for", "1h"), 2),
+        (("Mail", "--from", "noon", "--for", "1h"), 2),
+        (("Mail", "--for", "1h", "--tz", "Nowhere"), 2),
+        (("Mail", "--from", "9999-12-31", "--for", "9d"), 2),
+    ],
+)
 def test_what_makes_no_sense_is_refused(broken: Intctl, words: tuple[str, ...], code: int) -> None:
     """In words, and nothing is planned."""
     ran = broken("maintenance", "add", *words, code=code)
@@ -171,8 +184,9 @@ def test_switching_off_and_on_is_known(broken: Intctl) -> None:
     """Time when it was off is neither up nor down, and an outage ends with it."""
     broken("toggle", "Mail", "--off")
     with connect(broken.target) as database:
-        database.run("UPDATE integration_changes SET changed_at = {after -1800} WHERE changed_at > {after -600}"
-                     " AND NOT enabled")  # fmt: skip
+        database.run(
+            "UPDATE integration_changes SET changed_at = {after -1800} WHERE changed_at > {after -600} AND NOT enabled"
+        )
         assert reads.find(database, ORG_ID, "Mail")["status"] == "inactive"
     (one,) = broken("metrics", "Mail", "-o", "json").json
     assert one["inactive_seconds"] >= 1800

@@ -86,10 +86,13 @@ class Vendor:
 
     def manifest(self, **config: object) -> str:
         values = {
-            "client_id": "client", "client_secret": {"env": "CLIENT_SECRET"}, "refresh_token": {"env": "REFRESH_TOKEN"},
-            "base_url": self.server.url, **({"tenant_id": "tenant.example"} if self.provider == "microsoft" else {}),
+            "client_id": "client",
+            "client_secret": {"env": "CLIENT_SECRET"},
+            "refresh_token": {"env": "REFRESH_TOKEN"},
+            "base_url": self.server.url,
+            **({"tenant_id": "tenant.example"} if self.provider == "microsoft" else {}),
             **config,
-        }  # fmt: skip
+        }
         return json.dumps({"name": "Calendar", "provider": self.provider, "config": values})
 
 
@@ -188,12 +191,19 @@ def test_killed_between_token_and_api_no_token_is_lost(intctl: Intctl, rotating:
         intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
     with connect(intctl.target) as database:
         database.run("UPDATE oauth_tokens SET expires_at = {now}")
-    words = {"check": ["check", "Calendar"], "edit": ["edit", "Calendar", "--set", "client_id=x"],
-             "add": ["add", "oauth", "-f", "-"]}[command]  # fmt: skip
+    words = {
+        "check": ["check", "Calendar"],
+        "edit": ["edit", "Calendar", "--set", "client_id=x"],
+        "add": ["add", "oauth", "-f", "-"],
+    }[command]
     process = subprocess.Popen(
-        [sys.executable, "-m", "intctl", *words], env={**intctl.environ, **SECRETS}, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "intctl", *words],
+        env={**intctl.environ, **SECRETS},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     rotating.before_api = lambda: os.kill(process.pid, signal.SIGKILL)
     process.communicate(rotating.manifest() if command == "add" else None, timeout=30)
     assert process.returncode == -signal.SIGKILL
@@ -425,16 +435,24 @@ def test_a_client_certificate_through_add_and_check(intctl: Intctl, ca: Authorit
     context = ca.server_context(client_authority=ca)
     with http_server({"/auth/oauth/v2/token": token}, context=context) as server:
         config = {
-            "client_id": "client", "client_secret": {"env": "CLIENT_SECRET"}, "client_certificate": certificate,
-            "client_private_key": {"env": "KEY"}, "ca_file": ca.file, "base_url": server.url,
-        }  # fmt: skip
+            "client_id": "client",
+            "client_secret": {"env": "CLIENT_SECRET"},
+            "client_certificate": certificate,
+            "client_private_key": {"env": "KEY"},
+            "ca_file": ca.file,
+            "base_url": server.url,
+        }
         manifest = json.dumps({"name": "Payroll", "provider": "adp", "config": config})
         environ = {**intctl.environ, "CLIENT_SECRET": SECRET, "KEY": key, "TMPDIR": str(folder)}
         for words in (["add", "adp", "-f", "-"], ["check", "Payroll"]):
             ran = subprocess.run(
-                [sys.executable, "-c", _WATCH, *words], env=environ, input=manifest, capture_output=True, text=True,
+                [sys.executable, "-c", _WATCH, *words],
+                env=environ,
+                input=manifest,
+                capture_output=True,
+                text=True,
                 timeout=60,
-            )  # fmt: skip
+            )
             assert ran.returncode == 0, ran.stderr
             files = ran.stderr.partition("FILES ")[2]
             assert "BEGIN CERTIFICATE" in files, "the watch saw the file that OpenSSL reads"

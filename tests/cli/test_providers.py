@@ -51,9 +51,22 @@ def test_show_tells_all_of_a_provider(intctl: Intctl, name: str) -> None:
     assert page.startswith(f"{provider.title}\n=") and provider.proof in page
     found = intctl("providers", "show", name, "-o", "json").json
     assert list(found) == [
-        "name", "title", "type", "speaks", "proof", "status_page", "notes", "fields", "secrets", "scopes", "cost",
-        "limits", "docs", "confidence", "ways",
-    ]  # fmt: skip
+        "name",
+        "title",
+        "type",
+        "speaks",
+        "proof",
+        "status_page",
+        "notes",
+        "fields",
+        "secrets",
+        "scopes",
+        "cost",
+        "limits",
+        "docs",
+        "confidence",
+        "ways",
+    ]
     assert set(found["secrets"]) == provider.secrets
     for key in ("scopes", "cost", "limits", "docs", "confidence"):
         assert found[key] == (getattr(provider, key) or None)
@@ -172,8 +185,8 @@ def test_a_file_a_row_and_an_example_are_a_provider(
 
 
 def test_the_guide_says_what_a_provider_takes() -> None:
-    """The provider that docs/add-a-provider.md walks through is a file of at most 60 lines, and its row is the row."""
+    """The provider that docs/add-a-provider.md walks through is a file of at most 80 lines, and its row is the row."""
     text = (ROOT / "docs" / "add-a-provider.md").read_text("utf-8")
-    assert len(guide()["intctl/providers/bamboohr.py"].splitlines()) <= 60
+    assert len(guide()["intctl/providers/bamboohr.py"].splitlines()) <= 80
     (row,) = [line for line in text.splitlines() if line.startswith('"bamboohr": Entry(')]
     assert f"    {row}\n" in (ROOT / "intctl" / "providers" / "catalogue.py").read_text("utf-8")

@@ -33,11 +33,21 @@ def theirs(intctl: Intctl) -> str:
 @pytest.mark.parametrize(
     "words",
     [
-        ["show"], ["edit", "--set", "host=h"], ["test"], ["check"], ["reconnect"], ["toggle"], ["interval"], ["synced"],
-        ["delete", "--yes"], ["logs"], ["metrics"], ["restore"],
+        ["show"],
+        ["edit", "--set", "host=h"],
+        ["test"],
+        ["check"],
+        ["reconnect"],
+        ["toggle"],
+        ["interval"],
+        ["synced"],
+        ["delete", "--yes"],
+        ["logs"],
+        ["metrics"],
+        ["restore"],
     ],
     ids=lambda words: words[0],
-)  # fmt: skip
+)
 def test_what_is_somebody_elses_is_not_there(intctl: Intctl, theirs: str, words: list[str]) -> None:
     """By name or by id: exit 3 and the same words as for what does not exist at all; with their --org it is found."""
     more = ["5"] if words[0] == "interval" else []

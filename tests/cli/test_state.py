@@ -32,9 +32,13 @@ def answered(intctl: Intctl, answer: str, question: str, *words: str) -> subproc
         "sys.exit(os.waitstatus_to_exitcode(code))\n"
     )
     return subprocess.run(
-        [sys.executable, "-c", script, answer, question, *words], env=intctl.environ, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-c", script, answer, question, *words],
+        env=intctl.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def row(intctl: Intctl) -> dict[str, Any]:
@@ -98,10 +102,13 @@ def test_synced(intctl: Intctl, email: MailHost) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["--at", "noon"], ["--at", "2026-01-31T09:30:00"], ["--at", "0001-01-01T00:00:00+14:00"], ["--failed", " "],
+        ["--at", "noon"],
+        ["--at", "2026-01-31T09:30:00"],
+        ["--at", "0001-01-01T00:00:00+14:00"],
+        ["--failed", " "],
         ["--failed", "x", "--at", "2026-01-31T09:30:00Z"],
     ],
-)  # fmt: skip
+)
 def test_synced_refuses(intctl: Intctl, email: MailHost, words: list[str]) -> None:
     """No time zone, no time, no reason, or both: exit 2, one line, nothing recorded."""
     before = snapshot(intctl)

@@ -55,9 +55,14 @@ class Reader:
     def types(self, lines: str, *, code: int = 0, stdin: str = "", stop: bool = True) -> str:
         """Runs shell lines; what they said. `stop`: at the first that fails, whose code is the answer."""
         ran = subprocess.run(
-            ["sh", "-eu" if stop else "-u", "-c", self.substituted(lines)], cwd=self.folder, env=self.environ,
-            input=stdin, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+            ["sh", "-eu" if stop else "-u", "-c", self.substituted(lines)],
+            cwd=self.folder,
+            env=self.environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         assert ran.returncode == code, ran.stdout + ran.stderr
         assert CANARY not in ran.stdout + ran.stderr
         return ran.stdout + ran.stderr

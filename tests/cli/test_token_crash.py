@@ -72,17 +72,23 @@ def killed_at(intctl: Intctl, vendor: Vendor, command: str, step: str) -> None:
             raise ConnectionAbortedError  # and it never came to act on it
 
     at_vendor: dict[str, str] = {
-        "request at the vendor": "before_token", "answer on the wire": "after_token", "API asked": "before_api"
-    }  # fmt: skip
+        "request at the vendor": "before_token",
+        "answer on the wire": "after_token",
+        "API asked": "before_api",
+    }
     environ = {**intctl.environ, **SECRETS}
     if step in at_vendor:
         setattr(vendor, at_vendor[step], once)
     else:
         environ |= {"INTCTL_TEST_FAILPOINTS": "1", "INTCTL_FAILPOINT": f"{step}:kill"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "intctl", *COMMANDS[command]], env=environ, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "intctl", *COMMANDS[command]],
+        env=environ,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     started.append(process)
     assert process.stdin and process.stdout and process.stderr
     try:
@@ -224,9 +230,12 @@ def test_a_stopped_process_that_wakes_up_late_loses_nothing(intctl: Intctl, stri
     with_integration(intctl, strict)
     environ = {**intctl.environ, "INTCTL_TEST_FAILPOINTS": "1", "INTCTL_FAILPOINT": "token_answer_read:stop"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "intctl", "agent", "--once", "--timeout", "60"], env=environ, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        [sys.executable, "-m", "intctl", "agent", "--once", "--timeout", "60"],
+        env=environ,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     try:
         waits: Callable[[], tuple[int, int]] = lambda: os.waitpid(process.pid, os.WUNTRACED)  # noqa: E731
         assert os.WIFSTOPPED(waits()[1])

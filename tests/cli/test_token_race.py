@@ -141,13 +141,11 @@ def test_edits_applies_checks_and_agents_at_once(intctl: Intctl, fleet: Fleet, s
     for number in range(times):
         processes |= {
             f"edit {number}": fleet.start("edit", "Calendar", "--set", f"client_id=edit-{number}"),
-            f"apply {number}": fleet.start(
-                "apply", "-f", "-", stdin=strict.manifest(client_id=f"apply-{number}")
-            ),
+            f"apply {number}": fleet.start("apply", "-f", "-", stdin=strict.manifest(client_id=f"apply-{number}")),
             f"check {number}": fleet.start("check", "Calendar"),
             f"troubleshoot {number}": fleet.start("troubleshoot", "Calendar"),
             f"agent {number}": fleet.start("agent", "--once"),
-        }  # fmt: skip
+        }
     ended = {name: finished(process) for name, process in processes.items()}
     for name, (code, out, err) in ended.items():
         assert "reauthorise" not in out + err, name

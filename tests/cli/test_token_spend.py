@@ -75,11 +75,9 @@ def test_a_token_is_spent_where_somebody_says_so(intctl: Intctl, box: Sandbox) -
     assert intctl("list", "-o", "json").json == []
 
 
-@pytest.mark.parametrize(("fault", "said"), [
-    ("http.auth.rejected", None),
-    ("server.error", "may be used up"),
-    ("reauthorise", None),
-])
+@pytest.mark.parametrize(
+    ("fault", "said"), [("http.auth.rejected", None), ("server.error", "may be used up"), ("reauthorise", None)]
+)
 def test_what_is_said_of_a_token_that_was_perhaps_spent(
     intctl: Intctl, tmp_path: Path, fault: str, said: str | None
 ) -> None:

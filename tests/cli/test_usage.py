@@ -55,15 +55,24 @@ def test_a_check_records_what_the_vendor_tells(intctl: Intctl, box: Sandbox) -> 
     shown = intctl("show", "Brevo", "-o", "json").json
     as_of = shown["usage"].pop("as_of")
     assert shown["usage"] == {
-        "kind": "quota", "used": 255, "limit": 300, "remaining": 45, "percent": 85, "period": "day", "unit": "emails",
-    }  # fmt: skip
+        "kind": "quota",
+        "used": 255,
+        "limit": 300,
+        "remaining": 45,
+        "percent": 85,
+        "period": "day",
+        "unit": "emails",
+    }
     assert list(shown["usage"]) == ["kind", "used", "limit", "remaining", "percent", "period", "unit"]
     assert datetime.fromisoformat(as_of) and "usage" not in shown["facts"]
     assert line(intctl("show", "Brevo").out, "Usage") == "255 of 300 emails today (85 %)"
     told = {row["integration"]: row["usage"] for row in intctl("metrics", "-o", "json").json}
     assert {name: one and one["percent"] for name, one in told.items()} == {
-        "Brevo": 85, "Mailgun": 2, "Plivo": None, "Zoom": None,
-    }  # fmt: skip
+        "Brevo": 85,
+        "Mailgun": 2,
+        "Plivo": None,
+        "Zoom": None,
+    }
     assert told["Zoom"] is None and told["Plivo"]["unit"] == "credits"
     assert "255 of 300 emails today (85 %), " in intctl("metrics", "Brevo").out
     assert "Usage" not in intctl("metrics", "Zoom").out
@@ -82,8 +91,15 @@ def test_the_newest_figures_of_the_config_as_it_is(intctl: Intctl) -> None:
         version = reads.find(database, ORG_ID, "Newest")["config_version"]
 
         def log(name: str, status: str, seconds_ago: int, usage: object, version: int = version) -> None:
-            add_log(database, ids[name], status, 1, seconds_ago=seconds_ago, config_version=version,
-                    facts={"usage": usage, "http_status": 200} if usage else {})  # fmt: skip
+            add_log(
+                database,
+                ids[name],
+                status,
+                1,
+                seconds_ago=seconds_ago,
+                config_version=version,
+                facts={"usage": usage, "http_status": 200} if usage else {},
+            )
 
         log("Newest", "success", 60, HIGH)
         log("Newest", "success", 120, USAGE)
@@ -95,8 +111,12 @@ def test_the_newest_figures_of_the_config_as_it_is(intctl: Intctl) -> None:
         log("Odd", "success", 60, {**HIGH, "used": "many"})
         found = reads.usages(database, ORG_ID)
         assert {name: (found.get(id) or {}).get("percent") for name, id in ids.items()} == {
-            "Newest": 85, "Failing": 85, "Used up": 85, "Edited": None, "Odd": None,
-        }  # fmt: skip
+            "Newest": 85,
+            "Failing": 85,
+            "Used up": 85,
+            "Edited": None,
+            "Odd": None,
+        }
         assert reads.usages(database, ORG_ID, id=ids["Failing"]).keys() == {ids["Failing"]}
         assert reads.usages(database, ORG_ID.replace("0a", "0b")) == {}
         age = reads.now(database) - found[ids["Failing"]]["as_of"]
@@ -147,14 +167,24 @@ def test_own_limits_are_shown_as_what_they_are(intctl: Intctl, email: MailHost) 
 @pytest.mark.parametrize("plain", [True, False])
 def test_the_dashboard_puts_each_usage_under_its_integration(plain: bool) -> None:
     """Whatever the order, the pictures and the width: one line below its own row, never wider than the terminal."""
-    base = {"type": "email", "provider": "smtp", "status": "active", "verdict": "healthy", "code": "ok",
-            "last_sync": None, "last_sync_error": None, "last_health_check": NOW, "last_success_at": NOW}  # fmt: skip
+    base = {
+        "type": "email",
+        "provider": "smtp",
+        "status": "active",
+        "verdict": "healthy",
+        "code": "ok",
+        "last_sync": None,
+        "last_sync_error": None,
+        "last_health_check": NOW,
+        "last_success_at": NOW,
+    }
     rows = [{**base, "id": name, "name": name} for name in ("A", "B", "C")]
     usages = {name: {**USAGE, "as_of": NOW} for name in ("A", "C")}
     counts = {"total": 3, "active": 3, "error": 0, "disabled": 0}
     for width in (None, 30):
-        text = dashboard(counts, [], rows, organisation="Acme", now=NOW, width=width, plain=plain, titles={},
-                         usages=usages)  # fmt: skip
+        text = dashboard(
+            counts, [], rows, organisation="Acme", now=NOW, width=width, plain=plain, titles={}, usages=usages
+        )
         lines = text.partition("ALL INTEGRATIONS\n")[2].splitlines()
         assert len(lines) == 7 and text.endswith("\n") and not text.endswith("\n\n")
         said = "   Usage: 247 of 25,000 emails today (0 %)"[:width]

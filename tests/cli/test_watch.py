@@ -70,9 +70,7 @@ def test_a_service_speaks_to_systemd(fleet: Fleet, provider: Host, systemd: Mana
 
 
 @pytest.mark.parametrize("what", ["database", "keyring"])
-def test_what_can_never_work_is_never_ready(
-    fleet: Fleet, systemd: Manager, tmp_path: Path, what: str
-) -> None:
+def test_what_can_never_work_is_never_ready(fleet: Fleet, systemd: Manager, tmp_path: Path, what: str) -> None:
     """Without a database or a keyring the service ends with its exit code, before it says that it is ready."""
     if what == "keyring":
         (fleet.home / "keyring.json").unlink()
@@ -353,9 +351,7 @@ def test_warnings_for_machines(fleet: Fleet, tmp_path: Path) -> None:
     path = tmp_path / "url"
     path.write_text(fleet.environ["INTCTL_DATABASE_URL"])
     path.chmod(0o644)
-    code, _, err = finished(
-        fleet.start("--database-url-file", str(path), "agent", "--once", "--log-format", "json")
-    )
+    code, _, err = finished(fleet.start("--database-url-file", str(path), "agent", "--once", "--log-format", "json"))
     (entry,) = entries(err)
     assert (code, entry["level"]) == (0, "warning") and "can be read by everybody" in entry["message"]
 
@@ -438,9 +434,7 @@ def test_status_of_several_hosts(intctl: Intctl) -> None:
 
     intctl("agent", "--once")
     with connect(intctl.target) as database:
-        passes.finish(
-            database, host="gone", org_id=None, version="1", duration_s=1.0, checks=0, metadata={}
-        )
+        passes.finish(database, host="gone", org_id=None, version="1", duration_s=1.0, checks=0, metadata={})
         database.run("UPDATE agent_passes SET finished_at = {after -3600} WHERE host = 'gone'")
     states = {row["host"]: row["state"] for row in intctl("agent", "status", "-o", "json").json}
     assert states == {"gone": "late", socket.gethostname(): "ok"}
@@ -524,9 +518,19 @@ def test_no_secret_comes_out(
     fleet.add({"a": f"{provider.url}/a?token={CANARY}"})
     metrics = tmp_path / "x.prom"
     agent = fleet.start(
-        "agent", "--every", "1", "--log-format", "json", "--on-change", str(tell), "--metrics-file", str(metrics),
-        NOTIFY_SOCKET=systemd.address, INTCTL_PING_URL=f"{monitor.url}/{UUID}", INTCTL_ENCRYPTION_KEY=text,
-    )  # fmt: skip
+        "agent",
+        "--every",
+        "1",
+        "--log-format",
+        "json",
+        "--on-change",
+        str(tell),
+        "--metrics-file",
+        str(metrics),
+        NOTIFY_SOCKET=systemd.address,
+        INTCTL_PING_URL=f"{monitor.url}/{UUID}",
+        INTCTL_ENCRYPTION_KEY=text,
+    )
     until(lambda: got.exists() and metrics.exists(), "both files")
     command_line = Path(f"/proc/{agent.pid}/cmdline").read_text()
     agent.send_signal(signal.SIGTERM)

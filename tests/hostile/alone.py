@@ -141,9 +141,13 @@ def main(command: Sequence[str]) -> None:
         for path in ("/etc/resolv.conf", "/etc/nsswitch.conf"):
             subprocess.run(["umount", path], check=True)
     report = {
-        "code": done.returncode, "out": done.stdout, "err": done.stderr, "ended": ended, "queries": names.asked,
+        "code": done.returncode,
+        "out": done.stdout,
+        "err": done.stderr,
+        "ended": ended,
+        "queries": names.asked,
         "metadata": len(hits),
-    }  # fmt: skip
+    }
     print(json.dumps(report))
 
 

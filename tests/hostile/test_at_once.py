@@ -81,8 +81,11 @@ def test_all_hostile_servers_at_once(ca: Authority) -> None:
         started = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, json.dumps([DEADLINE_S, ca.file, targets])],
-            cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         ended = time.monotonic()
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)

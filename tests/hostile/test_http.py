@@ -49,10 +49,20 @@ CASES: list[tuple[str, Handler, str, str, str]] = [
     ("H4 endless body", floods(b'{"a": 1}' * 999, first=HEAD + b"\r\n"), "healthy", "ok", "api"),
     ("H4 endless web page", floods(b"<p>" * 999, first=HEAD + b"\r\n<html>"), "down", "unexpected.reply", "api"),
     ("H4 endless 500", floods(b"x" * 9999, first=b"HTTP/1.1 500 no\r\n\r\n"), "down", "server.error", "api"),
-    ("H4 endless chunks", floods(b"1\r\n{\r\n" * 999, first=HEAD + b"Transfer-Encoding: chunked\r\n\r\n"), "healthy",
-     "ok", "api"),
-    ("H4 endless chunk header", floods(b"0" * 9999, first=HEAD + b"Transfer-Encoding: chunked\r\n\r\n"), "down",
-     "protocol.error", "api"),
+    (
+        "H4 endless chunks",
+        floods(b"1\r\n{\r\n" * 999, first=HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
+        "healthy",
+        "ok",
+        "api",
+    ),
+    (
+        "H4 endless chunk header",
+        floods(b"0" * 9999, first=HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
+        "down",
+        "protocol.error",
+        "api",
+    ),
     ("H5 gzip bomb", says(HEAD + b"Content-Encoding: gzip\r\n\r\n" + BOMB), "healthy", "ok", "api"),
     ("H10 random bytes", says(bytes(range(128, 256)) * 4, b"\r\n\r\n"), "down", "protocol.error", "api"),
     ("H10 random bytes, held", says(b"\x00\xff" * 64, hold=True), "down", "protocol.error", "api"),
@@ -61,8 +71,13 @@ CASES: list[tuple[str, Handler, str, str, str]] = [
     ("H10 TLS alert", hangs_up(b"\x15\x03\x03\x00\x02\x02\x46"), "down", "protocol.error", "api"),
     ("H11 odd reason", says(b"HTTP/1.1 500 \x1b[31m\x07\x9b\r\n\r\n"), "down", "server.error", "api"),
     ("H11 broken gzip", says(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"), "healthy", "ok", "api"),
-    ("H11 bad charset", says(b"HTTP/1.1 401 no\r\nContent-Type: x/y;charset=\xff\r\n\r\n\xff\xfe"),
-     "misconfigured", "http.auth.rejected", "api"),
+    (
+        "H11 bad charset",
+        says(b"HTTP/1.1 401 no\r\nContent-Type: x/y;charset=\xff\r\n\r\n\xff\xfe"),
+        "misconfigured",
+        "http.auth.rejected",
+        "api",
+    ),
     ("lying length", says(HEAD + b"Content-Length: 999\r\n\r\n{}"), "down", "connection.closed", "api"),
     ("two lengths", says(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} "), "down", "protocol.error", "api"),
     ("negative length", says(HEAD + b"Content-Length: -2\r\n\r\n{}"), "down", "protocol.error", "api"),
@@ -73,7 +88,7 @@ CASES: list[tuple[str, Handler, str, str, str]] = [
     ("resets in the headers", resets(b"HTTP/1.1 200 OK\r\nX-"), "down", "connection.reset", "api"),
     ("only 1xx", says(b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n", hold=True), "down", "deadline", "api"),
     ("switches protocols", says(b"HTTP/1.1 101 no\r\nUpgrade: x\r\n\r\n", hold=True), "down", "protocol.error", "api"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(

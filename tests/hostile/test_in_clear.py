@@ -74,15 +74,34 @@ def _raw(*replies: tuple[bytes, bytes | None]) -> Any:
 
 CASES: list[tuple[str, Any, str, str, str]] = [
     ("S5 STARTTLS stripped", _raw((b"EHLO", NO_TLS), (b"AUTH", b"235 ok\r\n")), "starttls", "down", "starttls.missing"),
-    ("S6 STARTTLS refused", _raw((b"STARTTLS", b"454 not now\r\n"), (b"AUTH", b"235 ok\r\n")), "starttls", "down",
-     "starttls.refused"),
-    ("S7 injected after 220", _raw((b"STARTTLS", b"220 go\r\n250-x\r\n250 AUTH PLAIN\r\n"), (b"AUTH", b"235 ok\r\n")),
-     "starttls", "down", "starttls.injection"),
+    (
+        "S6 STARTTLS refused",
+        _raw((b"STARTTLS", b"454 not now\r\n"), (b"AUTH", b"235 ok\r\n")),
+        "starttls",
+        "down",
+        "starttls.refused",
+    ),
+    (
+        "S7 injected after 220",
+        _raw((b"STARTTLS", b"220 go\r\n250-x\r\n250 AUTH PLAIN\r\n"), (b"AUTH", b"235 ok\r\n")),
+        "starttls",
+        "down",
+        "starttls.injection",
+    ),
     ("S8 bad certificate", _bad_certificate, "starttls", "down", "tls.expired"),
     ("S8 plain banner on 465", _raw((b"AUTH", b"235 ok\r\n")), "tls", "misconfigured", "tls.not_spoken"),
-    ("S10 AUTH offered before TLS", _raw((b"EHLO", b"250-hi\r\n250-AUTH PLAIN LOGIN\r\n250 STARTTLS\r\n"),
-     (b"STARTTLS", b"220 go\r\n"), (b"AUTH", b"235 ok\r\n")), "starttls", "misconfigured", "tls.not_spoken"),
-]  # fmt: skip
+    (
+        "S10 AUTH offered before TLS",
+        _raw(
+            (b"EHLO", b"250-hi\r\n250-AUTH PLAIN LOGIN\r\n250 STARTTLS\r\n"),
+            (b"STARTTLS", b"220 go\r\n"),
+            (b"AUTH", b"235 ok\r\n"),
+        ),
+        "starttls",
+        "misconfigured",
+        "tls.not_spoken",
+    ),
+]
 
 
 @pytest.mark.parametrize(

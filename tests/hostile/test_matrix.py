@@ -205,10 +205,14 @@ def test_o2_the_loser_of_two_refreshes_uses_the_winners_token() -> None:
 
 @pytest.mark.parametrize(
     ("lifetime", "verdict", "code"),
-    [(None, "degraded", "odd.token"), ("3600", "healthy", "ok"), (-1, "degraded", "odd.token"),
-     (10**12, "degraded", "odd.token")],
+    [
+        (None, "degraded", "odd.token"),
+        ("3600", "healthy", "ok"),
+        (-1, "degraded", "odd.token"),
+        (10**12, "degraded", "odd.token"),
+    ],
     ids=["O3 missing", "O3 as text", "O3 negative", "O3 endless"],
-)  # fmt: skip
+)
 def test_an_odd_lifetime(lifetime: object, verdict: str, code: str) -> None:
     """A lifetime that makes no sense is a warning; one written as text is none."""
     body = {"access_token": "access-1"} if lifetime is None else {"access_token": "access-1", "expires_in": lifetime}

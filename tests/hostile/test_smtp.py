@@ -52,26 +52,41 @@ BEFORE_TLS: list[tuple[str, Handler, str, str, str]] = [
     ("S2 endless EHLO", mail([(b"EHLO", b"250-X\r\n" * 9999)]), "down", "protocol.error", "greet"),
     ("S3 554 banner", mail(banner=b"554 go \x1b[31maway\x07\r\n"), "down", "rejected", "greet"),
     ("S3 421 banner", mail(banner=b"421 busy\r\n"), "degraded", "temporary", "greet"),
-    ("S4 web server", says(b"HTTP/1.1 400 Bad Request\r\n\r\n", listen=False, hold=True), "misconfigured", "not.smtp",
-     "greet"),
+    (
+        "S4 web server",
+        says(b"HTTP/1.1 400 Bad Request\r\n\r\n", listen=False, hold=True),
+        "misconfigured",
+        "not.smtp",
+        "greet",
+    ),
     ("S4 binary", says(b"\x00\x01\x02\xff" * 9, listen=False, hold=True), "misconfigured", "not.smtp", "greet"),
     ("S4 SSH", says(b"SSH-2.0-OpenSSH_9\r\n", listen=False, hold=True), "misconfigured", "not.smtp", "greet"),
     ("S5 STARTTLS stripped", mail([(b"EHLO", NO_TLS)]), "down", "starttls.missing", "greet"),
     ("S5 only HELO", mail([(b"EHLO", b"502 no\r\n"), (b"HELO", b"250 hi\r\n")]), "down", "starttls.missing", "greet"),
     ("S6 STARTTLS answered 454", mail([(b"STARTTLS", b"454 not now\r\n")]), "down", "starttls.refused", "greet"),
     ("S6 STARTTLS answered 500", mail([(b"STARTTLS", b"500 what\r\n")]), "down", "starttls.refused", "greet"),
-    ("S7 injection in one piece", mail([(b"STARTTLS", b"220 go\r\n250-evil\r\n250 AUTH PLAIN\r\n")]), "down",
-     "starttls.injection", "greet"),
+    (
+        "S7 injection in one piece",
+        mail([(b"STARTTLS", b"220 go\r\n250-evil\r\n250 AUTH PLAIN\r\n")]),
+        "down",
+        "starttls.injection",
+        "greet",
+    ),
     ("S7 without an end", mail([(b"STARTTLS", b"220 go\r\n250-evil")]), "down", "starttls.injection", "greet"),
-    ("S8 no TLS after STARTTLS", mail([(b"STARTTLS", b"220 go\r\n"), (b"\x16", b"500 what?\r\n" * 9)]), "misconfigured",
-     "tls.not_spoken", "tls"),
+    (
+        "S8 no TLS after STARTTLS",
+        mail([(b"STARTTLS", b"220 go\r\n"), (b"\x16", b"500 what?\r\n" * 9)]),
+        "misconfigured",
+        "tls.not_spoken",
+        "tls",
+    ),
     ("S12 421 after EHLO", mail([(b"EHLO", b"421 busy\r\n")]), "degraded", "temporary", "greet"),
     ("S12 closes after EHLO", mail([(b"EHLO", None)]), "down", "connection.closed", "greet"),
     ("closes at once", hangs_up(), "down", "connection.closed", "greet"),
     ("closes at STARTTLS", mail([(b"STARTTLS", None)]), "down", "connection.closed", "greet"),
     ("resets", resets(listen=False), "down", "connection.reset", "greet"),
     ("resets after its banner", resets(b"220 hi\r\n", listen=False), "down", "connection.reset", "greet"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +120,7 @@ LOGINS: list[tuple[str, Handler, str, str]] = [
     ("a question instead of an answer", _auth(b"334 \r\n"), "down", "protocol.error"),
     ("a challenge that is none", _auth(b"334 \xff!\r\n", b"CRAM-MD5"), "down", "protocol.error"),
     ("silent", _auth(b""), "down", "reply.timeout"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -120,8 +135,12 @@ def test_a_login_that_fails(handler: Handler, verdict: str, code: str) -> None:
 
 def test_a_method_that_turns_out_missing_gives_way_to_the_next() -> None:
     """A 504 to one method lets the next offered one be tried; a 535 does not."""
-    script = [(b"EHLO", b"250-hi\r\n250 AUTH PLAIN LOGIN\r\n"), (b"AUTH PLAIN", b"504 no\r\n"),
-              (b"AUTH LOGIN", b"334 x\r\n"), (base64.b64encode(PASSWORD.encode()).upper(), b"235 ok\r\n")]  # fmt: skip
+    script = [
+        (b"EHLO", b"250-hi\r\n250 AUTH PLAIN LOGIN\r\n"),
+        (b"AUTH PLAIN", b"504 no\r\n"),
+        (b"AUTH LOGIN", b"334 x\r\n"),
+        (base64.b64encode(PASSWORD.encode()).upper(), b"235 ok\r\n"),
+    ]
     outcome, _ = _found(mail(script), "none")
     assert (outcome.code, outcome.facts["auth_method"]) == ("ok", "LOGIN")
 

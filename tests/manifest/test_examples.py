@@ -126,7 +126,12 @@ def test_dump_loads_back(path: Path) -> None:
     item = example(path)
     assert item.name
     text = manifest.dump(
-        item.provider, item.config, name=item.name, type_=item.type, enabled=True, interval=item.interval,
+        item.provider,
+        item.config,
+        name=item.name,
+        type_=item.type,
+        enabled=True,
+        interval=item.interval,
         secrets="keep",
     )
     stored = manifest.Stored(item.provider, item.config)

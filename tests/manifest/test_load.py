@@ -74,11 +74,20 @@ def test_what_is_not_secret_may_be_a_reference() -> None:
     assert "a plain whole number" in problem
 
 
-@pytest.mark.parametrize(("given", "port", "security"), [
-    ("", 587, "starttls"), ("port: 587", 587, "starttls"), ("port: 465", 465, "tls"), ("port: 2525", 2525, "starttls"),
-    ("security: tls", 465, "tls"), ("security: none", 25, "none"), ("security: starttls", 587, "starttls"),
-    ("port: 25\n  security: none", 25, "none"), ("port: 25\n  security: starttls", 25, "starttls"),
-])
+@pytest.mark.parametrize(
+    ("given", "port", "security"),
+    [
+        ("", 587, "starttls"),
+        ("port: 587", 587, "starttls"),
+        ("port: 465", 465, "tls"),
+        ("port: 2525", 2525, "starttls"),
+        ("security: tls", 465, "tls"),
+        ("security: none", 25, "none"),
+        ("security: starttls", 587, "starttls"),
+        ("port: 25\n  security: none", 25, "none"),
+        ("port: 25\n  security: starttls", 25, "starttls"),
+    ],
+)
 def test_port_presets(given: str, port: int, security: str) -> None:
     """A port gives the TLS mode and a TLS mode the port; a password over a plain one was accepted in words."""
     item = one(LOGIN + (f"  {given}\n" if given else ""))
@@ -100,9 +109,10 @@ def test_type_is_free_for_http_only() -> None:
 
 def test_list_of_integrations() -> None:
     """Several in one file, each with its line; a thousand are no problem."""
-    items = load("integrations:\n" + "".join(
-        f"- name: n{i}\n  provider: smtp\n  config: {{host: a.example.com}}\n" for i in range(1000)
-    )).items
+    items = load(
+        "integrations:\n"
+        + "".join(f"- name: n{i}\n  provider: smtp\n  config: {{host: a.example.com}}\n" for i in range(1000))
+    ).items
     assert [item.name for item in items] == [f"n{i}" for i in range(1000)]
     assert items[999].line == 2 + 3 * 999
 
@@ -138,21 +148,32 @@ def test_byte_order_mark_and_windows_lines() -> None:
     assert one(text).config == one(LOGIN).config
 
 
-@pytest.mark.parametrize(("written", "kept"), [
-    ("MAIL.Example.COM", "mail.example.com"), ("bücher.example", "xn--bcher-kva.example"),
-    ("mail.example.com.", "mail.example.com"),
-    ("192.0.2.1", "192.0.2.1"), ("'2001:DB8::1'", "2001:db8::1"), ("'[2001:db8::1]'", "2001:db8::1"),
-    ("localhost", "localhost"),
-])
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("MAIL.Example.COM", "mail.example.com"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("mail.example.com.", "mail.example.com"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("'2001:DB8::1'", "2001:db8::1"),
+        ("'[2001:db8::1]'", "2001:db8::1"),
+        ("localhost", "localhost"),
+    ],
+)
 def test_hosts(written: str, kept: str) -> None:
     """Names in lower case, IDN as punycode, addresses in their short form."""
     assert one(f"name: A\nprovider: smtp\nconfig: {{host: {written}}}\n").config["host"] == kept
 
 
-@pytest.mark.parametrize(("written", "kept"), [
-    ("https://Example.com", "https://example.com"), ("https://bücher.example:8443/a?b=c", "https://xn--bcher-kva.example:8443/a?b=c"),
-    ("HTTPS://example.com/A", "https://example.com/A"), ("http://[::1]:80/", "http://[::1]:80/"),
-])
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("https://Example.com", "https://example.com"),
+        ("https://bücher.example:8443/a?b=c", "https://xn--bcher-kva.example:8443/a?b=c"),
+        ("HTTPS://example.com/A", "https://example.com/A"),
+        ("http://[::1]:80/", "http://[::1]:80/"),
+    ],
+)
 def test_urls(written: str, kept: str) -> None:
     """A URL's host is normalised, the rest stays."""
     assert one(f"name: A\nprovider: http\nconfig:\n  url: {written}\n").config["url"] == kept
@@ -202,17 +223,20 @@ def test_assignments_override_the_file() -> None:
     assert (item.name, item.enabled, item.interval) == ("Other", False, 7)
 
 
-@pytest.mark.parametrize(("assignment", "problem"), [
-    ("prot=587", '--set: unknown key "prot"; did you mean "port"?'),
-    ("password=cnry", "--set: password is a secret: use --secret password, or a reference in a file"),
-    ("cnry", "--set: key=value is expected"),
-    ("port=0587", "--set: port: a plain whole number from 1 to 65535 is expected"),
-    ("enabled=yes", "--set: enabled: true or false is expected"),
-    ("name=-x", '--set: name: a name does not start with "-": it would read as an option'),
-    ("provider=ses", '--set: unknown key "provider"'),
-    ("host=cnry cnry", "--set: host: is not a host name or IP address"),
-    ("name=", "--set: name: is empty"),
-])
+@pytest.mark.parametrize(
+    ("assignment", "problem"),
+    [
+        ("prot=587", '--set: unknown key "prot"; did you mean "port"?'),
+        ("password=cnry", "--set: password is a secret: use --secret password, or a reference in a file"),
+        ("cnry", "--set: key=value is expected"),
+        ("port=0587", "--set: port: a plain whole number from 1 to 65535 is expected"),
+        ("enabled=yes", "--set: enabled: true or false is expected"),
+        ("name=-x", '--set: name: a name does not start with "-": it would read as an option'),
+        ("provider=ses", '--set: unknown key "provider"'),
+        ("host=cnry cnry", "--set: host: is not a host name or IP address"),
+        ("name=", "--set: name: is empty"),
+    ],
+)
 def test_wrong_assignments(assignment: str, problem: str) -> None:
     """Mistakes on the command line are told like those in the file, without the value."""
     assert told(LOGIN, assignments=[assignment]) == [problem]
@@ -324,10 +348,18 @@ def test_edit_that_puts_a_password_on_a_plain_port() -> None:
     assert revise(accepted, "from_name=x")["security"] == "none"
 
 
-@pytest.mark.parametrize("plain", [
-    {"host": "a.b", "port": "25"}, {"host": "a.b", "port": True}, {"port": 25}, {"host": "a.b", "colour": "red"},
-    {"host": 5}, {"host": None}, {"host": "a.b", "password": ["x"]},
-])
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {"host": "a.b", "port": "25"},
+        {"host": "a.b", "port": True},
+        {"port": 25},
+        {"host": "a.b", "colour": "red"},
+        {"host": 5},
+        {"host": None},
+        {"host": "a.b", "password": ["x"]},
+    ],
+)
 def test_stored_config_that_does_not_fit(plain: dict[str, object]) -> None:
     """A config of another version is its own cause, and shows nothing."""
     with pytest.raises(SealError) as caught:
@@ -343,9 +375,10 @@ def test_masked_dump_is_refused_on_the_way_back() -> None:
     assert ["that is the masked form" in problem for problem in told(text)] == [True]
 
 
-@pytest.mark.parametrize("name", [
-    "no", "1.10", "12:30:45", "2024-01-01", "~", "a: b", "a #b", "é ü", "[x]", "x'y\"z", "=", "<<", "😀", "a\\b",
-])
+@pytest.mark.parametrize(
+    "name",
+    ["no", "1.10", "12:30:45", "2024-01-01", "~", "a: b", "a #b", "é ü", "[x]", "x'y\"z", "=", "<<", "😀", "a\\b"],
+)
 def test_dump_quotes_what_yaml_would_change(name: str) -> None:
     """Any valid name survives the editor."""
     item = one(LOGIN)
@@ -366,11 +399,59 @@ def test_import_is_light() -> None:
 # --- anything at all -----------------------------------------------------------------------------
 
 WORDS = [
-    "name", "provider", "config", "integrations", "smtp", "http", "twilio", "host", "port", "password", "env", "file",
-    "SET", "expect_json", "/a", "!env", "!file", "!keep", "!!str", "&a", "*a", "<<", ":", ": ", "- ", "\n", "\n  ",
-    "\n    ", "{", "}", "[", "]", ",", "'", '"', "|", ">", "#", "%", "@", "?", "---",
-    "no", "017", "~", "587", "\t", "\\", "\x00", "é",
-    "https://", "a.example.com", "cnry",
+    "name",
+    "provider",
+    "config",
+    "integrations",
+    "smtp",
+    "http",
+    "twilio",
+    "host",
+    "port",
+    "password",
+    "env",
+    "file",
+    "SET",
+    "expect_json",
+    "/a",
+    "!env",
+    "!file",
+    "!keep",
+    "!!str",
+    "&a",
+    "*a",
+    "<<",
+    ":",
+    ": ",
+    "- ",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "'",
+    '"',
+    "|",
+    ">",
+    "#",
+    "%",
+    "@",
+    "?",
+    "---",
+    "no",
+    "017",
+    "~",
+    "587",
+    "\t",
+    "\\",
+    "\x00",
+    "é",
+    "https://",
+    "a.example.com",
+    "cnry",
 ]
 PIECES = st.lists(st.sampled_from(WORDS), max_size=40)
 YAMLISH = PIECES.map(" ".join) | PIECES.map("".join)

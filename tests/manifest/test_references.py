@@ -59,10 +59,15 @@ def test_readable_by_everybody_is_a_warning(tmp_path: Path) -> None:
     assert "cnry" not in warning
 
 
-@pytest.mark.parametrize(("data", "told"), [
-    (b"", "is empty"), (b" \n", "is empty"), (b"\xff\xfecnry", "not UTF-8 text"),
-    (b"c" * 65537, "it is larger than 64 KiB"),
-])
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"\xff\xfecnry", "not UTF-8 text"),
+        (b"c" * 65537, "it is larger than 64 KiB"),
+    ],
+)
 def test_unusable_content_is_refused(tmp_path: Path, data: bytes, told: str) -> None:
     """Empty, not text, or too large: refused without showing any of it."""
     private(tmp_path / "f", data)

@@ -65,9 +65,10 @@ def test_what_is_not_filled_in_is_named(name: str) -> None:
     """Untouched, each required field that nobody can guess is refused as empty, and nothing else."""
     provider = provider_of(name)
     empty = [
-        field.name for field in provider.fields
+        field.name
+        for field in provider.fields
         if field.required and not field.secret and field.kind not in ("pem", "json") and field.default is None
-    ]  # fmt: skip
+    ]
     text = template(provider)
     environ = dict.fromkeys(re.findall(r"\{env: (\w+)\}", text), "cnry")
     if not any(field.required for field in provider.fields):

@@ -11,7 +11,11 @@ from tests.manifest.test_examples import CERTIFICATE
 FOLDER = Path(__file__).parent / "wrong"
 FILES = sorted(FOLDER.glob("*.yaml"))
 ENVIRON = {
-    "SET": "cnry-set", "EMPTY": "", "MASKED": "********", "NEWLINE": "cnry\n", "UMLAUT": "cnry-ü",
+    "SET": "cnry-set",
+    "EMPTY": "",
+    "MASKED": "********",
+    "NEWLINE": "cnry\n",
+    "UMLAUT": "cnry-ü",
     "CERTIFICATE": CERTIFICATE,
     "LOCKED_KEY": "-----BEGIN ENCRYPTED PRIVATE KEY-----\ncnry\n-----END ENCRYPTED PRIVATE KEY-----\n",
 }

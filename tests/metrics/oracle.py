@@ -55,9 +55,13 @@ def on_at(moment: float, changes: Sequence[Change]) -> bool:
 
 
 def uptime(
-    checks: Sequence[Check], changes: Sequence[Change], interval_s: float, maintenance: Sequence[Range],
-    start: float, end: float,
-) -> Answer:  # fmt: skip
+    checks: Sequence[Check],
+    changes: Sequence[Change],
+    interval_s: float,
+    maintenance: Sequence[Range],
+    start: float,
+    end: float,
+) -> Answer:
     """The seconds up, down, and that count, between two moments."""
     holds = {2 * interval_s, 7200.0, *(2 * change[2] for change in changes)}
     points = {start, end, *(change[0] for change in changes), *(edge for one in maintenance for edge in one)}

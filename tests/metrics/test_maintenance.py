@@ -18,8 +18,15 @@ BERLIN = ZoneInfo("Europe/Berlin")
 def window(start: datetime, hours: float, **values: Any) -> dict[str, Any]:
     """A window that begins then."""
     ends = (start.replace(tzinfo=None) + timedelta(hours=hours)).replace(tzinfo=start.tzinfo)
-    found = {"id": "w", "integration_id": "1", "starts_at": start.astimezone(UTC), "ends_at": ends.astimezone(UTC),
-             "weekly": False, "time_zone": "Europe/Berlin", "stopped_at": None}  # fmt: skip
+    found = {
+        "id": "w",
+        "integration_id": "1",
+        "starts_at": start.astimezone(UTC),
+        "ends_at": ends.astimezone(UTC),
+        "weekly": False,
+        "time_zone": "Europe/Berlin",
+        "stopped_at": None,
+    }
     return {**found, **values}
 
 
@@ -32,8 +39,11 @@ def test_a_weekly_window_keeps_its_time_of_day() -> None:
     weekly = window(datetime(2024, 3, 17, 5, tzinfo=BERLIN), 2, weekly=True)
     found = list(maintenance.occurrences(weekly, utc("2024-03-17"), utc("2024-04-08")))
     assert [begins for begins, _ in found] == [
-        utc("2024-03-17T04:00"), utc("2024-03-24T04:00"), utc("2024-03-31T03:00"), utc("2024-04-07T03:00"),
-    ]  # fmt: skip
+        utc("2024-03-17T04:00"),
+        utc("2024-03-24T04:00"),
+        utc("2024-03-31T03:00"),
+        utc("2024-04-07T03:00"),
+    ]
     assert all(ends - begins == timedelta(hours=2) for begins, ends in found)
 
 
@@ -62,9 +72,11 @@ def test_an_hour_that_is_skipped_or_comes_twice() -> None:
 
 
 @given(
-    st.integers(0, 7 * 24 * 4), st.integers(1, 6 * 24 * 4), st.integers(0, 400 * 24 * 2),
+    st.integers(0, 7 * 24 * 4),
+    st.integers(1, 6 * 24 * 4),
+    st.integers(0, 400 * 24 * 2),
     st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kathmandu"]),
-)  # fmt: skip
+)
 @settings(max_examples=200, deadline=None)
 def test_weekly_windows_agree_with_the_wall_clock(quarter: int, length: int, half_hours: int, zone: str) -> None:
     """A moment is inside exactly if the clock on the wall says so, but for the hours in which clocks change."""
@@ -77,8 +89,11 @@ def test_weekly_windows_agree_with_the_wall_clock(quarter: int, length: int, hal
     wall = moment.astimezone(tz).replace(tzinfo=None)
     since = (wall - first) % timedelta(days=7)
     edges = [wall - since, wall - since + (last - first)]
-    if any(edge.replace(tzinfo=tz).utcoffset() != (edge + shift).replace(tzinfo=tz).utcoffset()
-           for edge in edges for shift in (timedelta(hours=3), timedelta(hours=-3))):  # fmt: skip
+    if any(
+        edge.replace(tzinfo=tz).utcoffset() != (edge + shift).replace(tzinfo=tz).utcoffset()
+        for edge in edges
+        for shift in (timedelta(hours=3), timedelta(hours=-3))
+    ):
         return
     expected = wall >= first and since < last - first
     assert bool(maintenance.until([weekly], moment)) == expected
@@ -110,16 +125,23 @@ def test_for_one_and_for_all() -> None:
     one = window(datetime(2024, 3, 1, 10, tzinfo=UTC), 2)
     everything = {**window(datetime(2024, 3, 1, 11, tzinfo=UTC), 2), "integration_id": None}
     assert maintenance.until([one, everything], utc("2024-03-01T11:30")) == {
-        "1": utc("2024-03-01T12:00"), None: utc("2024-03-01T13:00"),
-    }  # fmt: skip
+        "1": utc("2024-03-01T12:00"),
+        None: utc("2024-03-01T13:00"),
+    }
     assert len(maintenance.ranges([one, everything], "2", utc("2024-03-01"), utc("2024-03-02"))) == 1
 
 
 @pytest.mark.parametrize(
     ("start", "hours", "weekly", "overlaps"),
-    [("2024-03-01T11:00", 1, False, True), ("2024-03-01T12:00", 1, False, False), ("2024-03-01T09:00", 1, False, False),
-     ("2024-02-09T11:00", 2, True, True), ("2024-02-09T13:00", 2, True, False), ("2024-03-08T10:00", 2, True, False)],
-)  # fmt: skip
+    [
+        ("2024-03-01T11:00", 1, False, True),
+        ("2024-03-01T12:00", 1, False, False),
+        ("2024-03-01T09:00", 1, False, False),
+        ("2024-02-09T11:00", 2, True, True),
+        ("2024-02-09T13:00", 2, True, False),
+        ("2024-03-08T10:00", 2, True, False),
+    ],
+)
 def test_overlaps(start: str, hours: int, weekly: bool, overlaps: bool) -> None:
     """Two windows of one integration overlap if they share a moment; touching is not sharing. Others don't matter."""
     there = window(datetime(2024, 3, 1, 10, tzinfo=UTC), 2)

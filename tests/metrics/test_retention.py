@@ -46,9 +46,15 @@ def put(database: Database, id: str, checks: list[tuple[float, str]], code: str 
         database.run(
             "INSERT INTO integration_health_logs (id, integration_id, check_type, status, response_time_ms, checked_at,"
             " metadata) VALUES (:log, :id, 'scheduled', :status, :ms, :at, :metadata)",
-            {"log": str(uuid.uuid4()), "id": id, "status": status, "ms": 100 + number % 900, "at": time_at(at),
-             "metadata": {"code": "ok" if status == "success" else code}},
-        )  # fmt: skip
+            {
+                "log": str(uuid.uuid4()),
+                "id": id,
+                "status": status,
+                "ms": 100 + number % 900,
+                "at": time_at(at),
+                "metadata": {"code": "ok" if status == "success" else code},
+            },
+        )
 
 
 def figures(database: Database, start: float, end: float, id: str | None = None) -> list[dict[str, Any]]:
@@ -113,9 +119,15 @@ def stored(database: Database, found: tuple[Any, ...]) -> str:
             database.run(
                 "INSERT INTO maintenance_windows (id, org_id, integration_id, starts_at, ends_at, weekly, time_zone)"
                 " VALUES (:window, :org, :id, :start, :end, :weekly, 'UTC')",
-                {"window": str(uuid.uuid4()), "org": ORG_ID, "id": id, "start": time_at(start), "end": time_at(end),
-                 "weekly": False},
-            )  # fmt: skip
+                {
+                    "window": str(uuid.uuid4()),
+                    "org": ORG_ID,
+                    "id": id,
+                    "start": time_at(start),
+                    "end": time_at(end),
+                    "weekly": False,
+                },
+            )
     return id
 
 
@@ -174,10 +186,17 @@ def old(database: Database) -> tuple[float, float]:
     for name in ("One", "Two"):
         id = add_integration(database, name, created_at=time_at(start))
         with database.transaction():
-            put(database, id, [
-                (start + 600 * turn, "failure" if turn % 50 in (7, 8) else "unknown" if turn % 60 == 5 else "success")
-                for turn in range(4 * 144)
-            ])  # fmt: skip
+            put(
+                database,
+                id,
+                [
+                    (
+                        start + 600 * turn,
+                        "failure" if turn % 50 in (7, 8) else "unknown" if turn % 60 == 5 else "success",
+                    )
+                    for turn in range(4 * 144)
+                ],
+            )
     return start, start + 4 * DAY_S
 
 

@@ -82,9 +82,7 @@ def test_an_outage_is_down_from_its_first_failure_on() -> None:
     checks = [Check(0, "success"), Check(300, "failure", "a"), Check(7500, "failure", "b")]
     checks.append(Check(7500 + 7201, "failure", "c"))
     found = timeline.states(checks, [], 300, 30_000)
-    assert found == [
-        Segment(0, 300, UP), Segment(300, 7500 + 600, DOWN, "a"), Segment(14_701, 15_301, DOWN, "c"),
-    ]  # fmt: skip
+    assert found == [Segment(0, 300, UP), Segment(300, 7500 + 600, DOWN, "a"), Segment(14_701, 15_301, DOWN, "c")]
 
 
 def test_unknown_ends_what_was_known() -> None:
@@ -107,13 +105,21 @@ def test_another_config_ends_what_was_known() -> None:
 def test_incidents() -> None:
     """From the first failure to the first success; what nobody knows in between ends none, being switched off does."""
     segments = [
-        Segment(0, 10, DOWN, "a"), Segment(30, 40, DOWN, "b"), Segment(50, 60, UP), Segment(60, 70, DOWN, "c"),
-        Segment(90, 95, DOWN, "d"), Segment(95, 100, UP), Segment(100, 110, DOWN, "e"),
-    ]  # fmt: skip
+        Segment(0, 10, DOWN, "a"),
+        Segment(30, 40, DOWN, "b"),
+        Segment(50, 60, UP),
+        Segment(60, 70, DOWN, "c"),
+        Segment(90, 95, DOWN, "d"),
+        Segment(95, 100, UP),
+        Segment(100, 110, DOWN, "e"),
+    ]
     found = timeline.incidents(segments, [(75, 80)], [(75, 80)], 0)
     assert [(one.start, one.end, one.cause, one.down_s) for one in found] == [
-        (0, 50, "a", 20), (60, 75, "c", 10), (90, 95, "d", 5), (100, None, "e", 10),
-    ]  # fmt: skip
+        (0, 50, "a", 20),
+        (60, 75, "c", 10),
+        (90, 95, "d", 5),
+        (100, None, "e", 10),
+    ]
     assert [one.before for one in found] == [True, False, False, False]
     assert timeline.incidents(segments[-1:], [(110, 120)], [(110, 120)], 0)[0].end == 110
 

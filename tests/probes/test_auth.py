@@ -87,8 +87,11 @@ def test_client_credentials_in_the_form() -> None:
     assert (token.method, token.headers["accept-encoding"]) == ("POST", "identity")
     assert token.headers["user-agent"].startswith("intctl/")
     assert _form(token) == {
-        "grant_type": "client_credentials", "scope": "a b", "client_id": "client-1", "client_secret": "client-geheim",
-    }  # fmt: skip
+        "grant_type": "client_credentials",
+        "scope": "a b",
+        "client_id": "client-1",
+        "client_secret": "client-geheim",
+    }
     assert api.headers["authorization"] == "Bearer access-1"
 
 
@@ -130,17 +133,29 @@ def test_the_token_exchange_alone_can_be_the_proof() -> None:
         (Answer(200, b"<html>"), "unexpected.reply", "did not send JSON"),
         (Answer(200, {}), "unexpected.reply", "no access token"),
         (Answer(200, {"access_token": 5}), "unexpected.reply", "no access token"),
-        (Answer(400, {"error": "invalid_client", "error_description": "AADSTS7000222: it client-geheim"}),
-         "http.auth.rejected", "has expired (AADSTS7000222)"),
-        (Answer(401, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid"}),
-         "http.auth.rejected", "not its ID"),
-        (Answer(400, {"error": "unauthorized_client", "error_description": "AADSTS700016: App"}),
-         "http.auth.rejected", "no application"),
+        (
+            Answer(400, {"error": "invalid_client", "error_description": "AADSTS7000222: it client-geheim"}),
+            "http.auth.rejected",
+            "has expired (AADSTS7000222)",
+        ),
+        (
+            Answer(401, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid"}),
+            "http.auth.rejected",
+            "not its ID",
+        ),
+        (
+            Answer(400, {"error": "unauthorized_client", "error_description": "AADSTS700016: App"}),
+            "http.auth.rejected",
+            "no application",
+        ),
         (Answer(400, {"error": "invalid_request", "error_description": "AADSTS90002: Tenant"}), "not.found", "tenant"),
-        (Answer(400, {"error": "invalid_grant", "error_description": "AADSTS53003: Blocked"}),
-         "http.forbidden", "AADSTS53003"),
+        (
+            Answer(400, {"error": "invalid_grant", "error_description": "AADSTS53003: Blocked"}),
+            "http.forbidden",
+            "AADSTS53003",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_refused_exchange(answer: Answer, code: str, words: str) -> None:
     """Each refusal of the token endpoint has its code, in the auth phase; the API is not asked, no secret shown."""
     with _serve(answer) as server:

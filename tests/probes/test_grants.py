@@ -85,9 +85,9 @@ def test_the_fields_as_json(refresh: bool) -> None:
             ask = replace(ask, auth=auth)
         assert check(ask, tokens=Store()).code == "ok"
         token = server.requests[0]
-    grant = {"grant_type": "refresh_token", "refresh_token": "refresh"} if refresh else {
-        "grant_type": "client_credentials"
-    }
+    grant = (
+        {"grant_type": "refresh_token", "refresh_token": "refresh"} if refresh else {"grant_type": "client_credentials"}
+    )
     assert token.headers["content-type"] == "application/json"
     assert json.loads(token.body) == {"client_id": "client-1", "client_secret": "geheim", "more": "1", **grant}
 
@@ -124,9 +124,11 @@ def _key() -> rsa.RSAPrivateKey:
 
 
 def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> Secret:
-    return Secret(key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode())
+    return Secret(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode()
+    )
 
 
 def _signed(server: HttpServer, key: Secret, **more: str) -> HttpProbe:

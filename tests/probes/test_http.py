@@ -47,8 +47,12 @@ def test_a_good_answer_is_healthy_with_its_facts() -> None:
     assert (outcome.code, outcome.phase, outcome.verdict) == ("ok", "api", "healthy")
     assert set(outcome.phases_ms) == {"dns", "tcp", "api"}
     assert outcome.facts == {
-        "address": "127.0.0.1", "http_status": 200, "account": "Acme[31m", "quota": 7, "admin": True,
-    }  # fmt: skip
+        "address": "127.0.0.1",
+        "http_status": 200,
+        "account": "Acme[31m",
+        "quota": 7,
+        "admin": True,
+    }
 
 
 @pytest.mark.parametrize("figure", ["1" + "0" * 400, "1e999"])
@@ -234,7 +238,7 @@ def _scope(**how: Any) -> Special:
         (Special(403, "ok"), Answer(403, {}), "ok"),
         (Special(401, "http.account_inactive"), Answer(403, {}), "http.forbidden"),
     ],
-)  # fmt: skip
+)
 def test_a_vendors_own_answers_come_first(special: Special, answer: Answer, code: str) -> None:
     """The first matching answer of the provider's file decides, by status, pointer, value or part of it."""
     outcome = _found(answer, answers=(Special(418, "not.found"), special, Special(200, "ok")))
@@ -365,11 +369,23 @@ DOCUMENT: Any = {"a": [1, {"b": None}], "": 5, "x/y": 6, "m~n": 7, "01": 8}
 @pytest.mark.parametrize(
     ("pointer", "value"),
     [
-        ("", DOCUMENT), ("/a/0", 1), ("/a/1/b", None), ("/", 5), ("/x~1y", 6), ("/m~0n", 7), ("/01", 8),
-        ("/a/01", MISSING), ("/a/-", MISSING), ("/a/9", MISSING), ("/a/-1", MISSING), ("/a/0/b", MISSING),
-        ("a", MISSING), ("/a/²", MISSING), ("/a/" + "9" * 5000, MISSING),
+        ("", DOCUMENT),
+        ("/a/0", 1),
+        ("/a/1/b", None),
+        ("/", 5),
+        ("/x~1y", 6),
+        ("/m~0n", 7),
+        ("/01", 8),
+        ("/a/01", MISSING),
+        ("/a/-", MISSING),
+        ("/a/9", MISSING),
+        ("/a/-1", MISSING),
+        ("/a/0/b", MISSING),
+        ("a", MISSING),
+        ("/a/²", MISSING),
+        ("/a/" + "9" * 5000, MISSING),
     ],
-)  # fmt: skip
+)
 def test_json_pointers(pointer: str, value: object) -> None:
     """Pointers are RFC 6901's."""
     assert value_at(DOCUMENT, pointer) is value or value_at(DOCUMENT, pointer) == value
@@ -389,8 +405,7 @@ def test_the_transport_serves_any_httpx_client() -> None:
 
 
 @pytest.mark.parametrize(
-    "bare",
-    [*map(Answer, (400, 401, 403, 404)), Answer(302, None, {"Location": "/login"}), Answer(200, {"ok": 0})],
+    "bare", [*map(Answer, (400, 401, 403, 404)), Answer(302, None, {"Location": "/login"}), Answer(200, {"ok": 0})]
 )
 def test_what_refuses_who_has_no_credential(bare: Answer) -> None:
     """Refused, sent to a login page, or told so in a body: the credential made the difference."""

@@ -25,11 +25,14 @@ def signature(url: str, method: str = "GET", body: bytes = b"") -> str:
     return signed(ASK, method, url, body, MOMENT)["Authorization"].rpartition("=")[2]
 
 
-@pytest.mark.parametrize(("query", "wanted"), [
-    ("?lifecycle", "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
-    ("?max-keys=2&prefix=J", "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
-    ("?prefix=J&max-keys=2", "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("?lifecycle", "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
+        ("?max-keys=2&prefix=J", "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
+        ("?prefix=J&max-keys=2", "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
+    ],
+)
 def test_published_examples(query: str, wanted: str) -> None:
     """The signatures that AWS prints for its examples, whatever the order of the query."""
     assert signature(f"{HOST}/{query}") == wanted
@@ -48,9 +51,13 @@ def test_headers_say_what_was_signed() -> None:
 def test_everything_counts() -> None:
     """Method, path, query, host and body each change the signature."""
     found = {
-        signature(f"{HOST}/a?b=c"), signature(f"{HOST}/a?b=c", "HEAD"), signature(f"{HOST}/b?b=c"),
-        signature(f"{HOST}/a?b=d"), signature(f"{HOST}:8443/a?b=c"), signature(f"{HOST}/a?b=c", body=b"x"),
-    }  # fmt: skip
+        signature(f"{HOST}/a?b=c"),
+        signature(f"{HOST}/a?b=c", "HEAD"),
+        signature(f"{HOST}/b?b=c"),
+        signature(f"{HOST}/a?b=d"),
+        signature(f"{HOST}:8443/a?b=c"),
+        signature(f"{HOST}/a?b=c", body=b"x"),
+    }
     assert len(found) == 6
 
 
@@ -63,10 +70,13 @@ def test_secret_is_not_shown() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "https://minio.example:443/bucket", "http://LOCALHOST:80/a b", "https://minio.example/x/../y?b=2&a=1#part",
-        "https://[::1]:9000/", "https://bücher.example/ü",
+        "https://minio.example:443/bucket",
+        "http://LOCALHOST:80/a b",
+        "https://minio.example/x/../y?b=2&a=1#part",
+        "https://[::1]:9000/",
+        "https://bücher.example/ü",
     ],
-)  # fmt: skip
+)
 def test_what_is_sent_is_what_was_signed(url: str) -> None:
     """However the URL is written: the host and path of the signature are those that stand in the request."""
     auth = authenticator(ASK, None, None, Trace(), lambda: MOMENT)  # type: ignore[arg-type]

@@ -21,12 +21,15 @@ def _found(answer: Answer, **changes: Any) -> Any:
         return check(HttpProbe(server.url + "/v1/me", Bearer(TOKEN), **changes))
 
 
-@pytest.mark.parametrize(("body", "code"), [
-    ("<Error><Code>AccessDenied</Code></Error>", "http.scope_missing"),
-    ("<error><code>accessdenied</code></error>", "http.scope_missing"),
-    ("<Error><Code>SignatureDoesNotMatch</Code></Error>", "http.forbidden"),
-    ("", "http.forbidden"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("<Error><Code>AccessDenied</Code></Error>", "http.scope_missing"),
+        ("<error><code>accessdenied</code></error>", "http.scope_missing"),
+        ("<Error><Code>SignatureDoesNotMatch</Code></Error>", "http.forbidden"),
+        ("", "http.forbidden"),
+    ],
+)
 def test_a_piece_of_the_text_is_told(body: str, code: str) -> None:
     """Without a pointer, `contains` is looked for in the body as it stands, whatever its format."""
     assert _found(Answer(403, body), answers=(TOLD,)).code == code
@@ -37,21 +40,20 @@ def test_a_piece_of_the_text_belongs_to_its_status() -> None:
     assert _found(Answer(500, "<Code>AccessDenied</Code>"), answers=(TOLD,)).code == "server.error"
 
 
-@pytest.mark.parametrize(("body", "code"), [
-    ([], "http.no_account"),
-    ([{"id": "1"}], "ok"),
-    ("<html>", "unexpected.reply"),
-    ({}, "unexpected.reply"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [([], "http.no_account"), ([{"id": "1"}], "ok"), ("<html>", "unexpected.reply"), ({}, "unexpected.reply")],
+)
 def test_the_whole_json_can_be_the_special_case(body: object, code: str) -> None:
     """Without a pointer, `equals` is the whole body: an empty list is told from one with entries, and from a page."""
     special = Special(200, "http.no_account", equals=[])
     assert _found(Answer(200, body), answers=(special,), require=("/0/id",)).code == code
 
 
-@pytest.mark.parametrize(("body", "code"), [
-    ("<ListBucketResult/>", "ok"), ("<html>sign in</html>", "unexpected.reply"), ("", "unexpected.reply"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [("<ListBucketResult/>", "ok"), ("<html>sign in</html>", "unexpected.reply"), ("", "unexpected.reply")],
+)
 def test_expected_text(body: str, code: str) -> None:
     """A good status with another text is no success."""
     assert _found(Answer(200, body), json=False, expect_text="<ListBucketResult").code == code

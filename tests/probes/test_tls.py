@@ -66,8 +66,11 @@ print(asyncio.run(probe(HttpProbe(sys.argv[1], None), Network(), deadline_s=5)).
 def _in_environment(url: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", _ENVIRONMENT, url],
-        env={**os.environ, **environment}, capture_output=True, text=True, timeout=30,
-    )  # fmt: skip
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     assert done.stderr == ""
     return done.stdout.strip()
 
@@ -188,10 +191,16 @@ def test_names_that_cannot_be_read_hide_no_date(odd: bytes) -> None:
     names = b"\x82\x09localhost" + odd
     extension = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30" + bytes([len(names)]) + names)
     made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(1).not_valid_before(in_days(-1)).not_valid_after(in_days(3)).add_extension(extension, False)
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(in_days(-1))
+        .not_valid_after(in_days(3))
+        .add_extension(extension, False)
         .sign(key, hashes.SHA256())
-    )  # fmt: skip
+    )
     trace = Trace()
     found = tls.note_refused(made.public_bytes(Encoding.DER), trace, Fault("tls.wrong_host"))
     assert found.detail == "it is made for no name at all"

@@ -26,16 +26,32 @@ def shown(text: object, *secrets: str | bytes) -> str:
 @pytest.mark.parametrize(
     "spelled",
     [
-        SECRET.upper(), SECRET.lower(), SECRET[:5] + "\r\n" + SECRET[5:], " ".join(SECRET), "\u200b".join(SECRET),
-        SECRET.encode().hex(), SECRET.encode().hex().upper(), quote(SECRET), quote(SECRET, safe="").lower(),
-        quote(quote(SECRET, safe=""), safe=""), quote(SECRET).replace("%20", "+"), SECRET.replace("ö", "Ö"),
-        quote(SECRET, safe="+/"), quote(SECRET, safe="+/ ").replace("S3", "S%33"), "%" + SECRET.encode().hex("%"),
-        quote(SECRET, encoding="latin-1", safe=""), SECRET.replace("/", "\\/").replace("ö", "\\u00f6"),
-        SECRET.replace("ö", "Ã¶"), SECRET.replace("ö", "\\xc3\\xb6"), SECRET.replace("ö", "\\303\\266"),
-        SECRET.replace("ö", "\\u{f6}"), SECRET.encode().hex(":"),
-        SECRET.replace("/", "&#x2F;").replace("+", "&#43;").replace("ö", "&ouml;"), "S%33cret&#47;W\\xf6rd +plus",
+        SECRET.upper(),
+        SECRET.lower(),
+        SECRET[:5] + "\r\n" + SECRET[5:],
+        " ".join(SECRET),
+        "\u200b".join(SECRET),
+        SECRET.encode().hex(),
+        SECRET.encode().hex().upper(),
+        quote(SECRET),
+        quote(SECRET, safe="").lower(),
+        quote(quote(SECRET, safe=""), safe=""),
+        quote(SECRET).replace("%20", "+"),
+        SECRET.replace("ö", "Ö"),
+        quote(SECRET, safe="+/"),
+        quote(SECRET, safe="+/ ").replace("S3", "S%33"),
+        "%" + SECRET.encode().hex("%"),
+        quote(SECRET, encoding="latin-1", safe=""),
+        SECRET.replace("/", "\\/").replace("ö", "\\u00f6"),
+        SECRET.replace("ö", "Ã¶"),
+        SECRET.replace("ö", "\\xc3\\xb6"),
+        SECRET.replace("ö", "\\303\\266"),
+        SECRET.replace("ö", "\\u{f6}"),
+        SECRET.encode().hex(":"),
+        SECRET.replace("/", "&#x2F;").replace("+", "&#43;").replace("ö", "&ouml;"),
+        "S%33cret&#47;W\\xf6rd +plus",
     ],
-)  # fmt: skip
+)
 def test_a_secret_however_it_is_spelled(spelled: str) -> None:
     """In any case, over lines, with what nobody sees between its letters, in hex, escaped by whatever does so."""
     assert shown(f"it was <{spelled}> all the time") == f"it was <{MASK}> all the time"
@@ -44,11 +60,15 @@ def test_a_secret_however_it_is_spelled(spelled: str) -> None:
 @pytest.mark.parametrize(
     ("secret", "spelled"),
     [
-        ("aB%2fT/9x", "aB%2fT\\/9x"), ('p%41ss"word', 'p%41ss\\"word'), ("C:\\new<x9", "C:\\new&lt;x9"),
-        ("pass\U0001f600word7", "pass\\ud83d\\ude00word7"), ("pass\U0001f600word7", "pass\\u{1f600}word7"),
-        ("a&token;b", "a&amp;token;b"), ("under\\u00e9", "under%5Cu00e9"),
+        ("aB%2fT/9x", "aB%2fT\\/9x"),
+        ('p%41ss"word', 'p%41ss\\"word'),
+        ("C:\\new<x9", "C:\\new&lt;x9"),
+        ("pass\U0001f600word7", "pass\\ud83d\\ude00word7"),
+        ("pass\U0001f600word7", "pass\\u{1f600}word7"),
+        ("a&token;b", "a&amp;token;b"),
+        ("under\\u00e9", "under%5Cu00e9"),
     ],
-)  # fmt: skip
+)
 def test_a_secret_that_looks_escaped_itself(secret: str, spelled: str) -> None:
     """What is undone in the text is undone in the secret too."""
     assert shown(f"it was <{spelled}> then", secret) == f"it was <{MASK}> then"
@@ -86,9 +106,11 @@ def test_what_is_no_secret_stays() -> None:
 
 
 @given(
-    st.text(min_size=HIDDEN_MIN, max_size=40), st.text(max_size=30), st.text(max_size=30),
+    st.text(min_size=HIDDEN_MIN, max_size=40),
+    st.text(max_size=30),
+    st.text(max_size=30),
     st.sampled_from((str, str.upper, str.lower, quote, "\n".join, lambda text: text.encode().hex())),
-)  # fmt: skip
+)
 @example("ßßßß", "s", "s", str.upper)
 @example("İİİİ", "", "", str.lower)
 def test_whatever_the_secret_is(secret: str, before: str, after: str, spell: Callable[[str], str]) -> None:

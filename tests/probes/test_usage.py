@@ -45,12 +45,35 @@ def told(*asks: Quota | Balance, body: object = None, **headers: str) -> str:
 @pytest.mark.parametrize(
     ("value", "figure"),
     [
-        (0, 0), (247, 247), ("247", 247), (" 247 ", 247), (1.5, 1.5), ("12.50", 12.5), (3.0, 3), ("-0.42", -0.42),
-        (10**15, 10**15), (10**15 + 1, None), (10**400, None), (1e300, None), (float("inf"), None),
-        (float("nan"), None), (True, None), (None, None), ("", None), ("1e3", None), ("1,000", None), ("0x10", None),
-        ("٣", None), ("1 000", None), ("12.", None), ("9" * 16, None), ("NaN", None), ([1], None), ({"a": 1}, None),
+        (0, 0),
+        (247, 247),
+        ("247", 247),
+        (" 247 ", 247),
+        (1.5, 1.5),
+        ("12.50", 12.5),
+        (3.0, 3),
+        ("-0.42", -0.42),
+        (10**15, 10**15),
+        (10**15 + 1, None),
+        (10**400, None),
+        (1e300, None),
+        (float("inf"), None),
+        (float("nan"), None),
+        (True, None),
+        (None, None),
+        ("", None),
+        ("1e3", None),
+        ("1,000", None),
+        ("0x10", None),
+        ("٣", None),
+        ("1 000", None),
+        ("12.", None),
+        ("9" * 16, None),
+        ("NaN", None),
+        ([1], None),
+        ({"a": 1}, None),
     ],
-)  # fmt: skip
+)
 def test_a_figure_is_a_sane_number(value: object, figure: object) -> None:
     """Numbers and their plain digits are figures; booleans, huge, odd and empty ones are not."""
     found = usage.number(value)
@@ -91,8 +114,14 @@ def test_what_the_figures_add_up_to(body: object, words: str) -> None:
 def test_percent_is_rounded_down_and_never_over_nothing() -> None:
     """A limit of zero, or none, has no percentage."""
     assert usage.measured(999, None, 1000) == {
-        "kind": "quota", "used": 999, "limit": 1000, "remaining": 1, "percent": 99, "period": None, "unit": None,
-    }  # fmt: skip
+        "kind": "quota",
+        "used": 999,
+        "limit": 1000,
+        "remaining": 1,
+        "percent": 99,
+        "period": None,
+        "unit": None,
+    }
     over = usage.measured(1200, None, 1000)
     assert over and (over["remaining"], over["percent"]) == (0, 120)
     whole = usage.measured(0.1, None, 0.1)
@@ -183,9 +212,16 @@ def test_balances() -> None:
 
 @pytest.mark.parametrize(
     ("used", "hard", "code"),
-    [(0, True, "ok"), (800, True, "ok"), (801, False, "quota.high"), (1000, False, "quota.high"),
-     (999, True, "quota.high"), (1000, True, "quota.exhausted"), (1001, True, "quota.exhausted")],
-)  # fmt: skip
+    [
+        (0, True, "ok"),
+        (800, True, "ok"),
+        (801, False, "quota.high"),
+        (1000, False, "quota.high"),
+        (999, True, "quota.high"),
+        (1000, True, "quota.exhausted"),
+        (1001, True, "quota.exhausted"),
+    ],
+)
 def test_over_80_percent_is_a_warning(used: int, hard: bool, code: str) -> None:
     """Exactly 80 % is not over it; the limit itself is the end only where the vendor refuses what goes beyond."""
     assert read(Quota(used="/n", limit="/m", hard=hard), body={"n": used, "m": 1000})[1] == code
@@ -198,9 +234,7 @@ def test_the_message_has_the_figures() -> None:
     """Used and limit, for which period, and the percentage."""
     found = usage.judged(Outcome("ok"), {**HIGH, "period": "day", "unit": "emails"}, "quota.high")
     assert (found.code, found.verdict) == ("quota.high", "degraded")
-    assert found.message == (
-        "It works, but little of the quota is left: 21,340 of 25,000 emails today are used (85 %)"
-    )
+    assert found.message == ("It works, but little of the quota is left: 21,340 of 25,000 emails today are used (85 %)")
     empty = usage.judged(Outcome("ok"), read(Balance("/a", "EUR", stops=True), body={"a": 0})[0], "balance.empty")
     assert empty.message.endswith("stops sending: balance 0.00 EUR")
 
@@ -240,8 +274,14 @@ def test_read_from_the_answer_that_proves_the_credential() -> None:
     outcome = found(Answer(200, {"used": 9, "limit": 10}), quotas=(DAILY,))
     assert (outcome.code, outcome.verdict) == ("quota.high", "degraded")
     assert outcome.facts["usage"] == {
-        "kind": "quota", "used": 9, "limit": 10, "remaining": 1, "percent": 90, "period": "day", "unit": "emails",
-    }  # fmt: skip
+        "kind": "quota",
+        "used": 9,
+        "limit": 10,
+        "remaining": 1,
+        "percent": 90,
+        "period": "day",
+        "unit": "emails",
+    }
     ask = Quota(used="x-used", limit="x-limit", hard=True)
     outcome = found(Answer(200, {}, {"X-Used": "10", "X-Limit": "10"}), quotas=(ask,))
     assert (outcome.code, outcome.verdict) == ("quota.exhausted", "down")
@@ -260,8 +300,15 @@ def test_a_secret_in_the_figures_is_masked() -> None:
 def test_one_more_get_with_the_same_credential() -> None:
     """Another URL is asked once, after the proof and with its credential, and not counted in its time."""
     with http_server({"/v1/me": Answer(200, {}), "/quota": Answer(200, {"used": 9, "limit": 10})}) as server:
-        ask = HttpProbe(server.url + "/v1/me", Bearer(TOKEN), quotas=(DAILY,), quota_url=server.url + "/quota",
-                        method="POST", body_json={"a": 1}, headers={"X-Version": "3"})  # fmt: skip
+        ask = HttpProbe(
+            server.url + "/v1/me",
+            Bearer(TOKEN),
+            quotas=(DAILY,),
+            quota_url=server.url + "/quota",
+            method="POST",
+            body_json={"a": 1},
+            headers={"X-Version": "3"},
+        )
         outcome = check(ask)
         first, second = server.requests
     assert outcome.code == "quota.high"
@@ -280,13 +327,20 @@ def test_no_quota_is_asked_of_who_did_not_pass() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(401, {}), Answer(403, {"used": 9, "limit": 10}), Answer(403, {}, {"X-Used": "9", "X-Limit": "10"}),
-        Answer(404, {}), Answer(429, {}, {"Retry-After": "99"}),
-        Answer(500, b"<html>"), Answer(200, b"<html>"), Answer(200, b""), Answer(200, {"used": "many"}),
-        Answer(302, {}, {"Location": "https://elsewhere.example/"}), Answer(200, [1, 2]),
+        Answer(401, {}),
+        Answer(403, {"used": 9, "limit": 10}),
+        Answer(403, {}, {"X-Used": "9", "X-Limit": "10"}),
+        Answer(404, {}),
+        Answer(429, {}, {"Retry-After": "99"}),
+        Answer(500, b"<html>"),
+        Answer(200, b"<html>"),
+        Answer(200, b""),
+        Answer(200, {"used": "many"}),
+        Answer(302, {}, {"Location": "https://elsewhere.example/"}),
+        Answer(200, [1, 2]),
         Answer(200, {"used": 9, "limit": 10}, {"Content-Encoding": "gzip"}),
     ],
-)  # fmt: skip
+)
 def test_not_to_learn_the_quota_is_no_fault(answer: Answer) -> None:
     """Whatever the other URL answers, the verdict, its time and its facts are those of the proof."""
     with http_server({"/v1/me": Answer(200, {}), "/quota": answer}) as server:
@@ -363,10 +417,18 @@ def test_a_stored_token_is_used_for_both() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {}, {"kind": "other"}, {"used": "9"}, {"used": True}, {"used": None, "remaining": None, "limit": None},
-        {"percent": None}, {"unit": 7}, {"period": ["day"]}, {"limit": 10**20}, {"more": 1},
+        {},
+        {"kind": "other"},
+        {"used": "9"},
+        {"used": True},
+        {"used": None, "remaining": None, "limit": None},
+        {"percent": None},
+        {"unit": 7},
+        {"period": ["day"]},
+        {"limit": 10**20},
+        {"more": 1},
     ],
-)  # fmt: skip
+)
 def test_what_another_program_stored_is_not_trusted(wrong: dict[str, object]) -> None:
     """Only a usage of our own shape is put into words."""
     assert usage.sound(HIGH)

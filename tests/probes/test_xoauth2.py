@@ -35,9 +35,7 @@ class Store:
 
 
 @contextmanager
-def servers(
-    ca: Authority, good: str = "access-2", token: Answer | None = None
-) -> Iterator[tuple[Any, HttpServer]]:
+def servers(ca: Authority, good: str = "access-2", token: Answer | None = None) -> Iterator[tuple[Any, HttpServer]]:
     """A mail server that takes `good`, a token endpoint, and what the first was shown."""
     granted = token or Answer(200, {"access_token": "access-2", "expires_in": 3600})
     shown: list[bytes] = []
@@ -101,11 +99,14 @@ def test_a_refused_token_is_told_in_the_servers_words(ca: Authority) -> None:
     assert found.detail == "535 5.7.3 Authentication unsuccessful"
 
 
-@pytest.mark.parametrize(("answer", "code"), [
-    (Answer(401, {"error": "invalid_client"}), "http.auth.rejected"),
-    (Answer(503, {}), "server.error"),
-    (Answer(200, {}), "unexpected.reply"),
-])
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Answer(401, {"error": "invalid_client"}), "http.auth.rejected"),
+        (Answer(503, {}), "server.error"),
+        (Answer(200, {}), "unexpected.reply"),
+    ],
+)
 def test_a_token_endpoint_that_refuses(ca: Authority, answer: Answer, code: str) -> None:
     """Nothing is shown to the mail server when there is no token; the token endpoint is named."""
     with servers(ca, token=answer) as (mail, web):

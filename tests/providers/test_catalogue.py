@@ -63,11 +63,11 @@ def test_what_is_known_is_said(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_provider_is_one_small_file(name: str) -> None:
-    """The class stands in a file of its own, of at most 60 lines: what several need is the base's."""
+    """The class stands in a file of its own, of at most 80 lines: what several need is the base's."""
     module = catalogue.CATALOGUE[name].module
     assert module == f"intctl.providers.{name}"
     source = files("intctl").joinpath("providers", f"{name}.py").read_text("utf-8")
-    assert len(source.splitlines()) <= 60
+    assert len(source.splitlines()) <= 80
     assert source.count("(Provider)") + source.count("Provider):") + source.count("(Unproven)") >= 1
 
 
@@ -118,19 +118,36 @@ def test_unknown_name_is_none() -> None:
     assert catalogue.get("fax") is None
 
 
-@pytest.mark.parametrize(("kind", "taken"), [
-    ("smtp", {"smtp", "sendgrid", "ses", "gmail", "microsoft365"}),
-    ("oauth", {"google", "microsoft", "calendly", "zoom", "adp", "indeed"} | {
-        "workday", "personio", "ukg", "gusto", "paychex", "quickbooks", "paylocity", "sterling", "certn", "xero",
-        "salesforce",
-    }),
-    ("email", {
-        "smtp", "sendgrid", "ses", "gmail", "microsoft365", "mailgun", "postmark", "mailjet", "brevo", "resend",
-    }),
-    ("calendar", {"google", "microsoft", "calendly", "caldav"}),
-    ("twilio", {"twilio"}),
-    ("", set()),
-])
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [
+        ("smtp", {"smtp", "sendgrid", "ses", "gmail", "microsoft365"}),
+        (
+            "oauth",
+            {"google", "microsoft", "calendly", "zoom", "adp", "indeed"}
+            | {
+                "workday",
+                "personio",
+                "ukg",
+                "gusto",
+                "paychex",
+                "quickbooks",
+                "paylocity",
+                "sterling",
+                "certn",
+                "xero",
+                "salesforce",
+            },
+        ),
+        (
+            "email",
+            {"smtp", "sendgrid", "ses", "gmail", "microsoft365", "mailgun", "postmark", "mailjet", "brevo", "resend"},
+        ),
+        ("calendar", {"google", "microsoft", "calendly", "caldav"}),
+        ("twilio", {"twilio"}),
+        ("", set()),
+    ],
+)
 def test_accepts(kind: str, taken: set[str]) -> None:
     """KIND is a provider, a type, or a way of speaking."""
     assert {name for name in NAMES if catalogue.accepts(kind, provider(name))} == taken

@@ -45,13 +45,16 @@ def test_by_refresh_token(gmail: Provider) -> None:
     assert moved.token_url == "https://localhost:8443/token"
 
 
-@pytest.mark.parametrize(("config", "fields"), [
-    ({}, ["password"]),
-    ({"client_id": "c"}, ["client_secret", "refresh_token"]),
-    ({"password": S, "client_id": "c"}, ["client_id"]),
-    ({**OAUTH, "security": "none"}, ["security"]),
-    ({**OAUTH, "token_url": "http://example.com/token"}, ["token_url"]),
-])
+@pytest.mark.parametrize(
+    ("config", "fields"),
+    [
+        ({}, ["password"]),
+        ({"client_id": "c"}, ["client_secret", "refresh_token"]),
+        ({"password": S, "client_id": "c"}, ["client_id"]),
+        ({**OAUTH, "security": "none"}, ["security"]),
+        ({**OAUTH, "token_url": "http://example.com/token"}, ["token_url"]),
+    ],
+)
 def test_what_does_not_go_together(gmail: Provider, config: dict[str, object], fields: list[str]) -> None:
     """One whole way or the other; and a token neither asked for nor shown in clear."""
     assert [field for field, _ in gmail.check({**BASE, **config})] == fields

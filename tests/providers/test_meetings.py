@@ -46,12 +46,15 @@ def test_zoom() -> None:
     )
 
 
-@pytest.mark.parametrize(("status", "body", "code"), [
-    (400, {"code": 4711}, "http.scope_missing"),
-    (401, {"code": 4711}, "http.scope_missing"),
-    (401, {"code": 124}, "http.auth.rejected"),
-    (200, {"id": "u"}, "ok"),
-])
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, {"code": 4711}, "http.scope_missing"),
+        (401, {"code": 4711}, "http.scope_missing"),
+        (401, {"code": 124}, "http.auth.rejected"),
+        (200, {"id": "u"}, "ok"),
+    ],
+)
 def test_zoom_without_the_scope(status: int, body: object, code: str) -> None:
     """4711 is a token that works, whatever the HTTP status says."""
     with http_server({"/oauth/token": GRANTED, "/v2/users/me": Answer(status, body)}) as server:
@@ -85,9 +88,11 @@ def test_google_as_a_service_account() -> None:
 def test_google_exchanges_the_statement() -> None:
     """The whole way: the statement is signed, exchanged, and the calendar list is asked with its token."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = Secret(key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode())
+    pem = Secret(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode()
+    )
     list_ = "/calendar/v3/users/me/calendarList"
     with http_server({"/token": GRANTED, list_: Answer(200, {"kind": "calendar#calendarList"})}) as server:
         found = check(asked("google", service_account="r@example.com", private_key=pem, base_url=server.url))
@@ -106,14 +111,17 @@ def sendgrid(status: int, body: object) -> Outcome:
         return check(asked("sendgrid", api_key=S, base_url=server.url))
 
 
-@pytest.mark.parametrize(("status", "body", "code"), [
-    (200, {"scopes": ["alerts.read", "mail.send"]}, "ok"),
-    (200, {"scopes": ["mail.send.later"]}, "http.scope_missing"),
-    (200, {"scopes": []}, "http.scope_missing"),
-    (200, {}, "unexpected.reply"),
-    (403, {"errors": [{"message": "access forbidden"}]}, "http.scope_missing"),
-    (401, {"errors": [{"field": None, "message": "…"}]}, "http.auth.rejected"),
-])
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (200, {"scopes": ["alerts.read", "mail.send"]}, "ok"),
+        (200, {"scopes": ["mail.send.later"]}, "http.scope_missing"),
+        (200, {"scopes": []}, "http.scope_missing"),
+        (200, {}, "unexpected.reply"),
+        (403, {"errors": [{"message": "access forbidden"}]}, "http.scope_missing"),
+        (401, {"errors": [{"field": None, "message": "…"}]}, "http.auth.rejected"),
+    ],
+)
 def test_sendgrid_by_its_api(status: int, body: object, code: str) -> None:
     """A key that works and may not send mail is told from one that is refused."""
     assert sendgrid(status, body).code == code
@@ -140,16 +148,22 @@ def _multistatus(inside: str) -> Answer:
     return Answer(207, text.encode(), {"Content-Type": "application/xml"})
 
 
-@pytest.mark.parametrize(("answer", "code"), [
-    (_multistatus("<d:current-user-principal><d:href>/p/</d:href></d:current-user-principal>"), "ok"),
-    (_multistatus("<d:current-user-principal><d:unauthenticated/></d:current-user-principal>"), "http.auth.rejected"),
-    (_multistatus("<d:current-user-principal/>"), "unexpected.reply"),
-    (Answer(200, b"<html>"), "unexpected.reply"),
-    (Answer(401, b""), "http.auth.rejected"),
-    (Answer(403, b""), "http.forbidden"),
-    (Answer(405, b""), "not.found"),
-    (Answer(301, b"", {"Location": "/dav/"}), "redirect.refused"),
-])
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (_multistatus("<d:current-user-principal><d:href>/p/</d:href></d:current-user-principal>"), "ok"),
+        (
+            _multistatus("<d:current-user-principal><d:unauthenticated/></d:current-user-principal>"),
+            "http.auth.rejected",
+        ),
+        (_multistatus("<d:current-user-principal/>"), "unexpected.reply"),
+        (Answer(200, b"<html>"), "unexpected.reply"),
+        (Answer(401, b""), "http.auth.rejected"),
+        (Answer(403, b""), "http.forbidden"),
+        (Answer(405, b""), "not.found"),
+        (Answer(301, b"", {"Location": "/dav/"}), "redirect.refused"),
+    ],
+)
 def test_caldav_asks_whose_credential_it_is(answer: Answer, code: str) -> None:
     """PROPFIND with Depth 0 and the property in its body; a server that takes us for nobody has refused us."""
     with http_server({"/dav": answer}) as server:
@@ -186,8 +200,11 @@ def test_microsoft365_logs_in_by_token_alone() -> None:
     probe = provider.probe(provider.complete(user))
     assert isinstance(probe, SmtpProbe)
     assert (probe.host, probe.port, probe.security, probe.username) == (
-        "smtp.office365.com", 587, "starttls", "m@example.com",
-    )  # fmt: skip
+        "smtp.office365.com",
+        587,
+        "starttls",
+        "m@example.com",
+    )
     assert probe.auth == RefreshToken(url, "c", S, S, scope="https://outlook.office.com/SMTP.Send offline_access")
     application = {**M365, "client_secret": S}
     found = provider.probe(provider.complete(application))

@@ -112,12 +112,15 @@ def test_indeed() -> None:
     assert probe.auth == ClientCredentials("https://apis.indeed.com/oauth/v2/tokens", "c", S, scope="employer_access")
 
 
-@pytest.mark.parametrize(("config", "auth"), [
-    ({}, None),
-    ({"auth": "bearer", "token": S}, Bearer(S)),
-    ({"auth": "basic", "username": "u", "password": S}, Basic("u", S)),
-    ({"auth": "header", "header_name": "X-Key", "header_value": S}, Header("X-Key", S)),
-])
+@pytest.mark.parametrize(
+    ("config", "auth"),
+    [
+        ({}, None),
+        ({"auth": "bearer", "token": S}, Bearer(S)),
+        ({"auth": "basic", "username": "u", "password": S}, Basic("u", S)),
+        ({"auth": "header", "header_name": "X-Key", "header_value": S}, Header("X-Key", S)),
+    ],
+)
 def test_http_auth(config: dict[str, object], auth: object) -> None:
     """Each way of showing the credential."""
     assert http("http", url="https://example.com/", **config).auth == auth
@@ -130,13 +133,16 @@ def test_http_expectations() -> None:
     assert (probe.json, probe.expect_json, probe.expect_status, probe.method) == (True, {"/a": 1}, 204, "GET")
 
 
-@pytest.mark.parametrize(("base_url", "place"), [
-    (None, ("m.example.com", 587, "starttls")),
-    ("smtp://localhost:2525", ("localhost", 2525, "starttls")),
-    ("smtps://localhost:2465", ("localhost", 2465, "tls")),
-    ("smtps://localhost", ("localhost", 465, "tls")),
-    ("smtp://[::1]:25", ("::1", 25, "starttls")),
-])
+@pytest.mark.parametrize(
+    ("base_url", "place"),
+    [
+        (None, ("m.example.com", 587, "starttls")),
+        ("smtp://localhost:2525", ("localhost", 2525, "starttls")),
+        ("smtps://localhost:2465", ("localhost", 2465, "tls")),
+        ("smtps://localhost", ("localhost", 465, "tls")),
+        ("smtp://[::1]:25", ("::1", 25, "starttls")),
+    ],
+)
 def test_mail_base_url(base_url: str | None, place: tuple[str, int, str]) -> None:
     """base_url moves the connection, and never takes TLS away."""
     known = provider("smtp")

@@ -25,19 +25,31 @@ KEYS = [
     ("hibob", {"service_user_id": "u", "token": S}, "https://api.hibob.com/v1/company/named-lists", Basic("u", S)),
     ("rippling", {"api_token": S}, "https://rest.ripplingapis.com/workers", Bearer(S)),
     ("greenhouse", {"api_key": S}, "https://harvest.greenhouse.io/v1/users?per_page=1", Basic(S, "")),
-    ("greenhouse", {**CLIENT, "user_id": "7"}, "https://harvest.greenhouse.io/v3/users?per_page=1",
-     ClientCredentials("https://auth.greenhouse.io/token", "c", S, client_in="basic", extra={"sub": "7"})),
+    (
+        "greenhouse",
+        {**CLIENT, "user_id": "7"},
+        "https://harvest.greenhouse.io/v3/users?per_page=1",
+        ClientCredentials("https://auth.greenhouse.io/token", "c", S, client_in="basic", extra={"sub": "7"}),
+    ),
     ("lever", {"api_key": S}, "https://api.lever.co/v1/users?limit=1", Basic(S, "")),
     ("workable", {"api_token": S}, "https://www.workable.com/spi/v3/accounts", Bearer(S)),
-    ("smartrecruiters", {"api_key": S}, "https://api.smartrecruiters.com/configuration/company",
-     Header("X-SmartToken", S)),
+    (
+        "smartrecruiters",
+        {"api_key": S},
+        "https://api.smartrecruiters.com/configuration/company",
+        Header("X-SmartToken", S),
+    ),
     ("linkedin", {"access_token": S}, "https://api.linkedin.com/v2/userinfo", Bearer(S)),
     ("ashby", {"api_key": S}, "https://api.ashbyhq.com/apiKey.info", Basic(S, "")),
     ("hubspot", {"access_token": S}, "https://api.hubapi.com/account-info/2026-03/details", Bearer(S)),
     ("pipedrive", {"api_token": S}, "https://api.pipedrive.com/v1/users/me", Header("x-api-token", S)),
-    ("pipedrive", {"subdomain": "acme", "api_token": S}, "https://acme.pipedrive.com/api/v1/users/me",
-     Header("x-api-token", S)),
-]  # fmt: skip
+    (
+        "pipedrive",
+        {"subdomain": "acme", "api_token": S},
+        "https://acme.pipedrive.com/api/v1/users/me",
+        Header("x-api-token", S),
+    ),
+]
 
 EXCHANGES = [
     ("personio", {"api": "v2"}, "https://api.personio.de/v2/auth/token"),
@@ -143,9 +155,10 @@ def test_paychex_lists_its_companies() -> None:
     assert probe.auth == ClientCredentials("https://api.paychex.com/auth/oauth/v2/token", "c", S)
 
 
-@pytest.mark.parametrize(("environment", "host"), [
-    ({}, "quickbooks.api.intuit.com"), ({"environment": "sandbox"}, "sandbox-quickbooks.api.intuit.com"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("environment", "host"),
+    [({}, "quickbooks.api.intuit.com"), ({"environment": "sandbox"}, "sandbox-quickbooks.api.intuit.com")],
+)
 def test_quickbooks_asks_for_its_company(environment: dict[str, object], host: str) -> None:
     """The company at the environment's host; a refresh token that may be used more than once; the fault codes."""
     probe = http("quickbooks", **CLIENT, refresh_token=S, realm_id="1234567890", **environment)
@@ -182,12 +195,15 @@ def test_s3_lists_one_key() -> None:
     assert probe.expect_text and not probe.json
 
 
-@pytest.mark.parametrize(("config", "wanted"), [
-    ({}, TcpProbe("ldap.example.com", 636, "tls")),
-    ({"security": "none"}, TcpProbe("ldap.example.com", 636, "none")),
-    ({"base_url": "tcp://localhost:6360"}, TcpProbe("localhost", 6360, "tls")),
-    ({"ca_file": "/ca.pem"}, TcpProbe("ldap.example.com", 636, "tls", ca_file="/ca.pem")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [
+        ({}, TcpProbe("ldap.example.com", 636, "tls")),
+        ({"security": "none"}, TcpProbe("ldap.example.com", 636, "none")),
+        ({"base_url": "tcp://localhost:6360"}, TcpProbe("localhost", 6360, "tls")),
+        ({"ca_file": "/ca.pem"}, TcpProbe("ldap.example.com", 636, "tls", ca_file="/ca.pem")),
+    ],
+)
 def test_tcp(config: dict[str, object], wanted: TcpProbe) -> None:
     """Host and port, TLS unless told otherwise, and no credential at all."""
     known = provider("tcp")

@@ -14,8 +14,16 @@ NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
 
 def outcome(name: str, verdict: str, code: str = "x.y", **values: Any) -> dict[str, Any]:
-    return {"integration": name, "verdict": verdict, "code": code, "phase": "auth", "message": "It said no",
-            "next_step": "Do this.", "response_time_ms": 12, **values}  # fmt: skip
+    return {
+        "integration": name,
+        "verdict": verdict,
+        "code": code,
+        "phase": "auth",
+        "message": "It said no",
+        "next_step": "Do this.",
+        "response_time_ms": 12,
+        **values,
+    }
 
 
 @pytest.mark.parametrize(
@@ -54,14 +62,38 @@ def test_a_finding_says_what_to_do_unless_all_is_well() -> None:
 
 def page(**values: Any) -> str:
     row: dict[str, Any] = {
-        "name": "Mail", "id": "1", "title": "SMTP", "type": "email", "status": "active", "verdict": "unknown",
-        "code": "self.not_checked", "last_sync": None, "last_sync_error": None, "last_health_check": None,
-        "last_success_at": None, "health_check_interval_minutes": 5, "created_at": None, "next_check_at": None,
-        "error_message": None, "error_count": 0, "phases_ms": {}, "next_step": "Check it.", "facts": {}, "config": {},
-        "config_problem": None, "recent_errors": [], "usage": None,
-        "metrics": {"checks": 0, "uptime_percent": None, "error_rate_percent": None, "response_time_average_ms": None,
-                    "response_time_p95_ms": None, "coverage_percent": None},
-    }  # fmt: skip
+        "name": "Mail",
+        "id": "1",
+        "title": "SMTP",
+        "type": "email",
+        "status": "active",
+        "verdict": "unknown",
+        "code": "self.not_checked",
+        "last_sync": None,
+        "last_sync_error": None,
+        "last_health_check": None,
+        "last_success_at": None,
+        "health_check_interval_minutes": 5,
+        "created_at": None,
+        "next_check_at": None,
+        "error_message": None,
+        "error_count": 0,
+        "phases_ms": {},
+        "next_step": "Check it.",
+        "facts": {},
+        "config": {},
+        "config_problem": None,
+        "recent_errors": [],
+        "usage": None,
+        "metrics": {
+            "checks": 0,
+            "uptime_percent": None,
+            "error_rate_percent": None,
+            "response_time_average_ms": None,
+            "response_time_p95_ms": None,
+            "coverage_percent": None,
+        },
+    }
     return detail({**row, **values}, NOW)
 
 
@@ -75,23 +107,44 @@ def test_a_page_of_something_never_checked() -> None:
 def test_a_page_of_something_that_fails() -> None:
     """Error, count, phases, facts and what went wrong lately, made harmless."""
     text = page(
-        name="Mail\x1b[31m", error_message="no\x1b]0;x\x07", error_count=3, phases_ms={"dns": 1.25, "tcp": 2.0},
-        facts={"tls_version": "TLSv1.3"}, config=None, config_problem="It does not open.",
+        name="Mail\x1b[31m",
+        error_message="no\x1b]0;x\x07",
+        error_count=3,
+        phases_ms={"dns": 1.25, "tcp": 2.0},
+        facts={"tls_version": "TLSv1.3"},
+        config=None,
+        config_problem="It does not open.",
         recent_errors=[{"checked_at": NOW - timedelta(minutes=3), "error_message": None, "code": "a.b"}],
         next_check_at=NOW + timedelta(seconds=30),
-    )  # fmt: skip
+    )
     assert "\x1b" not in text and "\x07" not in text
-    for words in ("Failures in a row  3", "dns 1.25 ms, tcp 2 ms", "tls version  TLSv1.3", "It does not open.",
-                  "3 min ago: a.b", "in 30 sec"):  # fmt: skip
+    for words in (
+        "Failures in a row  3",
+        "dns 1.25 ms, tcp 2 ms",
+        "tls version  TLSv1.3",
+        "It does not open.",
+        "3 min ago: a.b",
+        "in 30 sec",
+    ):
         assert words in text, words
     assert "due now" in page(next_check_at=NOW) and "in 2 min" in page(next_check_at=NOW + timedelta(seconds=150))
 
 
 def test_the_dashboard_without_pictures_is_ascii_and_straight() -> None:
     """A terminal without UTF-8 gets words for the lights, and the same columns."""
-    row = {"id": "1", "name": "Mail", "type": "unheard_of", "provider": "smtp", "status": "error", "verdict": "down",
-           "code": "x", "last_sync": None, "last_sync_error": None, "last_health_check": NOW,
-           "last_success_at": None}  # fmt: skip
+    row = {
+        "id": "1",
+        "name": "Mail",
+        "type": "unheard_of",
+        "provider": "smtp",
+        "status": "error",
+        "verdict": "down",
+        "code": "x",
+        "last_sync": None,
+        "last_sync_error": None,
+        "last_health_check": NOW,
+        "last_success_at": None,
+    }
     alert = {**row, "message": "no", "since_at": NOW, "impact": "I", "next_step": "N", "command": "C"}
     counts = {"total": 1, "active": 0, "error": 1, "disabled": 0}
     for plain in (True, False):
@@ -99,6 +152,7 @@ def test_the_dashboard_without_pictures_is_ascii_and_straight() -> None:
         assert text.isascii() == plain and "\x1b" not in text
         assert ("!! Error" in text) == plain and ("🔴 Error" in text) != plain
         assert "Cause:  x" in text and "2026-01-31 09:30:00 UTC" in text
-    empty = dashboard({**counts, "total": 0, "error": 0}, [], [], organisation="A", now=NOW, width=None, plain=True,
-                      titles={})  # fmt: skip
+    empty = dashboard(
+        {**counts, "total": 0, "error": 0}, [], [], organisation="A", now=NOW, width=None, plain=True, titles={}
+    )
     assert "nothing is in error" in empty and "None yet" in empty

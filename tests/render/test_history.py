@@ -11,9 +11,7 @@ from intctl.metrics.report import KEYS
 from intctl.render.history import columns, known, length, page, sparkline
 
 
-@pytest.mark.parametrize(
-    ("plain", "text"), [(False, "·▁▁▄▇▇█"), (True, "._-=++#")]
-)  # fmt: skip
+@pytest.mark.parametrize(("plain", "text"), [(False, "·▁▁▄▇▇█"), (True, "._-=++#")])
 def test_only_never_down_is_a_full_bar(plain: bool, text: str) -> None:
     """Down is the lowest bar, hardly ever down not the highest, not known a dot; ASCII where the locale wants it."""
     drawn = sparkline([None, 0.0, 26.0 if plain else 10.0, 51.0, 90.0, 99.999, 100.0], plain=plain)
@@ -23,9 +21,18 @@ def test_only_never_down_is_a_full_bar(plain: bool, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 sec"), (119, "119 sec"), (120, "2 min"), (3569, "59 min"), (3600, "1 h"), (5400, "1 h 30 min"),
-     (172_800, "2 d"), (180_000, "2 d 2 h"), (-90, "-90 sec")],
-)  # fmt: skip
+    [
+        (0, "0 sec"),
+        (119, "119 sec"),
+        (120, "2 min"),
+        (3569, "59 min"),
+        (3600, "1 h"),
+        (5400, "1 h 30 min"),
+        (172_800, "2 d"),
+        (180_000, "2 d 2 h"),
+        (-90, "-90 sec"),
+    ],
+)
 def test_lengths_of_time(seconds: int, text: str) -> None:
     """The two largest units are enough."""
     assert length(seconds) == text
@@ -37,10 +44,18 @@ NOW = datetime(2026, 1, 31, tzinfo=UTC)
 def report(**values: Any) -> dict[str, Any]:
     moment = datetime(2026, 1, 31, tzinfo=UTC)
     counts = ("checks", "successes", "failures", "unknown")
-    empty = {key: 0 if key in counts or (key.endswith("_seconds") and "budget" not in key) else None
-             for key in KEYS}  # fmt: skip
-    return {**empty, "integration": "One", "from": moment, "to": moment, "incidents": [], "history": [None, 100.0],
-            "mttr_seconds": None, "usage": None, **values}  # fmt: skip
+    empty = {key: 0 if key in counts or (key.endswith("_seconds") and "budget" not in key) else None for key in KEYS}
+    return {
+        **empty,
+        "integration": "One",
+        "from": moment,
+        "to": moment,
+        "incidents": [],
+        "history": [None, 100.0],
+        "mttr_seconds": None,
+        "usage": None,
+        **values,
+    }
 
 
 def test_a_page_in_plain_ascii() -> None:
@@ -54,16 +69,41 @@ def test_a_page_in_plain_ascii() -> None:
 
 def test_a_page_says_what_does_not_count_and_what_is_coarser() -> None:
     """Maintenance, time when it was off, deleted checks, and how response times are beside the usual."""
-    text = page(report(
-        maintenance_seconds=7200, inactive_seconds=60, coverage_percent=99.9, unknown_seconds=300,
-        whole_days_before=datetime(2026, 1, 3, tzinfo=UTC), response_time_compared="slower than usual",
-        response_time_now_ms=300, response_time_usual_p50_ms=100, response_time_usual_p95_ms=200,
-        incidents=[{"start": datetime(2026, 1, 31, tzinfo=UTC), "end": None, "code": "", "duration_seconds": 600,
-                    "down_seconds": 300, "began_before": True}],
-    ), UTC, NOW, plain=True)  # fmt: skip
-    for said in ("2 h, which does not count", "60 sec, which does not count", "99 % of the time that counts",
-                 "nobody knows about 5 min", "from before 2026-01-03 are deleted", "300 ms, slower than usual",
-                 "before 2026-01-31 00:00:00 to not over: 10 min, no code recorded; 5 min of it unknown"):  # fmt: skip
+    text = page(
+        report(
+            maintenance_seconds=7200,
+            inactive_seconds=60,
+            coverage_percent=99.9,
+            unknown_seconds=300,
+            whole_days_before=datetime(2026, 1, 3, tzinfo=UTC),
+            response_time_compared="slower than usual",
+            response_time_now_ms=300,
+            response_time_usual_p50_ms=100,
+            response_time_usual_p95_ms=200,
+            incidents=[
+                {
+                    "start": datetime(2026, 1, 31, tzinfo=UTC),
+                    "end": None,
+                    "code": "",
+                    "duration_seconds": 600,
+                    "down_seconds": 300,
+                    "began_before": True,
+                }
+            ],
+        ),
+        UTC,
+        NOW,
+        plain=True,
+    )
+    for said in (
+        "2 h, which does not count",
+        "60 sec, which does not count",
+        "99 % of the time that counts",
+        "nobody knows about 5 min",
+        "from before 2026-01-03 are deleted",
+        "300 ms, slower than usual",
+        "before 2026-01-31 00:00:00 to not over: 10 min, no code recorded; 5 min of it unknown",
+    ):
         assert said in text, said
 
 

@@ -25,11 +25,18 @@ NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (-5, "just now"), (0, "0 sec ago"), (59, "59 sec ago"), (60, "1 min ago"), (3599, "59 min ago"),
-        (3600, "1 hour ago"), (7200, "2 hours ago"), (86399, "23 hours ago"), (86400, "1 day ago"),
+        (-5, "just now"),
+        (0, "0 sec ago"),
+        (59, "59 sec ago"),
+        (60, "1 min ago"),
+        (3599, "59 min ago"),
+        (3600, "1 hour ago"),
+        (7200, "2 hours ago"),
+        (86399, "23 hours ago"),
+        (86400, "1 day ago"),
         (86400 * 400, "400 days ago"),
     ],
-)  # fmt: skip
+)
 def test_ago(seconds: int, text: str) -> None:
     """Whole units, rounded down; a clock that is ahead is just now; singular and plural."""
     assert ago(NOW - timedelta(seconds=seconds), NOW) == text
@@ -74,9 +81,12 @@ def test_status_and_light(status: str, verdict: str, code: str, text: str, colou
 def test_last_sync(values: dict[str, object], text: str) -> None:
     """A reported sync before a check, and a check is marked as one."""
     row: dict[str, object] = {
-        "last_sync": None, "last_sync_error": None, "verdict": "healthy", "last_health_check": None,
+        "last_sync": None,
+        "last_sync_error": None,
+        "verdict": "healthy",
+        "last_health_check": None,
         "last_success_at": None,
-    }  # fmt: skip
+    }
     row |= {key: NOW - timedelta(seconds=value) if isinstance(value, int) else value for key, value in values.items()}
     assert last_sync_text(row, NOW) == text
 

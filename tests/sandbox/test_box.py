@@ -91,9 +91,11 @@ def test_environ_is_what_the_examples_refer_to(box: Sandbox) -> None:
     texts = [path.read_text() for path in EXAMPLES.glob("*.yaml")]
     referred = {name for text in texts for name in re.findall(r"^[^#\n]*\{env: (\w+)\}", text, re.MULTILINE)}
     others = {
-        variable for provider in box.providers for way in box.ways(provider)[1:]
+        variable
+        for provider in box.providers
+        for way in box.ways(provider)[1:]
         for variable in box.references(provider, way).values()
-    }  # fmt: skip
+    }
     assert set(box.environ()) == referred | others
     assert all(box.environ().values())
 

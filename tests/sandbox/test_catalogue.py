@@ -27,9 +27,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 UNASKED = {name for name, vendor in VENDORS.items() if not vendor.routes} - {"tcp"}
 VARIABLES = [
     (provider, variable)
-    for table in (VENDORS, MAIL) for provider, row in table.items() if provider not in UNASKED
-    for variable in row.variables if not variable.startswith("ADP_CLIENT_") or variable == "ADP_CLIENT_SECRET"
-]  # fmt: skip
+    for table in (VENDORS, MAIL)
+    for provider, row in table.items()
+    if provider not in UNASKED
+    for variable in row.variables
+    if not variable.startswith("ADP_CLIENT_") or variable == "ADP_CLIENT_SECRET"
+]
 
 
 class Kept:
@@ -45,9 +48,7 @@ class Kept:
 def outcome_of(box: Sandbox, provider: str, environ: Mapping[str, str]) -> Outcome:
     """What the provider's example finds here, with these variables."""
     file = EXAMPLES / f"{provider}.yaml"
-    loaded = manifest.load(
-        file.read_bytes(), file=str(file), environ=environ, assignments=box.settings(provider)
-    )
+    loaded = manifest.load(file.read_bytes(), file=str(file), environ=environ, assignments=box.settings(provider))
     [item] = loaded.items
     return asyncio.run(probe(item.provider.probe(item.config), Network(AddressPolicy.parse()), tokens=Kept()))
 

@@ -18,9 +18,12 @@ PRINT = "import os, sys; print('\\n'.join(f'{k}={v}' for k, v in os.environ.item
 def start(*argv: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "intctl", "sandbox", "run", *argv],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, **(environ or {})},
-    )  # fmt: skip
+    )
 
 
 def run(*argv: str, environ: Mapping[str, str] | None = None) -> tuple[int, str, str]:

@@ -42,28 +42,50 @@ UNPROVEN = {"goodhire", "hireright", "monster", "glassdoor", "ziprecruiter"}
 
 #: What a wrong secret is found to be where it is not a rejected credential.
 WRONG = {
+    **dict.fromkeys(("smtp: password", "sendgrid: password", "ses: password", "gmail: password"), "smtp.auth.rejected"),
     **dict.fromkeys(
-        ("smtp: password", "sendgrid: password", "ses: password", "gmail: password"), "smtp.auth.rejected"
-    ),
-    **dict.fromkeys(
-        (f"{name}: refresh_token" for name in (
-            "gmail-oauth", "microsoft365", "google", "microsoft", "calendly-oauth", "workday", "gusto", "quickbooks",
-            "xero",
-        )),
+        (
+            f"{name}: refresh_token"
+            for name in (
+                "gmail-oauth",
+                "microsoft365",
+                "google",
+                "microsoft",
+                "calendly-oauth",
+                "workday",
+                "gusto",
+                "quickbooks",
+                "xero",
+            )
+        ),
         "reauthorise",
     ),
     "adp: client_private_key": "tls.client_certificate",  # it does not fit the certificate
-}  # fmt: skip
+}
 
 #: What no secret at all is found to be where it is not a rejected credential.
 NONE = {
     **dict.fromkeys(("smtp", "sendgrid", "ses", "gmail"), "smtp.auth.rejected"),
-    **dict.fromkeys((  # a header that ends in nothing can't be sent
-        "sendgrid-api", "resend", "messagebird", "telnyx", "slack", "google-service-account", "calendly",
-        "caldav-bearer", "rippling", "linkedin", "workable", "hubspot", "http",
-    ), "credential.malformed"),
+    **dict.fromkeys(
+        (  # a header that ends in nothing can't be sent
+            "sendgrid-api",
+            "resend",
+            "messagebird",
+            "telnyx",
+            "slack",
+            "google-service-account",
+            "calendly",
+            "caldav-bearer",
+            "rippling",
+            "linkedin",
+            "workable",
+            "hubspot",
+            "http",
+        ),
+        "credential.malformed",
+    ),
     "adp": "tls.client_certificate",
-}  # fmt: skip
+}
 
 #: Providers without a row in the sandbox's tables: tests/sandbox/test_derived.py has the rules for them.
 _UNTOLD = tuple(name for name in catalogue.names() if name not in VENDORS and name not in MAIL)
@@ -84,21 +106,60 @@ EXPECTED: dict[str, dict[str, str]] = {
         # Only the quota is asked with the token, and not to learn it is no fault.
         "salesforce": "ok",
         # The vendor has no words for it that could be told from any other 403.
-        **dict.fromkeys((
-            "mailgun", "postmark", "mailjet", "brevo", "twilio", "twilio-api-key", "vonage", "messagebird", "plivo",
-            "telnyx", "slack", "checkr", "calendly", "calendly-oauth", "caldav", "caldav-bearer", "rippling", "ukg-hcm",
-            "gusto", "paychex", "quickbooks", "xero", "xero-custom-connection", "lever", "workable", "ashby",
-            "smartrecruiters", "hubspot", "pipedrive", "http", "http-basic", "http-header",
-        ), "http.forbidden"),
+        **dict.fromkeys(
+            (
+                "mailgun",
+                "postmark",
+                "mailjet",
+                "brevo",
+                "twilio",
+                "twilio-api-key",
+                "vonage",
+                "messagebird",
+                "plivo",
+                "telnyx",
+                "slack",
+                "checkr",
+                "calendly",
+                "calendly-oauth",
+                "caldav",
+                "caldav-bearer",
+                "rippling",
+                "ukg-hcm",
+                "gusto",
+                "paychex",
+                "quickbooks",
+                "xero",
+                "xero-custom-connection",
+                "lever",
+                "workable",
+                "ashby",
+                "smartrecruiters",
+                "hubspot",
+                "pipedrive",
+                "http",
+                "http-basic",
+                "http-header",
+            ),
+            "http.forbidden",
+        ),
     },
     # A key of its own may not see the balance, so it is not asked.
     "balance.empty": {"twilio-api-key": "ok"},
     # No refresh token is used.
-    "reauthorise": dict.fromkeys((
-        "gmail", "microsoft365-application", "google-service-account", "microsoft-application", "calendly",
-        "workday-client", "xero-custom-connection",
-    ), "ok"),
-}  # fmt: skip
+    "reauthorise": dict.fromkeys(
+        (
+            "gmail",
+            "microsoft365-application",
+            "google-service-account",
+            "microsoft-application",
+            "calendly",
+            "workday-client",
+            "xero-custom-connection",
+        ),
+        "ok",
+    ),
+}
 
 
 class Store:
@@ -174,9 +235,14 @@ def test_secrets_are_typed_and_absent(name: str) -> None:
     assert all(isinstance(value, Secret) and value.reveal() for value in secrets.values())
     asked_for = item.provider.probe(item.config)
     for shown in (
-        repr(item), repr(item.config), json.dumps(manifest.masked(item.provider, item.config)), repr(asked_for),
-        str(asked_for), f"{asked_for}", json.dumps(item.config, default=str),
-    ):  # fmt: skip
+        repr(item),
+        repr(item.config),
+        json.dumps(manifest.masked(item.provider, item.config)),
+        repr(asked_for),
+        str(asked_for),
+        f"{asked_for}",
+        json.dumps(item.config, default=str),
+    ):
         assert CANARY not in shown and CANARY.replace("-", "+") not in shown
 
 

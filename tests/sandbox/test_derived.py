@@ -39,8 +39,9 @@ def test_a_declaration_is_enough(untold: Sandbox) -> None:
     assert {name: code for name, code in codes(asked(asks(loaded))).items() if code != "ok"} == {}
     wrong = {
         f"{name}: {field}": item.provider.probe({**item.config, field: Secret("wrong-credential")})
-        for name, item in loaded.items() for field in item.provider.secrets & set(item.config)
-    }  # fmt: skip
+        for name, item in loaded.items()
+        for field in item.provider.secrets & set(item.config)
+    }
     found = codes(asked(wrong))
     assert set(found.values()) <= {"http.auth.rejected", "reauthorise"}, found
     assert not any(isinstance(ask, NoProbe | SigV4) for ask in wrong.values())

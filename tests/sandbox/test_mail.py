@@ -32,9 +32,7 @@ def connected(box: Sandbox, trust: ssl.SSLContext, kind: str) -> Iterator[smtpli
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_right_password_logs_in_and_mail_arrives(
-    box: Sandbox, trust: ssl.SSLContext, kind: str, provider: str
-) -> None:
+def test_right_password_logs_in_and_mail_arrives(box: Sandbox, trust: ssl.SSLContext, kind: str, provider: str) -> None:
     """A mail sent after a login is in box.mails with the user who sent it."""
     login, recipient = box.logins[provider], f"{kind}-{provider}@example.org"
     with connected(box, trust, kind) as session:

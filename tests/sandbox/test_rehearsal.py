@@ -29,9 +29,14 @@ def environ(tmp_path: Path, **more: str) -> dict[str, str]:
 
 def intctl(*argv: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "intctl", *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        env=env, cwd=ROOT, timeout=180,
-    )  # fmt: skip
+        [sys.executable, "-m", "intctl", *argv],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=ROOT,
+        timeout=180,
+    )
 
 
 @pytest.mark.parametrize("provider", catalogue.names())
@@ -72,8 +77,11 @@ def test_up_serves_until_it_is_told_to_end(number: signal.Signals, tmp_path: Pat
     inside.mkdir()
     with subprocess.Popen(
         [sys.executable, "-m", "intctl", "sandbox", "up", "--fault", "twilio=server.error"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ(inside),
-    ) as process:  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ(inside),
+    ) as process:
         try:
             assert process.stdout
             said = [process.stdout.readline() for _ in range(6)]

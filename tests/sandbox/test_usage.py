@@ -87,14 +87,30 @@ def test_quotas_follow_base_url(box: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("answer", "code", "told"),
     [
-        (Answer(200, {"remain": 24753, "total": 25000, "overage": 0, "used": 247, "last_reset": "2026-01-01",
-                      "next_reset": "2026-02-01", "reset_frequency": "monthly"}),
-         "ok", "247 of 25,000 emails this month (0 %)"),
-        (Answer(200, {"remain": 0, "total": 100, "overage": 20, "used": 120, "reset_frequency": "daily"}),
-         "quota.high", "120 of 100 emails today (120 %)"),
+        (
+            Answer(
+                200,
+                {
+                    "remain": 24753,
+                    "total": 25000,
+                    "overage": 0,
+                    "used": 247,
+                    "last_reset": "2026-01-01",
+                    "next_reset": "2026-02-01",
+                    "reset_frequency": "monthly",
+                },
+            ),
+            "ok",
+            "247 of 25,000 emails this month (0 %)",
+        ),
+        (
+            Answer(200, {"remain": 0, "total": 100, "overage": 20, "used": 120, "reset_frequency": "daily"}),
+            "quota.high",
+            "120 of 100 emails today (120 %)",
+        ),
         (Answer(403, {"errors": [{"field": None, "message": "access forbidden"}]}), "ok", ""),
     ],
-)  # fmt: skip
+)
 def test_sendgrid_by_its_api(answer: Answer, code: str, told: str) -> None:
     """SendGrid's credits, which a plan may exceed; a key that may not see them is as good as before."""
     provider = catalogue.get("sendgrid")

@@ -165,9 +165,7 @@ def test_google_checks_a_statement_for_real(box: Sandbox, web: httpx.Client) -> 
     good = SignedJwt(audience, right["service_account"], Secret(right["private_key"]), audience, scope, "p@example.com")
 
     def ask(statement: str) -> httpx.Response:
-        return web.post(url, data={
-            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": statement,
-        })  # fmt: skip
+        return web.post(url, data={"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": statement})
 
     taken = ask(signed(good, time()))
     assert taken.json()["access_token"] in box.accounts["google"].access_tokens

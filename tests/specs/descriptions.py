@@ -75,11 +75,14 @@ class Description:
             return "PathNotFound"
         parts = urlsplit(asked.url)
         request = MockRequest(
-            f"{parts.scheme}://{parts.netloc}", asked.method.lower(), parts.path,
+            f"{parts.scheme}://{parts.netloc}",
+            asked.method.lower(),
+            parts.path,
             args=dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair),
-            headers=dict(asked.headers), data=asked.body,
+            headers=dict(asked.headers),
+            data=asked.body,
             content_type=asked.headers.get("content-type", "application/json"),
-        )  # fmt: skip
+        )
         try:
             _reader(self.file, tuple(paths)).validate_request(request)
         except OpenAPIError as error:
@@ -153,11 +156,13 @@ def _from_swagger(old: dict[str, Any]) -> dict[str, Any]:
     scheme = (old.get("schemes") or ["https"])[0]
     shared = old.get("parameters", {})
     made: dict[str, Any] = {
-        "openapi": "3.0.3", "info": {"title": old["info"]["title"], "version": "1"},
+        "openapi": "3.0.3",
+        "info": {"title": old["info"]["title"], "version": "1"},
         "servers": [{"url": f"{scheme}://{old.get('host', 'localhost')}{old.get('basePath', '')}".rstrip("/")}],
-        "paths": {}, "components": {"securitySchemes": {}, "schemas": old.get("definitions", {})},
+        "paths": {},
+        "components": {"securitySchemes": {}, "schemas": old.get("definitions", {})},
         **({"security": old["security"]} if "security" in old else {}),
-    }  # fmt: skip
+    }
     for name, scheme_ in old.get("securityDefinitions", {}).items():
         kind = scheme_["type"]
         made["components"]["securitySchemes"][name] = {"type": "http", "scheme": kind} if kind == "basic" else scheme_
@@ -165,8 +170,9 @@ def _from_swagger(old: dict[str, Any]) -> dict[str, Any]:
         common = item.get("parameters", [])
         made["paths"][path] = {
             method: _operation(item[method], [*common, *item[method].get("parameters", [])], shared, old)
-            for method in METHODS if method in item
-        }  # fmt: skip
+            for method in METHODS
+            if method in item
+        }
     return _cleared(json.loads(json.dumps(made).replace("#/definitions/", "#/components/schemas/")))
 
 
@@ -178,8 +184,11 @@ def _operation(
     made: dict[str, Any] = {"responses": {"200": {"description": ""}}, "parameters": []}
     for one in kept:
         if one["in"] in ("path", "query", "header"):
-            schema = {key: one[key] for key in ("type", "format", "enum", "items", "pattern", "minimum", "maximum")
-                      if key in one}  # fmt: skip
+            schema = {
+                key: one[key]
+                for key in ("type", "format", "enum", "items", "pattern", "minimum", "maximum")
+                if key in one
+            }
             made["parameters"].append(
                 {"name": one["name"], "in": one["in"], "required": one.get("required", False), "schema": schema}
             )
@@ -187,11 +196,16 @@ def _operation(
     form = [one for one in kept if one["in"] == "formData"]
     if body:
         kinds = old.get("consumes") or document.get("consumes") or ["application/json"]
-        made["requestBody"] = {"required": body[0].get("required", False),
-                               "content": {kind: {"schema": body[0]["schema"]} for kind in kinds}}  # fmt: skip
+        made["requestBody"] = {
+            "required": body[0].get("required", False),
+            "content": {kind: {"schema": body[0]["schema"]} for kind in kinds},
+        }
     elif form:
-        schema = {"type": "object", "required": [one["name"] for one in form if one.get("required")],
-                  "properties": {one["name"]: {"type": one.get("type", "string")} for one in form}}  # fmt: skip
+        schema = {
+            "type": "object",
+            "required": [one["name"] for one in form if one.get("required")],
+            "properties": {one["name"]: {"type": one.get("type", "string")} for one in form},
+        }
         if not schema["required"]:
             del schema["required"]
         made["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": schema}}}

@@ -85,7 +85,7 @@ def known(sent: Sent) -> tuple[Description, ...]:
 
 
 def verdict(name: str, request: Asked, is_token: bool, known: tuple[Description, ...]) -> str:
-    """"" for a request that conforms; why not; or SILENT when no file here has anything to say of it."""
+    """ "" for a request that conforms; why not; or SILENT when no file here has anything to say of it."""
     host = urlsplit(request.url).netloc
     of_host = [one for one in known if one.names(host)]
     telling = [one for one in of_host if one.paths(request.url)]
@@ -99,10 +99,7 @@ def verdict(name: str, request: Asked, is_token: bool, known: tuple[Description,
 
 def told(sent: Sent, known: tuple[Description, ...]) -> Sent:
     """The requests that some description here has something to say of, by provider."""
-    found = {
-        name: [one for one in requests if verdict(name, *one, known) != SILENT]
-        for name, requests in sent.items()
-    }  # fmt: skip
+    found = {name: [one for one in requests if verdict(name, *one, known) != SILENT] for name, requests in sent.items()}
     return {name: requests for name, requests in found.items() if requests}
 
 
@@ -114,8 +111,9 @@ def test_requests_conform_to_the_vendors_descriptions(sent: Sent, known: tuple[D
     """Path, method, parameters, security and body of every request are what the vendor's file asks for."""
     found = {
         f"{name}: {request.method} {request.url}": verdict(name, request, is_token, known)
-        for name, requests in told(sent, known).items() for request, is_token in requests
-    }  # fmt: skip
+        for name, requests in told(sent, known).items()
+        for request, is_token in requests
+    }
     assert found
     assert {what: why for what, why in found.items() if why} == {}
 
@@ -137,8 +135,12 @@ def test_validator_bites(sent: Sent, known: tuple[Description, ...]) -> None:
 def test_descriptions_are_found_by_their_hosts(sent: Sent, known: tuple[Description, ...]) -> None:
     """The files that are known to be there are held against, each for its provider."""
     there = {one.file.name for one in known}
-    held = {"sendgrid": "sendgrid-scopes-v3.json", "resend": "resend.yaml", "vonage": "vonage-account.yaml",
-             "xero": "xero-identity.yaml"}  # fmt: skip
+    held = {
+        "sendgrid": "sendgrid-scopes-v3.json",
+        "resend": "resend.yaml",
+        "vonage": "vonage-account.yaml",
+        "xero": "xero-identity.yaml",
+    }
     assert {name for name, file in held.items() if file in there} <= set(told(sent, known))
     assert {file for file in held.values() if (FOLDER / file).is_file()} <= there
 
@@ -185,12 +187,11 @@ def made(tmp_path: Path, sent: Sent) -> Iterator[tuple[Description, ...]]:
     yield descriptions(tmp_path, sent)
 
 
-@pytest.mark.parametrize(("name", "path"), [
-    ("postmark", "/deliverystats"), ("personio", "/v1/auth"), ("bamboohr", "/api/v1/company_information"),
-])
-def test_a_description_of_any_kind_is_read(
-    made: tuple[Description, ...], sent: Sent, name: str, path: str
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("postmark", "/deliverystats"), ("personio", "/v1/auth"), ("bamboohr", "/api/v1/company_information")],
+)
+def test_a_description_of_any_kind_is_read(made: tuple[Description, ...], sent: Sent, name: str, path: str) -> None:
     """Swagger 2, server templates, forms and OAuth: our request is taken, and a spoiled one refused, each for its own
     reason."""
     assert len(made) == 3
@@ -199,9 +200,13 @@ def test_a_description_of_any_kind_is_read(
     assert "OperationNotFound" in verdict(name, replace(request, method="PUT"), False, made)
     bare = replace(request, headers={}, body=b"")
     assert verdict(name, bare, False, made).partition(":")[0] in {
-        "SecurityValidationError", "MissingRequiredParameter", "ParameterValidationError", "MissingRequiredRequestBody",
-        "RequestBodyValidationError", "MediaTypeNotFound",
-    }  # fmt: skip
+        "SecurityValidationError",
+        "MissingRequiredParameter",
+        "ParameterValidationError",
+        "MissingRequiredRequestBody",
+        "RequestBodyValidationError",
+        "MediaTypeNotFound",
+    }
     lost = replace(request, url=request.url.replace(path, f"{path}s"))
     assert verdict(name, lost, False, made).endswith("']")
 

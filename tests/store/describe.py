@@ -59,7 +59,10 @@ def sqlite(connection: Any) -> Description:
         )
         described[f"{table}: indexes"] = sorted(
             (
-                _index_name(index), unique, partial, _plain(_index_sql(connection, index)),
+                _index_name(index),
+                unique,
+                partial,
+                _plain(_index_sql(connection, index)),
                 tuple(row[2:] for row in connection.execute(f"PRAGMA index_xinfo('{index}')")),
             )
             for _, index, unique, _, partial in connection.execute(f"PRAGMA index_list({table})")

@@ -95,8 +95,10 @@ def test_every_missing_privilege_is_named_at_once(role: Target, empty_postgresql
         _init(role)
     for grant in ("CREATE ON SCHEMA public", "REFERENCES ON organizations", "REFERENCES ON user_profiles"):
         assert f"GRANT {grant} TO {name};" in str(caught.value)
-    _run(empty_postgresql, f"GRANT CREATE ON SCHEMA public TO {name};"
-                           f"GRANT REFERENCES ON organizations, user_profiles TO {name}")
+    _run(
+        empty_postgresql,
+        f"GRANT CREATE ON SCHEMA public TO {name};GRANT REFERENCES ON organizations, user_profiles TO {name}",
+    )
     described = describe.postgresql(empty_postgresql, "organizations", "user_profiles")
     assert _init(role).created
     assert describe.postgresql(empty_postgresql, "organizations", "user_profiles") == described
@@ -106,8 +108,11 @@ def test_every_missing_privilege_is_named_at_once(role: Target, empty_postgresql
 def test_a_user_who_cannot_see_the_organisation_can_use_its_id(role: Target, empty_postgresql: Target) -> None:
     """The organisation's row is hidden from our user, and its integrations are saved and read all the same."""
     name = role.parameters["user"]
-    _run(empty_postgresql, PORTAL + f"GRANT USAGE, CREATE ON SCHEMA public TO {name};"
-                           f"GRANT REFERENCES ON organizations, user_profiles TO {name}")
+    _run(
+        empty_postgresql,
+        PORTAL + f"GRANT USAGE, CREATE ON SCHEMA public TO {name};"
+        f"GRANT REFERENCES ON organizations, user_profiles TO {name}",
+    )
     _init(role)
     _insert(role, ORG)
     with connect(role) as database:
@@ -119,8 +124,16 @@ def test_a_user_who_cannot_see_the_organisation_can_use_its_id(role: Target, emp
 def _insert(target: Target, org_id: str) -> None:
     with changes.unit_of_work(target) as session:
         changes.insert_integration(
-            session, id=changes.new_id(), org_id=org_id, type="email", provider="smtp", name="Mail",
-            config={"v": 1}, status="active", interval_minutes=5, due="now",
+            session,
+            id=changes.new_id(),
+            org_id=org_id,
+            type="email",
+            provider="smtp",
+            name="Mail",
+            config={"v": 1},
+            status="active",
+            interval_minutes=5,
+            due="now",
         )
 
 
@@ -128,8 +141,11 @@ def test_a_prepared_database_needs_no_ownership(role: Target, empty_postgresql: 
     """Init run by a user who may only read and write rows changes nothing and succeeds."""
     _init(empty_postgresql)
     name = role.parameters["user"]
-    _run(empty_postgresql, f"GRANT USAGE ON SCHEMA public TO {name};"
-                           f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}")
+    _run(
+        empty_postgresql,
+        f"GRANT USAGE ON SCHEMA public TO {name};"
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}",
+    )
     assert not _init(role).changed
 
 
@@ -137,8 +153,10 @@ def test_organisations_that_cannot_be_read_are_a_notice(role: Target, empty_post
     """A user without SELECT on our own organizations table is told to name the id."""
     _init(empty_postgresql)
     name = role.parameters["user"]
-    _run(empty_postgresql, f"GRANT USAGE ON SCHEMA public TO {name};"
-                           f"GRANT SELECT ON integrations, intctl_alembic_version TO {name}")
+    _run(
+        empty_postgresql,
+        f"GRANT USAGE ON SCHEMA public TO {name};GRANT SELECT ON integrations, intctl_alembic_version TO {name}",
+    )
     prepared = _init(role)
     assert (prepared.organization, prepared.changed) == (None, False)
     assert "--org ID" in prepared.notices[0]
@@ -164,25 +182,41 @@ def test_the_specifications_tables_are_adopted_with_their_rows(
         assert [row[:15] for row in after] == before
         assert [row[15:] for row in after] == [(None, 1, None)] * 3
         assert connection.execute("SELECT count(*) FROM integration_schedules").fetchall() == [(0,)]
-    ours = ("integrations", "oauth_tokens", "webhooks", "webhook_deliveries", "integration_retry_config",
-            "integration_health_logs", "integration_schedules")
+    ours = (
+        "integrations",
+        "oauth_tokens",
+        "webhooks",
+        "webhook_deliveries",
+        "integration_retry_config",
+        "integration_health_logs",
+        "integration_schedules",
+    )
     assert describe.postgresql(empty_postgresql, *ours) == describe.postgresql(postgresql_target, *ours)
     assert [name for _, name in _init(empty_postgresql).adopted] == ["List", "Plain"]
 
 
 def test_what_does_no_harm_is_adopted(empty_postgresql: Target) -> None:
     """Wider text, more columns that fill themselves, NOT NULL where a default stands, and a like-minded deleted_at."""
-    _run(empty_postgresql, PORTAL + SPECIFICATION + """
+    _run(
+        empty_postgresql,
+        PORTAL
+        + SPECIFICATION
+        + """
         ALTER TABLE integrations ALTER COLUMN name TYPE TEXT, ALTER COLUMN type TYPE VARCHAR(80),
             ALTER COLUMN status SET NOT NULL, ADD COLUMN colour TEXT, ADD COLUMN rank INT NOT NULL DEFAULT 1,
-            ADD COLUMN number INT GENERATED ALWAYS AS IDENTITY, ADD COLUMN deleted_at TIMESTAMPTZ""" )
+            ADD COLUMN number INT GENERATED ALWAYS AS IDENTITY, ADD COLUMN deleted_at TIMESTAMPTZ""",
+    )
     _init(empty_postgresql)
     _insert(empty_postgresql, ORG)
 
 
 def test_every_difference_is_listed_and_nothing_changed(empty_postgresql: Target) -> None:
     """A different table is refused with all its differences at once, and the database stays as it was."""
-    _run(empty_postgresql, PORTAL + SPECIFICATION + """
+    _run(
+        empty_postgresql,
+        PORTAL
+        + SPECIFICATION
+        + """
         ALTER TABLE integrations DROP COLUMN error_count, ALTER COLUMN config TYPE TEXT,
             ALTER COLUMN name DROP NOT NULL, ALTER COLUMN last_sync TYPE TIMESTAMP,
             ALTER COLUMN provider TYPE VARCHAR(20),
@@ -192,7 +226,8 @@ def test_every_difference_is_listed_and_nothing_changed(empty_postgresql: Target
         ALTER TABLE integration_health_logs DROP COLUMN integration_id;
         ALTER TABLE webhooks DROP CONSTRAINT webhooks_org_id_fkey,
             ADD FOREIGN KEY (org_id) REFERENCES organizations(id);
-        ALTER TABLE integration_retry_config DROP CONSTRAINT integration_retry_config_pkey""")
+        ALTER TABLE integration_retry_config DROP CONSTRAINT integration_retry_config_pkey""",
+    )
     described = describe.postgresql(empty_postgresql)
     with pytest.raises(StoreError) as caught:
         _init(empty_postgresql)
@@ -232,9 +267,14 @@ def test_a_view_is_not_a_table(empty_postgresql: Target) -> None:
 def test_tables_of_another_owner_or_hidden_rows_are_refused(role: Target, empty_postgresql: Target) -> None:
     """Additions need the owner: the message says how; rows that would be hidden are a difference."""
     name = role.parameters["user"]
-    _run(empty_postgresql, PORTAL + SPECIFICATION + f"""
+    _run(
+        empty_postgresql,
+        PORTAL
+        + SPECIFICATION
+        + f"""
         GRANT USAGE, CREATE ON SCHEMA public TO {name};
-        GRANT REFERENCES ON organizations, user_profiles TO {name}""")
+        GRANT REFERENCES ON organizations, user_profiles TO {name}""",
+    )
     with pytest.raises(StoreError, match=f"ALTER TABLE integrations OWNER TO {name};"):
         _init(role)
     _run(empty_postgresql, "ALTER TABLE integrations ENABLE ROW LEVEL SECURITY")
@@ -255,8 +295,11 @@ def test_living_names_that_differ_in_case_only_are_listed(empty_postgresql: Targ
     assert f"'Mail', 'mail' of organisation {ORG}" in str(caught.value)
     assert "Other" not in str(caught.value)
     assert describe.postgresql(empty_postgresql) == described
-    _run(empty_postgresql, "ALTER TABLE integrations ADD COLUMN deleted_at TIMESTAMPTZ;"
-                           "UPDATE integrations SET deleted_at = NOW() WHERE name = 'mail'")
+    _run(
+        empty_postgresql,
+        "ALTER TABLE integrations ADD COLUMN deleted_at TIMESTAMPTZ;"
+        "UPDATE integrations SET deleted_at = NOW() WHERE name = 'mail'",
+    )
     _init(empty_postgresql)
 
 

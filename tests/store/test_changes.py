@@ -21,8 +21,13 @@ STRANGER = "99999999-9999-4999-8999-999999999999"
 
 def _add(target: Target, org_id: str, name: str = "Mail", **given: Any) -> str:
     values: dict[str, Any] = {
-        "type": "email", "provider": "smtp", "config": {"ct": "one"}, "status": "active", "interval_minutes": 5,
-        "due": "later", **given,
+        "type": "email",
+        "provider": "smtp",
+        "config": {"ct": "one"},
+        "status": "active",
+        "interval_minutes": 5,
+        "due": "later",
+        **given,
     }
     with changes.unit_of_work(target) as session:
         id = changes.new_id()
@@ -143,8 +148,16 @@ def test_a_new_config_raises_its_version_and_forgets_failures(target: Target, or
     before = _row(target, id)
     with changes.unit_of_work(target) as session:
         changes.update_integration(
-            session, id=id, org_id=org_id, expected_version=1, name="New", config={"ct": "two"}, type="crm",
-            status="active", interval_minutes=10, due="later",
+            session,
+            id=id,
+            org_id=org_id,
+            expected_version=1,
+            name="New",
+            config={"ct": "two"},
+            type="crm",
+            status="active",
+            interval_minutes=10,
+            due="later",
         )
     row = _row(target, id)
     assert (row["name"], row["config"], row["type"], row["config_version"]) == ("New", {"ct": "two"}, "crm", 2)
@@ -307,7 +320,9 @@ def test_a_sync_is_recorded_and_a_failed_one_leaves_the_last(target: Target, org
     """Success sets the time and clears the reason; failure sets the reason and keeps the time."""
     id = _add(target, org_id)
     for at, failed, expected in (
-        (MOMENT, None, (MOMENT, None)), (None, "API down", (MOMENT, "API down")), (MOMENT, None, (MOMENT, None)),
+        (MOMENT, None, (MOMENT, None)),
+        (None, "API down", (MOMENT, "API down")),
+        (MOMENT, None, (MOMENT, None)),
     ):
         with changes.unit_of_work(target) as session:
             changes.record_sync(session, id=id, org_id=org_id, at=at, failed=failed)
@@ -396,9 +411,14 @@ def test_a_log_keeps_the_particulars(target: Target, org_id: str) -> None:
     with connect(target) as database:
         first, second = database.rows("SELECT id, metadata FROM integration_health_logs ORDER BY id")
     assert first["metadata"] == {
-        "verdict": "misconfigured", "code": "smtp.auth.rejected", "phase": "auth",
-        "phases_ms": {"dns": 1.4, "auth": 20.3}, "facts": {"address": "127.0.0.1"}, "agent": "host-1",
-        "config_version": 1, "detail": "535 from localhost",
+        "verdict": "misconfigured",
+        "code": "smtp.auth.rejected",
+        "phase": "auth",
+        "phases_ms": {"dns": 1.4, "auth": 20.3},
+        "facts": {"address": "127.0.0.1"},
+        "agent": "host-1",
+        "config_version": 1,
+        "detail": "535 from localhost",
     }
     assert "detail" not in second["metadata"]
 
@@ -476,9 +496,13 @@ def test_maintenance_stays_inside_its_organisation(target: Target, org_id: str) 
     """Nobody plans or ends what is another organisation's."""
     id, window = _add(target, org_id), new_id()
     given: dict[str, Any] = {
-        "id": window, "starts_at": MOMENT, "ends_at": MOMENT + timedelta(hours=1), "weekly": False,
-        "time_zone": "UTC", "reason": None,
-    }  # fmt: skip
+        "id": window,
+        "starts_at": MOMENT,
+        "ends_at": MOMENT + timedelta(hours=1),
+        "weekly": False,
+        "time_zone": "UTC",
+        "reason": None,
+    }
     with pytest.raises(NotFoundError), changes.unit_of_work(target) as session:
         changes.add_maintenance(session, org_id=STRANGER, integration_id=id, **given)
     with pytest.raises(NotFoundError), changes.unit_of_work(target) as session:

@@ -30,9 +30,14 @@ def add(target: Target, org_id: str, name: str = "Email", **values: Any) -> str:
     """Stores an integration that is due now, and gives its id."""
     id = changes.new_id()
     given = {
-        "type": "email", "provider": "smtp", "config": ENVELOPE, "status": "active", "interval_minutes": 5,
-        "due": "now", **values,
-    }  # fmt: skip
+        "type": "email",
+        "provider": "smtp",
+        "config": ENVELOPE,
+        "status": "active",
+        "interval_minutes": 5,
+        "due": "now",
+        **values,
+    }
     with changes.unit_of_work(target) as session:
         changes.insert_integration(session, id=id, org_id=org_id, name=name, **given)
     return id
@@ -134,8 +139,11 @@ def test_a_result_is_recorded_with_log_and_status_together(database: Database, t
     assert now["last_health_check"] is not None
     (log,) = reads.logs(database, org_id)
     assert (log["status"], log["check_type"], log["code"], log["phase"]) == (
-        "failure", "scheduled", "smtp.auth.rejected", "auth",
-    )  # fmt: skip
+        "failure",
+        "scheduled",
+        "smtp.auth.rejected",
+        "auth",
+    )
     after = schedule(database, id)
     assert (after["lease_owner"], after["lease_expires_at"], after["attempts"]) == (None, None, 0)
 
@@ -485,9 +493,7 @@ def test_another_account_than_before_is_said_once(database: Database, target: Ta
 # --- what others hold or change at the same moment
 
 
-def test_rows_that_somebody_has_locked_are_passed_over(
-    postgresql_target: Target, org_id: str
-) -> None:
+def test_rows_that_somebody_has_locked_are_passed_over(postgresql_target: Target, org_id: str) -> None:
     """Another agent is at one row: nobody waits for it, the others are claimed at once."""
     one, two = add(postgresql_target, org_id, "one"), add(postgresql_target, org_id, "two")
     with connect(postgresql_target) as mine, connect(postgresql_target) as theirs, theirs.transaction():
@@ -570,13 +576,18 @@ def test_what_changed_is_told(database: Database, target: Target, org_id: str) -
         )
         told.append((recorded[id].name, recorded[id].was, recorded[id].became))
     assert told == [
-        ("Email", "active", "active"), ("Email", "active", "error"), ("Email", "error", "error"),
+        ("Email", "active", "active"),
+        ("Email", "active", "error"),
+        ("Email", "error", "error"),
         ("Email", "error", "active"),
-    ]  # fmt: skip
+    ]
     logged = [log["metadata"] for log in database.rows("SELECT metadata FROM integration_health_logs ORDER BY id")]
     assert [(log.get("was"), log.get("became")) for log in logged] == [
-        (None, None), ("active", "error"), (None, None), ("error", "active"),
-    ]  # fmt: skip
+        (None, None),
+        ("active", "error"),
+        (None, None),
+        ("error", "active"),
+    ]
 
 
 def test_recording_again_finds_what_is_there(database: Database, target: Target, org_id: str) -> None:
@@ -586,9 +597,7 @@ def test_recording_again_finds_what_is_there(database: Database, target: Target,
     results = [Result(taken, REJECTED) for taken in claimed]
     shift(database, two, "lease_expires_at", 100)
     assert record(database, "a", *results) == {one}
-    again = claims.record(
-        database, "a", results, check_type="scheduled", agent="host", deadline_s=20.0, again=True
-    )
+    again = claims.record(database, "a", results, check_type="scheduled", agent="host", deadline_s=20.0, again=True)
     assert set(again) == {one}
     assert (again[one].outcome.code, again[one].was, again[one].became) == (REJECTED.code, "active", "error")
     assert len(reads.logs(database, org_id)) == 1
@@ -684,9 +693,7 @@ STRETCH = spread(STATE["id"])
 )
 def test_when_it_is_checked_next(outcome: Outcome, count: int, minutes: int, next_s: float) -> None:
     """Soon after a first time-out; less often in a long outage or when asked for less; always within two intervals."""
-    settled = settle(
-        {**STATE, "error_count": count, "health_check_interval_minutes": minutes}, outcome, "scheduled"
-    )
+    settled = settle({**STATE, "error_count": count, "health_check_interval_minutes": minutes}, outcome, "scheduled")
     assert settled.next_in_s == pytest.approx(next_s)
     if not outcome.retry_after_s:
         assert next_s <= 2 * minutes * 60

@@ -38,18 +38,31 @@ WORD = "hunter2-value"
 @pytest.mark.parametrize(
     ("url", "parameters"),
     [
-        ("postgresql://u@h/d", {"host": "h", "port": "5432", "dbname": "d", "user": "u", "sslmode": "verify-full",
-                                "sslrootcert": "system"}),
-        ("postgres://u:p%40%23%2F@localhost:6543/d", {"host": "localhost", "port": "6543", "dbname": "d", "user": "u",
-                                                      "password": "p@#/"}),
+        (
+            "postgresql://u@h/d",
+            {
+                "host": "h",
+                "port": "5432",
+                "dbname": "d",
+                "user": "u",
+                "sslmode": "verify-full",
+                "sslrootcert": "system",
+            },
+        ),
+        (
+            "postgres://u:p%40%23%2F@localhost:6543/d",
+            {"host": "localhost", "port": "6543", "dbname": "d", "user": "u", "password": "p@#/"},
+        ),
         ("postgresql+psycopg://127.0.0.1/d", {"host": "127.0.0.1", "port": "5432", "dbname": "d"}),
         ("postgresql:///d?host=/run/postgresql", {"host": "/run/postgresql", "port": "5432", "dbname": "d"}),
         ("postgresql://[::1]:5433/d", {"host": "::1", "port": "5433", "dbname": "d"}),
         ("postgresql://h/d?sslmode=disable", {"host": "h", "port": "5432", "dbname": "d", "sslmode": "disable"}),
-        (" postgresql://h/d?sslrootcert=/ca.pem\n", {"host": "h", "port": "5432", "dbname": "d",
-                                                      "sslmode": "verify-full", "sslrootcert": "/ca.pem"}),
+        (
+            " postgresql://h/d?sslrootcert=/ca.pem\n",
+            {"host": "h", "port": "5432", "dbname": "d", "sslmode": "verify-full", "sslrootcert": "/ca.pem"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_url_means(url: str, parameters: dict[str, str]) -> None:
     """Every part of the URL, and TLS that is verified wherever the database is not on this machine."""
     target = parse_url(url, "X")
@@ -174,6 +187,7 @@ def test_a_version_table_without_a_row_is_not_initialised(target: Target) -> Non
 
 def test_servers_that_cannot_be_used(postgresql_server: Target, empty_postgresql: Target) -> None:
     """Refused, unknown host, no such database, no such user, no TLS: our words, and the label; never libpq's."""
+
     def at(**parameters: str) -> Target:
         return replace(postgresql_server, parameters={**postgresql_server.parameters, **parameters})
 
@@ -291,11 +305,17 @@ def test_a_statement_is_not_waited_for_beyond_its_time(postgresql_target: Target
     ("state", "words"),
     [
         ("22P05", "refused a value"),
-        ("23505", "already exists"), ("23514", "one of its rules"), ("42501", "lacks a privilege"),
-        ("42P01", "intctl init"), ("55P03", "a lock was held"), ("57014", "was cancelled"), ("53100", "disk is full"),
-        ("40001", "40001"), ("XX000", "XX000"),
+        ("23505", "already exists"),
+        ("23514", "one of its rules"),
+        ("42501", "lacks a privilege"),
+        ("42P01", "intctl init"),
+        ("55P03", "a lock was held"),
+        ("57014", "was cancelled"),
+        ("53100", "disk is full"),
+        ("40001", "40001"),
+        ("XX000", "XX000"),
     ],
-)  # fmt: skip
+)
 def test_every_state_has_its_words(state: str, words: str) -> None:
     """What PostgreSQL's states mean to a person; the driver's text is left out."""
     error = psycopg.errors.lookup(state)(f"text with {WORD}")
@@ -307,11 +327,15 @@ def test_every_state_has_its_words(state: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (sqlite3.SQLITE_BUSY, "in use by another process"), (sqlite3.SQLITE_NOTADB, "not an SQLite database"),
-        (sqlite3.SQLITE_CORRUPT, "damaged"), (sqlite3.SQLITE_FULL, "disk is full"), (sqlite3.SQLITE_IOERR, "failing"),
-        (sqlite3.SQLITE_READONLY, "can't be opened for writing"), (sqlite3.SQLITE_ERROR, "SQLite error 1"),
+        (sqlite3.SQLITE_BUSY, "in use by another process"),
+        (sqlite3.SQLITE_NOTADB, "not an SQLite database"),
+        (sqlite3.SQLITE_CORRUPT, "damaged"),
+        (sqlite3.SQLITE_FULL, "disk is full"),
+        (sqlite3.SQLITE_IOERR, "failing"),
+        (sqlite3.SQLITE_READONLY, "can't be opened for writing"),
+        (sqlite3.SQLITE_ERROR, "SQLite error 1"),
     ],
-)  # fmt: skip
+)
 def test_every_sqlite_code_has_its_words(code: int, words: str) -> None:
     """The same for SQLite."""
     error = sqlite3.OperationalError(f"text with {WORD}")
@@ -348,8 +372,10 @@ def test_damaged_json_is_shown_as_text(sqlite_target: Target) -> None:
     """A row whose document is broken is a value for whoever opens it, not an error of the query."""
     with connect(sqlite_target) as database:
         assert database.row("SELECT '{broken' AS config, '[1]' AS metadata, 5 AS other") == {
-            "config": "{broken", "metadata": [1], "other": 5,
-        }  # fmt: skip
+            "config": "{broken",
+            "metadata": [1],
+            "other": 5,
+        }
         assert database.row("SELECT NULL AS config, NULL AS some_at") == {"config": None, "some_at": None}
 
 

@@ -17,8 +17,15 @@ CANARY = "canary-secret"
 
 def _integration(org_id: str) -> Integration:
     return Integration(
-        id=new_id(), org_id=org_id, type="email", provider="smtp", name="É 'x' %s :y",
-        config={"ct": CANARY, "n": [1, None]}, status="active", health_check_interval_minutes=5, last_sync=MOMENT,
+        id=new_id(),
+        org_id=org_id,
+        type="email",
+        provider="smtp",
+        name="É 'x' %s :y",
+        config={"ct": CANARY, "n": [1, None]},
+        status="active",
+        health_check_interval_minutes=5,
+        last_sync=MOMENT,
     )
 
 

@@ -23,9 +23,14 @@ def database(target: Target) -> Iterator[Database]:
 
 def finish(database: Database, host: str = "web1", org_id: str | None = None, checks: int = 3) -> dict[str, Any]:
     return passes.finish(
-        database, host=host, org_id=org_id, version="1.2.3", duration_s=2.5, checks=checks,
+        database,
+        host=host,
+        org_id=org_id,
+        version="1.2.3",
+        duration_s=2.5,
+        checks=checks,
         metadata={"checked": checks, "keys": ["k_1"]},
-    )  # fmt: skip
+    )
 
 
 def long_ago(database: Database, seconds: int) -> None:
@@ -49,9 +54,15 @@ def test_a_pass_whose_note_got_no_answer_counts_once(database: Database) -> None
 
     def note(pass_id: str, again: bool) -> tuple[int, int]:
         noted = passes.finish(
-            database, host="web1", org_id=None, version="1.2.3", duration_s=2.5, checks=3,
-            metadata={"checked": 3, "duration_s": 2.5, "pass_id": pass_id}, again=again,
-        )  # fmt: skip
+            database,
+            host="web1",
+            org_id=None,
+            version="1.2.3",
+            duration_s=2.5,
+            checks=3,
+            metadata={"checked": 3, "duration_s": 2.5, "pass_id": pass_id},
+            again=again,
+        )
         return noted["passes"], noted["checks"]
 
     assert [note("p1", True), note("p1", True)] == [(1, 3), (1, 3)]
@@ -95,8 +106,10 @@ def test_agents_of_one_host_and_of_one_organisation(database: Database, org_id: 
     )
     assert [host for host, _ in listed] == ["web1", "web1", "web1", "web2"]
     assert {(row["host"], row["org_id"]) for row in passes.agents(database, org_id)} == {
-        ("web1", None), ("web1", org_id), ("web2", None),
-    }  # fmt: skip
+        ("web1", None),
+        ("web1", org_id),
+        ("web2", None),
+    }
 
 
 def test_a_host_that_is_gone_is_forgotten(database: Database) -> None:

@@ -25,9 +25,7 @@ def database(target: Target) -> Any:
 
 
 def another_organisation(database: Database) -> None:
-    database.run(
-        "INSERT INTO organizations (id, name, slug) VALUES (:id, 'Other', 'other')", {"id": OTHER_ORG}
-    )
+    database.run("INSERT INTO organizations (id, name, slug) VALUES (:id, 'Other', 'other')", {"id": OTHER_ORG})
 
 
 def names(database: Database, **wanted: str) -> list[str]:
@@ -76,13 +74,31 @@ def test_every_sort_key_sorts_both_ways(database: Database, key: str) -> None:
     """Each key orders by its column, absent values first, and the reverse is the reverse."""
     now = datetime.now(UTC)
     rows: list[dict[str, object]] = [
-        {"type": "sms", "provider": "b", "status": "error", "last_health_check": now, "last_sync": None,
-         "created_at": now - timedelta(3)},
-        {"type": "email", "provider": "c", "status": "active", "last_health_check": now - timedelta(1),
-         "last_sync": now, "created_at": now - timedelta(2)},
-        {"type": "hris", "provider": "a", "status": "inactive", "last_health_check": None,
-         "last_sync": now - timedelta(1), "created_at": now - timedelta(1)},
-    ]  # fmt: skip
+        {
+            "type": "sms",
+            "provider": "b",
+            "status": "error",
+            "last_health_check": now,
+            "last_sync": None,
+            "created_at": now - timedelta(3),
+        },
+        {
+            "type": "email",
+            "provider": "c",
+            "status": "active",
+            "last_health_check": now - timedelta(1),
+            "last_sync": now,
+            "created_at": now - timedelta(2),
+        },
+        {
+            "type": "hris",
+            "provider": "a",
+            "status": "inactive",
+            "last_health_check": None,
+            "last_sync": now - timedelta(1),
+            "created_at": now - timedelta(1),
+        },
+    ]
     for name, row in zip(("b", "C", "a"), rows, strict=True):
         add_integration(database, name, **row)
     column = {"last-check": "last_health_check", "last-sync": "last_sync", "created": "created_at"}.get(key, key)
@@ -222,11 +238,17 @@ def test_both_databases_return_the_same_types(sqlite_target: Target, postgresql_
             metadata = {"verdict": "down", "code": "x", "config_version": 1, "phases_ms": {"tcp": 1.5, "dns": 1}}
             add_log(database, id, "failure", 5, **metadata, facts={"b": [1, None], "a": {"c": True}})
             add_log(database, id, "success", 5, seconds_ago=600)
-            answers.append([
-                reads.find(database, ORG_ID, "One"), reads.sealed(database, ORG_ID)[0], reads.logs(database, ORG_ID)[0],
-                reads.alerts(database, ORG_ID)[0], reads.organizations(database)[0], reads.stats(database, ORG_ID),
-                {"now": reads.now(database)},
-            ])  # fmt: skip
+            answers.append(
+                [
+                    reads.find(database, ORG_ID, "One"),
+                    reads.sealed(database, ORG_ID)[0],
+                    reads.logs(database, ORG_ID)[0],
+                    reads.alerts(database, ORG_ID)[0],
+                    reads.organizations(database)[0],
+                    reads.stats(database, ORG_ID),
+                    {"now": reads.now(database)},
+                ]
+            )
     assert [kind(answer) for answer in answers[0]] == [kind(answer) for answer in answers[1]]
     found = answers[0][0]
     assert kind(found["last_sync"]) == "datetime 0:00:00" and found["code"] == "x"

@@ -41,7 +41,9 @@ def test_folders_are_0700_and_the_file_0600_whatever_the_umask(tmp_path: Path) -
         prepared = _init(target)
         with connect(target) as database, database.transaction():
             assert {path.name: _mode(path) for path in target.path.parent.iterdir()} == {
-                "intctl.db": 0o600, "intctl.db-wal": 0o600, "intctl.db-shm": 0o600,
+                "intctl.db": 0o600,
+                "intctl.db-wal": 0o600,
+                "intctl.db-shm": 0o600,
             }
     finally:
         os.umask(before)
@@ -57,7 +59,10 @@ def test_the_second_run_changes_nothing_in_the_file(tmp_path: Path) -> None:
     second = prepare(target, org_name="Other", org_slug="other")
     assert _bytes(target) == before
     assert (second.created, second.upgraded_from, second.changed, second.organization_created) == (
-        False, None, False, False,
+        False,
+        None,
+        False,
+        False,
     )
     assert second.organization == first.organization
     assert first.organization is not None
@@ -225,7 +230,10 @@ def test_two_inits_at_once_both_succeed(kind: str, tmp_path: Path, request: pyte
     for thread in threads:
         thread.join(60)
     assert sorted(one.changed if isinstance(one, Prepared) else repr(one) for one in found) == [
-        False, False, False, True,
+        False,
+        False,
+        False,
+        True,
     ]
     with connect(target) as database:
         assert len(database.rows("SELECT id FROM organizations")) == 1

@@ -34,9 +34,17 @@ def id(target: Target, org_id: str) -> str:
     made = changes.new_id()
     with changes.unit_of_work(target) as session:
         changes.insert_integration(
-            session, id=made, org_id=org_id, type="calendar", provider="google", name="Calendar", config=ENVELOPE,
-            status="active", interval_minutes=5, due="now",
-        )  # fmt: skip
+            session,
+            id=made,
+            org_id=org_id,
+            type="calendar",
+            provider="google",
+            name="Calendar",
+            config=ENVELOPE,
+            status="active",
+            interval_minutes=5,
+            due="now",
+        )
     return made
 
 
@@ -79,9 +87,7 @@ def test_the_first_to_save_wins(database: Database, keyring: Keyring, org_id: st
 
 
 @pytest.mark.parametrize("first", [FIRST, None], ids=["replaced", "new"])
-def test_of_many_at_once_one_wins(
-    target: Target, keyring: Keyring, org_id: str, id: str, first: Tokens | None
-) -> None:
+def test_of_many_at_once_one_wins(target: Target, keyring: Keyring, org_id: str, id: str, first: Tokens | None) -> None:
     """Eight that save over the same predecessor, or over none: one does, all are given its tokens, one row stands."""
     start, won = threading.Barrier(8), []
 
@@ -185,9 +191,17 @@ def test_a_row_moved_to_another_integration_does_not_open(
     other = changes.new_id()
     with changes.unit_of_work(target) as session:
         changes.insert_integration(
-            session, id=other, org_id=org_id, type="calendar", provider="google", name="Other", config=ENVELOPE,
-            status="active", interval_minutes=5, due="now",
-        )  # fmt: skip
+            session,
+            id=other,
+            org_id=org_id,
+            type="calendar",
+            provider="google",
+            name="Other",
+            config=ENVELOPE,
+            status="active",
+            interval_minutes=5,
+            due="now",
+        )
     database.run("UPDATE oauth_tokens SET integration_id = :other", {"other": other})
     assert store(database, keyring, org_id, other).load() is None
     assert store(database, keyring, org_id, id).load() is None

@@ -93,9 +93,7 @@ def test_neither_is_there_without_the_other(database: Database, target: Target, 
     assert database.rows("SELECT id FROM integration_health_logs") == []
 
 
-def test_an_edit_meanwhile_changes_no_status_and_is_not_told(
-    database: Database, target: Target, org_id: str
-) -> None:
+def test_an_edit_meanwhile_changes_no_status_and_is_not_told(database: Database, target: Target, org_id: str) -> None:
     """What was found of a config that is gone is no transition."""
     id = add(target, org_id)
     (claimed,) = due(database)
@@ -136,9 +134,7 @@ def test_a_person_who_ends_an_error_is_told_of(
         else:
             changes.update_integration(session, id=id, org_id=org_id, expected_version=1, status="active")
             if what == "tested edit":
-                changes.record_outcome(
-                    session, id=id, org_id=org_id, check_type="auto", outcome=OK, agent="here"
-                )
+                changes.record_outcome(session, id=id, org_id=org_id, check_type="auto", outcome=OK, agent="here")
     assert written(database)[1:] == [expected]
 
 
@@ -206,8 +202,9 @@ def test_of_one_integration_the_earlier_is_told_first(database: Database, target
         check(database, outcome)
     first = take(database, "a")
     assert [(one.name, one.to_status) for one in first] in (
-        [("Email", "error"), ("SMS", "error")], [("SMS", "error"), ("Email", "error")],
-    )  # fmt: skip
+        [("Email", "error"), ("SMS", "error")],
+        [("SMS", "error"), ("Email", "error")],
+    )
     assert take(database, "b") == []
     transitions.told(database, "a", first[0], 0)
     (next_,) = take(database, "b")

@@ -23,14 +23,28 @@ ODD = 'a "quoted" \\ name\nwith a line, {braces} and ü'
 
 def row(name: str = "Email", verdict: str = "healthy", code: str = "ok", **values: Any) -> dict[str, Any]:
     return {
-        "id": f"id-of-{name}", "org_id": "0a0a", "name": name, "provider": "smtp", "type": "email",
-        "status": "active", "error_count": 0, "last_health_check": NOW, "config_version": 1, "off_at": None,
-        "response_time_ms": 212, "metadata": {"verdict": verdict, "code": code, "config_version": 1}, **values,
-    }  # fmt: skip
+        "id": f"id-of-{name}",
+        "org_id": "0a0a",
+        "name": name,
+        "provider": "smtp",
+        "type": "email",
+        "status": "active",
+        "error_count": 0,
+        "last_health_check": NOW,
+        "config_version": 1,
+        "off_at": None,
+        "response_time_ms": 212,
+        "metadata": {"verdict": verdict, "code": code, "config_version": 1},
+        **values,
+    }
 
 
 NEVER: dict[str, Any] = {
-    "metadata": None, "last_health_check": None, "response_time_ms": None, "error_count": None, "status": "inactive",
+    "metadata": None,
+    "last_health_check": None,
+    "response_time_ms": None,
+    "error_count": None,
+    "status": "inactive",
 }
 ROWS = [
     row(),
@@ -82,8 +96,13 @@ def test_what_is_said_of_each() -> None:
     odd = 'a \\"quoted\\" \\\\ name with a line, {braces} and ü'
     assert of(found, "intctl_integration_up") == {"Email": "1", "SMS": "0", "Portal's": "1"}
     assert of(found, "intctl_integration_enabled") == {
-        "Email": "1", "SMS": "1", odd: "1", "New": "0", "Edited": "1", "Portal's": "0",
-    }  # fmt: skip
+        "Email": "1",
+        "SMS": "1",
+        odd: "1",
+        "New": "0",
+        "Edited": "1",
+        "Portal's": "0",
+    }
     assert of(found, "intctl_integration_consecutive_failures")["SMS"] == "3"
     assert of(found, "intctl_integration_response_seconds")["Email"] == "0.212"
     assert of(found, "intctl_integration_last_check_timestamp_seconds")["Email"] == str(int(NOW.timestamp()))
@@ -91,8 +110,11 @@ def test_what_is_said_of_each() -> None:
     verdicts = [key for key in found if key.startswith("intctl_integration_verdict")]
     ends = {re.search(r'verdict="(\w+)",code="([\w.]*)"\}', key).groups() for key in verdicts}  # type: ignore[union-attr]
     assert ends == {
-        ("healthy", "ok"), ("down", "connect.refused"), ("unknown", "self.no_network"), ("unknown", "self.not_checked"),
-    }  # fmt: skip
+        ("healthy", "ok"),
+        ("down", "connect.refused"),
+        ("unknown", "self.no_network"),
+        ("unknown", "self.not_checked"),
+    }
     assert found['intctl_integrations{status="active"}'] == "3"
     assert found['intctl_integrations{status="error"}'] == "1"
     assert found['intctl_integrations{status="inactive"}'] == "2"

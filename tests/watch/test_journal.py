@@ -20,8 +20,10 @@ def test_lines_for_people() -> None:
     journal.say("warning", "on_change", "it ended with 3.")
     journal.say("error", "pass_failed", "The database is away.")
     assert lines == [
-        (True, "checked 1"), (False, "warning: it ended with 3."), (False, "intctl: The database is away."),
-    ]  # fmt: skip
+        (True, "checked 1"),
+        (False, "warning: it ended with 3."),
+        (False, "intctl: The database is away."),
+    ]
 
 
 def test_lines_for_machines() -> None:
@@ -31,11 +33,21 @@ def test_lines_for_machines() -> None:
     journal.say("error", "pass_failed", "The database is away.", exit_code=5)
     assert [data for data, _ in lines] == [True, False]
     assert [json.loads(line) for _, line in lines] == [
-        {"time": "2026-01-31T09:00:00.250Z", "level": "info", "event": "started", "message": "intctl started[0m",
-         "version": "1.0"},
-        {"time": "2026-01-31T09:00:00.250Z", "level": "error", "event": "pass_failed",
-         "message": "The database is away.", "exit_code": 5},
-    ]  # fmt: skip
+        {
+            "time": "2026-01-31T09:00:00.250Z",
+            "level": "info",
+            "event": "started",
+            "message": "intctl started[0m",
+            "version": "1.0",
+        },
+        {
+            "time": "2026-01-31T09:00:00.250Z",
+            "level": "error",
+            "event": "pass_failed",
+            "message": "The database is away.",
+            "exit_code": 5,
+        },
+    ]
     assert all("\n" not in line for _, line in lines)
 
 
@@ -49,5 +61,6 @@ def test_faults_of_our_own() -> None:
     journal.faults({"dns.failure": 2, "self.no_route": 1}, "whatever")
     found = [json.loads(line) for _, line in lines]
     assert [(one["event"], one["code"], one["checks"]) for one in found] == [
-        ("fault", "dns.failure", 2), ("fault", "self.no_route", 1),
-    ]  # fmt: skip
+        ("fault", "dns.failure", 2),
+        ("fault", "self.no_route", 1),
+    ]

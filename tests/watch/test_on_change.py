@@ -94,11 +94,20 @@ def test_the_environment_holds_nothing_of_ours() -> None:
     kept = {"PATH": "/bin", "HOME": "/root", "SLACK_WEBHOOK": "theirs", "INTCTL_HOME": "/var", "INTCTL_ORG": "acme"}
     ours = dict.fromkeys(
         (
-            "INTCTL_ENCRYPTION_KEY", "INTCTL_DATABASE_URL", "INTCTL_PING_URL", "INTCTL_KEYRING_FILE", "PGPASSWORD",
-            "PGPASSFILE", "PGSERVICEFILE", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS",
+            "INTCTL_ENCRYPTION_KEY",
+            "INTCTL_DATABASE_URL",
+            "INTCTL_PING_URL",
+            "INTCTL_KEYRING_FILE",
+            "PGPASSWORD",
+            "PGPASSFILE",
+            "PGSERVICEFILE",
+            "CREDENTIALS_DIRECTORY",
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+            "LISTEN_FDS",
         ),
         SECRET,
-    )  # fmt: skip
+    )
     assert on_change.environment({**kept, **ours}) == kept
 
 
@@ -119,10 +128,18 @@ def test_the_document(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
         "message": "The provider refused the credential: HTTP 401",
         "next_step": "Put the right credential in place: intctl edit Email --secret token. "
         "If it was put right at the provider: intctl reconnect Email.",
-        "transition_id": written["id"], "integration": "Email", "id": row["id"], "org_id": row["org_id"],
-        "provider": "http", "type": "custom", "from": "active", "to": "error", "verdict": "misconfigured",
-        "code": "http.auth.rejected", "attempt": 1,
-    }  # fmt: skip
+        "transition_id": written["id"],
+        "integration": "Email",
+        "id": row["id"],
+        "org_id": row["org_id"],
+        "provider": "http",
+        "type": "custom",
+        "from": "active",
+        "to": "error",
+        "verdict": "misconfigured",
+        "code": "http.auth.rejected",
+        "attempt": 1,
+    }
     assert call["argv"] == ["two words", "$HOME;echo"]
     assert call["environ"]["OWN"] == "theirs" and SECRET not in json.dumps(call)
     assert call["pid"] == call["group"]
@@ -342,9 +359,16 @@ def maintained(fleet: Fleet, name: str | None, since: timedelta, until: timedelt
     now = datetime.now(UTC)
     with changes.unit_of_work(fleet.target) as session:
         changes.add_maintenance(
-            session, id=changes.new_id(), org_id=str(found[0]["org_id"]), integration_id=name and ids[name],
-            starts_at=now + since, ends_at=now + until, weekly=False, time_zone="UTC", reason=None,
-        )  # fmt: skip
+            session,
+            id=changes.new_id(),
+            org_id=str(found[0]["org_id"]),
+            integration_id=name and ids[name],
+            starts_at=now + since,
+            ends_at=now + until,
+            weekly=False,
+            time_zone="UTC",
+            reason=None,
+        )
 
 
 def over(fleet: Fleet, seconds: int) -> None:
@@ -362,9 +386,7 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.mark.parametrize("name", ["Email", None])
-def test_maintenance_is_quiet_until_it_is_over(
-    fleet: Fleet, provider: Host, tmp_path: Path, name: str | None
-) -> None:
+def test_maintenance_is_quiet_until_it_is_over(fleet: Fleet, provider: Host, tmp_path: Path, name: str | None) -> None:
     """Nobody is told of what falls into error in it; afterwards of what is still in error, days later, too."""
     teller = Teller(tmp_path)
     failing(fleet, provider, "Email")
@@ -466,9 +488,16 @@ def test_what_happened_between_two_maintenances_is_told(
     with changes.unit_of_work(fleet.target) as session:
         for start, end in zip(starts, (moments[1], moments[3]), strict=True):
             changes.add_maintenance(
-                session, id=changes.new_id(), org_id=str(row["org_id"]), integration_id=str(row["id"]), starts_at=start,
-                ends_at=end, weekly=False, time_zone="UTC", reason=None,
-            )  # fmt: skip
+                session,
+                id=changes.new_id(),
+                org_id=str(row["org_id"]),
+                integration_id=str(row["id"]),
+                starts_at=start,
+                ends_at=end,
+                weekly=False,
+                time_zone="UTC",
+                reason=None,
+            )
     for _ in range(2):
         deliver(fleet, teller.command)
     assert [(was, became) for _, was, became in teller.told()[before:]] == told

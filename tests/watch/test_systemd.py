@@ -78,12 +78,7 @@ def test_signs_of_life_come_at_half_the_interval(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "environ",
-    [
-        {},
-        {"WATCHDOG_USEC": "0"},
-        {"WATCHDOG_USEC": "soon"},
-        {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"},
-    ],
+    [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}],
 )
 def test_no_watchdog_no_signs(tmp_path: Path, environ: dict[str, str]) -> None:
     """Where systemd does not wait for signs of life, or waits for another process's, none are sent."""
