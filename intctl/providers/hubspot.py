@@ -12,7 +12,7 @@ class HubSpot(Provider):
     """HubSpot with a private app's token or a service key, as bearer (developers.hubspot.com,
     "Retrieve account details", read directly).
 
-    GET /account-info/2026-03/details needs no scope but `oauth`, which every token has, and tells
+    GET /account-info/2026-09/details needs no scope but `oauth`, which every token has, and tells
     the account as portalId. That a bad token is answered with 401 is general knowledge. The requests of
     all private apps today, and their limit, are at api-usage/daily/private-apps (there too, "Retrieve
     private app daily API usage").
@@ -28,7 +28,7 @@ class HubSpot(Provider):
     fields = (Field("access_token", "Access token of a private app, or a service key", secret=True, required=True),)
 
     def ask(self, config: Mapping[str, object]) -> HttpProbe:
-        url = "https://api.hubapi.com/account-info/2026-03"
+        url = "https://api.hubapi.com/account-info/2026-09"
         return HttpProbe(
             f"{url}/details",
             Bearer(secret_of(config, "access_token")),

@@ -297,7 +297,7 @@ VENDORS: dict[str, Vendor] = {
         tuple(
             Route(
                 "GET",
-                f"/account-info/2026-03/{path}",
+                f"/account-info/2026-09/{path}",
                 guarded(
                     bearer("access_token"), Reply(401, {"status": "error", "category": "INVALID_AUTHENTICATION"}), body
                 ),

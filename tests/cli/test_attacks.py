@@ -17,7 +17,7 @@ from .conftest import CANARY, Intctl, MailHost
 @pytest.fixture
 def hub() -> Iterator[HttpServer]:
     """A vendor whose answers the test chooses."""
-    with http_server({"/account-info/2026-03/details": Answer(200, {"portalId": 7})}) as server:
+    with http_server({"/account-info/2026-09/details": Answer(200, {"portalId": 7})}) as server:
         yield server
 
 
@@ -31,7 +31,7 @@ def add_hub(intctl: Intctl, hub: HttpServer) -> None:
 def test_one_odd_number_spoils_no_batch(intctl: Intctl, email: MailHost, hub: HttpServer, number: bytes) -> None:
     """What is no JSON number is never recorded, and the others of the pass are."""
     add_hub(intctl, hub)
-    hub.routes["/account-info/2026-03/details"] = Answer(200, b'{"portalId": ' + number + b"}")
+    hub.routes["/account-info/2026-09/details"] = Answer(200, b'{"portalId": ' + number + b"}")
     ran = intctl("check", "--all", "-o", "json", code=None)
     assert {row["integration"] for row in ran.json} == {"Email", "Hub"}
     intctl("check", "Email")
@@ -41,7 +41,7 @@ def test_a_secret_with_hidden_letters_between_is_masked(intctl: Intctl, hub: Htt
     """A server that repeats the credential with invisible characters in it gets nothing shown."""
     add_hub(intctl, hub)
     hidden = CANARY[:6] + "\u200b" + CANARY[6:]
-    hub.routes["/account-info/2026-03/details"] = Answer(200, {"portalId": hidden})
+    hub.routes["/account-info/2026-09/details"] = Answer(200, {"portalId": hidden})
     intctl("check", "Hub", code=None)
     for words in (["show", "Hub", "-o", "json"], ["logs"], ["alerts"], ["dashboard"]):
         intctl(*words)  # the fixture looks for the canary in all that was said

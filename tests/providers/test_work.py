@@ -41,7 +41,7 @@ KEYS = [
     ),
     ("linkedin", {"access_token": S}, "https://api.linkedin.com/v2/userinfo", Bearer(S)),
     ("ashby", {"api_key": S}, "https://api.ashbyhq.com/apiKey.info", Basic(S, "")),
-    ("hubspot", {"access_token": S}, "https://api.hubapi.com/account-info/2026-03/details", Bearer(S)),
+    ("hubspot", {"access_token": S}, "https://api.hubapi.com/account-info/2026-09/details", Bearer(S)),
     ("pipedrive", {"api_token": S}, "https://api.pipedrive.com/v1/users/me", Header("x-api-token", S)),
     (
         "pipedrive",
