@@ -12,7 +12,7 @@ help:
 	@echo "make coverage   the tests once more, and which lines and branches they reach"
 	@echo "make test-slow  the long fuzz and chaos runs"
 	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml allows"
-	@echo "make mutations  break the agent's protocol on purpose: each break must turn a test red"
+	@echo "make mutations  break the agent's protocol on purpose: each break must turn a test red (ONLY=word)"
 	@echo "make lint       ruff (rules and format), mypy --strict and the import contracts"
 	@echo "make schema     write schema.sql from the models and migrations"
 	@echo "make clean      remove .venv and everything built"
@@ -69,7 +69,7 @@ test-lowest:
 	@$(MAKE) --no-print-directory VENV=.venv-lowest test
 
 mutations: $(VENV)/.test
-	@$(PY) tests/mutate.py
+	@$(PY) tests/mutate.py --only '$(ONLY)'
 
 lint: $(VENV)/.lint
 	@$(PY) -m ruff check .

@@ -1,0 +1,1 @@
+"""The mutations, one table for each module; tests/mutate.py runs them."""

@@ -1,0 +1,50 @@
+"""Mutations of intctl.agent.work."""
+
+from __future__ import annotations
+
+from tests.mutate import Mutation
+
+MUTATIONS = (
+    Mutation(
+        "record: a lease that is nearly over is written under",
+        "intctl.agent.work:Pass._record",
+        "[result for result in results if now < result.claimed.valid_until]",
+        "list(results)",
+        "tests/test_agent.py::test_a_result_near_the_end_of_its_lease_is_not_even_tried",
+    ),
+    Mutation(
+        "give back: never",
+        "intctl.agent.work:Pass._end",
+        "if ids := self.known():",
+        "if ids := []:",
+        "tests/test_agent.py::test_a_signal_before_the_first_check_gives_all_back",
+    ),
+    Mutation(
+        "end: the budget is not looked at",
+        "intctl.agent.work:Pass._over",
+        "return bool(self._stop) or time.monotonic() >= self._probes_end",
+        "return bool(self._stop)",
+        "tests/test_agent.py::test_a_pass_ends_within_its_budget_and_leaves_the_rest_due",
+    ),
+    Mutation(
+        "end: a second signal is not heard",
+        "intctl.agent.work:Stop._set",
+        "            os._exit(130)",
+        "            pass",
+        "tests/cli/test_agent.py::test_a_second_sigterm_ends_at_once",
+    ),
+    Mutation(
+        "end: a signal does not wake the pass",
+        "intctl.agent.work:Stop._set",
+        "        if self._wake:\n            self._wake()",
+        "        if self._wake:\n            pass",
+        "tests/cli/test_agent.py::test_sigterm_gives_back_and_exits_0",
+    ),
+    Mutation(
+        "end: known results are not written",
+        "intctl.agent.work:Pass._end",
+        "                await self._write()\n        finally:",
+        "                pass\n        finally:",
+        "tests/test_agent.py::test_what_is_known_at_the_end_is_written",
+    ),
+)
