@@ -78,7 +78,7 @@ lint: $(VENV)/.lint
 	@$(VENV)/bin/lint-imports
 
 schema: $(VENV)/.test
-	@$(PY) -m intctl.store.ddl >schema.sql.new && mv schema.sql.new schema.sql
+	@$(PY) -m intctl.schema.ddl >schema.sql.new && mv schema.sql.new schema.sql
 
 clean:
 	@rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

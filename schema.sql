@@ -1,5 +1,5 @@
 -- intctl's tables on PostgreSQL 13 or newer, as of revision 0004.
--- Made by `python -m intctl.store.ddl`; don't edit. `intctl init` does the same and checks more:
+-- Made by `python -m intctl.schema.ddl`; don't edit. `intctl init` does the same and checks more:
 -- this file trusts that a table with the right name is the right table.
 -- Safe to run again. Afterwards: intctl init, for the organisation and the keyring.
 

@@ -109,7 +109,7 @@ class Bench:
 
     def patient(self) -> Any:
         """A connection on which a statement may take its time."""
-        from intctl.store.connect import Database, _open
+        from intctl.db.connect import Database, _open
 
         made = Database(self.target, _open(self.target, patient=True))
         made._begin = "BEGIN"
@@ -117,9 +117,9 @@ class Bench:
 
     def fill(self, count: int) -> None:
         """So many integrations of the provider http, due now, and nothing else."""
-        from intctl import stored
+        from intctl import vault
+        from intctl.db.ids import new_id
         from intctl.providers import catalogue
-        from intctl.store.ids import new_id
 
         provider = catalogue.get("http")
         assert provider is not None
@@ -138,7 +138,7 @@ class Bench:
                     "expect_json": {"/ok": True},
                     "security": "tls",
                 }
-                sealed = stored.seal(self.keyring, str(org["id"]), id, provider, config)
+                sealed = vault.seal(self.keyring, str(org["id"]), id, provider, config)
                 integrations.append({"id": id, "org_id": str(org["id"]), "name": f"api-{number:06}", "config": sealed})
             with database.transaction():
                 postgresql = self.target.dialect == "postgresql"
@@ -178,7 +178,7 @@ class Bench:
 
     def wal(self) -> str:
         """Where the server's log is; nothing on SQLite."""
-        from intctl.store.connect import connect
+        from intctl.db.connect import connect
 
         if self.target.dialect != "postgresql":
             return ""
@@ -225,14 +225,15 @@ def busy_seconds() -> float:
 @contextmanager
 def database(kind: str, folder: Path) -> Iterator[Bench]:
     """A prepared database of this kind."""
-    from intctl.store.connect import sqlite_target
-    from intctl.store.setup import prepare
+    from intctl.db.url import sqlite_target
+    from intctl.schema.setup import prepare
+    from intctl.store.changes import first_organization
     from tests.chaos.own_server import own_server
 
     home = folder / f"home-{kind}"
     if kind == "sqlite":
         target = sqlite_target(folder / "bench.db")
-        prepare(target, org_name="Bench", org_slug="bench")
+        prepare(target, first_organization("Bench", "bench"))
         yield Bench(target, f"sqlite:///{quote(str(target.path))}", home)
         return
     settings = {

@@ -29,10 +29,12 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from startup import intctl, replace_section  # noqa: E402
 
+from intctl.db.connect import Database, connect, time_text  # noqa: E402
+from intctl.db.url import POSTGRESQL, Target, sqlite_target  # noqa: E402
 from intctl.metrics import report, retention  # noqa: E402
+from intctl.schema.setup import prepare  # noqa: E402
 from intctl.store import reads  # noqa: E402
-from intctl.store.connect import POSTGRESQL, Database, Target, connect, sqlite_target, time_text  # noqa: E402
-from intctl.store.setup import prepare  # noqa: E402
+from intctl.store.changes import first_organization  # noqa: E402
 
 INTEGRATIONS = 1_000
 DAYS = 90
@@ -127,7 +129,7 @@ def postgresql() -> Iterator[str]:
 
 def load(target: Target, rows: int) -> str:
     """Fills the database; the id of one integration."""
-    prepare(target, org_name="Bench", org_slug="bench")
+    prepare(target, first_organization("Bench", "bench"))
     with connect(target) as database:
         org = reads.organizations(database)[0]["id"]
         now = reads.now(database)
@@ -246,7 +248,7 @@ def measured(target: Target, url: str, folder: Path, rows: int, rounds: int) -> 
     with connect(target) as database:
         org = reads.organizations(database)[0]["id"]
         begun = time.perf_counter()
-        retention.fold(database)
+        retention.roll_up(database)
         told(target.dialect, "folded", begun)
         found["rows folded a second"] = rows * (DAYS - 1) / DAYS / (time.perf_counter() - begun)
         if target.dialect == POSTGRESQL:

@@ -181,8 +181,8 @@ def slow_round(port: int) -> tuple[float, float]:
 
 def work(ask: dict[str, Any]) -> None:
     """The worker: probes, and prints what they cost."""
-    from intctl.probes.ask import Bearer, HttpProbe, Probe, SmtpProbe
-    from intctl.probes.run import Network, probe
+    from intctl.probes.run import Network, run_probe
+    from intctl.probes.spec import Bearer, HttpProbe, Probe, SmtpProbe
     from intctl.text import Secret
 
     kind, port, authority = ask["kind"], ask["port"], ask["authority"]
@@ -198,7 +198,7 @@ def work(ask: dict[str, Any]) -> None:
 
         async def next_ones() -> None:
             for _ in left:
-                outcome = await probe(one, network)
+                outcome = await run_probe(one, network)
                 assert outcome.code in ("ok", "tls.expires_soon"), outcome
 
         await asyncio.gather(*(next_ones() for _ in range(concurrency)))

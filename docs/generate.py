@@ -17,8 +17,8 @@ from pathlib import Path
 import click
 
 from intctl import cli
-from intctl.codes import ACTORS, CODES
 from intctl.errors import EXIT_CODES
+from intctl.health.codes import ACTORS, CODES
 from intctl.manifest.template import takes, template
 from intctl.providers import catalogue
 from intctl.providers.base import CONFIDENCE, Field, Provider
@@ -55,7 +55,7 @@ def codes() -> str:
     lines = [
         "# Codes",
         "",
-        "Made by `python docs/generate.py` from `intctl/codes.py`. A code is stable: alerts and scripts may key on it.",
+        "Made by `python docs/generate.py` from the table of causes. A code is stable: alerts and scripts key on it.",
         "Codes that start with `self.` are faults and limits of the machine that checks, never the provider's.",
         "",
     ]

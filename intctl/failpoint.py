@@ -32,7 +32,7 @@ def arm(environ: Mapping[str, str]) -> None:
         _armed[:] = [(point, action)]
 
 
-def reach(point: str) -> None:
+def hit(point: str) -> None:
     """Marks a place. Without an armed failpoint this costs one look at a list."""
     if _armed and _armed[0][0] == point:
         _act(_armed.pop()[1])

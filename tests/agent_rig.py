@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from intctl import agent, keyring, stored
-from intctl.agent import Settings, Stop, Summary
+from intctl import agent, keyring, vault
+from intctl.agent import PassSettings, Stop, Summary
+from intctl.db.connect import Database, connect
+from intctl.db.url import POSTGRESQL, Target
 from intctl.keyring import Keyring
 from intctl.providers import catalogue
 from intctl.store import changes
-from intctl.store.connect import POSTGRESQL, Database, Target, connect
 
 from .conftest import ORG_ID, database_url
 from .servers import RawServer, raw_server
@@ -133,7 +134,7 @@ class Fleet:
                     provider="http",
                     name=name,
                     status=status,
-                    config=stored.seal(self.keyring, org_id, ids[name], provider, config),
+                    config=vault.seal(self.keyring, org_id, ids[name], provider, config),
                     interval_minutes=minutes,
                     due="now",
                 )
@@ -142,7 +143,7 @@ class Fleet:
     def once(self, **settings: Any) -> Summary:
         """One pass in this process."""
         with connect(self.target) as database:
-            return agent.run_once(database, self.keyring, Settings(host="here", **settings), Stop())
+            return agent.run_once(database, self.keyring, PassSettings(host="here", **settings), Stop())
 
     def start(self, *words: str, stdin: str | None = None, **environ: str) -> subprocess.Popen[str]:
         """`intctl …` as a process of its own; ended with the test."""

@@ -21,9 +21,10 @@ import pytest
 from hypothesis import settings
 from psycopg import sql
 
-from intctl.store import connect
-from intctl.store.connect import POSTGRESQL, SQLITE, Target, engine, parse_url
-from intctl.store.setup import prepare
+from intctl.db.url import POSTGRESQL, SQLITE, Target, parse_url
+from intctl.schema.engine import engine
+from intctl.schema.setup import prepare
+from intctl.store.changes import first_organization
 
 from .postgresql_server import running_server
 
@@ -61,7 +62,7 @@ def org_id() -> str:
 
 @pytest.fixture(scope="session")
 def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = connect.sqlite_target(tmp_path_factory.mktemp("sqlite") / "template.db")
+    target = Target(SQLITE, path=tmp_path_factory.mktemp("sqlite") / "template.db")
     _fill(target)
     return target.path
 
@@ -72,7 +73,7 @@ def sqlite_target(_sqlite_template: Path, tmp_path: Path) -> Target:
     path = tmp_path / "database" / "intctl.db"
     path.parent.mkdir(mode=0o700)
     shutil.copy(_sqlite_template, path)
-    return connect.sqlite_target(path)
+    return Target(SQLITE, path=path)
 
 
 # --- PostgreSQL ----------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ def provider() -> Iterator[Host]:
 
 
 def _fill(target: Target) -> None:
-    prepare(target, org_name=ORG_NAME, org_slug=ORG_SLUG)
+    prepare(target, first_organization(ORG_NAME, ORG_SLUG))
     made = engine(target)
     with made.begin() as connection:
         connection.exec_driver_sql(f"UPDATE organizations SET id = '{ORG_ID}'")

@@ -7,12 +7,13 @@ from collections import Counter
 
 import pytest
 
-from intctl import agent, stored
-from intctl.agent import Settings, Stop, work
+from intctl import agent, vault
+from intctl.agent import PassSettings, Stop, work
+from intctl.db.connect import connect
+from intctl.db.url import POSTGRESQL
 from intctl.errors import ConflictError, StoreError
-from intctl.probes.outcome import Outcome
+from intctl.health.outcome import Outcome
 from intctl.store import changes, claims
-from intctl.store.connect import POSTGRESQL, connect
 
 from .agent_rig import Fleet, Host, each_once, shift
 from .conftest import ORG_ID
@@ -98,7 +99,7 @@ def test_what_cannot_be_asked_ends_no_pass(fleet: Fleet, provider: Host) -> None
         }.items():
             database.run(replace, {"config": config, "name": name})
         for name, plain in {"bad-url": {"url": 5}, "wrong-type": {"url": None, "expect_json": "x"}}.items():
-            envelope = fleet.keyring.seal(plain, stored.binding(ORG_ID, ids[name], "http"))
+            envelope = fleet.keyring.seal(plain, vault.binding(ORG_ID, ids[name], "http"))
             database.run(replace, {"config": envelope, "name": name})
         database.run("UPDATE integrations SET status='error', error_count=4, error_message='x' WHERE name='moved'")
     summary = fleet.once()
@@ -139,7 +140,7 @@ def test_a_signal_before_the_first_check_gives_all_back(fleet: Fleet, provider: 
     stop = Stop()
     stop.signal = 15
     with connect(fleet.target) as database:
-        summary = agent.run_once(database, fleet.keyring, Settings(host="here"), stop)
+        summary = agent.run_once(database, fleet.keyring, PassSettings(host="here"), stop)
     assert summary.line() == "checked 0; 3 given back"
     assert summary.stopped and not provider.hits
     assert fleet.leases() == [(False, 0)] * 3
@@ -240,7 +241,7 @@ def test_every_batch_is_told(fleet: Fleet, provider: Host) -> None:
     fleet.add({name: f"{provider.url}/{name}" for name in names})
     batches: list[list[claims.Recorded]] = []
     with connect(fleet.target) as database:
-        settings = Settings(host="here", concurrency=100)
+        settings = PassSettings(host="here", concurrency=100)
         agent.run_once(database, fleet.keyring, settings, Stop(), progress=lambda batch: batches.append(list(batch)))
     told = [one for batch in batches for one in batch]
     assert sorted(one.name for one in told) == names
@@ -252,14 +253,14 @@ def test_a_crash_outside_of_a_probe_is_one_result(
     fleet: Fleet, provider: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever breaks while a config is opened: that one is unknown, the worker goes on."""
-    real = stored.opened
+    real = vault.open_integration
 
-    def opened(keyring: object, row: dict[str, object]) -> object:
+    def open_integration(keyring: object, row: dict[str, object]) -> object:
         if row["name"] == "b":
             raise MemoryError
         return real(keyring, row)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(stored, "opened", opened)
+    monkeypatch.setattr(vault, "open_integration", open_integration)
     fleet.add({name: f"{provider.url}/{name}" for name in "abc"})
     assert fleet.once(concurrency=1).line() == "checked 3: 2 healthy, 1 unknown"
     assert Outcome("self.crash").verdict == "unknown"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from intctl.store.connect import Target, connect, parse_url
+from intctl.db.connect import connect
+from intctl.db.url import Target, parse_url
 
 from .conftest import ORG_NAME, ORG_SLUG, database_url
 

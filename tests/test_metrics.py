@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from intctl.db.connect import Database, connect
+from intctl.db.url import Target
 from intctl.metrics import report
 from intctl.metrics.report import KEYS, WINDOWS, Window
 from intctl.store import reads
-from intctl.store.connect import Database, Target, connect
 
 from .conftest import ORG_ID
 

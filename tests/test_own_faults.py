@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from intctl import keyring
-from intctl.store.connect import POSTGRESQL, SQLITE, sqlite_target
+from intctl.db.url import POSTGRESQL, SQLITE, sqlite_target
 
 from .agent_rig import Fleet, Host, finished, until
 from .hostile.alone import run_alone, why_not
@@ -181,7 +181,7 @@ STARVED = """
 import os, resource, sys
 from intctl import cli
 from intctl.cli import agent
-import intctl.agent, intctl.probes.http, intctl.stored, asyncio, concurrent.futures.thread
+import intctl.agent, intctl.probes.http, intctl.vault, asyncio, concurrent.futures.thread
 
 real = intctl.agent.work.Pass._run
 

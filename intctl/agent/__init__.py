@@ -16,19 +16,19 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from intctl.agent.work import Pass, Settings, Stop, Summary
+from intctl.agent.work import Pass, PassSettings, Stop, Summary
+from intctl.db.connect import Database
 from intctl.errors import EXIT_DATABASE
-from intctl.failpoint import reach
+from intctl.failpoint import hit
 from intctl.keyring import Keyring
 from intctl.metrics import retention
 from intctl.store import claims, reads
 from intctl.store.claims import Claimed, Recorded
-from intctl.store.connect import Database
 
 if TYPE_CHECKING:
-    from intctl.probes.outcome import Outcome
+    from intctl.health.outcome import Outcome
 
-__all__ = ("Checked", "Settings", "Stop", "Summary", "check", "run_once")
+__all__ = ("Checked", "PassSettings", "Stop", "Summary", "check", "run_once")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Checked:
 def run_once(
     database: Database,
     keyring: Keyring,
-    settings: Settings,
+    settings: PassSettings,
     stop: Stop,
     *,
     begin: Callable[[], None] = lambda: None,
@@ -59,11 +59,11 @@ def run_once(
     with _fuse(settings.budget_s):
         work = Pass(database, keyring, settings, "scheduled", Summary(), stop, progress)
         due = _Due(work)
-        if first := due.take(settings.concurrency, False):
+        if first := due.claim(settings.concurrency, False):
             begin()
             work.run(first, due)
         if not stop and not work.summary.out_of_time:
-            work.summary.history = work.persist(lambda again: retention.tend(database, again=again))
+            work.summary.history = work.persist(lambda again: retention.maintain_history(database, again=again))
     work.summary.stopped = bool(stop)
     return work.summary
 
@@ -95,21 +95,21 @@ class _Due:
 
     def __init__(self, work: Pass) -> None:
         self._work = work
-        doubtful = work.persist(lambda _again: claims.look(work.database))
-        if doubtful.ahead:
+        anomalies = work.persist(lambda _again: claims.find_anomalies(work.database))
+        if anomalies.ahead:
             work.persist(lambda _again: claims.pull_forward(work.database))
-        if doubtful.stuck:
+        if anomalies.stuck:
             work.summary.set_aside = work.persist(
                 lambda _again: claims.set_aside(work.database, agent=work.settings.host)
             )
-        self._suspects = doubtful.suspects
+        self._suspects = anomalies.suspects
         self._more = True
 
-    def left(self, suspect: bool) -> bool:
+    def has_more(self, suspect: bool) -> bool:
         """Whether it is worth asking. `suspect`: there is one already, so that no other may be taken."""
         return self._more or (self._suspects and not suspect)
 
-    def take(self, free_slots: int, suspect: bool) -> list[Claimed]:
+    def claim(self, free_slots: int, suspect: bool) -> list[Claimed]:
         """Claims up to `free_slots`, of the suspects one at a time."""
         claimed: list[Claimed] = []
         if self._suspects and not suspect:
@@ -129,7 +129,7 @@ class _Due:
         def claim(again: bool) -> list[Claimed]:
             if again:  # an answer that never came may have given us what we know nothing of
                 claims.give_back_unknown(work.database, work.owner, known)
-            reach("before_claim")
+            hit("before_claim")
             claimed = claims.claim_due(
                 work.database,
                 work.owner,
@@ -138,7 +138,7 @@ class _Due:
                 org_id=settings.org_id,
                 suspects=suspects,
             )
-            reach("after_claim")
+            hit("after_claim")
             return claimed
 
         return work.persist(claim)
@@ -147,7 +147,7 @@ class _Due:
 def check(
     database: Database,
     keyring: Keyring,
-    settings: Settings,
+    settings: PassSettings,
     rows: Sequence[Mapping[str, Any]],
     stop: Stop,
     progress: Callable[[], None] = lambda: None,
@@ -158,7 +158,7 @@ def check(
     What somebody else is checking at this moment is waited for, up to the deadline, and checked
     here if they give it up.
     """
-    from intctl.probes.outcome import Outcome
+    from intctl.health.outcome import Outcome
 
     found: dict[str, Outcome] = {
         row["id"]: Outcome("self.config_foreign")
@@ -173,7 +173,7 @@ def check(
 
     work = Pass(database, keyring, settings, "manual", summary or Summary(), stop, recorded)
     named = _Named(work, rows)
-    if first := named.take(settings.concurrency, False):
+    if first := named.claim(settings.concurrency, False):
         work.run(first, named)
     ends = time.monotonic() + settings.deadline_s
     while named.busy and not stop and time.monotonic() < ends:
@@ -188,7 +188,7 @@ def check(
                 named.busy.append((row, token))
             else:
                 named.waiting.append(row)
-        if first := named.take(settings.concurrency, False):
+        if first := named.claim(settings.concurrency, False):
             work.run(first, named)
         elif named.busy:
             time.sleep(0.2)
@@ -204,11 +204,11 @@ class _Named:
         self.waiting = [row for row in rows if row["rejections"] is not None]
         self.busy: list[tuple[Mapping[str, Any], int]] = []
 
-    def left(self, _suspect: bool) -> bool:
+    def has_more(self, _suspect: bool) -> bool:
         """Whether it is worth asking."""
         return bool(self.waiting)
 
-    def take(self, free_slots: int, _suspect: bool) -> list[Claimed]:
+    def claim(self, free_slots: int, _suspect: bool) -> list[Claimed]:
         """Claims up to `free_slots`; what somebody else holds is `busy`, with the lease's token."""
         work, taken = self._work, list[Claimed]()
         known = work.known()
@@ -231,7 +231,7 @@ class _Named:
 
 def _recorded(database: Database, row: Mapping[str, Any], token: int) -> Outcome | None:
     """What somebody else found under this lease or a later one with the config that stands now, if it is recorded."""
-    from intctl.probes.outcome import Outcome
+    from intctl.health.outcome import Outcome
 
     for log in reads.logs(database, row["org_id"], id=row["id"], limit=5):
         if not log["current"]:

@@ -17,18 +17,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from intctl.db.connect import Database
+from intctl.db.ids import new_owner
+from intctl.db.persist import persist
 from intctl.errors import IntctlError
-from intctl.failpoint import reach
+from intctl.failpoint import hit
 from intctl.keyring import Keyring
 from intctl.store import claims
 from intctl.store.claims import Claimed, Recorded, Result
-from intctl.store.connect import Database
-from intctl.store.ids import new_owner
-from intctl.store.persist import persist
 
 if TYPE_CHECKING:
+    from intctl.health.outcome import Outcome
     from intctl.probes.guard import AddressPolicy
-    from intctl.probes.outcome import Outcome
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ _HOLD_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PassSettings:
     """How a pass is run. `deadline_s` bounds each probe, `budget_s` the whole pass (None: its probes do)."""
 
     host: str
@@ -71,7 +71,7 @@ class Summary:
     verdicts: dict[str, int] = field(default_factory=dict)
     stopped: bool = False
     out_of_time: bool = False
-    faults: dict[str, int] = field(default_factory=dict)  # this machine's own, by code
+    local_issues: dict[str, int] = field(default_factory=dict)  # this machine's own, by code
     history: str = ""  # why the history was not folded and pruned to the end
 
     def count(self, outcome: Outcome) -> None:
@@ -79,23 +79,25 @@ class Summary:
         self.recorded += 1
         self.verdicts[outcome.verdict] = self.verdicts.get(outcome.verdict, 0) + 1
         if outcome.code in _OWN_FAULTS:
-            self.faults[outcome.code] = self.faults.get(outcome.code, 0) + 1
+            self.local_issues[outcome.code] = self.local_issues.get(outcome.code, 0) + 1
 
     @property
     def notice(self) -> str:
         """The faults of this machine's own, in one line for the whole pass; "" when there were none."""
-        from intctl.codes import CODES
+        from intctl.health.codes import CODES
 
-        found = sorted(self.faults, key=lambda code: -self.faults[code])
+        found = sorted(self.local_issues, key=lambda code: -self.local_issues[code])
         if not found:
             return ""
-        said = "; ".join(f"{CODES[code].meaning} ({self.faults[code]} of {self.recorded} checks)" for code in found)
+        said = "; ".join(
+            f"{CODES[code].meaning} ({self.local_issues[code]} of {self.recorded} checks)" for code in found
+        )
         return f"{said}. Nobody else was judged for it. {CODES[found[0]].next_step}"
 
     @property
     def keyless(self) -> bool:
         """Whether not one config could be opened: the keyring is not the one that these were sealed with."""
-        return self.recorded > 0 and self.faults.get("self.key_missing") == self.recorded
+        return self.recorded > 0 and self.local_issues.get("self.key_missing") == self.recorded
 
     def line(self) -> str:
         """One line for the journal."""
@@ -166,9 +168,9 @@ class Stop:
 class Source(Protocol):
     """Where a pass gets its work from."""
 
-    def left(self, suspect: bool, /) -> bool: ...
+    def has_more(self, suspect: bool, /) -> bool: ...
 
-    def take(self, free_slots: int, suspect: bool, /) -> list[Claimed]: ...
+    def claim(self, free_slots: int, suspect: bool, /) -> list[Claimed]: ...
 
 
 class Pass:
@@ -178,7 +180,7 @@ class Pass:
         self,
         database: Database,
         keyring: Keyring,
-        settings: Settings,
+        settings: PassSettings,
         check_type: str,
         summary: Summary,
         stop: Stop,
@@ -236,40 +238,40 @@ class Pass:
         from intctl.probes import witness
         from intctl.probes.run import Network
 
-        self._loop = asyncio.get_running_loop()
+        self._event_loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._queue: asyncio.Queue[Claimed] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._network = Network(self.settings.policy())
         self._witnesses = witness.parse(self.settings.witness)
-        self._stop.wake(partial(self._loop.call_soon_threadsafe, self._woken.set))
+        self._stop.wake(partial(self._event_loop.call_soon_threadsafe, self._woken.set))
         if self._probes_end < math.inf:
-            self._loop.call_later(self._probes_end - time.monotonic(), self._woken.set)
+            self._event_loop.call_later(self._probes_end - time.monotonic(), self._woken.set)
         with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:
-            self._in_database = partial(self._loop.run_in_executor, thread)
+            self._in_database = partial(self._event_loop.run_in_executor, thread)
             failed = True
             try:
                 self._begin(first)
-                await self._go_on(source)
+                await self._loop(source)
                 failed = False
             finally:
                 self._stop.wake(None)
                 await self._end(failed=failed)
 
-    async def _go_on(self, source: Source) -> None:
+    async def _loop(self, source: Source) -> None:
         """Fills free slots and writes results, until there is no more or it is over."""
         while not self._over:
             # Until its result is written: what kills us before would set that one aside, too.
             suspect = any(claimed.suspect for claimed in self._leases())
             free = self.settings.concurrency - len(self._under_way)
-            if free and source.left(suspect):
-                self._begin(await self._in_database(source.take, free, suspect))
+            if free and source.has_more(suspect):
+                self._begin(await self._in_database(source.claim, free, suspect))
             if self._under_way:
-                await self._news()
+                await self._wait()
             elif not self._leases():
                 return
-            await self._take_in()
+            await self._collect()
 
     def _begin(self, claimed: Sequence[Claimed]) -> None:
         """Gives work to the workers, of which there are no more than slots and none without need."""
@@ -277,11 +279,11 @@ class Pass:
             self._under_way[one.id] = one
             self._queue.put_nowait(one)
         while len(self._workers) < min(self.settings.concurrency, len(self._under_way)):
-            self._workers.append(self._loop.create_task(self._work_off()))
+            self._workers.append(self._event_loop.create_task(self._worker()))
 
-    async def _work_off(self) -> None:
+    async def _worker(self) -> None:
         """One worker: a probe after the other."""
-        from intctl.probes.outcome import Outcome
+        from intctl.health.outcome import Outcome
 
         while True:
             claimed = await self._queue.get()
@@ -296,15 +298,15 @@ class Pass:
             if not self._under_way or 2 * free >= self.settings.concurrency or known >= _BATCH:
                 self._woken.set()
             elif self._alarm is None:
-                self._alarm = self._loop.call_later(_REFILL_WAIT_S, self._woken.set)
+                self._alarm = self._event_loop.call_later(_REFILL_WAIT_S, self._woken.set)
 
-    async def _news(self) -> None:
+    async def _wait(self) -> None:
         """Waits until enough probes have ended, or there was time enough for those that have."""
         now, alarm = time.monotonic(), None
         if self._unwritten:
-            alarm = self._loop.call_later(max(0.0, self._unwritten_since + _BATCH_WAIT_S - now), self._woken.set)
+            alarm = self._event_loop.call_later(max(0.0, self._unwritten_since + _BATCH_WAIT_S - now), self._woken.set)
         elif self._held:
-            alarm = self._loop.call_later(max(0.0, self._held_since + _HOLD_S - now), self._woken.set)
+            alarm = self._event_loop.call_later(max(0.0, self._held_since + _HOLD_S - now), self._woken.set)
         await self._woken.wait()
         self._woken.clear()
         for timer in (alarm, self._alarm):
@@ -312,20 +314,20 @@ class Pass:
                 timer.cancel()
         self._alarm = None
 
-    async def _take_in(self) -> None:
+    async def _collect(self) -> None:
         """Writes the results that are known by now, when they are enough or waited long enough."""
         idle = not self._under_way  # then all that is held back is judged, and all is written
         ended, self._ended = self._ended, []
         if not self._unwritten:
             self._unwritten_since = time.monotonic()
-        self._unwritten += await self._sifted(ended, last=idle)
+        self._unwritten += await self._screen(ended, last=idle)
         waited = time.monotonic() - self._unwritten_since >= _BATCH_WAIT_S
         if idle or waited or len(self._unwritten) >= _BATCH:
             await self._write()
 
-    async def _sifted(self, results: list[Result], *, last: bool = False) -> list[Result]:
+    async def _screen(self, results: list[Result], *, last: bool = False) -> list[Result]:
         """The results that may be written now. Those that may be our own network's fault wait for a witness."""
-        from intctl.probes.outcome import Outcome
+        from intctl.health.outcome import Outcome
         from intctl.probes.witness import SUSPECT, got_through, network_works
 
         self._through = self._through or any(got_through(result.outcome) for result in results)
@@ -359,7 +361,7 @@ class Pass:
         self._progress(list(recorded.values()))
 
     def _record(self, results: Sequence[Result], again: bool) -> dict[str, Recorded]:
-        reach("before_record")
+        hit("before_record")
         now = time.monotonic()
         recorded = claims.record(
             self.database,
@@ -370,7 +372,7 @@ class Pass:
             deadline_s=self.settings.deadline_s,
             again=again,
         )
-        reach("after_record")
+        hit("after_record")
         return recorded
 
     async def _end(self, *, failed: bool) -> None:
@@ -384,7 +386,7 @@ class Pass:
         try:
             if not failed:
                 # There is no time for a witness once it is over: what is held back is given back.
-                self._unwritten += await self._sifted(self._ended, last=not self._over)
+                self._unwritten += await self._screen(self._ended, last=not self._over)
                 self._ended = []
                 await self._write()
         finally:
@@ -396,30 +398,30 @@ class Pass:
     @staticmethod
     def _giving_back(give_back: Callable[[], int]) -> Callable[[bool], int]:
         def work(_again: bool) -> int:
-            reach("give_back")
+            hit("give_back")
             return give_back()
 
         return work
 
     async def _probe(self, claimed: Claimed) -> Outcome:
-        from intctl.probes.ask import HttpProbe
-        from intctl.probes.run import probe
+        from intctl.probes.run import run_probe
+        from intctl.probes.spec import HttpProbe
         from intctl.probes.witness import SUSPECT
-        from intctl.stored import KeptTokens, Opened, exchanges, opened, tokens
+        from intctl.vault import OpenedIntegration, PersistentTokenStore, exchanges, open_integration, tokens
 
-        found = opened(self._keyring, claimed.row())
-        if not isinstance(found, Opened):
+        found = open_integration(self._keyring, claimed.row())
+        if not isinstance(found, OpenedIntegration):
             return found
-        ask = found.probe
-        if self._check_type == "scheduled" and claimed.compared and isinstance(ask, HttpProbe):
+        probe = found.probe
+        if self._check_type == "scheduled" and claimed.compared and isinstance(probe, HttpProbe):
             # Asking without the credential every few minutes would look like an attack: once, or when a person asks.
-            ask = replace(ask, compare_without=False)
+            probe = replace(probe, compare_without=False)
         kept = None
-        if exchanges(ask):
+        if exchanges(probe):
             sealed = tokens(self.database, self._keyring, claimed.row(), found.provider, found.config)
             # A person who asks is not answered from an access token that was got before.
-            kept = KeptTokens(sealed, self._in_database, fresh=self._check_type == "manual")
-        outcome = await probe(ask, self._network, deadline_s=self.settings.deadline_s, tokens=kept)
+            kept = PersistentTokenStore(sealed, self._in_database, fresh=self._check_type == "manual")
+        outcome = await run_probe(probe, self._network, deadline_s=self.settings.deadline_s, tokens=kept)
         if outcome.code in SUSPECT:
             self._hosts[claimed.id] = found.host
         return outcome

@@ -23,10 +23,10 @@ from intctl.cli.context import (
 from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError
 
 if TYPE_CHECKING:
-    from intctl.agent import Settings, Stop
-    from intctl.store.connect import Database
-    from intctl.watch.journal import Journal
-    from intctl.watch.service import Watch
+    from intctl.agent import PassSettings, Stop
+    from intctl.db.connect import Database
+    from intctl.service.journal import Journal
+    from intctl.service.service import PassRunner
 
 PING_VARIABLE = "INTCTL_PING_URL"
 
@@ -115,7 +115,7 @@ def agent(
             if option.name in click_context.params and given is click.core.ParameterSource.COMMANDLINE:
                 raise UsageError(f"{option.opts[0]} is for a pass; it does not go with: intctl agent {subcommand}")
         return EXIT_OK
-    from intctl.watch.journal import Journal
+    from intctl.service.journal import Journal
 
     journal = Journal(log_format, _write, time.time)
     context.listener = lambda text: journal.say("warning", "warning", text)
@@ -123,20 +123,20 @@ def agent(
     def work() -> None:
         from intctl import agent as agents
 
-        watch = _watch(context, journal, on_change, ping_url, metrics_file, spaced=not once)
+        runner = _runner(context, journal, on_change, ping_url, metrics_file, spaced=not once)
         if context.environ.get("INTCTL_DENY_NETWORKS") or context.environ.get("INTCTL_ALLOW_NETWORKS"):
             context.policy()  # a wrong one is said before anything is claimed
         with agents.Stop() as stop:
             if once:
                 ends = time.monotonic() + (budget or _MINUTE_TIMER_S)
-                watch.run(
+                runner.run(
                     lambda: _arrived(context, ends),
                     context.keyring,
                     lambda: _settings(context, concurrency, deadline_s, max(1.0, ends - time.monotonic())),
                     stop,
                 )
             else:
-                _serve(context, watch, _settings(context, concurrency, deadline_s, budget), stop, every)
+                _serve(context, runner, _settings(context, concurrency, deadline_s, budget), stop, every)
 
     return _told(journal, work)
 
@@ -168,10 +168,10 @@ def _told(journal: Journal, work: Callable[[], None]) -> int:
     return EXIT_OK
 
 
-def _settings(context: Context, concurrency: int, deadline_s: float, budget_s: float | None) -> Settings:
-    from intctl.agent import Settings
+def _settings(context: Context, concurrency: int, deadline_s: float, budget_s: float | None) -> PassSettings:
+    from intctl.agent import PassSettings
 
-    return Settings(
+    return PassSettings(
         host=context.host,
         concurrency=affordable(concurrency),
         deadline_s=deadline_s,
@@ -184,12 +184,12 @@ def _settings(context: Context, concurrency: int, deadline_s: float, budget_s: f
 
 def _arrived(context: Context, ends: float) -> Database:
     """The database, opened with patience where its trouble may pass, until `ends` on the monotonic clock."""
-    from intctl.store.persist import patiently
+    from intctl.db.persist import patiently
 
     return patiently(lambda _again: context.database(), lambda: ends)
 
 
-def _watch(
+def _runner(
     context: Context,
     journal: Journal,
     on_change: str | None,
@@ -197,21 +197,21 @@ def _watch(
     metrics_file: str | None,
     *,
     spaced: bool,
-) -> Watch:
+) -> PassRunner:
     """What surrounds a pass, as the options say. Raises UsageError."""
-    from intctl.watch.service import Watch
+    from intctl.service.service import PassRunner
 
-    watch = Watch(journal, context.host, say_idle=not spaced)
+    runner = PassRunner(journal, context.host, say_idle=not spaced)
     if on_change is not None:
-        from intctl.watch import on_change as changes
+        from intctl.notify import command as changes
 
-        watch.on_change = changes.OnChange(changes.parse(on_change), context.environ, journal)
+        runner.on_change = changes.OnChange(changes.parse(on_change), context.environ, journal.say)
     source = "--ping-url" if ping_url is not None else PING_VARIABLE
     url = context.environ.get(PING_VARIABLE) if ping_url is None else ping_url
     if url:
-        from intctl.watch import ping
+        from intctl.notify import ping
 
-        watch.ping = ping.Ping(
+        runner.ping = ping.Ping(
             ping.parse(url, source),
             context.policy,
             lambda text: journal.say("warning", "ping_failed", text),
@@ -220,15 +220,15 @@ def _watch(
     if metrics_file is not None:
         from pathlib import Path
 
-        watch.metrics_file = Path(metrics_file)
-    return watch
+        runner.metrics_file = Path(metrics_file)
+    return runner
 
 
-def _serve(context: Context, watch: Watch, settings: Settings, stop: Stop, every: float) -> None:
+def _serve(context: Context, runner: PassRunner, settings: PassSettings, stop: Stop, every: float) -> None:
     from intctl import keyring
-    from intctl.store.connect import connect
-    from intctl.watch.service import Service
-    from intctl.watch.systemd import Notifier
+    from intctl.db.connect import connect
+    from intctl.service.service import Service
+    from intctl.service.systemd import Notifier
 
     def opened() -> Database:
         return connect(context.target)
@@ -237,9 +237,9 @@ def _serve(context: Context, watch: Watch, settings: Settings, stop: Stop, every
     _arrived(context, time.monotonic() + (settings.budget_s or _MINUTE_TIMER_S))
     context.close()  # each pass opens it anew
     notifier = Notifier(context.environ)
-    watch.progress = notifier.progress
+    runner.progress = notifier.progress
     Service(
-        watch=watch,
+        runner=runner,
         connect=opened,
         keyring=context.keyring(),
         reload=lambda: keyring.load(context.environ, context.home),

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from intctl.cli.context import Context, command, output_option, pass_context, timeout_option
-from intctl.cli.probe import progress, workshop
+from intctl.cli.probe import make_runtime, progress
 from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK, ConflictError, ManifestError, Problem, UsageError
 from intctl.text import Secret, clean
 
 if TYPE_CHECKING:
-    from intctl.manifest import Manifest, Stored
-    from intctl.plan import Change, Workshop
+    from intctl.manifest import Manifest, StoredConfig
+    from intctl.plan import Change, Runtime
     from intctl.providers.base import Provider
 
 Row = dict[str, Any]
@@ -41,7 +41,7 @@ def load(
     assignments: Sequence[str],
     allow_inline_secrets: bool,
     *,
-    stored: Stored | None = None,
+    stored: StoredConfig | None = None,
     secrets: Mapping[str, Secret] | None = None,
     partial: bool = False,
 ) -> list[Manifest]:
@@ -128,14 +128,14 @@ def add(
             for one in wrong
         ]
         raise ManifestError(problems)
-    shop = workshop(context, deadline_s)
-    changes = plan.draw(shop.database, shop.keyring, shop.org_id, manifests)
+    runtime = make_runtime(context, deadline_s)
+    changes = plan.diff(runtime.database, runtime.keyring, runtime.org_id, manifests)
     taken = [change.name for change in changes if change.action != "create"]
     if taken:
         raise ConflictError(
             f'There is already an integration named "{clean(taken[0])}". Change it with intctl edit or apply.'
         )
-    return _carry_out(context, shop, changes, style, no_test=no_test)
+    return _carry_out(context, runtime, changes, style, no_test=no_test)
 
 
 def _asked(context: Context, kind: str) -> Manifest:
@@ -186,11 +186,11 @@ def apply(
     if wanted.count("-") > 1:
         raise UsageError("Standard input can be read only once.")
     manifests = load(context, _files(wanted), assignments, allow_inline_secrets, partial=True)
-    shop = workshop(context, deadline_s)
-    changes = plan.draw(shop.database, shop.keyring, shop.org_id, manifests)
+    runtime = make_runtime(context, deadline_s)
+    changes = plan.diff(runtime.database, runtime.keyring, runtime.org_id, manifests)
     if dry_run:
         return _report(context, changes, style, saved=None)
-    return _carry_out(context, shop, changes, style, no_test=no_test, keep_going=keep_going)
+    return _carry_out(context, runtime, changes, style, no_test=no_test, keep_going=keep_going)
 
 
 def _files(paths: Sequence[str]) -> list[str]:
@@ -247,21 +247,21 @@ def edit(
     if file is not None and secrets:
         raise UsageError("--secret goes with --set or alone; with -f, the file says where its secrets are.")
     row = reads.find(context.database(), context.org_id(), name)
-    shop = workshop(context, deadline_s)
-    sealed = reads.sealed(shop.database, shop.org_id, id=row["id"])[0]
+    runtime = make_runtime(context, deadline_s)
+    sealed = reads.sealed(runtime.database, runtime.org_id, id=row["id"])[0]
     provider = _provider(sealed)
     if file is not None:
-        manifest = _from_file(context, shop, sealed, provider, file, assignments, allow_inline_secrets)
+        manifest = _from_file(context, runtime, sealed, provider, file, assignments, allow_inline_secrets)
     elif assignments or secrets:
-        manifest = _revised(context, _stored(shop, sealed, provider), assignments, secrets)
+        manifest = _revised(context, _stored(runtime, sealed, provider), assignments, secrets)
     else:
-        edited = _in_editor(context, shop, sealed, provider)
+        edited = _in_editor(context, runtime, sealed, provider)
         if edited is None:
             context.out(f"{clean(row['name'])}: nothing was changed.\n")
             return EXIT_OK
         manifest = edited
-    change = plan.compare(shop.keyring, manifest, sealed, replace_lost=file is not None)
-    return _carry_out(context, shop, [change], style, no_test=no_test)
+    change = plan.compare(runtime.keyring, manifest, sealed, replace_lost=file is not None)
+    return _carry_out(context, runtime, [change], style, no_test=no_test)
 
 
 def _provider(row: Row) -> Provider:
@@ -273,17 +273,17 @@ def _provider(row: Row) -> Provider:
     return provider
 
 
-def _stored(shop: Workshop, row: Row, provider: Provider) -> Stored:
+def _stored(runtime: Runtime, row: Row, provider: Provider) -> StoredConfig:
     """The config as it is now, secrets wrapped. Raises SealError when it does not open."""
-    from intctl.manifest import Stored
-    from intctl.stored import open_config
+    from intctl.manifest import StoredConfig
+    from intctl.vault import open_config
 
-    return Stored(provider, open_config(shop.keyring, row, provider))
+    return StoredConfig(provider, open_config(runtime.keyring, row, provider))
 
 
 def _from_file(
     context: Context,
-    shop: Workshop,
+    runtime: Runtime,
     row: Row,
     provider: Provider,
     file: str,
@@ -292,16 +292,16 @@ def _from_file(
 ) -> Manifest:
     """The file's manifest. A stored config that does not open is in nobody's way: it is replaced."""
     from intctl.errors import SealError
-    from intctl.manifest import Stored
+    from intctl.manifest import StoredConfig
 
     try:
-        stored = _stored(shop, row, provider)
+        stored = _stored(runtime, row, provider)
     except SealError:
-        stored = Stored(provider, {})
+        stored = StoredConfig(provider, {})
     return load(context, [file], assignments, allow_inline_secrets, stored=stored)[0]
 
 
-def _revised(context: Context, stored: Stored, assignments: Sequence[str], fields: Sequence[str]) -> Manifest:
+def _revised(context: Context, stored: StoredConfig, assignments: Sequence[str], fields: Sequence[str]) -> Manifest:
     """The stored manifest with some fields changed; asks for the secrets that a new destination needs."""
     from intctl import manifest
     from intctl.text import nearest
@@ -329,7 +329,7 @@ def _revised(context: Context, stored: Stored, assignments: Sequence[str], field
     return revised.items[0]
 
 
-def _in_editor(context: Context, shop: Workshop, row: Row, provider: Provider) -> Manifest | None:
+def _in_editor(context: Context, runtime: Runtime, row: Row, provider: Provider) -> Manifest | None:
     """What the person left in the editor; None when it is as it was."""
     import tempfile
 
@@ -337,7 +337,7 @@ def _in_editor(context: Context, shop: Workshop, row: Row, provider: Provider) -
 
     if not sys.stdin.isatty():
         raise UsageError("There is no terminal to edit on. Use -f FILE, --set KEY=VALUE or --secret FIELD.")
-    stored = _stored(shop, row, provider)
+    stored = _stored(runtime, row, provider)
     before = manifest.dump(
         name=row["name"],
         provider=provider,
@@ -393,7 +393,13 @@ def _open_editor(context: Context, path: Path) -> None:
 
 
 def _carry_out(
-    context: Context, shop: Workshop, changes: Sequence[Change], style: str, *, no_test: bool, keep_going: bool = False
+    context: Context,
+    runtime: Runtime,
+    changes: Sequence[Change],
+    style: str,
+    *,
+    no_test: bool,
+    keep_going: bool = False,
 ) -> int:
     from intctl import plan
 
@@ -404,13 +410,13 @@ def _carry_out(
                 context.say(f"Not tested (--no-test): {', '.join(clean(change.name) for change in wanting)}")
         else:
             with progress(len(wanting), "Testing") as step:
-                shop.progress = step
-                plan.test(shop, changes)
+                runtime.progress = step
+                plan.test(runtime, changes)
         failed = [change for change in changes if not plan.savable(change)]
         saved = [change for change in changes if change not in failed] if keep_going or not failed else []
-        plan.save(shop, saved)
+        plan.save(runtime, saved)
     finally:
-        plan.withdraw(shop, changes)
+        plan.withdraw(runtime, changes)
     return _report(context, changes, style, saved=saved)
 
 
@@ -488,7 +494,7 @@ def _totals(rows: Sequence[Row], *, dry_run: bool) -> str:
 
 def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change] | None) -> None:
     """What a person must know beside the table, on standard error."""
-    from intctl.render.words import next_step
+    from intctl.views.steps import next_step
 
     for change in changes:
         outcome, name = change.outcome, clean(change.name)

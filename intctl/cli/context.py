@@ -19,10 +19,11 @@ from intctl.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from intctl.db.connect import Database
+    from intctl.db.url import Target
     from intctl.keyring import Keyring
     from intctl.probes.guard import AddressPolicy
     from intctl.render.rows import Column
-    from intctl.store.connect import Database, Target
 
 FORMATS = ("table", "json", "yaml", "csv", "name")
 
@@ -57,7 +58,7 @@ class Context:
     @functools.cached_property
     def target(self) -> Target:
         """The database: --database-url-file, else INTCTL_DATABASE_URL, else SQLite in the data folder."""
-        from intctl.store.connect import parse_url, sqlite_target
+        from intctl.db.url import parse_url, sqlite_target
 
         if self.url_file is not None:
             return parse_url(self._read_url(self.url_file), f"The file {self.url_file}")
@@ -80,7 +81,7 @@ class Context:
     def database(self) -> Database:
         """The plain connection, opened once."""
         if self._database is None:
-            from intctl.store.connect import connect
+            from intctl.db.connect import connect
 
             self._database = connect(self.target)
         return self._database

@@ -11,7 +11,7 @@ from intctl.cli.context import Context, command, output_option, pass_context, ti
 from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK, NotFoundError
 
 if TYPE_CHECKING:
-    from intctl.probes.outcome import Outcome
+    from intctl.health.outcome import Outcome
 
 Row = dict[str, Any]
 
@@ -31,7 +31,7 @@ def explain(context: Context, code: str | None, style: str) -> None:
 
     Without CODE, all of them; with the first part of some, such as smtp, those.
     """
-    from intctl.codes import CODES
+    from intctl.health.codes import CODES
     from intctl.render.rows import Column
     from intctl.text import clean, nearest
 
@@ -57,7 +57,7 @@ def explain(context: Context, code: str | None, style: str) -> None:
 
 
 def _code_row(code: str) -> Row:
-    from intctl.codes import ACTORS, CODES, anchor
+    from intctl.health.codes import ACTORS, CODES, anchor
 
     cause = CODES[code]
     return {
@@ -81,15 +81,15 @@ def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: flo
 
     Asks the provider now and records nothing; only a refresh token that the provider replaces is kept.
     """
-    from intctl.cli.probe import workshop
+    from intctl.cli.probe import make_runtime
     from intctl.metrics.pattern import pattern
     from intctl.plan import trial
     from intctl.render.trouble import steps, trouble, walked
     from intctl.store import reads
 
     row = reads.find(context.database(), context.org_id(), name)
-    shop = workshop(context, deadline_s)
-    outcome = trial.walk_stored(shop, row)
+    runtime = make_runtime(context, deadline_s)
+    outcome = trial.troubleshoot_stored(runtime, row)
     logs = reads.logs(context.database(), row["org_id"], id=row["id"], limit=50)
     found: Row = {
         "integration": row["name"],
@@ -103,7 +103,7 @@ def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: flo
         "facts": dict(outcome.facts),
         "steps": steps(outcome, row["name"]),
         "pattern": pattern(logs, reads.now(context.database())),
-        "status_page": _status_page(shop.policy, row["provider"], deadline_s) if status_page else None,
+        "status_page": _status_page(runtime.policy, row["provider"], deadline_s) if status_page else None,
         "checked_at": datetime.now(UTC),
     }
     context.one(found, TROUBLE_KEYS, style, trouble(found, plain=context.plain), row["name"])

@@ -127,7 +127,7 @@ def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) ->
         if sys.stderr.isatty():  # several times a second
             sys.stderr.write(f"\rDeleted {gone} of {there['checks']}")
 
-    retention.fold(database)
+    retention.roll_up(database)
     retention.prune(database, org_id, days, deleted=deleted)
     if gone and sys.stderr.isatty():
         context.say("")
@@ -165,7 +165,7 @@ def metrics(
     figure means: docs/metrics.md. The usage is what the provider told last, where it tells.
     """
     from intctl.metrics import report
-    from intctl.render import history as drawn
+    from intctl.render.history import page, report_columns, usage_column
     from intctl.store import reads
 
     if target is not None and target != target:  # noqa: PLR0124 - NaN, which click lets through
@@ -180,11 +180,11 @@ def metrics(
     for one in found:
         one["usage"] = told.get(one["id"])
     if style == "table" and row:
-        context.out(drawn.page(found[0], within, now, plain=context.plain))
+        context.out(page(found[0], within, now, plain=context.plain))
         return
-    columns = drawn.columns(plain=context.plain, target=target is not None)
+    columns = report_columns(plain=context.plain, target=target is not None)
     if told:
-        columns.append(drawn.usage_column(now))
+        columns.append(usage_column(now))
     context.rows(found, columns, (*report.KEYS, "usage"), style, name="integration", empty="No integrations yet.\n")
 
 

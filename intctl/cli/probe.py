@@ -14,10 +14,10 @@ from intctl.errors import EXIT_BUSY, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, Usa
 from intctl.text import clean
 
 if TYPE_CHECKING:
-    from intctl.agent import Settings
+    from intctl.agent import PassSettings
+    from intctl.health.outcome import Outcome
     from intctl.manifest import Manifest
-    from intctl.plan import Workshop
-    from intctl.probes.outcome import Outcome
+    from intctl.plan import Runtime
 
 Row = dict[str, Any]
 
@@ -29,7 +29,7 @@ OUTCOME_KEYS = (
 
 def outcome_row(name: str, id: str | None, provider: str, outcome: Outcome, checked_at: datetime) -> Row:
     """One outcome in the shape that scripts rely on."""
-    from intctl.render.words import next_step
+    from intctl.views.steps import next_step
 
     return {
         "integration": name,
@@ -83,11 +83,11 @@ def progress(count: int, label: str) -> Iterator[Callable[[], None]]:
         yield lambda: bar.update(1)
 
 
-def agent_settings(context: Context, deadline_s: float, org_id: str | None = None) -> Settings:
+def agent_settings(context: Context, deadline_s: float, org_id: str | None = None) -> PassSettings:
     """What a pass is told."""
-    from intctl.agent import Settings
+    from intctl.agent import PassSettings
 
-    return Settings(
+    return PassSettings(
         host=context.host,
         policy=context.policy,
         concurrency=affordable(),
@@ -97,11 +97,11 @@ def agent_settings(context: Context, deadline_s: float, org_id: str | None = Non
     )
 
 
-def workshop(context: Context, deadline_s: float, step: Callable[[], None] = lambda: None) -> Workshop:
+def make_runtime(context: Context, deadline_s: float, step: Callable[[], None] = lambda: None) -> Runtime:
     """What testing and saving are given."""
-    from intctl.plan import Workshop
+    from intctl.plan import Runtime
 
-    return Workshop(
+    return Runtime(
         target=context.target,
         database=context.database(),
         keyring=context.keyring(),
@@ -268,7 +268,7 @@ def _test_stored(context: Context, name: str, send_to: str | None, deadline_s: f
     from intctl.store import reads
 
     row = reads.find(context.database(), context.org_id(), name)
-    outcome = trial.test_stored(workshop(context, deadline_s), row, send_to)
+    outcome = trial.test_stored(make_runtime(context, deadline_s), row, send_to)
     return row["name"], row["id"], row["provider"], outcome
 
 
@@ -309,7 +309,7 @@ def _test_file(
 def _say_spent(context: Context, manifest: Manifest, outcome: Outcome) -> None:
     """What a test did to the file's refresh token: nobody must find that out later."""
     from intctl import plan
-    from intctl.codes import CODES
+    from intctl.health.codes import CODES
 
     name, single_use, again = _label(manifest), plan.single_use(manifest), "authorise again at the provider"
     if single_use and outcome.facts.get("token_exchanged"):

@@ -11,7 +11,7 @@ from intctl.cli.context import Context, command, output_option, pass_context
 from intctl.errors import KeyringError, UsageError
 
 if TYPE_CHECKING:
-    from intctl.store.setup import Prepared
+    from intctl.schema.setup import Prepared
 
 
 @command()
@@ -29,8 +29,9 @@ def init(context: Context, org_name: str, org_slug: str | None, new_key: bool) -
     INTCTL_DATABASE_URL or --database-url-file names.
     """
     from intctl import keyring
-    from intctl.store.connect import SQLITE
-    from intctl.store.setup import prepare
+    from intctl.db.url import SQLITE
+    from intctl.schema.setup import prepare
+    from intctl.store import changes
 
     _check_name(org_name)
     slug = org_slug or _slug(org_name)
@@ -39,7 +40,7 @@ def init(context: Context, org_name: str, org_slug: str | None, new_key: bool) -
         context.keyring()  # a keyring that can't be used is said before anything is made
     if not there or context.target.dialect == SQLITE:
         _make_folder(context)
-    prepared = prepare(context.target, org_name=org_name, org_slug=slug)
+    prepared = prepare(context.target, changes.first_organization(org_name, slug))
     if not there and not new_key:
         _require_unsealed(context)
     made = not there and _make_keyring(context)

@@ -113,12 +113,12 @@ def stats(context: Context, style: str) -> None:
 
 def _alerts(context: Context) -> list[Row]:
     """The alerts with their words: message, impact, next step, the command to type."""
-    from intctl.codes import CODES
+    from intctl.health.codes import CODES
     from intctl.providers.base import IMPACT
     from intctl.providers.catalogue import secret_field
-    from intctl.render.words import next_step, quoted
     from intctl.store import reads
     from intctl.store.claims import MAX_REJECTIONS
+    from intctl.views.steps import next_step, quoted
 
     found = reads.alerts(context.database(), context.org_id())
     _add_maintenance(context, found)
@@ -198,7 +198,7 @@ def dashboard(context: Context, watch: bool, every: float) -> None:
 
 def _dashboard(context: Context) -> str:
     from intctl.errors import StoreError
-    from intctl.render.dashboard import dashboard as drawn
+    from intctl.render.dashboard import dashboard_page
     from intctl.store import reads
 
     database, org_id = context.database(), context.org_id()
@@ -208,7 +208,7 @@ def _dashboard(context: Context) -> str:
         names = {}
     rows = reads.integrations(database, org_id)
     _add_maintenance(context, rows)
-    return drawn(
+    return dashboard_page(
         reads.stats(database, org_id),
         _alerts(context),
         rows,
@@ -231,8 +231,8 @@ def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> No
     """Show the integration NAME: its config with secrets masked, health, metrics and recent errors."""
     from intctl.metrics.report import of_day
     from intctl.render.detail import detail
-    from intctl.render.words import next_step
     from intctl.store import reads
+    from intctl.views.steps import next_step
 
     if reveal:
         context.confirm(f"Show the secrets of {clean(name)} in clear?", yes)
@@ -262,7 +262,7 @@ def _config(context: Context, row: Row, reveal: bool) -> tuple[Row | None, str |
     from intctl.manifest import masked, to_plain
     from intctl.providers import catalogue
     from intctl.store import reads
-    from intctl.stored import open_config
+    from intctl.vault import open_config
 
     provider = catalogue.get(row["provider"])
     if provider is None:

@@ -17,8 +17,8 @@ from intctl.text import clean
 @pass_context
 def toggle(context: Context, name: str, on: bool | None) -> None:
     """Enable or disable the integration NAME. Disabled, it is checked only when somebody names it."""
-    from intctl.render.words import quoted
     from intctl.store import changes, reads
+    from intctl.views.steps import quoted
 
     org_id = context.org_id()
     row = reads.find(context.database(), org_id, name)
@@ -114,9 +114,9 @@ def delete(context: Context, name: str, yes: bool) -> None:
 @pass_context
 def restore(context: Context, name: str, new_name: str | None) -> None:
     """Bring back the deleted integration NAME. It comes back disabled."""
-    from intctl.render.words import quoted
     from intctl.store import changes, reads
     from intctl.text import name_problem
+    from intctl.views.steps import quoted
 
     if new_name is not None and (problem := name_problem(new_name)):
         raise UsageError(f"--as: {problem}")

@@ -7,7 +7,7 @@ the validated form, `dumper` writes it.
 
 from intctl.manifest.config import from_plain, masked, needs_secret_again, to_plain
 from intctl.manifest.dumper import dump
-from intctl.manifest.fields import SecretsNeeded, Stored
+from intctl.manifest.fields import SecretsNeeded, StoredConfig
 from intctl.manifest.loader import Loaded, Manifest, load, revise, same_names
 from intctl.manifest.references import read_file
 from intctl.manifest.tree import MAX_BYTES
@@ -17,7 +17,7 @@ __all__ = [
     "Loaded",
     "Manifest",
     "SecretsNeeded",
-    "Stored",
+    "StoredConfig",
     "dump",
     "from_plain",
     "load",

@@ -20,7 +20,7 @@ SET = "--set"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredConfig:
     """The integration that a manifest edits: its provider can't change, its secrets can be kept."""
 
     provider: Provider
@@ -44,7 +44,7 @@ class Reader:
     folder: Path
     allow_inline_secrets: bool
     forbidden: tuple[Path, ...]
-    stored: Stored | None
+    stored: StoredConfig | None
     partial: bool
     problems: list[Problem]
     warnings: list[str] = field(default_factory=list)

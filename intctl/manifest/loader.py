@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from intctl.errors import Problem
 from intctl.manifest import tree
-from intctl.manifest.fields import SET, Reader, Stored, read_config
+from intctl.manifest.fields import SET, Reader, StoredConfig, read_config
 from intctl.manifest.tree import Node, Scalar, quoted
 from intctl.manifest.values import Wrong, from_node, from_text
 from intctl.providers import catalogue
@@ -68,7 +68,7 @@ def load(
     assignments: Sequence[str] = (),
     secrets: Mapping[str, Secret] | None = None,
     forbidden: Sequence[Path] = (),
-    stored: Stored | None = None,
+    stored: StoredConfig | None = None,
     partial: bool = False,
 ) -> Loaded:
     """The integrations that `data` asks for; `file` is its name in messages and the base of relative paths.
@@ -94,7 +94,7 @@ def load(
 
 
 def revise(
-    stored: Stored,
+    stored: StoredConfig,
     *,
     environ: Mapping[str, str],
     assignments: Sequence[str] = (),
@@ -210,7 +210,7 @@ def _top(here: Reader, node: tree.Mapping) -> tuple[dict[str, object], dict[str,
             continue
         try:
             one = _SCALAR_KEYS[key.text]
-            one = one.but(choices=catalogue.names()) if one is _PROVIDER else one
+            one = one.replace(choices=catalogue.names()) if one is _PROVIDER else one
             found = from_node(one, _untagged(value), here.folder)
             if key.text == "name" and (problem := name_problem(str(found))):
                 raise Wrong(problem)

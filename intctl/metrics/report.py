@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from intctl.db.connect import Database
 from intctl.metrics import maintenance
 from intctl.metrics.percentiles import percentiles, unpacked
 from intctl.metrics.retention import changes_of
@@ -35,7 +36,6 @@ from intctl.metrics.timeline import (
     without,
 )
 from intctl.store import history, reads
-from intctl.store.connect import Database
 from intctl.store.history import DAY_S, Logged
 
 Row = dict[str, Any]

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from intctl.db.connect import Database
 from intctl.errors import IntctlError
 from intctl.store import history
 from intctl.store import retention as steps
-from intctl.store.connect import Database
 from intctl.store.history import DAY_S
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Batches:
             self.rows = min(self.rows * 3 // 2, _MOST)
 
 
-def tend(database: Database, *, budget_s: float = 1.0, again: bool = False) -> str:
+def maintain_history(database: Database, *, budget_s: float = 1.0, again: bool = False) -> str:
     """A turn of at most about `budget_s` seconds, if one is due and nobody else is at it. What went wrong, or "".
 
     What the agent has checked and recorded before stands. Raises only where the connection was lost: over
@@ -68,7 +68,7 @@ def tend(database: Database, *, budget_s: float = 1.0, again: bool = False) -> s
         def over() -> bool:
             return time.monotonic() >= ends
 
-        done = fold(database, over)
+        done = roll_up(database, over)
         for org_id, days in steps.retentions(database):
             done = done and prune(database, org_id, days, over)
         steps.give_back(database, AGAIN_S if done else 0)
@@ -84,7 +84,7 @@ def tend(database: Database, *, budget_s: float = 1.0, again: bool = False) -> s
 # --- folding -------------------------------------------------------------------------------------
 
 
-def fold(database: Database, over: Callable[[], bool] = lambda: False) -> bool:
+def roll_up(database: Database, over: Callable[[], bool] = lambda: False) -> bool:
     """Folds what is closed and not folded yet, until `over`; whether all of it is."""
     from intctl.metrics.timeline import LONGEST_HOLD_S
 

@@ -13,20 +13,21 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from intctl import stored
+from intctl import vault
+from intctl.db.connect import Database
+from intctl.db.ids import new_id, new_owner
+from intctl.db.url import Target
 from intctl.errors import ConflictError, ManifestError, Problem, SealError
-from intctl.failpoint import reach
+from intctl.failpoint import hit
+from intctl.health.outcome import Outcome
 from intctl.keyring import Keyring
 from intctl.manifest import Manifest, to_plain
-from intctl.probes.ask import RefreshToken
-from intctl.probes.outcome import Outcome
+from intctl.probes.spec import RefreshToken
 from intctl.providers.base import Provider
 from intctl.store import claims, reads
-from intctl.store.connect import Database, Target
-from intctl.store.ids import new_id, new_owner
 from intctl.store.tokens import SealedTokens
-from intctl.stored import PassingTokens
 from intctl.text import fold
+from intctl.vault import MemoryTokenStore
 
 if TYPE_CHECKING:
     from intctl.probes.guard import AddressPolicy
@@ -51,7 +52,7 @@ class Change:
     changed: tuple[str, ...] = ()
     outcome: Outcome | None = None
     drafted: bool = False  # an inactive row stands for it already: what the test rotates has a place
-    passing: PassingTokens | None = None  # what the test got for an integration that has no row yet
+    passing: MemoryTokenStore | None = None  # what the test got for an integration that has no row yet
 
     @property
     def provider(self) -> Provider:
@@ -66,13 +67,13 @@ class Change:
     @property
     def spends(self) -> bool:
         """Whether its test spends a refresh token."""
-        return self.wants_test and stored.refreshes(self.provider.probe(self.manifest.config))
+        return self.wants_test and vault.refreshes(self.provider.probe(self.manifest.config))
 
 
 # --- draw ----------------------------------------------------------------------------------------
 
 
-def draw(database: Database, keyring: Keyring, org_id: str, manifests: Sequence[Manifest]) -> list[Change]:
+def diff(database: Database, keyring: Keyring, org_id: str, manifests: Sequence[Manifest]) -> list[Change]:
     """Each manifest against what is stored under its name. Raises ConflictError for another provider's name.
 
     The draft that an unfinished creation left is finished: it is no integration yet.
@@ -127,7 +128,7 @@ def _config_differences(keyring: Keyring, manifest: Manifest, row: Mapping[str, 
         return []
     wanted = to_plain(manifest.provider, manifest.config)
     try:
-        kept = keyring.open(row["config"], stored.binding(row["org_id"], row["id"], row["provider"]), row["name"])
+        kept = keyring.open(row["config"], vault.binding(row["org_id"], row["id"], row["provider"]), row["name"])
     except SealError as error:
         if error.code == "self.key_missing" and not replace_lost:
             raise
@@ -140,7 +141,7 @@ def _config_differences(keyring: Keyring, manifest: Manifest, row: Mapping[str, 
 
 
 @dataclass(slots=True)
-class Workshop:
+class Runtime:
     """What testing and saving need. `database` is spoken to from one thread at a time."""
 
     target: Target
@@ -154,7 +155,7 @@ class Workshop:
     progress: Callable[[], None] = field(default=lambda: None)
 
 
-def test(shop: Workshop, changes: Sequence[Change]) -> None:
+def test(runtime: Runtime, changes: Sequence[Change]) -> None:
     """Proves each new or changed config by a real exchange; every change gets its `outcome`.
 
     A refresh token is spent under the integration's lease and its successor committed at once: what
@@ -166,53 +167,53 @@ def test(shop: Workshop, changes: Sequence[Change]) -> None:
     wanting = [change for change in changes if change.wants_test]
     drafts = [change for change in wanting if change.action == "create" and not change.drafted and change.spends]
     if drafts:
-        _insert(shop, drafts, status="inactive", config_version=0)
+        _insert(runtime, drafts, status="inactive", config_version=0)
     for change in drafts:
         change.drafted = True
-    reach("token_drafted")
-    asyncio.run(_test_all(shop, wanting))
+    hit("token_drafted")
+    asyncio.run(_test_all(runtime, wanting))
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
 
 
-async def _test_all(shop: Workshop, changes: Sequence[Change]) -> None:
+async def _test_all(runtime: Runtime, changes: Sequence[Change]) -> None:
     import asyncio
 
-    from intctl.probes.run import Network, probe
+    from intctl.probes.run import Network, run_probe
 
-    network = Network(shop.policy)
-    slots = asyncio.Semaphore(shop.concurrency)
+    network = Network(runtime.policy)
+    slots = asyncio.Semaphore(runtime.concurrency)
 
     async def one(change: Change, call: Call) -> None:
-        ask = change.provider.probe(change.manifest.config)
-        async with slots, right_to_ask(shop, change.id, call, needed=change.spends) as given:
+        probe = change.provider.probe(change.manifest.config)
+        async with slots, right_to_ask(runtime, change.id, call, needed=change.spends) as given:
             if given:
-                tokens = _token_store(shop, change, call)
-                outcome = await probe(ask, network, deadline_s=shop.deadline_s, tokens=tokens)
+                tokens = _token_store(runtime, change, call)
+                outcome = await run_probe(probe, network, deadline_s=runtime.deadline_s, tokens=tokens)
             else:
                 outcome = Outcome("self.busy")
-        if change.row is not None and claims.wants_last(outcome, change.provider.name):
-            previous = await call(claims.last_success, shop.database, change.id)
+        if change.row is not None and claims.needs_last_success(outcome, change.provider.name):
+            previous = await call(claims.last_success, runtime.database, change.id)
             version = int(change.row["config_version"]) + 1  # a changed config: what was known of the old one is not
-            outcome = claims.beside_last(outcome, previous, version)
-        change.outcome = claims.unproven(outcome)
-        shop.progress()
+            outcome = claims.compare_with_last_success(outcome, previous, version)
+        change.outcome = claims.as_unverified(outcome)
+        runtime.progress()
 
     with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:
         call = partial(asyncio.get_running_loop().run_in_executor, thread)
         await asyncio.gather(*(one(change, call) for change in changes))
 
 
-def _token_store(shop: Workshop, change: Change, call: Call) -> PassingTokens | stored.KeptTokens:
+def _token_store(runtime: Runtime, change: Change, call: Call) -> MemoryTokenStore | vault.PersistentTokenStore:
     if change.row is None and not change.drafted:
-        change.passing = stored.PassingTokens()
+        change.passing = vault.MemoryTokenStore()
         return change.passing
-    return stored.KeptTokens(sealed_tokens(shop, change), call, fresh=True)
+    return vault.PersistentTokenStore(sealed_tokens(runtime, change), call, fresh=True)
 
 
 @asynccontextmanager
-async def right_to_ask(shop: Workshop, id: str, call: Call, *, needed: bool) -> AsyncIterator[bool]:
+async def right_to_ask(runtime: Runtime, id: str, call: Call, *, needed: bool) -> AsyncIterator[bool]:
     """The integration's lease, so that nobody else spends its refresh token meanwhile; False if it can't be had.
 
     Whoever holds it now is waited for, a process that died too: as long as a lease can last.
@@ -223,10 +224,12 @@ async def right_to_ask(shop: Workshop, id: str, call: Call, *, needed: bool) -> 
     if not needed:
         yield True
         return
-    owner = new_owner(shop.agent)
-    ends = time.monotonic() + shop.deadline_s + claims.LEASE_MARGIN_S + 5
-    while not (given := await call(partial(claims.claim_one, shop.database, owner, id, deadline_s=shop.deadline_s))):
-        gone = (await call(claims.lease, shop.database, id))[0] == 0  # a draft that its maker withdrew
+    owner = new_owner(runtime.agent)
+    ends = time.monotonic() + runtime.deadline_s + claims.LEASE_MARGIN_S + 5
+    while not (
+        given := await call(partial(claims.claim_one, runtime.database, owner, id, deadline_s=runtime.deadline_s))
+    ):
+        gone = (await call(claims.lease, runtime.database, id))[0] == 0  # a draft that its maker withdrew
         if gone or time.monotonic() > ends:
             break
         await asyncio.sleep(0.2)
@@ -234,13 +237,13 @@ async def right_to_ask(shop: Workshop, id: str, call: Call, *, needed: bool) -> 
         yield given is not None
     finally:
         if given is not None:
-            await call(claims.give_back, shop.database, owner, [id])
+            await call(claims.give_back, runtime.database, owner, [id])
 
 
-def sealed_tokens(shop: Workshop, change: Change) -> SealedTokens:
+def sealed_tokens(runtime: Runtime, change: Change) -> SealedTokens:
     """The stored tokens that belong to this change's config."""
-    row = {"org_id": shop.org_id, "id": change.id, "name": change.name}
-    return stored.tokens(shop.database, shop.keyring, row, change.provider, change.manifest.config)
+    row = {"org_id": runtime.org_id, "id": change.id, "name": change.name}
+    return vault.tokens(runtime.database, runtime.keyring, row, change.provider, change.manifest.config)
 
 
 def single_use(manifest: Manifest) -> bool:
@@ -259,7 +262,7 @@ def savable(change: Change) -> bool:
     return change.outcome.verdict in ("healthy", "degraded") or change.outcome.code == "self.no_probe"
 
 
-def save(shop: Workshop, changes: Sequence[Change]) -> None:
+def save(runtime: Runtime, changes: Sequence[Change]) -> None:
     """Writes the changes in one transaction, then settles the tokens.
 
     Raises ConflictError when a name was taken or a row changed since it was read.
@@ -269,52 +272,52 @@ def save(shop: Workshop, changes: Sequence[Change]) -> None:
     work = [change for change in changes if change.action != "unchanged"]
     if not work:
         return
-    reach("token_before_commit")
-    with store.unit_of_work(shop.target) as session:
+    hit("token_before_commit")
+    with store.unit_of_work(runtime.target) as session:
         for change in work:
             if change.action == "create" and not change.drafted:
-                store.insert_integration(session, **_values(shop, change, _status(change)))
+                store.insert_integration(session, **_values(runtime, change, _status(change)))
             else:
-                _update(shop, session, change)
+                _update(runtime, session, change)
             if change.wants_test and change.outcome is not None:
                 store.record_outcome(
                     session,
                     id=change.id,
-                    org_id=shop.org_id,
+                    org_id=runtime.org_id,
                     check_type="auto",
                     outcome=change.outcome,
-                    agent=shop.agent,
+                    agent=runtime.agent,
                 )
-    reach("token_after_commit")
+    hit("token_after_commit")
     for change in work:
         if change.wants_test:
-            _settle_tokens(shop, change)
+            _settle_tokens(runtime, change)
 
 
-def withdraw(shop: Workshop, changes: Sequence[Change]) -> None:
+def withdraw(runtime: Runtime, changes: Sequence[Change]) -> None:
     """Removes the drafts that nothing came of, but for those whose provider replaced the token."""
     for change in changes:
-        if change.drafted and sealed_tokens(shop, change).withdraw_draft():
+        if change.drafted and sealed_tokens(runtime, change).withdraw_draft():
             change.drafted = False
 
 
-def _insert(shop: Workshop, changes: Sequence[Change], *, status: str, config_version: int) -> None:
+def _insert(runtime: Runtime, changes: Sequence[Change], *, status: str, config_version: int) -> None:
     from intctl.store import changes as store
 
-    with store.unit_of_work(shop.target) as session:
+    with store.unit_of_work(runtime.target) as session:
         for change in changes:
-            store.insert_integration(session, **_values(shop, change, status), config_version=config_version)
+            store.insert_integration(session, **_values(runtime, change, status), config_version=config_version)
 
 
-def _values(shop: Workshop, change: Change, status: str) -> dict[str, Any]:
+def _values(runtime: Runtime, change: Change, status: str) -> dict[str, Any]:
     manifest = change.manifest
     return {
         "id": change.id,
-        "org_id": shop.org_id,
+        "org_id": runtime.org_id,
         "type": manifest.type or change.provider.type,
         "provider": change.provider.name,
         "name": change.name,
-        "config": stored.seal(shop.keyring, shop.org_id, change.id, change.provider, manifest.config),
+        "config": vault.seal(runtime.keyring, runtime.org_id, change.id, change.provider, manifest.config),
         "status": status,
         "interval_minutes": manifest.interval or 5,
         "due": _due(change, status),
@@ -336,17 +339,17 @@ def _due(change: Change, status: str) -> Literal["now", "later", "never"]:
     return "now" if change.outcome is None else "later"
 
 
-def _update(shop: Workshop, session: Any, change: Change) -> None:
+def _update(runtime: Runtime, session: Any, change: Change) -> None:
     from intctl.store import changes as store
 
     manifest, row = change.manifest, change.row
     status = _status(change)
     values: dict[str, Any] = {}
     if change.drafted:  # perhaps by an earlier run, from another manifest
-        drafted = _values(shop, change, status)
+        drafted = _values(runtime, change, status)
         values = {key: drafted[key] for key in ("name", "type", "config", "status", "interval_minutes", "due")}
     elif change.wants_test:
-        envelope = stored.seal(shop.keyring, shop.org_id, change.id, change.provider, manifest.config)
+        envelope = vault.seal(runtime.keyring, runtime.org_id, change.id, change.provider, manifest.config)
         values.update(config=envelope, status=status, due=_due(change, status))
     elif "enabled" in change.changed:
         values.update(status=status, due="now" if status == "active" else "never")
@@ -357,12 +360,12 @@ def _update(shop: Workshop, session: Any, change: Change) -> None:
     if "health_check_interval_minutes" in change.changed:
         values["interval_minutes"] = manifest.interval
     version = int(row["config_version"]) if row else 0
-    store.update_integration(session, id=change.id, org_id=shop.org_id, expected_version=version, **values)
+    store.update_integration(session, id=change.id, org_id=runtime.org_id, expected_version=version, **values)
 
 
-def _settle_tokens(shop: Workshop, change: Change) -> None:
+def _settle_tokens(runtime: Runtime, change: Change) -> None:
     """Keeps the tokens that the test got, and removes what belonged to the config before."""
-    store = sealed_tokens(shop, change)
+    store = sealed_tokens(runtime, change)
     if change.passing is not None and change.passing.found is not None:
         store.save(change.passing.found, None)
     if change.row is not None or change.drafted:

@@ -12,15 +12,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from intctl import stored
+from intctl import vault
 from intctl.errors import UsageError
+from intctl.health.outcome import Outcome
 from intctl.manifest import Manifest
-from intctl.plan import CONCURRENCY, Workshop, right_to_ask, single_use
-from intctl.probes.ask import HttpProbe, Probe, RefreshToken, SmtpProbe, TestMail
-from intctl.probes.outcome import Outcome
+from intctl.plan import CONCURRENCY, Runtime, right_to_ask, single_use
+from intctl.probes.spec import HttpProbe, Probe, RefreshToken, SmtpProbe, TestMail
 from intctl.store import claims, reads
 from intctl.store.tokens import SealedTokens
-from intctl.stored import PassingTokens
+from intctl.vault import MemoryTokenStore
 
 if TYPE_CHECKING:
     from intctl.probes.guard import AddressPolicy
@@ -40,40 +40,42 @@ def test_manifests(
     A refresh token that can be used only once is not spent, unless `spend_token`.
     """
     refused = [not spend_token and single_use(manifest) for manifest in manifests]
-    asks = [
-        (one.provider.probe(one.config), one.config, stored.PassingTokens())
+    probes = [
+        (one.provider.probe(one.config), one.config, vault.MemoryTokenStore())
         for one, no in zip(manifests, refused, strict=True)
         if not no
     ]
-    found = map(claims.unproven, _ask_all(asks, policy, deadline_s, send_to, concurrency))
+    found = map(claims.as_unverified, _probe_all(probes, policy, deadline_s, send_to, concurrency))
     return [Outcome("self.token_single_use") if no else next(found) for no in refused]
 
 
-def test_stored(shop: Workshop, row: Mapping[str, Any], send_to: str | None = None) -> Outcome:
+def test_stored(runtime: Runtime, row: Mapping[str, Any], send_to: str | None = None) -> Outcome:
     """What an exchange finds with the stored config of `row`. Writes nothing, not even a new token.
 
     So it spends no refresh token that the provider replaces, by its own words or as it was seen.
     """
-    found = _opened_with_tokens(shop, row)
+    found = _opened_with_tokens(runtime, row)
     if isinstance(found, Outcome):
         return found
     opened, tokens, rotates = found
     if rotates:
         return Outcome("self.token_single_use")
     known = tokens.load()
-    passing = stored.PassingTokens(replace(known, access_token=None, expires_at=None) if known else None)
-    outcome = _ask_all([(opened.probe, opened.config, passing)], shop.policy, shop.deadline_s, send_to)[0]
-    state = {**row, "now_at": reads.now(shop.database)}
-    return claims.put_off(outcome, claims.last_success(shop.database, row["id"]), state, row["config_version"])
+    passing = vault.MemoryTokenStore(replace(known, access_token=None, expires_at=None) if known else None)
+    outcome = _probe_all([(opened.probe, opened.config, passing)], runtime.policy, runtime.deadline_s, send_to)[0]
+    state = {**row, "now_at": reads.now(runtime.database)}
+    return claims.apply_throttling(
+        outcome, claims.last_success(runtime.database, row["id"]), state, row["config_version"]
+    )
 
 
-def walk_stored(shop: Workshop, row: Mapping[str, Any]) -> Outcome:
+def troubleshoot_stored(runtime: Runtime, row: Mapping[str, Any]) -> Outcome:
     """What an exchange finds with the stored config of `row`. Records nothing; a token that was replaced is kept."""
     import asyncio
 
-    from intctl.probes.run import Network, probe
+    from intctl.probes.run import Network, run_probe
 
-    found = _opened_with_tokens(shop, row)
+    found = _opened_with_tokens(runtime, row)
     if isinstance(found, Outcome):
         return found
     opened, tokens, rotates = found
@@ -81,22 +83,26 @@ def walk_stored(shop: Workshop, row: Mapping[str, Any]) -> Outcome:
     async def asking() -> Outcome:
         with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:
             call = partial(asyncio.get_running_loop().run_in_executor, thread)
-            async with right_to_ask(shop, row["id"], call, needed=rotates) as given:
+            async with right_to_ask(runtime, row["id"], call, needed=rotates) as given:
                 if not given:
                     return Outcome("self.busy")
-                kept = stored.KeptTokens(tokens, call, fresh=True)
-                return await probe(opened.probe, Network(shop.policy), deadline_s=shop.deadline_s, tokens=kept)
+                kept = vault.PersistentTokenStore(tokens, call, fresh=True)
+                return await run_probe(
+                    opened.probe, Network(runtime.policy), deadline_s=runtime.deadline_s, tokens=kept
+                )
 
-    return asyncio.run(asking()) if rotates else test_stored(shop, row)
+    return asyncio.run(asking()) if rotates else test_stored(runtime, row)
 
 
-def _opened_with_tokens(shop: Workshop, row: Mapping[str, Any]) -> tuple[stored.Opened, SealedTokens, bool] | Outcome:
+def _opened_with_tokens(
+    runtime: Runtime, row: Mapping[str, Any]
+) -> tuple[vault.OpenedIntegration, SealedTokens, bool] | Outcome:
     """What to ask for a stored row, its tokens, and whether a use of its refresh token replaces that."""
-    sealed = reads.sealed(shop.database, shop.org_id, id=row["id"])[0]
-    opened = stored.opened(shop.keyring, sealed)
-    if not isinstance(opened, stored.Opened):
+    sealed = reads.sealed(runtime.database, runtime.org_id, id=row["id"])[0]
+    opened = vault.open_integration(runtime.keyring, sealed)
+    if not isinstance(opened, vault.OpenedIntegration):
         return opened
-    tokens = stored.tokens(shop.database, shop.keyring, sealed, opened.provider, opened.config)
+    tokens = vault.tokens(runtime.database, runtime.keyring, sealed, opened.provider, opened.config)
     auth = getattr(opened.probe, "auth", None)
     if not isinstance(auth, RefreshToken):
         return opened, tokens, False
@@ -107,21 +113,21 @@ def _opened_with_tokens(shop: Workshop, row: Mapping[str, Any]) -> tuple[stored.
 
 def ask_status_page(url: str, *, policy: AddressPolicy | None, deadline_s: float) -> Outcome:
     """What a vendor's public status page says (Statuspage's shape), asked without any credential."""
-    ask = HttpProbe(
+    probe = HttpProbe(
         url,
         None,
         require=("/status/indicator",),
         facts={"indicator": "/status/indicator", "description": "/status/description"},
         max_body_bytes=1024 * 1024,
     )
-    return _ask_all([(ask, {}, None)], policy, deadline_s, None)[0]
+    return _probe_all([(probe, {}, None)], policy, deadline_s, None)[0]
 
 
 test_manifests.__test__ = test_stored.__test__ = False  # type: ignore[attr-defined]
 
 
-def _ask_all(
-    asks: Sequence[tuple[Probe, Mapping[str, object], PassingTokens | None]],
+def _probe_all(
+    probes: Sequence[tuple[Probe, Mapping[str, object], MemoryTokenStore | None]],
     policy: AddressPolicy | None,
     deadline_s: float,
     send_to: str | None,
@@ -129,24 +135,24 @@ def _ask_all(
 ) -> list[Outcome]:
     import asyncio
 
-    from intctl.probes.run import Network, probe
+    from intctl.probes.run import Network, run_probe
     from intctl.probes.smtp import send_test_mail
 
     async def asking() -> list[Outcome]:
         network = Network(policy)
         slots = asyncio.Semaphore(concurrency)
 
-        async def one(ask: Probe, settings: Mapping[str, object], tokens: PassingTokens | None) -> Outcome:
+        async def one(probe: Probe, settings: Mapping[str, object], tokens: MemoryTokenStore | None) -> Outcome:
             async with slots:
                 if send_to is None:
-                    return await probe(ask, network, deadline_s=deadline_s, tokens=tokens)
-                assert isinstance(ask, SmtpProbe)
+                    return await run_probe(probe, network, deadline_s=deadline_s, tokens=tokens)
+                assert isinstance(probe, SmtpProbe)
                 mail = test_mail(settings, send_to)
-                return await send_test_mail(ask, mail, network, deadline_s=deadline_s, tokens=tokens)
+                return await send_test_mail(probe, mail, network, deadline_s=deadline_s, tokens=tokens)
 
-        return list(await asyncio.gather(*(one(*ask) for ask in asks)))
+        return list(await asyncio.gather(*(one(*probe) for probe in probes)))
 
-    if send_to is not None and not all(isinstance(ask, SmtpProbe) for ask, _, _ in asks):
+    if send_to is not None and not all(isinstance(probe, SmtpProbe) for probe, _, _ in probes):
         raise UsageError("--send-to sends a mail, so it goes with mail integrations only.")
     return asyncio.run(asking())
 

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import httpx
 
-from intctl.probes.ask import Auth, Basic, Bearer, Header, HttpProbe, SigV4, Tokens
 from intctl.probes.reply import Judgement, Reply
-from intctl.probes.trace import Fault, Trace
+from intctl.probes.spec import Auth, Basic, Bearer, Header, HttpProbe, SigV4, Tokens
+from intctl.probes.trace import ProbeFailed, Trace
 from intctl.text import Secret
 
 #: Sends one request over the probe's transport.
@@ -37,17 +37,17 @@ class Authenticator:
 
     odd = ""
 
-    async def prove(self, _ask: HttpProbe, /) -> Judgement:
+    async def prove(self, _probe: HttpProbe, /) -> Judgement:
         """Proves the credential by its token exchange alone. Raises Fault."""
-        raise Fault("self.config_invalid", "only a token can be proven without a URL")
+        raise ProbeFailed("self.config_invalid", "only a token can be proven without a URL")
 
     async def access(self, *, anew: bool = False) -> tuple[Secret, bool]:  # noqa: ARG002
         """An access token, and whether it was got just now: always with `anew`. Raises Fault."""
-        raise Fault("self.config_invalid", "this credential is not exchanged for a token")
+        raise ProbeFailed("self.config_invalid", "this credential is not exchanged for a token")
 
-    def shown(self, _method: str, _url: str, _content: bytes, /) -> dict[str, str]:
+    def headers(self, _method: str, _url: str, _content: bytes, /) -> dict[str, str]:
         """The headers that show the credential, or the token that was got for it; none is asked for. Raises Fault."""
-        raise Fault("self.config_invalid", "this credential cannot be shown")
+        raise ProbeFailed("self.config_invalid", "this credential cannot be shown")
 
 
 def authenticator(
@@ -58,16 +58,16 @@ def authenticator(
         return None
     if isinstance(auth, Basic):
         pair = f"{plain(auth.username)}:{plain(auth.password)}"
-        trace.hide(pair, *(half for half in (auth.username, auth.password) if isinstance(half, Secret)))
+        trace.add_secret(pair, *(half for half in (auth.username, auth.password) if isinstance(half, Secret)))
         return _HeaderAuth("Authorization", "Basic " + b64encode(pair.encode()).decode())
     if isinstance(auth, Bearer):
-        trace.hide(auth.token, "Bearer " + auth.token.reveal())
+        trace.add_secret(auth.token, "Bearer " + auth.token.reveal())
         return _HeaderAuth("Authorization", "Bearer " + auth.token.reveal())
     if isinstance(auth, Header):
-        trace.hide(auth.value)
+        trace.add_secret(auth.value)
         return _HeaderAuth(auth.name, auth.prefix + auth.value.reveal())
     if isinstance(auth, SigV4):
-        trace.hide(auth.secret_access_key)
+        trace.add_secret(auth.secret_access_key)
         return _SigV4Auth(auth, clock)
     from intctl.probes.grants import GrantAuth
 
@@ -84,16 +84,16 @@ class _HeaderAuth(Authenticator):
         self._name = name
         self._value = value
 
-    def shown(self, _method: str, _url: str, _content: bytes) -> dict[str, str]:
+    def headers(self, _method: str, _url: str, _content: bytes) -> dict[str, str]:
         return {self._name: self._value}
 
 
 class _SigV4Auth(Authenticator):
-    def __init__(self, ask: SigV4, clock: Callable[[], float]) -> None:
-        self._ask = ask
+    def __init__(self, signing: SigV4, clock: Callable[[], float]) -> None:
+        self._signing = signing
         self._clock = clock
 
-    def shown(self, method: str, url: str, content: bytes) -> dict[str, str]:
+    def headers(self, method: str, url: str, content: bytes) -> dict[str, str]:
         from intctl.probes.sigv4 import signed
 
-        return signed(self._ask, method, url, content, self._clock())
+        return signed(self._signing, method, url, content, self._clock())

@@ -17,11 +17,11 @@ from urllib.parse import quote
 
 import httpx
 
-from intctl.failpoint import reach
-from intctl.probes.ask import ClientCredentials, HttpProbe, RefreshToken, SignedJwt, TokenGrant, Tokens
+from intctl.failpoint import hit
 from intctl.probes.auth import Authenticator, Send, TokenStore, plain
 from intctl.probes.reply import HEADERS, MISSING, Judgement, Reply, by_status, judge, note_clock, retry_after, value_at
-from intctl.probes.trace import Fault, Trace
+from intctl.probes.spec import ClientCredentials, HttpProbe, RefreshToken, SignedJwt, TokenGrant, Tokens
+from intctl.probes.trace import ProbeFailed, Trace
 from intctl.text import Secret
 
 #: A stored access token that ends sooner is not used, in seconds.
@@ -66,21 +66,21 @@ class GrantAuth(Authenticator, httpx.Auth):
     """
 
     def __init__(
-        self, ask: TokenGrant, store: TokenStore | None, send: Send, trace: Trace, clock: Callable[[], float]
+        self, grant: TokenGrant, store: TokenStore | None, send: Send, trace: Trace, clock: Callable[[], float]
     ) -> None:
-        self._ask = ask
+        self._grant = grant
         self._store = store
         self._send = send
         self._trace = trace
         self._clock = clock
         self._shown: Secret | None = None
         trace.facts.setdefault("token_exchanged", False)
-        if isinstance(ask, SignedJwt):
-            trace.hide(ask.private_key)
+        if isinstance(grant, SignedJwt):
+            trace.add_secret(grant.private_key)
             return
-        trace.hide(ask.client_secret, f"{ask.client_id}:{ask.client_secret.reveal()}")
-        if isinstance(ask, RefreshToken):
-            trace.hide(ask.refresh_token)
+        trace.add_secret(grant.client_secret, f"{grant.client_id}:{grant.client_secret.reveal()}")
+        if isinstance(grant, RefreshToken):
+            trace.add_secret(grant.refresh_token)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         access, new = await self.access()
@@ -88,19 +88,19 @@ class GrantAuth(Authenticator, httpx.Auth):
         if response.status_code == 401 and not new:  # revoked early: no verdict on the grant yet
             access, _ = await self.access(anew=True)
             yield self._with(request, access)
-        reach("token_api_answered")
+        hit("token_api_answered")
 
-    def shown(self, _method: str, _url: str, _content: bytes) -> dict[str, str]:
+    def headers(self, _method: str, _url: str, _content: bytes) -> dict[str, str]:
         if self._shown is None:
-            raise Fault("self.config_invalid", "there is no access token yet")
+            raise ProbeFailed("self.config_invalid", "there is no access token yet")
         return {"Authorization": "Bearer " + self._shown.reveal()}
 
-    async def prove(self, ask: HttpProbe, /) -> Judgement:
+    async def prove(self, probe: HttpProbe, /) -> Judgement:
         stored = await self._load()
         reply = await self._call(stored)
-        if reply.status != 200 and ask.answers:
-            special = judge(ask, reply, self._trace, self._clock())
-            if special[0] in {answer.code for answer in ask.answers}:
+        if reply.status != 200 and probe.answers:
+            special = judge(probe, reply, self._trace, self._clock())
+            if special[0] in {answer.code for answer in probe.answers}:
                 return special
         self._shown = await self._granted(reply, stored)
         return "ok", "", None
@@ -111,7 +111,7 @@ class GrantAuth(Authenticator, httpx.Auth):
         if access is not None:
             return access, False
         access = await self._granted(await self._call(stored), stored)
-        reach("token_before_api")
+        hit("token_before_api")
         return access, True
 
     # --- what is kept
@@ -122,15 +122,15 @@ class GrantAuth(Authenticator, httpx.Auth):
         try:
             stored = await self._store.load()
         except Exception:
-            raise Fault("self.database") from None
+            raise ProbeFailed("self.database") from None
         if stored is not None:
-            self._trace.hide(stored.access_token, stored.refresh_token)
+            self._trace.add_secret(stored.access_token, stored.refresh_token)
         return stored
 
     def _still_good(self, stored: Tokens | None) -> Secret | None:
         if stored is None or stored.access_token is None or stored.expires_at is None:
             return None
-        if isinstance(self._ask, RefreshToken) and stored.origin != self._ask.refresh_token:
+        if isinstance(self._grant, RefreshToken) and stored.origin != self._grant.refresh_token:
             return None
         left = stored.expires_at - self._clock()
         # One that lasts longer than any may: this machine's clock was set back since.
@@ -138,33 +138,33 @@ class GrantAuth(Authenticator, httpx.Auth):
 
     def _refresh_token(self, stored: Tokens | None) -> Secret | None:
         """The refresh token to spend: the latest successor of the one that the manifest gave."""
-        if not isinstance(self._ask, RefreshToken):
+        if not isinstance(self._grant, RefreshToken):
             return None
-        if stored is not None and stored.origin == self._ask.refresh_token and stored.refresh_token is not None:
+        if stored is not None and stored.origin == self._grant.refresh_token and stored.refresh_token is not None:
             return stored.refresh_token
-        return self._ask.refresh_token
+        return self._grant.refresh_token
 
     async def _keep(self, access: Secret, document: dict[str, Any], stored: Tokens | None) -> Secret:
         """Saves what was granted; the access token to go on with: another's, where another was first."""
-        self._trace.hide(access)
+        self._trace.add_secret(access)
         lifetime = self._lifetime(document.get("expires_in", MISSING))
-        tokens = Tokens(access, self._clock() + lifetime, scope=self._ask.scope)
+        tokens = Tokens(access, self._clock() + lifetime, scope=self._grant.scope)
         if self.odd or not _sendable(access.reveal()):  # not kept, or the warning would come and go with it
-            tokens = Tokens(None, None, scope=self._ask.scope)
+            tokens = Tokens(None, None, scope=self._grant.scope)
         used = self._refresh_token(stored)
-        if used is not None and isinstance(self._ask, RefreshToken):
+        if used is not None and isinstance(self._grant, RefreshToken):
             given = document.get("refresh_token")
             successor = Secret(given) if isinstance(given, str) and given else used
-            self._trace.hide(successor)
+            self._trace.add_secret(successor)
             if successor != used:
                 self._trace.facts["refresh_token_replaced"] = True
-            tokens = replace(tokens, refresh_token=successor, origin=self._ask.refresh_token)
+            tokens = replace(tokens, refresh_token=successor, origin=self._grant.refresh_token)
         if self._store is None or (tokens.access_token is None and tokens.refresh_token in (None, used)):
             return access
-        stands = await self._save(self._store, tokens)
-        if stands.access_token is not None and stands.access_token != tokens.access_token:
-            self._trace.hide(stands.access_token)
-            return stands.access_token
+        saved = await self._save(self._store, tokens)
+        if saved.access_token is not None and saved.access_token != tokens.access_token:
+            self._trace.add_secret(saved.access_token)
+            return saved.access_token
         return access
 
     async def _save(self, store: TokenStore, tokens: Tokens) -> Tokens:
@@ -177,7 +177,7 @@ class GrantAuth(Authenticator, httpx.Auth):
                 saving.exception()
             raise
         except Exception:
-            raise Fault("self.token_not_saved") from None
+            raise ProbeFailed("self.token_not_saved") from None
 
     def _lifetime(self, value: object) -> float:
         """Seconds that the token is stored for; `odd` says when the provider's figure made no sense."""
@@ -185,8 +185,8 @@ class GrantAuth(Authenticator, httpx.Auth):
             seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
         except (ValueError, OverflowError):
             seconds = 0.0
-        if value is MISSING and isinstance(self._ask, ClientCredentials) and self._ask.lifetime_s:
-            return self._ask.lifetime_s
+        if value is MISSING and isinstance(self._grant, ClientCredentials) and self._grant.lifetime_s:
+            return self._grant.lifetime_s
         if not 0 < seconds <= MAX_SANE_S:
             self.odd = "expires_in is missing" if value is MISSING else "expires_in is no sensible number"
             seconds = ASSUMED_LIFETIME_S
@@ -195,59 +195,61 @@ class GrantAuth(Authenticator, httpx.Auth):
     # --- what is asked
 
     def _with(self, request: httpx.Request, access: Secret) -> httpx.Request:
-        self._trace.hide(access)
+        self._trace.add_secret(access)
         self._shown = access
         request.headers["Authorization"] = "Bearer " + access.reveal()
         return request
 
     async def _call(self, stored: Tokens | None) -> Reply:
         request = self._token_request(stored)
-        reach("token_before_call")
+        hit("token_before_call")
         reply = await self._send(request)
-        reach("token_answer_read")
+        hit("token_answer_read")
         return reply
 
     def _token_request(self, stored: Tokens | None) -> httpx.Request:
-        ask = self._ask
+        grant = self._grant
         refresh = self._refresh_token(stored)
-        if isinstance(ask, RefreshToken) and ask.single_use and self._store is None:
-            raise Fault("self.token_single_use")
+        if isinstance(grant, RefreshToken) and grant.single_use and self._store is None:
+            raise ProbeFailed("self.token_single_use")
         headers = dict(HEADERS)
-        fields = self._assertion(ask) if isinstance(ask, SignedJwt) else self._client_fields(ask, refresh, headers)
-        if ask.scope and not isinstance(ask, SignedJwt):
-            fields["scope"] = ask.scope
-        as_json = not isinstance(ask, SignedJwt) and ask.body == "json"
+        fields = (
+            self._assertion(grant) if isinstance(grant, SignedJwt) else self._client_fields(grant, refresh, headers)
+        )
+        if grant.scope and not isinstance(grant, SignedJwt):
+            fields["scope"] = grant.scope
+        as_json = not isinstance(grant, SignedJwt) and grant.body == "json"
         content: dict[str, Any] = {"json": fields} if as_json else {"data": fields}
         try:
-            return httpx.Request("POST", ask.token_url, headers=headers, extensions={"phase": "auth"}, **content)
+            return httpx.Request("POST", grant.token_url, headers=headers, extensions={"phase": "auth"}, **content)
         except (httpx.InvalidURL, ValueError, TypeError):
-            raise Fault("self.config_invalid", "the URL of the token endpoint cannot be used") from None
+            raise ProbeFailed("self.config_invalid", "the URL of the token endpoint cannot be used") from None
 
     def _client_fields(
-        self, ask: ClientCredentials | RefreshToken, refresh: Secret | None, headers: dict[str, str]
+        self, grant: ClientCredentials | RefreshToken, refresh: Secret | None, headers: dict[str, str]
     ) -> dict[str, str]:
         """The fields of the token call; the client goes among them or into `headers`."""
-        fields = {name: plain(value) for name, value in ask.extra.items()}
-        self._trace.hide(*(value for value in ask.extra.values() if isinstance(value, Secret)))
+        fields = {name: plain(value) for name, value in grant.extra.items()}
+        self._trace.add_secret(*(value for value in grant.extra.values() if isinstance(value, Secret)))
         if refresh is not None:
             fields |= {"grant_type": "refresh_token", "refresh_token": refresh.reveal()}
-        elif isinstance(ask, ClientCredentials) and ask.grant:
-            fields["grant_type"] = ask.grant
-        if ask.client_in == "body":
-            return fields | {"client_id": ask.client_id, "client_secret": ask.client_secret.reveal()}
-        pair = f"{ask.client_id}:{ask.client_secret.reveal()}"
-        if ask.client_in == "basic":  # RFC 6749 §2.3.1: both halves are form-encoded first.
-            pair = f"{quote(ask.client_id, safe='')}:{quote(ask.client_secret.reveal(), safe='')}"
-        self._trace.hide(pair)
-        scheme = "Basic" if ask.client_in == "basic" else "ID"
+        elif isinstance(grant, ClientCredentials) and grant.grant:
+            fields["grant_type"] = grant.grant
+        if grant.client_in == "body":
+            return fields | {"client_id": grant.client_id, "client_secret": grant.client_secret.reveal()}
+        pair = f"{grant.client_id}:{grant.client_secret.reveal()}"
+        if grant.client_in == "basic":  # RFC 6749 §2.3.1: both halves are form-encoded first.
+            pair = f"{quote(grant.client_id, safe='')}:{quote(grant.client_secret.reveal(), safe='')}"
+        self._trace.add_secret(pair)
+        scheme = "Basic" if grant.client_in == "basic" else "ID"
         headers["Authorization"] = f"{scheme} {b64encode(pair.encode()).decode()}"
         return fields
 
-    def _assertion(self, ask: SignedJwt) -> dict[str, str]:
+    def _assertion(self, grant: SignedJwt) -> dict[str, str]:
         from intctl.probes.jwt import signed
 
-        statement = signed(ask, self._clock())
-        self._trace.hide(statement)
+        statement = signed(grant, self._clock())
+        self._trace.add_secret(statement)
         return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": statement}
 
     # --- what is answered
@@ -259,51 +261,53 @@ class GrantAuth(Authenticator, httpx.Auth):
         theirs is used, and exchanged once more only where their access token has run out.
         """
         document = reply.json(constants=True)
-        pointer = self._ask.token_at if isinstance(self._ask, ClientCredentials) else "/access_token"
+        pointer = self._grant.token_at if isinstance(self._grant, ClientCredentials) else "/access_token"
         granted = value_at(document, pointer) if isinstance(document, dict) and reply.status == 200 else None
         if isinstance(granted, str) and granted:
             self._trace.facts["token_exchanged"] = True
             access = await self._keep(Secret(granted), value_at(document, pointer.rpartition("/")[0]), stored)
             if not _sendable(access.reveal()):  # said only now: the refresh token beside it may be the only one left
-                raise Fault("unexpected.reply", "the token holds characters that no header can carry")
+                raise ProbeFailed("unexpected.reply", "the token holds characters that no header can carry")
             return access
         self._trace.facts["http_status"] = reply.status
         note_clock(reply, self._trace, self._clock())
         # A server that fails or throttles says nothing about the token, whatever stands in its body.
         judged = reply.status < 500 and reply.status != 429
-        if judged and isinstance(self._ask, RefreshToken) and _error(document) == "invalid_grant":
+        if judged and isinstance(self._grant, RefreshToken) and _error(document) == "invalid_grant":
             now = await self._load()
             if last or self._refresh_token(now) == self._refresh_token(stored):
-                raise Fault("reauthorise", self._why_refused(self._ask, document))
+                raise ProbeFailed("reauthorise", self._why_refused(self._grant, document))
             theirs = self._still_good(now)
             return theirs or await self._granted(await self._call(now), now, last=True)
         raise self._refused(reply, document, judged=judged)
 
     @staticmethod
-    def _why_refused(ask: RefreshToken, document: Any) -> str:
+    def _why_refused(grant: RefreshToken, document: Any) -> str:
         if number := _aadsts(document):
             return number
         # What nobody can know from here is not asserted.
-        return "revoked, expired, or spent by an exchange whose answer never arrived" if ask.single_use else ""
+        return "revoked, expired, or spent by an exchange whose answer never arrived" if grant.single_use else ""
 
-    def _refused(self, reply: Reply, document: Any, *, judged: bool) -> Fault:
+    def _refused(self, reply: Reply, document: Any, *, judged: bool) -> ProbeFailed:
         where = "token endpoint"
         if reply.status == 200:
             why = "it sent no access token" if isinstance(document, dict) else "it did not send JSON"
-            return Fault("unexpected.reply", f"{where}: {why}")
+            return ProbeFailed("unexpected.reply", f"{where}: {why}")
         number = _aadsts(document)
         if number in _AADSTS:
-            return Fault(*_AADSTS[number])
+            return ProbeFailed(*_AADSTS[number])
         skew = self._trace.facts.get("clock_skew_s")
-        if isinstance(skew, int) and isinstance(self._ask, SignedJwt) and judged and _of_its_time(document):
-            return Fault("self.clock", f"{where}: {abs(skew)} s {'ahead of' if skew > 0 else 'behind'} the provider's")
+        if isinstance(skew, int) and isinstance(self._grant, SignedJwt) and judged and _of_its_time(document):
+            return ProbeFailed(
+                "self.clock", f"{where}: {abs(skew)} s {'ahead of' if skew > 0 else 'behind'} the provider's"
+            )
         code, detail = by_status(reply, self._trace)
         error = _error(document)
         if judged:
             code = _OAUTH.get(error, code)
-        said = f", {self._trace.words(number or error, 60)}" if number or error else ""
+        said = f", {self._trace.sanitize(number or error, 60)}" if number or error else ""
         wait = retry_after(reply.headers.get("retry-after", ""), self._clock()) if reply.status in (429, 503) else None
-        return Fault(code, f"{where}: {detail}{said}", retry_after_s=wait)
+        return ProbeFailed(code, f"{where}: {detail}{said}", retry_after_s=wait)
 
 
 def _sendable(token: str) -> bool:

@@ -15,14 +15,14 @@ from ssl import SSLContext
 import h11
 import httpx
 
+from intctl.health.outcome import Outcome
 from intctl.probes import tls, usage, wire
-from intctl.probes.ask import HttpProbe
 from intctl.probes.auth import Authenticator, TokenStore, authenticator
 from intctl.probes.network import Network
-from intctl.probes.outcome import Outcome
 from intctl.probes.reply import Judgement, Reply, judge
 from intctl.probes.request import Request, place_of, request_for
-from intctl.probes.trace import Fault, Trace
+from intctl.probes.spec import HttpProbe
+from intctl.probes.trace import ProbeFailed, Trace
 from intctl.text import Secret
 
 #: Status line and headers of one answer, informational ones included, in bytes.
@@ -40,41 +40,41 @@ _NO_REFUSAL = frozenset({304, 408, 409, 423, 425, 429})
 _STATUS_LINE = b"HTTP/1."
 
 
-async def probe_http(ask: HttpProbe, network: Network, trace: Trace, tokens: TokenStore | None) -> Outcome:
+async def probe_http(probe: HttpProbe, network: Network, trace: Trace, tokens: TokenStore | None) -> Outcome:
     """What the provider answers to this probe. Raises Fault."""
     context: SSLContext | None = None
 
     def make_context() -> SSLContext:
         nonlocal context
-        context = context or tls.context(ask.ca_file, ask.client_certificate)
+        context = context or tls.context(probe.ca_file, probe.client_certificate)
         return context
 
     def transport(on: Trace) -> Transport:
-        plain_ok = ask.auth is None or ask.allow_plain_http
-        return Transport(network, on, make_context, max_body=ask.max_body_bytes, plain_ok=plain_ok)
+        plain_ok = probe.auth is None or probe.allow_plain_http
+        return Transport(network, on, make_context, max_body=probe.max_body_bytes, plain_ok=plain_ok)
 
-    trace.hide(*(value for value in ask.headers.values() if isinstance(value, Secret)))
+    trace.add_secret(*(value for value in probe.headers.values() if isinstance(value, Secret)))
     own = transport(trace)
-    auth = authenticator(ask.auth, tokens, own.send, trace, network.clock)
-    (code, detail, retry_after), reply = await _ask(ask, own, auth, network, trace)
-    if code == "ok" and ask.compare_without and auth is not None:
+    auth = authenticator(probe.auth, tokens, own.send, trace, network.clock)
+    (code, detail, retry_after), reply = await _exchange(probe, own, auth, network, trace)
+    if code == "ok" and probe.compare_without and auth is not None:
         trace.outcome("credential.uncompared")  # should the comparison take too long
-        code = await _compared(ask, transport(Trace()), network, trace)
+        code = await _compared(probe, transport(Trace()), network, trace)
     proven = code == "ok"
     if proven:
-        code, detail = _but(auth, trace, network)
+        code, detail = _warnings(auth, trace, network)
     outcome = trace.outcome(code, detail, retry_after_s=retry_after)  # from here on, it stands
-    if ask.quota_url:
-        reply = await _quota_reply(ask, transport(Trace()), auth) if proven else None
-    if reply is None or not ask.quotas:
+    if probe.quota_url:
+        reply = await _quota_reply(probe, transport(Trace()), auth) if proven else None
+    if reply is None or not probe.quotas:
         return outcome
-    return usage.judged(outcome, *usage.read(ask.quotas, reply, trace.words))
+    return usage.judged(outcome, *usage.read(probe.quotas, reply, trace.sanitize))
 
 
-async def _quota_reply(ask: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply | None:
+async def _quota_reply(probe: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply | None:
     """The vendor's answer about the quota, or None. No part of the proof: on another trace, and no token is renewed."""
     quiet = replace(
-        ask, url=ask.quota_url, method="GET", body_json=None, body_text="", expect_status=200, json=True, answers=()
+        probe, url=probe.quota_url, method="GET", body_json=None, body_text="", expect_status=200, json=True, answers=()
     )
     try:
         async with asyncio.timeout(QUOTA_PATIENCE_S):
@@ -84,46 +84,46 @@ async def _quota_reply(ask: HttpProbe, transport: Transport, auth: Authenticator
     return reply if reply.status == 200 else None
 
 
-async def _ask(
-    ask: HttpProbe, transport: Transport, auth: Authenticator | None, network: Network, trace: Trace
+async def _exchange(
+    probe: HttpProbe, transport: Transport, auth: Authenticator | None, network: Network, trace: Trace
 ) -> tuple[Judgement, Reply | None]:
     """Code, detail and Retry-After of the provider's answer; and the answer, if it was more than a token."""
-    if not ask.url:
+    if not probe.url:
         if auth is None:
-            raise Fault("self.config_invalid", "there is neither a URL nor a token to ask for")
-        return await auth.prove(ask), None
-    reply = await _send(ask, transport, auth)
-    return judge(ask, reply, trace, network.clock()), reply
+            raise ProbeFailed("self.config_invalid", "there is neither a URL nor a token to ask for")
+        return await auth.prove(probe), None
+    reply = await _send(probe, transport, auth)
+    return judge(probe, reply, trace, network.clock()), reply
 
 
-async def _compared(ask: HttpProbe, transport: Transport, network: Network, trace: Trace) -> str:
+async def _compared(probe: HttpProbe, transport: Transport, network: Network, trace: Trace) -> str:
     """The code of an answer that went well, when the same is asked without the credential."""
     try:
-        bare = await _send(ask, transport, None)
-    except Fault:
+        bare = await _send(probe, transport, None)
+    except ProbeFailed:
         return "credential.uncompared"
-    if judge(ask, bare, Trace(), network.clock())[0] == "ok":
+    if judge(probe, bare, Trace(), network.clock())[0] == "ok":
         trace.facts["credential_proven"] = False
         return "credential.unproven"
-    refused = bare.status == ask.expect_status or 300 <= bare.status < 500
+    refused = bare.status == probe.expect_status or 300 <= bare.status < 500
     if not refused or bare.status in _NO_REFUSAL:
         return "credential.uncompared"
     trace.facts["credential_proven"] = True
     return "ok"
 
 
-async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply:
+async def _send(probe: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply:
     """The answer to the probe's request, after whatever its credential has to ask first.
 
     httpx's AsyncClient would do the same for half as much CPU again, spent on the cookies and
     redirects that a probe must not have; and what is only shown needs no flow.
     """
     if not isinstance(auth, httpx.Auth):
-        return await transport.exchange(request_for(ask, auth))
-    asked = request_for(ask, None)
+        return await transport.exchange(request_for(probe, auth))
+    asked = request_for(probe, None)
     request = httpx.Request(
-        ask.method,
-        ask.url,
+        probe.method,
+        probe.url,
         headers=asked.headers,
         content=asked.content or None,
         extensions={"body_wanted": asked.body_wanted},
@@ -141,7 +141,7 @@ async def _send(ask: HttpProbe, transport: Transport, auth: Authenticator | None
         await flow.aclose()
 
 
-def _but(auth: Authenticator | None, trace: Trace, network: Network) -> tuple[str, str]:
+def _warnings(auth: Authenticator | None, trace: Trace, network: Network) -> tuple[str, str]:
     """The code of an exchange that went well: "ok", or what there is to warn about."""
     left = tls.days_left(trace, network.clock())
     if left is not None:
@@ -202,7 +202,7 @@ class Transport(httpx.AsyncBaseTransport):
             return stream
         except BaseException as found:
             stream.close()
-            if isinstance(found, Fault) and found.code in tls.CERTIFICATE_CODES:
+            if isinstance(found, ProbeFailed) and found.code in tls.CERTIFICATE_CODES:
                 raise await look_at_certificate(found, host, port, network, trace) from None
             raise
 
@@ -214,7 +214,7 @@ def _response(reply: Reply, request: httpx.Request) -> httpx.Response:
     return httpx.Response(reply.status, headers=headers, stream=httpx.ByteStream(reply.body), request=request)
 
 
-async def look_at_certificate(found: Fault, host: str, port: int, network: Network, trace: Trace) -> Fault:
+async def look_at_certificate(found: ProbeFailed, host: str, port: int, network: Network, trace: Trace) -> ProbeFailed:
     """`found`, and what is wrong with the certificate: a second handshake, over which nothing is sent."""
     aside = Trace()
     try:
@@ -226,7 +226,7 @@ async def look_at_certificate(found: Fault, host: str, port: int, network: Netwo
                 return tls.note_refused(stream.secured.getpeercert(binary_form=True) or b"", trace, found)
             finally:
                 stream.close()
-    except (Fault, TimeoutError):
+    except (ProbeFailed, TimeoutError):
         return found
 
 
@@ -257,14 +257,14 @@ class _Exchange:
 
     async def run(self, stream: wire.Stream) -> None:
         """Sends the request and reads until the answer is known. Raises Fault."""
-        self._trace.heard = False
+        self._trace.received_any = False
         await stream.send(self._head)
         data = b"first"
         while data:
             data = await stream.receive()
-            self._trace.heard = self._trace.heard or bool(data)
+            self._trace.received_any = self._trace.received_any or bool(data)
             if data and not self._head_bytes and not _STATUS_LINE.startswith(data[: len(_STATUS_LINE)]):
-                raise Fault("protocol.error")  # a banner, TLS or noise: h11 would wait for a line's end
+                raise ProbeFailed("protocol.error")  # a banner, TLS or noise: h11 would wait for a line's end
             if not self.status:
                 self._head_bytes += len(data)
             try:
@@ -273,8 +273,8 @@ class _Exchange:
                     return
             except h11.RemoteProtocolError:
                 # h11 reports an end of file in the middle of an answer in the same way.
-                raise Fault("protocol.error" if data else "connection.closed") from None
-        raise Fault("connection.closed")
+                raise ProbeFailed("protocol.error" if data else "connection.closed") from None
+        raise ProbeFailed("connection.closed")
 
     def _known(self) -> bool:
         """Whether what has come in is all that is wanted of the answer."""
@@ -294,9 +294,9 @@ class _Exchange:
             elif isinstance(event, h11.EndOfMessage):
                 return True
             elif isinstance(event, h11.ConnectionClosed):
-                raise Fault("connection.closed")
+                raise ProbeFailed("connection.closed")
             elif not isinstance(event, h11.InformationalResponse):
                 break  # NEED_DATA, or PAUSED after the answer
         if not self.status and self._head_bytes > HEAD_LIMIT:
-            raise Fault("protocol.error")
+            raise ProbeFailed("protocol.error")
         return False

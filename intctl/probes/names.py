@@ -14,8 +14,8 @@ import threading
 from contextlib import suppress
 from functools import lru_cache
 
-from intctl.failpoint import reach
-from intctl.probes.trace import Fault
+from intctl.failpoint import hit
+from intctl.probes.trace import ProbeFailed
 
 #: Address family and socket address, as `socket.connect` wants it.
 Target = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
@@ -38,7 +38,7 @@ class Names:
 
     async def look_up(self, host: str, port: int) -> list[Target]:
         """The addresses of `host`, best first. Raises Fault (`dns.*`, `self.no_descriptors`)."""
-        reach("in_dns")
+        hit("in_dns")
         name = ascii_name(host)
         literal = _literal(name, port)
         if literal:
@@ -48,7 +48,7 @@ class Names:
             future = self._asked[name] = self._ask(name)
         answer = await asyncio.shield(future)
         if isinstance(answer, str):
-            raise Fault(answer)
+            raise ProbeFailed(answer)
         return [(family, (address[0], port, *address[2:])) for family, address in answer]
 
     def _ask(self, host: str) -> asyncio.Future[_Answer]:
@@ -81,7 +81,7 @@ def ascii_name(host: str) -> str:
         if len(name) > 253 or not name.isprintable() or not all(0 < len(label) < 64 for label in labels):
             raise ValueError
     except ValueError:
-        raise Fault("dns.nxdomain", "it is not a valid host name") from None
+        raise ProbeFailed("dns.nxdomain", "it is not a valid host name") from None
     return name
 
 

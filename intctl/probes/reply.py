@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any
 
 from intctl import __version__
-from intctl.probes.ask import Answer, HttpProbe
+from intctl.probes.spec import Answer, HttpProbe
 from intctl.probes.trace import Trace
 
 #: Longest wait that a provider can ask for, in seconds.
@@ -75,22 +75,22 @@ _JSON = json.JSONDecoder(parse_constant=_no_constant)
 _WITH_CONSTANTS = json.JSONDecoder(parse_constant=str)
 
 
-def judge(ask: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement:
+def judge(probe: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement:
     """Code, detail and Retry-After for an answer; facts go into the trace."""
     trace.facts["http_status"] = reply.status
     note_clock(reply, trace, now)
     document = reply.json()
     wait = retry_after(reply.headers.get("retry-after", ""), now)
-    for answer in ask.answers:
+    for answer in probe.answers:
         if _matches(answer, reply, document):
-            _note_facts(ask, document, trace)
+            _note_facts(probe, document, trace)
             return answer.code, answer.detail, wait
-    if reply.status != ask.expect_status:
+    if reply.status != probe.expect_status:
         return *by_status(reply, trace), wait if reply.status in (429, 503) else None
-    complaint = _complaint(ask, reply, document)
+    complaint = _complaint(probe, reply, document)
     if complaint:
         return "unexpected.reply", complaint, None
-    _note_facts(ask, document, trace)
+    _note_facts(probe, document, trace)
     return "ok", "", None
 
 
@@ -101,7 +101,7 @@ def by_status(reply: Reply, trace: Trace) -> tuple[str, str]:
         return _BY_STATUS[status], f"HTTP {status}"
     if 300 <= status < 400 and status != 304:
         # Masked before it is cut: a secret that holds a question mark would be two halves that nobody knows.
-        location = trace.words(reply.headers.get("location", "")).partition("?")[0].partition("#")[0]
+        location = trace.sanitize(reply.headers.get("location", "")).partition("?")[0].partition("#")[0]
         return "redirect.refused", f"HTTP {status} to {location}" if location else f"HTTP {status}"
     if 500 <= status < 600:
         return "server.error", f"HTTP {status}"
@@ -158,27 +158,27 @@ def _same(found: Any, wanted: object) -> bool:
     return bool(found == wanted) and isinstance(found, bool) == isinstance(wanted, bool)
 
 
-def _complaint(ask: HttpProbe, reply: Reply, document: Any) -> str:
+def _complaint(probe: HttpProbe, reply: Reply, document: Any) -> str:
     """Why a reply with the expected status is still not the promised one, or ""."""
-    if ask.method == "HEAD":
+    if probe.method == "HEAD":
         return ""
-    if ask.expect_text and ask.expect_text.encode() not in reply.body:
+    if probe.expect_text and probe.expect_text.encode() not in reply.body:
         return "it does not hold what was expected"
-    pointed = bool(ask.expect_json or ask.require)
-    if not ask.json and not pointed:
+    pointed = bool(probe.expect_json or probe.require)
+    if not probe.json and not pointed:
         return ""
     if document is MISSING:
-        return _why_unreadable(ask, reply, pointed)
-    for pointer in ask.require:
+        return _why_unreadable(probe, reply, pointed)
+    for pointer in probe.require:
         if value_at(document, pointer) in (MISSING, None):
             return f"{pointer} is missing"
-    for pointer, wanted in ask.expect_json.items():
+    for pointer, wanted in probe.expect_json.items():
         if not _same(value_at(document, pointer), wanted):
             return f"{pointer} is not what was expected"
     return ""
 
 
-def _why_unreadable(ask: HttpProbe, reply: Reply, pointed: bool) -> str:
+def _why_unreadable(probe: HttpProbe, reply: Reply, pointed: bool) -> str:
     kind = reply.headers.get("content-type", "").lower()
     start = reply.body.lstrip()[:1]
     if "html" in kind or start == b"<":
@@ -188,18 +188,18 @@ def _why_unreadable(ask: HttpProbe, reply: Reply, pointed: bool) -> str:
     if reply.opaque:
         if not pointed and ("json" in kind or start in (b"{", b"[")):
             return ""  # long or compressed, but JSON by all signs: the status decides
-        return f"it is longer than {ask.max_body_bytes // 1024} KiB" if reply.cut else "it is compressed"
+        return f"it is longer than {probe.max_body_bytes // 1024} KiB" if reply.cut else "it is compressed"
     return "it is not JSON"
 
 
-def _note_facts(ask: HttpProbe, document: Any, trace: Trace) -> None:
+def _note_facts(probe: HttpProbe, document: Any, trace: Trace) -> None:
     if document is MISSING:
         return
-    for name, pointer in ask.facts.items():
+    for name, pointer in probe.facts.items():
         found = value_at(document, pointer)
         if isinstance(found, str):
-            trace.facts[name] = trace.words(found)
-        elif isinstance(found, bool | int | float) and not _unlike_json(found) and trace.words(found) == str(found):
+            trace.facts[name] = trace.sanitize(found)
+        elif isinstance(found, bool | int | float) and not _unlike_json(found) and trace.sanitize(found) == str(found):
             trace.facts[name] = found
 
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import h11
 import httpx
 
-from intctl.probes.ask import HttpProbe
 from intctl.probes.auth import Authenticator, plain
 from intctl.probes.reply import HEADERS
-from intctl.probes.trace import Fault
+from intctl.probes.spec import HttpProbe
+from intctl.probes.trace import ProbeFailed
 
 _COMMON = {name.lower(): (name.encode(), value.encode()) for name, value in HEADERS.items()}
 _END = h11.EndOfMessage()
@@ -41,14 +41,14 @@ def place_of(url: str | httpx.URL) -> Place:
     try:
         found = httpx.URL(url)
         if found.scheme not in ("http", "https") or not found.host:
-            raise Fault("self.config_invalid", "the URL is not an http:// or https:// one")
+            raise ProbeFailed("self.config_invalid", "the URL is not an http:// or https:// one")
         if found.username or found.password:
-            raise Fault("self.config_invalid", "the URL holds a user name or password")
+            raise ProbeFailed("self.config_invalid", "the URL holds a user name or password")
         secure = found.scheme == "https"
         port = found.port or (443 if secure else 80)
         return Place(secure, found.raw_host.decode("ascii"), port, found.raw_path, found.netloc)
     except (httpx.InvalidURL, ValueError, TypeError):  # its parts are decoded only when they are asked for
-        raise Fault("self.config_invalid", "the URL cannot be used") from None
+        raise ProbeFailed("self.config_invalid", "the URL cannot be used") from None
 
 
 @dataclass(slots=True)
@@ -71,36 +71,36 @@ class Request:
         try:
             head = h11.Request(method=self.method, target=self.place.target, headers=headers)
         except (h11.LocalProtocolError, ValueError):
-            raise Fault("credential.malformed") from None
+            raise ProbeFailed("credential.malformed") from None
         return [head, h11.Data(data=self.content), _END] if self.content else [head, _END]
 
 
-def request_for(ask: HttpProbe, auth: Authenticator | None) -> Request:
+def request_for(probe: HttpProbe, auth: Authenticator | None) -> Request:
     """The probe's request, its credential shown where it is one that is only shown. Raises Fault."""
     headers = dict(_COMMON)
     try:
-        content = ask.body_text.encode()
-        if ask.body_json is not None:
-            content = json.dumps(ask.body_json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        content = probe.body_text.encode()
+        if probe.body_json is not None:
+            content = json.dumps(probe.body_json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
             headers["content-type"] = (b"Content-Type", b"application/json")
     except (ValueError, TypeError):
-        raise Fault("self.config_invalid", "the body cannot be sent") from None
-    if content or ask.method == "POST":
+        raise ProbeFailed("self.config_invalid", "the body cannot be sent") from None
+    if content or probe.method == "POST":
         headers["content-length"] = (b"Content-Length", b"%d" % len(content))
-    place = place_of(ask.url)
-    shown = {} if auth is None else auth.shown(ask.method, place.url, content)
+    place = place_of(probe.url)
+    shown = {} if auth is None else auth.headers(probe.method, place.url, content)
     try:
-        for given in (ask.headers, shown):
+        for given in (probe.headers, shown):
             for name, value in given.items():
                 headers[name.lower()] = (name.encode("ascii"), plain(value).encode("ascii"))
     except UnicodeEncodeError:
-        raise Fault("credential.malformed") from None
-    return Request(ask.method, place, list(headers.values()), content, body_wanted=partial(_body_wanted, ask))
+        raise ProbeFailed("credential.malformed") from None
+    return Request(probe.method, place, list(headers.values()), content, body_wanted=partial(_body_wanted, probe))
 
 
-def _body_wanted(ask: HttpProbe, status: int) -> bool:
+def _body_wanted(probe: HttpProbe, status: int) -> bool:
     """Whether the body can change the verdict: if not, a server that drips it is not waited for."""
-    if any(answer.status == status and (answer.pointer or answer.contains) for answer in ask.answers):
+    if any(answer.status == status and (answer.pointer or answer.contains) for answer in probe.answers):
         return True
-    wanted = ask.json or ask.expect_text or ask.expect_json or ask.require or ask.facts
-    return status == ask.expect_status and bool(wanted)
+    wanted = probe.json or probe.expect_text or probe.expect_json or probe.require or probe.facts
+    return status == probe.expect_status and bool(wanted)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from intctl.probes.ask import SigV4
+from intctl.probes.spec import SigV4
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 

@@ -23,11 +23,11 @@ from aiosmtplib.errors import SMTPAuthenticationError
 from aiosmtplib.esmtp import parse_esmtp_extensions
 from aiosmtplib.protocol import SMTPProtocol
 
+from intctl.health.outcome import Outcome
 from intctl.probes import tls, wire
-from intctl.probes.ask import SmtpProbe, TestMail, TokenGrant
 from intctl.probes.network import Network
-from intctl.probes.outcome import Outcome
-from intctl.probes.trace import Fault, Trace, bounded
+from intctl.probes.spec import SmtpProbe, TestMail, TokenGrant
+from intctl.probes.trace import ProbeFailed, Trace, bounded
 from intctl.text import Secret
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ _METHODS_BEHIND_TLS = ("plain", "login", "cram-md5")
 _METHODS_IN_CLEAR = ("cram-md5", "plain", "login")
 
 
-async def probe_smtp(ask: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None = None) -> Outcome:
+async def probe_smtp(probe: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None = None) -> Outcome:
     """What the mail server answers to this probe. Raises Fault."""
-    async with _session(ask, network, trace, tokens) as session:
+    async with _session(probe, network, trace, tokens) as session:
         trace.enter("api")
         reply = await session.command(b"NOOP")
         if reply.code not in (250, 500, 502):  # some know no NOOP, and all was said before it
@@ -60,7 +60,7 @@ async def probe_smtp(ask: SmtpProbe, network: Network, trace: Trace, tokens: Tok
 
 
 async def send_test_mail(
-    ask: SmtpProbe, mail: TestMail, network: Network, *, deadline_s: float = 20.0, tokens: TokenStore | None = None
+    probe: SmtpProbe, mail: TestMail, network: Network, *, deadline_s: float = 20.0, tokens: TokenStore | None = None
 ) -> Outcome:
     """Sends one real mail within `deadline_s` seconds. Never tried twice. Raises only CancelledError.
 
@@ -68,7 +68,7 @@ async def send_test_mail(
     """
 
     async def attempt(trace: Trace) -> Outcome:
-        async with _session(ask, network, trace, tokens) as session:
+        async with _session(probe, network, trace, tokens) as session:
             trace.enter("api")
             return await _deliver(session, mail, trace)
 
@@ -86,7 +86,7 @@ async def _deliver(session: _Session, mail: TestMail, trace: Trace) -> Outcome:
         data = message.as_bytes()
         sender, recipient = mail.sender.encode("ascii"), mail.recipient.encode("ascii")
     except (ValueError, MessageError):
-        raise Fault("sender.refused", "sender, recipient or subject cannot be written in a mail") from None
+        raise ProbeFailed("sender.refused", "sender, recipient or subject cannot be written in a mail") from None
     trace.facts["message_id"] = str(message["Message-ID"])
     reply = await session.command(b"MAIL", b"FROM:<" + sender + b">")
     if reply.code != 250:
@@ -97,31 +97,31 @@ async def _deliver(session: _Session, mail: TestMail, trace: Trace) -> Outcome:
     reply = await session.data(data)
     if reply.code != 250:
         raise session.refusal(reply, "rejected")
-    trace.facts["server_reply"] = trace.words(f"{reply.code} {reply.message}")
+    trace.facts["server_reply"] = trace.sanitize(f"{reply.code} {reply.message}")
     return trace.outcome("ok")
 
 
 @asynccontextmanager
 async def _session(
-    ask: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None
+    probe: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None
 ) -> AsyncIterator[_Session]:
     """A session as far as the login, ended politely. Raises Fault."""
-    trace.hide(ask.password)
-    context = None if ask.security == "none" else tls.context(ask.ca_file)
-    session = _Session(ask, network, trace, tokens)
+    trace.add_secret(probe.password)
+    context = None if probe.security == "none" else tls.context(probe.ca_file)
+    session = _Session(probe, network, trace, tokens)
     try:
         try:
             await session.open(context)
-        except Fault as found:
+        except ProbeFailed as found:
             if found.code in tls.CERTIFICATE_CODES:
-                found = await _look_at_certificate(ask, network, trace, found)
+                found = await _look_at_certificate(probe, network, trace, found)
             raise found from None
         if session.secured is not None:
             tls.note(session.secured, trace)
         await session.log_in()
         yield session
         await session.quit()
-    except Fault as found:
+    except ProbeFailed as found:
         if session.polite and found.code not in ("connection.closed", "connection.reset"):
             await session.quit()
         raise
@@ -129,15 +129,15 @@ async def _session(
         session.close()
 
 
-async def _look_at_certificate(ask: SmtpProbe, network: Network, trace: Trace, found: Fault) -> Fault:
+async def _look_at_certificate(probe: SmtpProbe, network: Network, trace: Trace, found: ProbeFailed) -> ProbeFailed:
     """A second handshake that sends nothing, to tell what is wrong with the certificate."""
-    aside = _Session(ask, network, Trace())
+    aside = _Session(probe, network, Trace())
     try:
         async with asyncio.timeout(tls.LOOK_S):
             await aside.open(tls.unverified())
         certificate = aside.secured.getpeercert(binary_form=True) if aside.secured else None
         return tls.note_refused(certificate or b"", trace, found)
-    except (Fault, TimeoutError):
+    except (ProbeFailed, TimeoutError):
         return found
     finally:
         aside.close()
@@ -155,12 +155,12 @@ class _Protocol(SMTPProtocol):
         self.lost: Exception | None = None
 
     def data_received(self, data: bytes) -> None:
-        self._trace.heard = True
+        self._trace.received_any = True
         self.reply += data
         if not self.greeted and not bytes(self.reply[:3]).isdigit():
-            self.drop(Fault("not.smtp"))
+            self.drop(ProbeFailed("not.smtp"))
         elif len(self.reply) > REPLY_LIMIT:
-            self.drop(Fault("protocol.error", f"a reply is longer than {REPLY_LIMIT // 1024} KiB"))
+            self.drop(ProbeFailed("protocol.error", f"a reply is longer than {REPLY_LIMIT // 1024} KiB"))
         else:
             super().data_received(data)
 
@@ -169,7 +169,7 @@ class _Protocol(SMTPProtocol):
             self.lost = exc
         super().connection_lost(exc)
 
-    def drop(self, found: Fault) -> None:
+    def drop(self, found: ProbeFailed) -> None:
         """Closes at once, for this reason."""
         if self.lost is None:
             self.lost = found
@@ -188,8 +188,8 @@ class _Protocol(SMTPProtocol):
 class _Session:
     """One SMTP session, as far as it has come."""
 
-    def __init__(self, ask: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None = None) -> None:
-        self._ask = ask
+    def __init__(self, probe: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None = None) -> None:
+        self._probe = probe
         self._tokens = tokens
         self._network = network
         self._trace = trace
@@ -203,14 +203,14 @@ class _Session:
 
     async def open(self, context: SSLContext | None) -> None:
         """Connects, greets, and brings up TLS as the configuration says. Raises Fault."""
-        ask, trace = self._ask, self._trace
-        sock = await wire.connect(ask.host, ask.port, self._network, trace)
-        implicit = context if ask.security == "tls" else None
-        self._protocol = await wire.stream(lambda: _Protocol(trace), sock, ask.host, self._network, trace, implicit)
+        probe, trace = self._probe, self._trace
+        sock = await wire.connect(probe.host, probe.port, self._network, trace)
+        implicit = context if probe.security == "tls" else None
+        self._protocol = await wire.stream(lambda: _Protocol(trace), sock, probe.host, self._network, trace, implicit)
         self._note_tls()
         trace.enter("greet")
         await self._greet()
-        if ask.security == "starttls":
+        if probe.security == "starttls":
             assert context is not None
             await self._start_tls(context)
             trace.enter("greet")
@@ -220,9 +220,9 @@ class _Session:
         reply = await self._read()
         assert self._protocol is not None
         self._protocol.greeted = True
-        self._trace.facts["greeting"] = self._trace.words(reply.message)
+        self._trace.facts["greeting"] = self._trace.sanitize(reply.message)
         if not 200 <= reply.code < 600:
-            raise Fault("not.smtp")
+            raise ProbeFailed("not.smtp")
         self.polite = True
         if reply.code != 220:
             raise self.refusal(reply, "rejected")
@@ -238,20 +238,20 @@ class _Session:
 
     async def _start_tls(self, context: SSLContext) -> None:
         if "starttls" not in self._extensions:
-            raise Fault("starttls.missing")
+            raise ProbeFailed("starttls.missing")
         protocol = self._protocol
         assert protocol is not None
         reply = await self.command(b"STARTTLS")
         if reply.code != 220:
-            raise Fault("starttls.refused", self._quoted(reply))
+            raise ProbeFailed("starttls.refused", self._quoted(reply))
         if self._overrun:
             self.polite = False
-            raise Fault("starttls.injection")
+            raise ProbeFailed("starttls.injection")
         if not isinstance(protocol.transport, asyncio.WriteTransport):
-            raise Fault("connection.closed")
+            raise ProbeFailed("connection.closed")
         self.polite = False
         protocol.transport = await wire.upgrade(
-            protocol.transport, protocol, self._ask.host, self._network, self._trace, context
+            protocol.transport, protocol, self._probe.host, self._network, self._trace, context
         )
         self.polite = True
         self._note_tls()
@@ -262,25 +262,25 @@ class _Session:
 
     async def log_in(self) -> None:
         """AUTH by the first method that both sides know; the next one only if it turns out not to be there."""
-        ask = self._ask
-        if ask.username is not None and ask.auth is not None:
-            await self._log_in_by_token(ask.username, ask.auth)
+        probe = self._probe
+        if probe.username is not None and probe.auth is not None:
+            await self._log_in_by_token(probe.username, probe.auth)
             return
-        if ask.username is None or ask.password is None:
+        if probe.username is None or probe.password is None:
             return
         self._trace.enter("auth")
         known = _METHODS_BEHIND_TLS if self.secured else _METHODS_IN_CLEAR
         methods = [method for method in known if method in self._methods]
         if not methods:
             if not self.secured and "starttls" in self._extensions:
-                raise Fault("tls.required")
-            offered = self._trace.words(", ".join(self._methods).upper(), 60) or "none"
-            raise Fault("auth.method", f"methods offered: {offered}")
-        password = ask.password.reveal()
-        self._trace.hide(auth_plain_encode(ask.username, password))
+                raise ProbeFailed("tls.required")
+            offered = self._trace.sanitize(", ".join(self._methods).upper(), 60) or "none"
+            raise ProbeFailed("auth.method", f"methods offered: {offered}")
+        password = probe.password.reveal()
+        self._trace.add_secret(auth_plain_encode(probe.username, password))
         reply = SMTPResponse(0, "")
         for method in methods:
-            reply = await self._authenticate(method, ask.username, password)
+            reply = await self._authenticate(method, probe.username, password)
             if reply.code == 235:
                 self._trace.facts["auth_method"] = method.upper()
                 return
@@ -295,13 +295,13 @@ class _Session:
 
         self._trace.enter("auth")
         if not self.secured:
-            raise Fault("tls.required")
+            raise ProbeFailed("tls.required")
         if "xoauth2" not in self._methods:
-            offered = self._trace.words(", ".join(self._methods).upper(), 60) or "none"
-            raise Fault("auth.method", f"XOAUTH2 is not offered; methods offered: {offered}")
+            offered = self._trace.sanitize(", ".join(self._methods).upper(), 60) or "none"
+            raise ProbeFailed("auth.method", f"XOAUTH2 is not offered; methods offered: {offered}")
         # A trace of its own: the facts of this check are those of the mail server.
         transport = Transport(
-            self._network, Trace(), lambda: tls.context(self._ask.ca_file), max_body=64 * 1024, plain_ok=False
+            self._network, Trace(), lambda: tls.context(self._probe.ca_file), max_body=64 * 1024, plain_ok=False
         )
         auth = authenticator(grant, self._tokens, transport.send, self._trace, self._network.clock)
         assert auth is not None
@@ -316,7 +316,7 @@ class _Session:
 
     async def _show_token(self, username: str, access: Secret) -> SMTPResponse:
         shown = f"user={username}\x01auth=Bearer {access.reveal()}\x01\x01".encode()
-        self._trace.hide(access, shown)
+        self._trace.add_secret(access, shown)
         reply = await self.command(b"AUTH", b"XOAUTH2", b64encode(shown))
         # 334 holds the reason in base64: an empty line gets the refusal itself.
         return await self.command(b"") if reply.code == 334 else reply
@@ -334,23 +334,23 @@ class _Session:
         try:
             answer = auth_crammd5_verify(username, password, reply.message)
         except (SMTPAuthenticationError, ValueError):
-            raise Fault("protocol.error", "the CRAM-MD5 challenge is not base64") from None
-        self._trace.hide(answer)
+            raise ProbeFailed("protocol.error", "the CRAM-MD5 challenge is not base64") from None
+        self._trace.add_secret(answer)
         return await self.command(answer)
 
-    def _login_refused(self, reply: SMTPResponse) -> Fault:
+    def _login_refused(self, reply: SMTPResponse) -> ProbeFailed:
         code = reply.code
         if 400 <= code < 500:
             return self.refusal(reply, "temporary")
         if code == 530 and not self.secured:
-            return Fault("tls.required", self._quoted(reply))
+            return ProbeFailed("tls.required", self._quoted(reply))
         if code in (500, 501, 502, 503, 504, 530, 534, 538):
-            return Fault("auth.method", self._quoted(reply))
+            return ProbeFailed("auth.method", self._quoted(reply))
         if 500 <= code < 600:
-            return Fault("smtp.auth.rejected", self._quoted(reply))
-        return Fault("protocol.error", self._quoted(reply))
+            return ProbeFailed("smtp.auth.rejected", self._quoted(reply))
+        return ProbeFailed("protocol.error", self._quoted(reply))
 
-    def refusal(self, reply: SMTPResponse, code: str) -> Fault:
+    def refusal(self, reply: SMTPResponse, code: str) -> ProbeFailed:
         """`code` for a permanent refusal; `temporary`, `tls.required` or `protocol.error` where the reply says so."""
         if 400 <= reply.code < 500:
             code = "temporary"
@@ -358,11 +358,11 @@ class _Session:
             code = "tls.required"
         elif not 500 <= reply.code < 600:
             code = "protocol.error"
-        return Fault(code, self._quoted(reply))
+        return ProbeFailed(code, self._quoted(reply))
 
     def _quoted(self, reply: SMTPResponse) -> str:
         """What the server said, cleaned and without any secret of ours."""
-        return self._trace.words(f"{reply.code} {_decoded(reply.message)}".strip())
+        return self._trace.sanitize(f"{reply.code} {_decoded(reply.message)}".strip())
 
     async def command(self, *parts: bytes) -> SMTPResponse:
         """One command and its reply. Raises Fault."""
@@ -381,7 +381,7 @@ class _Session:
         if self._overrun:
             raise self._too_much()
         greeting = not parts
-        self._trace.heard = bool(greeting and protocol.reply)
+        self._trace.received_any = bool(greeting and protocol.reply)
         if not greeting:
             protocol.reply.clear()
         try:
@@ -394,30 +394,30 @@ class _Session:
             if error.code > 0:  # DATA was refused
                 return SMTPResponse(error.code, error.message)
             self.polite = False
-            raise Fault("not.smtp" if greeting else "protocol.error") from None
+            raise ProbeFailed("not.smtp" if greeting else "protocol.error") from None
         except SMTPException:
-            raise Fault("protocol.error") from None
+            raise ProbeFailed("protocol.error") from None
         except ValueError:  # a control character, which would end the command early
-            raise Fault("credential.malformed") from None
+            raise ProbeFailed("credential.malformed") from None
         self._overrun = not protocol.one_reply
         if self._overrun and reply.code < 400 and parts[:1] != (b"STARTTLS",):
             raise self._too_much()
         return reply
 
-    def _too_much(self) -> Fault:
+    def _too_much(self) -> ProbeFailed:
         """What was sent too soon would answer what we say next. A refusal before it stands."""
         self.polite = False
-        return Fault("protocol.error", "it sent more than the one reply that was asked for")
+        return ProbeFailed("protocol.error", "it sent more than the one reply that was asked for")
 
-    def _disconnected(self, protocol: _Protocol, error: BaseException) -> Fault:
+    def _disconnected(self, protocol: _Protocol, error: BaseException) -> ProbeFailed:
         self.polite = False
-        if isinstance(protocol.lost, Fault):
+        if isinstance(protocol.lost, ProbeFailed):
             return protocol.lost
         return tls.lost(protocol.lost or error.__cause__)
 
     async def quit(self) -> None:
         """QUIT, and at most a second for the answer."""
-        with suppress(Fault, TimeoutError):
+        with suppress(ProbeFailed, TimeoutError):
             async with asyncio.timeout(QUIT_S):
                 await self.command(b"QUIT")
 

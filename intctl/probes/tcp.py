@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from intctl.health.outcome import Outcome
 from intctl.probes import tls, wire
-from intctl.probes.ask import TcpProbe
 from intctl.probes.network import Network
-from intctl.probes.outcome import Outcome
+from intctl.probes.spec import TcpProbe
 from intctl.probes.trace import Trace
 
 
-async def probe_tcp(ask: TcpProbe, network: Network, trace: Trace) -> Outcome:
+async def probe_tcp(probe: TcpProbe, network: Network, trace: Trace) -> Outcome:
     """Whether somebody takes the connection, behind a certificate that holds. Raises Fault."""
-    context = tls.context(ask.ca_file) if ask.security == "tls" else None
-    stream = wire.Stream(await wire.connect(ask.host, ask.port, network, trace))
+    context = tls.context(probe.ca_file) if probe.security == "tls" else None
+    stream = wire.Stream(await wire.connect(probe.host, probe.port, network, trace))
     try:
         if context is not None:
-            await stream.secure(context, ask.host, network, trace)
+            await stream.secure(context, probe.host, network, trace)
             assert stream.secured is not None
             tls.note(stream.secured, trace)
             await stream.send()

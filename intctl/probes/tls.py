@@ -13,9 +13,9 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
-from intctl.probes.ask import ClientCertificate
 from intctl.probes.names import descriptors_gone
-from intctl.probes.trace import Fault, Trace
+from intctl.probes.spec import ClientCertificate
+from intctl.probes.trace import ProbeFailed, Trace
 from intctl.text import clean
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def context(ca_file: str | None, certificate: ClientCertificate | None = None) -
         try:
             stamp = os.stat(ca_file).st_mtime_ns  # noqa: PTH116 -- a Path costs five times as much, each check
         except (OSError, ValueError):
-            raise Fault("self.ca_file", f"{clean(ca_file)} cannot be read") from None
+            raise ProbeFailed("self.ca_file", f"{clean(ca_file)} cannot be read") from None
     if certificate is None:
         return _shared(ca_file, stamp)
     made = _make(ca_file)
@@ -124,7 +124,7 @@ def _make(ca_file: str | None) -> ssl.SSLContext:
         try:
             made.load_verify_locations(cafile=ca_file)
         except (OSError, ValueError):
-            raise Fault("self.ca_file", f"{clean(ca_file)} cannot be read, or holds no PEM certificate") from None
+            raise ProbeFailed("self.ca_file", f"{clean(ca_file)} cannot be read, or holds no PEM certificate") from None
         return made
     paths = ssl.get_default_verify_paths()
     chosen = os.environ.get(paths.openssl_cafile_env) or os.environ.get(paths.openssl_capath_env)
@@ -133,7 +133,7 @@ def _make(ca_file: str | None) -> ssl.SSLContext:
         return made
     made.set_default_verify_paths()
     if not made.cert_store_stats()["x509_ca"] and not (paths.capath and _is_hashed(paths.capath)):
-        raise Fault("self.no_authorities")
+        raise ProbeFailed("self.no_authorities")
     return made
 
 
@@ -151,7 +151,7 @@ def _show_certificate(made: ssl.SSLContext, certificate: ClientCertificate) -> N
     try:
         key = serialization.load_pem_private_key(certificate.private_key.reveal().encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise Fault("tls.client_certificate", "the private key is not PEM, or has a passphrase") from None
+        raise ProbeFailed("tls.client_certificate", "the private key is not PEM, or has a passphrase") from None
     passphrase = token_urlsafe(32).encode()
     sealed = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(passphrase)
@@ -165,40 +165,40 @@ def _show_certificate(made: ssl.SSLContext, certificate: ClientCertificate) -> N
     except ssl.SSLError as error:
         mismatch = error.reason == "KEY_VALUES_MISMATCH"
         why = "certificate and key do not belong together" if mismatch else "the certificate is not PEM"
-        raise Fault("tls.client_certificate", why) from None
+        raise ProbeFailed("tls.client_certificate", why) from None
 
 
-def fault(error: OSError) -> Fault:
+def fault(error: OSError) -> ProbeFailed:
     """What a failed handshake, or an error on a TLS connection, means."""
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code == _NO_ISSUER and descriptors_gone():  # the handshake reads the authorities' folder
-            return Fault("self.no_descriptors")
+            return ProbeFailed("self.no_descriptors")
         code, why = _VERIFY.get(error.verify_code, ("tls.untrusted", f"OpenSSL's reason {error.verify_code}"))
-        return Fault(code, why)
+        return ProbeFailed(code, why)
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return Fault("connection.closed")
+        return ProbeFailed("connection.closed")
     if isinstance(error, ssl.SSLError):
         reason = error.reason or ""
         if reason in _NOT_TLS:
-            return Fault("tls.not_spoken")
+            return ProbeFailed("tls.not_spoken")
         if reason in _TOO_OLD:
-            return Fault("tls.too_old")
+            return ProbeFailed("tls.too_old")
         if reason in _CLIENT_CERTIFICATE:
-            return Fault("tls.client_certificate")
-        return Fault("tls.handshake_failed", reason.lower().replace("_", " "))
+            return ProbeFailed("tls.client_certificate")
+        return ProbeFailed("tls.handshake_failed", reason.lower().replace("_", " "))
     return lost(error)
 
 
-def lost(error: BaseException | None) -> Fault:
+def lost(error: BaseException | None) -> ProbeFailed:
     """What the end of a connection means, by the error that asyncio gives for it."""
     if isinstance(error, ssl.SSLError):
         return fault(error)
     # asyncio gives a reset without a number when the other side hung up during a handshake.
     if isinstance(error, ConnectionResetError | BrokenPipeError) and error.errno:
-        return Fault("connection.reset")
+        return ProbeFailed("connection.reset")
     if isinstance(error, TimeoutError):
-        return Fault("reply.timeout")
-    return Fault("connection.closed")
+        return ProbeFailed("reply.timeout")
+    return ProbeFailed("connection.closed")
 
 
 # What a certificate shows.
@@ -212,7 +212,7 @@ def note(secured: ssl.SSLObject, trace: Trace) -> None:
         _keep(_read(der), trace)
 
 
-def note_refused(der: bytes, trace: Trace, found: Fault) -> Fault:
+def note_refused(der: bytes, trace: Trace, found: ProbeFailed) -> ProbeFailed:
     """`found` with the particulars of the certificate that was refused."""
     seen = _read(der)
     if seen is None:
@@ -224,7 +224,7 @@ def note_refused(der: bytes, trace: Trace, found: Fault) -> Fault:
         "tls.wrong_host": f"it is made for {', '.join(seen['names'][:3]) or 'no name at all'}",
         "tls.untrusted": f"{found.detail}; issued by {seen['issuer']}",
     }.get(found.code, found.detail)
-    return Fault(found.code, trace.words(detail))
+    return ProbeFailed(found.code, trace.sanitize(detail))
 
 
 def days_left(trace: Trace, now: float) -> int | None:
@@ -243,8 +243,8 @@ def _keep(seen: dict[str, Any] | None, trace: Trace) -> None:
     if isinstance(known, str) and known <= seen["not_after"]:
         return
     trace.facts["certificate_not_after"] = seen["not_after"]
-    trace.facts["certificate_issuer"] = trace.words(seen["issuer"])
-    trace.facts["certificate_names"] = [trace.words(name) for name in seen["names"][:5]]
+    trace.facts["certificate_issuer"] = trace.sanitize(seen["issuer"])
+    trace.facts["certificate_names"] = [trace.sanitize(name) for name in seen["names"][:5]]
 
 
 @lru_cache(maxsize=256)

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from html import unescape
 from time import perf_counter
 
-from intctl.codes import CODES
-from intctl.probes.outcome import Outcome
+from intctl.health.codes import CODES
+from intctl.health.outcome import Outcome
 from intctl.text import MASK, Secret, clean
 
 #: How much of another party's words is shown, in characters.
@@ -37,7 +37,7 @@ _ESCAPES = re.compile(
 _AT_DEADLINE = {"dns": "dns.timeout", "tcp": "connect.timeout", "tls": "tls.timeout"}
 
 
-class Fault(Exception):
+class ProbeFailed(Exception):
     """The exchange ended early. `code` says why; `detail` is one sentence of ours."""
 
     def __init__(self, code: str, detail: str = "", *, retry_after_s: int | None = None) -> None:
@@ -54,12 +54,12 @@ class Trace:
     a silent server from a slow one.
     """
 
-    __slots__ = ("_ms", "_secrets", "_shortest", "_since", "_spellings", "facts", "found", "heard", "phase")
+    __slots__ = ("_ms", "_secrets", "_shortest", "_since", "_spellings", "facts", "found", "phase", "received_any")
 
     def __init__(self) -> None:
         self.phase = ""
         self.facts: dict[str, object] = {}
-        self.heard = True
+        self.received_any = True
         self.found: Outcome | None = None
         self._ms: dict[str, float] = {}
         self._since = 0.0
@@ -76,7 +76,7 @@ class Trace:
         self.phase = phase
         self._since = now
 
-    def hide(self, *secrets: str | bytes | Secret | None) -> None:
+    def add_secret(self, *secrets: str | bytes | Secret | None) -> None:
         """From now on `words` masks these, however they are spelled: servers repeat what they are told."""
         for secret in secrets:
             raw = secret.reveal() if isinstance(secret, Secret) else secret
@@ -87,7 +87,7 @@ class Trace:
             self._shortest = min(self._shortest, len(data), len(_bare(data.decode("utf-8", "replace"))))
             self._spellings = None
 
-    def words(self, text: object, limit: int = WORDS_LIMIT) -> str:
+    def sanitize(self, text: object, limit: int = WORDS_LIMIT) -> str:
         """Text from outside, fit to be shown: no secret of ours, one line, at most `limit` characters."""
         # Cleaned first: what is between the letters of a secret and not shown must not keep it from being found.
         shown = clean(text, _CLEANED)
@@ -238,7 +238,7 @@ async def bounded(attempt: Attempt, deadline_s: float, *, retry: bool) -> Outcom
             return trace.outcome("self.crash", type(error).__name__)
         if trace.found is not None:  # only the goodbye took too long
             return trace.found
-        code = _AT_DEADLINE.get(trace.phase) or ("deadline" if trace.heard else "reply.timeout")
+        code = _AT_DEADLINE.get(trace.phase) or ("deadline" if trace.received_any else "reply.timeout")
         return trace.outcome(code, f"the check's time of {deadline_s:g} s was up")
     except Exception as error:  # a probe that breaks is our fault, and one result like any other
         return trace.outcome("self.crash", type(error).__name__)
@@ -247,5 +247,5 @@ async def bounded(attempt: Attempt, deadline_s: float, *, retry: bool) -> Outcom
 async def _once(attempt: Attempt, trace: Trace) -> Outcome:
     try:
         return await attempt(trace)
-    except Fault as fault:
+    except ProbeFailed as fault:
         return trace.outcome(fault.code, fault.detail, retry_after_s=fault.retry_after_s)

@@ -14,11 +14,11 @@ from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from intctl.probes.outcome import Outcome
+from intctl.health.outcome import Outcome
 
 if TYPE_CHECKING:
-    from intctl.probes.ask import Balance, Quota
     from intctl.probes.reply import Reply
+    from intctl.probes.spec import Balance, Quota
 
 Usage = dict[str, Any]
 
@@ -39,20 +39,20 @@ _PERIODS = {
 _SPOKEN = {"hour": "this hour", "day": "today", "month": "this month"}
 
 
-def read(asks: Sequence[Quota | Balance], reply: Reply, words: Callable[[str], str]) -> tuple[Usage | None, str]:
+def read(quotas: Sequence[Quota | Balance], reply: Reply, words: Callable[[str], str]) -> tuple[Usage | None, str]:
     """The usage that an answer tells of, or None, and the code that it deserves ("ok" where none).
 
     Of several, the one closest to its limit. `words` makes text from outside fit to be shown.
     """
-    found = list(_all(asks, reply, words))
+    found = list(_all(quotas, reply, words))
     if not found:
         return None, "ok"
     return max(found, key=lambda one: -1 if one[0]["percent"] is None else one[0]["percent"])
 
 
-def _all(asks: Sequence[Quota | Balance], reply: Reply, words: Callable[[str], str]) -> Iterator[tuple[Usage, str]]:
-    from intctl.probes.ask import Balance  # here: what only shows usages is spared the cost
+def _all(quotas: Sequence[Quota | Balance], reply: Reply, words: Callable[[str], str]) -> Iterator[tuple[Usage, str]]:
     from intctl.probes.reply import MISSING, value_at
+    from intctl.probes.spec import Balance  # here: what only shows usages is spared the cost
 
     document = reply.json()
 
@@ -61,23 +61,28 @@ def _all(asks: Sequence[Quota | Balance], reply: Reply, words: Callable[[str], s
             return value_at(document, place) if document is not MISSING else MISSING
         return reply.headers.get(place, MISSING) if place else MISSING
 
-    for ask in asks:
-        if ask.only_if is not None and not _holds(at(ask.only_if[0]), ask.only_if[1], MISSING):
+    for quota in quotas:
+        if quota.only_if is not None and not _holds(at(quota.only_if[0]), quota.only_if[1], MISSING):
             continue
-        if isinstance(ask, Balance):
-            amount, currency = number(at(ask.amount)), at(ask.currency) if ask.currency[:1] == "/" else ask.currency
+        if isinstance(quota, Balance):
+            amount, currency = (
+                number(at(quota.amount)),
+                at(quota.currency) if quota.currency[:1] == "/" else quota.currency,
+            )
             if amount is not None:
                 unit = words(currency) if isinstance(currency, str) else ""
                 usage = _shaped(kind="balance", remaining=amount, unit=unit or None)
-                yield usage, "balance.empty" if ask.stops and amount <= 0 else "ok"
+                yield usage, "balance.empty" if quota.stops and amount <= 0 else "ok"
         else:
-            limit = ask.limit if isinstance(ask.limit, int) else number(at(ask.limit))
-            period = at(ask.period) if ask.period[:1] == "/" else ask.period
-            told = measured(number(at(ask.used)), number(at(ask.remaining)), limit, known=isinstance(ask.limit, int))
+            limit = quota.limit if isinstance(quota.limit, int) else number(at(quota.limit))
+            period = at(quota.period) if quota.period[:1] == "/" else quota.period
+            told = measured(
+                number(at(quota.used)), number(at(quota.remaining)), limit, known=isinstance(quota.limit, int)
+            )
             if told is not None:
                 told["period"] = _PERIODS.get(period.lower()) if isinstance(period, str) else None
-                told["unit"] = ask.unit or None
-                yield told, _code(told, hard=ask.hard)
+                told["unit"] = quota.unit or None
+                yield told, _code(told, hard=quota.hard)
 
 
 def _holds(found: object, wanted: object, missing: object) -> bool:

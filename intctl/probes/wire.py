@@ -10,12 +10,12 @@ from contextlib import suppress
 from ssl import MemoryBIO, SSLContext, SSLObject, SSLWantReadError, SSLZeroReturnError
 from typing import TypeVar
 
-from intctl.failpoint import reach
+from intctl.failpoint import hit
 from intctl.probes import tls
 from intctl.probes.guard import is_loopback
 from intctl.probes.names import Target, ascii_name
 from intctl.probes.network import Network
-from intctl.probes.trace import Fault, Trace
+from intctl.probes.trace import ProbeFailed, Trace
 
 MAX_ADDRESSES = 3
 
@@ -49,11 +49,11 @@ async def connect(
     targets = await network.names.look_up(host, port)
     allowed = [target for target in targets if not network.policy.refusal(_ip(target))]
     if not allowed:
-        raise Fault("blocked.address", f"{_ip(targets[0])} ({network.policy.refusal(_ip(targets[0]))})")
+        raise ProbeFailed("blocked.address", f"{_ip(targets[0])} ({network.policy.refusal(_ip(targets[0]))})")
     if loopback_only:
         allowed = [target for target in allowed if is_loopback(_ip(target))]
         if not allowed:
-            raise Fault("http.plain")
+            raise ProbeFailed("http.plain")
     trace.enter("tcp")
     return await _first_to_answer(allowed[:MAX_ADDRESSES], network.budgets.connect_s, trace)
 
@@ -72,7 +72,7 @@ async def _first_to_answer(targets: list[Target], budget_s: float, trace: Trace)
             found.append(_connect_code(error, target))
     # What the other side said tells more than what this machine lacks (no IPv6, say).
     code = next((code for code in found if not code.startswith("self.")), found[0])
-    raise Fault(code)
+    raise ProbeFailed(code)
 
 
 async def _connect(target: Target, budget_s: float) -> socket.socket:
@@ -81,7 +81,7 @@ async def _connect(target: Target, budget_s: float) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setblocking(False)
-        reach("in_connect")
+        hit("in_connect")
         state = sock.connect_ex(address)
         if state == errno.EINPROGRESS:  # a near host has answered by now: asked again, no turn of the loop is lost
             state = sock.connect_ex(address)
@@ -138,16 +138,16 @@ class Stream:
     async def secure(self, context: SSLContext, host: str, network: Network, trace: Trace) -> None:
         """Shakes hands with `host`. Our last message waits for the first `send`, to share a packet. Raises Fault."""
         trace.enter("tls")
-        reach("in_tls")
+        hit("in_tls")
         secured = context.wrap_bio(self._in, self._out, server_hostname=ascii_name(host))
         try:
             async with asyncio.timeout(network.budgets.tls_s):
                 while not _done(secured):
                     await self._flush()
                     if not await self._refill():
-                        raise Fault("connection.closed")
+                        raise ProbeFailed("connection.closed")
         except TimeoutError:
-            raise Fault("tls.timeout") from None
+            raise ProbeFailed("tls.timeout") from None
         except OSError as error:
             with suppress(OSError):
                 self._sock.send(self._out.read())  # the alert that tells the other side why
@@ -255,7 +255,7 @@ async def stream(
     if context is None:
         return (await loop.create_connection(factory, sock=sock))[1]
     trace.enter("tls")
-    reach("in_tls")
+    hit("in_tls")
     try:
         async with asyncio.timeout(network.budgets.tls_s):
             _, protocol = await loop.create_connection(
@@ -266,7 +266,7 @@ async def stream(
                 ssl_handshake_timeout=network.budgets.tls_s * 2,
             )
     except TimeoutError:
-        raise Fault("tls.timeout") from None
+        raise ProbeFailed("tls.timeout") from None
     except OSError as error:
         raise tls.fault(error) from None
     return protocol
@@ -292,9 +292,9 @@ async def upgrade(
                 ssl_handshake_timeout=network.budgets.tls_s * 2,
             )
     except TimeoutError:
-        raise Fault("tls.timeout") from None
+        raise ProbeFailed("tls.timeout") from None
     except OSError as error:
         raise tls.fault(error) from None
     if secured is None:  # the connection was lost during the handshake
-        raise Fault("connection.closed")
+        raise ProbeFailed("connection.closed")
     return secured

@@ -10,9 +10,9 @@ import asyncio
 from collections.abc import Sequence
 
 from intctl.errors import UsageError
+from intctl.health.outcome import Outcome
 from intctl.probes.network import Network
-from intctl.probes.outcome import Outcome
-from intctl.probes.trace import Fault, Trace
+from intctl.probes.trace import ProbeFailed, Trace
 from intctl.probes.wire import connect
 
 Place = tuple[str, int]
@@ -56,6 +56,6 @@ async def _answers(place: Place, network: Network) -> bool:
     try:
         async with asyncio.timeout(_BUDGET_S):
             (await connect(*place, network, Trace())).close()
-    except (Fault, TimeoutError):
+    except (ProbeFailed, TimeoutError):
         return False
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import ClientCertificate, HttpProbe
+from intctl.probes.spec import ClientCertificate, HttpProbe
 from intctl.providers.base import CLIENT, Field, Provider, client_credentials, secret_of, text_of
 
 
@@ -39,7 +39,7 @@ class Adp(Provider):
         ),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "",
             client_credentials(config, "https://accounts.adp.com/auth/oauth/v2/token"),

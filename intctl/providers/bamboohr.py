@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Basic, HttpProbe
+from intctl.probes.spec import Answer, Basic, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
@@ -36,7 +36,7 @@ class BambooHR(Provider):
         Field("api_key", "API key", secret=True, required=True),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         host = f"https://{text_of(config, 'subdomain')}.bamboohr.com"
         return HttpProbe(
             f"{host}/api/v1/company_information",

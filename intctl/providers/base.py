@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from intctl.probes.ask import (
+from intctl.probes.spec import (
     Auth,
     Basic,
     Bearer,
@@ -97,7 +97,7 @@ class Field:
     beside: str = ""
     needed_with: str = ""
 
-    def but(self, **changes: object) -> Field:
+    def replace(self, **changes: object) -> Field:
         """This field with some of its attributes changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
@@ -157,7 +157,7 @@ def refresh_token(config: Mapping[str, object], token_url: str, **more: Any) -> 
     return RefreshToken(token_url, *client, secret_of(config, "refresh_token"), **more)
 
 
-def shown(config: Mapping[str, object]) -> Auth | None:
+def auth_from_config(config: Mapping[str, object]) -> Auth | None:
     """The credential that the config holds: `token` as bearer, `username` and `password` as HTTP Basic, or
     `header_value` in the header `header_name`."""
     if "token" in config:
@@ -243,7 +243,7 @@ class Provider(ABC):
 
     def probe(self, config: Mapping[str, object]) -> Probe:
         """What to ask to prove this config, where it says: below `base_url`, trusting `ca_file`. Pure."""
-        found = self.ask(config)
+        found = self.build_probe(config)
         if isinstance(found, NoProbe):
             return found
         changes: dict[str, Any] = {}
@@ -257,7 +257,7 @@ class Provider(ABC):
         return replace(found, **changes) if changes else found
 
     @abstractmethod
-    def ask(self, config: Mapping[str, object]) -> Probe:
+    def build_probe(self, config: Mapping[str, object]) -> Probe:
         """What to ask, at the vendor's own address. Pure: the same config gives the same probe."""
 
     def _check_ways(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -291,5 +291,5 @@ class Unproven(Provider):
     cost: ClassVar[str] = "nothing: nothing is asked"
     confidence: ClassVar[str] = "none"
 
-    def ask(self, config: Mapping[str, object]) -> NoProbe:  # noqa: ARG002 -- there is nothing to ask
+    def build_probe(self, config: Mapping[str, object]) -> NoProbe:  # noqa: ARG002 -- there is nothing to ask
         return NoProbe()

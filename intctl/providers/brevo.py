@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Header, HttpProbe, Quota
+from intctl.probes.spec import Answer, Header, HttpProbe, Quota
 from intctl.providers.base import Field, Provider, secret_of
 
 _CREDITS = "/plan/0/credits"
@@ -30,7 +30,7 @@ class Brevo(Provider):
     status_page = "https://status.brevo.com/api/v2/status.json"
     fields = (Field("api_key", "API key (xkeysib-…)", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.brevo.com/v3/account",
             Header("api-key", secret_of(config, "api_key")),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, HttpProbe
-from intctl.providers.base import Field, Provider, plain_http_problem, shown, text_of
+from intctl.probes.spec import Answer, HttpProbe
+from intctl.providers.base import Field, Provider, auth_from_config, plain_http_problem, text_of
 
 _QUESTION = '<?xml version="1.0"?><propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>'
 
@@ -49,10 +49,10 @@ class CalDav(Provider):
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
         return super().check(config) + plain_http_problem(config, "url")
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             text_of(config, "url"),
-            shown(config),
+            auth_from_config(config),
             "PROPFIND",
             body_text=_QUESTION,
             expect_status=207,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import HttpProbe
-from intctl.providers.base import CLIENT, OAUTH, REFRESH_TOKEN, Field, Provider, refresh_token, shown
+from intctl.probes.spec import HttpProbe
+from intctl.providers.base import CLIENT, OAUTH, REFRESH_TOKEN, Field, Provider, auth_from_config, refresh_token
 
 
 class Calendly(Provider):
@@ -30,13 +30,13 @@ class Calendly(Provider):
     ways = (("token",), OAUTH)
     fields = (
         Field("token", "Personal access token; or else client_id, client_secret and refresh_token", secret=True),
-        *(field.but(required=False) for field in CLIENT),
-        REFRESH_TOKEN.but(required=False, help="OAuth refresh token of the user (each can be used once)"),
+        *(field.replace(required=False) for field in CLIENT),
+        REFRESH_TOKEN.replace(required=False, help="OAuth refresh token of the user (each can be used once)"),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         url = "https://auth.calendly.com/oauth/token"
-        auth = shown(config) or refresh_token(config, url, client_in="basic", single_use=True)
+        auth = auth_from_config(config) or refresh_token(config, url, client_in="basic", single_use=True)
         return HttpProbe(
             "https://api.calendly.com/users/me", auth, require=("/resource/uri",), facts={"account": "/resource/email"}
         )

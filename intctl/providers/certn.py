@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import HttpProbe
+from intctl.probes.spec import HttpProbe
 from intctl.providers.base import CLIENT, SCOPE, Field, Provider, client_credentials, plain_http_problem, text_of
 
 
@@ -41,6 +41,6 @@ class Certn(Provider):
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
         return super().check(config) + plain_http_problem(config, "token_url")
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         scope = text_of(config, "scope")
         return HttpProbe("", client_credentials(config, text_of(config, "token_url"), scope=scope))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Basic, HttpProbe
+from intctl.probes.spec import Answer, Basic, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -26,7 +26,7 @@ class Checkr(Provider):
     confidence = "in use"
     fields = (Field("api_key", "Secret API key", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.checkr.com/v1/account",
             Basic(secret_of(config, "api_key"), ""),

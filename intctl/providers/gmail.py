@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import RefreshToken
+from intctl.probes.spec import RefreshToken
 from intctl.providers.base import CLIENT, OAUTH, REFRESH_TOKEN, refresh_token
 from intctl.providers.mail import HOST, PASSWORD, USERNAME, mail_fields
 from intctl.providers.mail_oauth import TOKEN_URL, OauthMailProvider
@@ -27,12 +27,12 @@ class Gmail(OauthMailProvider):
     ways = (("password",), OAUTH)
     fields = (
         *mail_fields(
-            HOST.but(required=False, default="smtp.gmail.com"),
-            USERNAME.but(required=True, help="The full address", example="person@company.com"),
-            PASSWORD.but(help="An app password; or else client_id, client_secret and refresh_token"),
+            HOST.replace(required=False, default="smtp.gmail.com"),
+            USERNAME.replace(required=True, help="The full address", example="person@company.com"),
+            PASSWORD.replace(help="An app password; or else client_id, client_secret and refresh_token"),
         ),
-        *(field.but(required=False) for field in CLIENT),
-        REFRESH_TOKEN.but(required=False, help="Refresh token of the user, scope https://mail.google.com/"),
+        *(field.replace(required=False) for field in CLIENT),
+        REFRESH_TOKEN.replace(required=False, help="Refresh token of the user, scope https://mail.google.com/"),
         TOKEN_URL,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, HttpProbe, SignedJwt
+from intctl.probes.spec import Answer, HttpProbe, SignedJwt
 from intctl.providers.base import CLIENT, OAUTH, REFRESH_TOKEN, Field, Provider, refresh_token, secret_of, text_of
 
 _TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105
@@ -37,8 +37,8 @@ class Google(Provider):
     confidence = "vendor"
     ways = (OAUTH, ("service_account", "private_key"))
     fields = (
-        *(field.but(required=False) for field in CLIENT),
-        REFRESH_TOKEN.but(required=False, help="Refresh token of the user (access_type=offline)"),
+        *(field.replace(required=False) for field in CLIENT),
+        REFRESH_TOKEN.replace(required=False, help="Refresh token of the user (access_type=offline)"),
         Field(
             "service_account",
             "Instead: client_email of a service account's key file",
@@ -55,7 +55,7 @@ class Google(Provider):
         ),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         robot = "service_account" in config
         return HttpProbe(
             "https://www.googleapis.com/calendar/v3/users/me/calendarList?maxResults=1",

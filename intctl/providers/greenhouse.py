@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Basic, HttpProbe
+from intctl.probes.spec import Answer, Basic, HttpProbe
 from intctl.providers.base import API_KEY, CLIENT, Field, Provider, client_credentials, secret_of, text_of
 
 _HOST = "https://harvest.greenhouse.io"
@@ -32,7 +32,7 @@ class Greenhouse(Provider):
     confidence = "vendor"
     ways = (("client_id", "client_secret"), ("api_key",))
     fields = (
-        *(field.but(required=False, help=f"{field.help} of a Harvest v3 credential") for field in CLIENT),
+        *(field.replace(required=False, help=f"{field.help} of a Harvest v3 credential") for field in CLIENT),
         Field(
             "user_id",
             "Numeric id of the user on whose behalf",
@@ -40,10 +40,10 @@ class Greenhouse(Provider):
             example="4000012",
             beside="client_id",
         ),
-        API_KEY.but(required=False, help="Instead: key of Harvest v1, with the permission to list users"),
+        API_KEY.replace(required=False, help="Instead: key of Harvest v1, with the permission to list users"),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         said = (Answer(403, "http.scope_missing", detail="it may not list users"),)
         if "api_key" in config:
             return HttpProbe(f"{_HOST}/v1/users?per_page=1", Basic(secret_of(config, "api_key"), ""), answers=said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import HttpProbe
+from intctl.probes.spec import HttpProbe
 from intctl.providers.base import CLIENT, REFRESH_TOKEN, Provider, refresh_token
 
 
@@ -30,7 +30,7 @@ class Gusto(Provider):
     confidence = "vendor"
     fields = (*CLIENT, REFRESH_TOKEN)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.gusto.com/v1/token_info",
             refresh_token(config, "https://api.gusto.com/oauth/token", single_use=True, body="json"),

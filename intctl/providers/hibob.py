@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Basic, HttpProbe
+from intctl.probes.spec import Answer, Basic, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
@@ -29,7 +29,7 @@ class HiBob(Provider):
         Field("token", "Token of the service user", secret=True, required=True),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.hibob.com/v1/company/named-lists",
             Basic(text_of(config, "service_user_id"), secret_of(config, "token")),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, cast
 
-from intctl.probes.ask import HttpProbe
-from intctl.providers.base import Field, Provider, header_problem, plain_http_problem, shown, text_of
+from intctl.probes.spec import HttpProbe
+from intctl.providers.base import Field, Provider, auth_from_config, header_problem, plain_http_problem, text_of
 
 _FRAMING = {"host", "connection", "content-length", "transfer-encoding", "te", "upgrade", "expect"}
 
@@ -56,10 +56,10 @@ class Http(Provider):
             return [one for one in found if one[0] != "base_url"]
         return found + plain_http_problem(config, "url")
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             text_of(config, "url"),
-            shown(config),
+            auth_from_config(config),
             cast(Literal["GET", "HEAD"], config.get("method", "GET")),
             expect_status=cast(int, config.get("expect_status", 200)),
             json="expect_json" in config,

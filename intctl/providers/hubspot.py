@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Bearer, HttpProbe, Quota
+from intctl.probes.spec import Bearer, HttpProbe, Quota
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -27,7 +27,7 @@ class HubSpot(Provider):
     confidence = "vendor"
     fields = (Field("access_token", "Access token of a private app, or a service key", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         url = "https://api.hubapi.com/account-info/2026-09"
         return HttpProbe(
             f"{url}/details",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import HttpProbe
+from intctl.probes.spec import HttpProbe
 from intctl.providers.base import CLIENT, SCOPE, Provider, client_credentials, text_of
 
 
@@ -24,9 +24,9 @@ class Indeed(Provider):
     cost = "1 token call, at most once an hour"
     docs = "https://docs.indeed.com"
     confidence = "third-party"
-    fields = (*CLIENT, SCOPE.but(default="employer_access"))
+    fields = (*CLIENT, SCOPE.replace(default="employer_access"))
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "", client_credentials(config, "https://apis.indeed.com/oauth/v2/tokens", scope=text_of(config, "scope"))
         )

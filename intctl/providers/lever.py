@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Basic, HttpProbe
+from intctl.probes.spec import Basic, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -25,7 +25,7 @@ class Lever(Provider):
     confidence = "third-party"
     fields = (Field("api_key", "API key", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.lever.co/v1/users?limit=1", Basic(secret_of(config, "api_key"), ""), require=("/data",)
         )

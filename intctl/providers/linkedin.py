@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Bearer, HttpProbe
+from intctl.probes.spec import Answer, Bearer, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -26,7 +26,7 @@ class LinkedIn(Provider):
     status_page = "https://www.linkedin-apistatus.com/api/v2/summary.json"
     fields = (Field("access_token", "Access token with the scopes openid and profile", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.linkedin.com/v2/userinfo",
             Bearer(secret_of(config, "access_token")),

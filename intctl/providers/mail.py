@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, cast
 from urllib.parse import urlsplit
 
-from intctl.probes.ask import HttpProbe, Security, SmtpProbe
+from intctl.probes.spec import HttpProbe, Security, SmtpProbe
 from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider
 from intctl.text import Secret
 
@@ -31,7 +31,7 @@ _SENDER = (
     Field("max_emails_per_hour", "Sending limit per hour", kind="integer", minimum=1),
     Field("max_emails_per_day", "Sending limit per day", kind="integer", minimum=1),
 )
-SMTP_BASE_URL = BASE_URL.but(
+SMTP_BASE_URL = BASE_URL.replace(
     help="Connect here instead of host and port: smtp://host:port or smtps://host:port",
     choices=("smtp", "smtps"),
     pattern=r"smtps?://[^/?#]+/?",
@@ -44,7 +44,7 @@ def mail_fields(*first: Field, beside: str = "") -> tuple[Field, ...]:
 
     `beside` is the field that port and security go with, where there are other ways than SMTP.
     """
-    return (first[0], _PORT.but(beside=beside), _SECURITY.but(beside=beside), *first[1:], *_SENDER, CA_FILE)
+    return (first[0], _PORT.replace(beside=beside), _SECURITY.replace(beside=beside), *first[1:], *_SENDER, CA_FILE)
 
 
 class MailProvider(Provider):
@@ -85,7 +85,7 @@ class MailProvider(Provider):
             full["security"] = self._security(full)
         return full
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
         full = self.complete(config)
         host, port, security = str(full["host"]), cast(int, full["port"]), full.get("security", "starttls")
         if full.get("base_url"):

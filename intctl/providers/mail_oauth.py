@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 
-from intctl.probes.ask import HttpProbe, SmtpProbe, TokenGrant
+from intctl.probes.spec import HttpProbe, SmtpProbe, TokenGrant
 from intctl.providers.base import Field, plain_http_problem, text_of
 from intctl.providers.mail import MailProvider
 
@@ -32,8 +32,8 @@ class OauthMailProvider(MailProvider):
                 found.append(("security", "a token is shown behind TLS only"))
         return found
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
-        found = super().ask(config)
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
+        found = super().build_probe(config)
         if "password" in config or not isinstance(found, SmtpProbe):
             return found
         grant = self.grant(config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Basic, HttpProbe, Quota
+from intctl.probes.spec import Basic, HttpProbe, Quota
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -33,7 +33,7 @@ class Mailgun(Provider):
         Field("region", "Where the domains live", kind="choice", choices=("us", "eu"), default="us", destination=True),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         host = "api.eu.mailgun.net" if config.get("region") == "eu" else "api.mailgun.net"
         return HttpProbe(
             f"https://{host}/v4/domains?limit=1",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Basic, HttpProbe
+from intctl.probes.spec import Basic, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -28,7 +28,7 @@ class Mailjet(Provider):
         Field("secret_key", "Secret key", secret=True, required=True),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.mailjet.com/v3/REST/myprofile",
             Basic(secret_of(config, "api_key"), secret_of(config, "secret_key")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Balance, Header, HttpProbe
+from intctl.probes.spec import Balance, Header, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -25,7 +25,7 @@ class MessageBird(Provider):
     confidence = "vendor"
     fields = (Field("access_key", "Access key", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://rest.messagebird.com/balance",
             Header("Authorization", secret_of(config, "access_key"), prefix="AccessKey "),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, HttpProbe
+from intctl.probes.spec import Answer, HttpProbe
 from intctl.providers.base import CLIENT, REFRESH_TOKEN, Field, Provider, client_credentials, refresh_token, text_of
 
 _GRAPH = "https://graph.microsoft.com"
@@ -46,13 +46,13 @@ class Microsoft(Provider):
     fields = (
         TENANT,
         *CLIENT,
-        REFRESH_TOKEN.but(required=False, help="Of a user; without it the application itself logs in"),
+        REFRESH_TOKEN.replace(required=False, help="Of a user; without it the application itself logs in"),
     )
 
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
         return super().check(config) + tenant_problem(config)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         url = f"https://login.microsoftonline.com/{text_of(config, 'tenant_id')}/oauth2/v2.0/token"
         if "refresh_token" not in config:
             return HttpProbe("", client_credentials(config, url, scope=f"{_GRAPH}/.default"))

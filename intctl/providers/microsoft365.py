@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import TokenGrant
+from intctl.probes.spec import TokenGrant
 from intctl.providers.base import CLIENT, REFRESH_TOKEN, client_credentials, refresh_token, text_of
 from intctl.providers.mail import HOST, USERNAME, mail_fields
 from intctl.providers.mail_oauth import TOKEN_URL, OauthMailProvider
@@ -34,12 +34,12 @@ class Microsoft365(OauthMailProvider):
     confidence = "vendor"
     fields = (
         *mail_fields(
-            HOST.but(required=False, default="smtp.office365.com"),
-            USERNAME.but(required=True, help="Address of the mailbox", example="person@company.com"),
+            HOST.replace(required=False, default="smtp.office365.com"),
+            USERNAME.replace(required=True, help="Address of the mailbox", example="person@company.com"),
         ),
         TENANT,
         *CLIENT,
-        REFRESH_TOKEN.but(required=False, help="Refresh token of a user; without it the application logs in"),
+        REFRESH_TOKEN.replace(required=False, help="Refresh token of a user; without it the application logs in"),
         TOKEN_URL,
     )
 

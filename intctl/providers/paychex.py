@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import HttpProbe
+from intctl.probes.spec import HttpProbe
 from intctl.providers.base import Field, Provider, client_credentials
 
 
@@ -30,7 +30,7 @@ class Paychex(Provider):
         Field("client_secret", "Secret", secret=True, required=True),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.paychex.com/companies",
             client_credentials(config, "https://api.paychex.com/auth/oauth/v2/token"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import HttpProbe
+from intctl.probes.spec import HttpProbe
 from intctl.providers.base import CLIENT, Field, Provider, client_credentials, text_of
 
 _HOSTS = {"production": "dc1prodgwext.paylocity.com", "testing": "dc1demogwext.paylocity.com"}
@@ -40,6 +40,6 @@ class Paylocity(Provider):
         ),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         host = _HOSTS[text_of(config, "environment") or "production"]
         return HttpProbe("", client_credentials(config, f"https://{host}/public/security/v1/token"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, HttpProbe
+from intctl.probes.spec import Answer, HttpProbe
 from intctl.providers.base import CLIENT, SCOPE, Field, Provider, client_credentials, text_of
 
 _HOST = "https://api.personio.de"
@@ -33,10 +33,10 @@ class Personio(Provider):
     fields = (
         *CLIENT,
         Field("api", "Version of the API that the token is for", kind="choice", choices=("v1", "v2"), default="v1"),
-        SCOPE.but(example="personio:persons:read", beside="api: v2"),
+        SCOPE.replace(example="personio:persons:read", beside="api: v2"),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         if config.get("api") == "v2":
             scope = text_of(config, "scope")
             return HttpProbe("", client_credentials(config, f"{_HOST}/v2/auth/token", scope=scope))

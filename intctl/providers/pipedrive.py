@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Header, HttpProbe, Quota
+from intctl.probes.spec import Header, HttpProbe, Quota
 from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
@@ -37,7 +37,7 @@ class Pipedrive(Provider):
         ),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         own = f"https://{text_of(config, 'subdomain')}.pipedrive.com/api/v1"
         return HttpProbe(
             f"{own if 'subdomain' in config else 'https://api.pipedrive.com/v1'}/users/me",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Balance, Basic, HttpProbe
+from intctl.probes.spec import Balance, Basic, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
@@ -28,7 +28,7 @@ class Plivo(Provider):
         Field("auth_token", "Auth token", secret=True, required=True),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         account = text_of(config, "auth_id")
         return HttpProbe(
             f"https://api.plivo.com/v1/Account/{account}/",

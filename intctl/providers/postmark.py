@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Header, HttpProbe
+from intctl.probes.spec import Header, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -26,7 +26,7 @@ class Postmark(Provider):
     status_page = "https://status.postmarkapp.com/api/v2/summary.json"
     fields = (Field("server_token", "Server API token", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.postmarkapp.com/deliverystats",
             Header("X-Postmark-Server-Token", secret_of(config, "server_token")),

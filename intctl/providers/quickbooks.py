@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, HttpProbe
+from intctl.probes.spec import Answer, HttpProbe
 from intctl.providers.base import CLIENT, REFRESH_TOKEN, Field, Provider, refresh_token, text_of
 
 _HOSTS = {"production": "quickbooks.api.intuit.com", "sandbox": "sandbox-quickbooks.api.intuit.com"}
@@ -44,7 +44,7 @@ class QuickBooks(Provider):
         ),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         host, realm = _HOSTS[text_of(config, "environment") or "production"], text_of(config, "realm_id")
         said = [
             Answer(status, code, pointer=f"{fault}/0/code", equals=number, detail=detail)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Bearer, HttpProbe, Quota
+from intctl.probes.spec import Answer, Bearer, HttpProbe, Quota
 from intctl.providers.base import Field, Provider, secret_of
 
 _DAILY, _MONTHLY = "x-resend-daily-quota", "x-resend-monthly-quota"
@@ -33,7 +33,7 @@ class Resend(Provider):
     confidence = "vendor"
     fields = (Field("api_key", "API key (re_…)", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.resend.com/domains?limit=1",
             Bearer(secret_of(config, "api_key")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Bearer, HttpProbe
+from intctl.probes.spec import Bearer, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -25,5 +25,5 @@ class Rippling(Provider):
     confidence = "third-party"
     fields = (Field("api_token", "API token", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe("https://rest.ripplingapis.com/workers", Bearer(secret_of(config, "api_token")))

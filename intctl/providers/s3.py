@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, HttpProbe, SigV4
+from intctl.probes.spec import Answer, HttpProbe, SigV4
 from intctl.providers.base import Field, Provider, secret_of, text_of
 
 #: What S3 says in its XML, for which codes it deserves.
@@ -51,7 +51,7 @@ class S3(Provider):
         Field("secret_access_key", "Secret access key", secret=True, required=True),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         region = text_of(config, "region")
         url = f"https://s3.{region}.amazonaws.com/{text_of(config, 'bucket')}?list-type=2&max-keys=1"
         return HttpProbe(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, HttpProbe, Quota
+from intctl.probes.spec import Answer, HttpProbe, Quota
 from intctl.providers.base import Field, Provider, client_credentials, text_of
 
 
@@ -41,7 +41,7 @@ class Salesforce(Provider):
         Field("client_secret", "Consumer secret", secret=True, required=True),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         url = f"https://{text_of(config, 'domain')}.my.salesforce.com/services"
         return HttpProbe(
             "",

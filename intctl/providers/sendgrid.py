@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Bearer, HttpProbe, Quota, SmtpProbe
+from intctl.probes.spec import Answer, Bearer, HttpProbe, Quota, SmtpProbe
 from intctl.providers.base import Field, secret_of, text_of
 from intctl.providers.mail import HOST, PASSWORD, SMTP_BASE_URL, USERNAME, MailProvider, mail_fields
 
@@ -30,14 +30,14 @@ class SendGrid(MailProvider):
     ways = (("password",), ("api_key",))
     fields = (
         *mail_fields(
-            HOST.but(required=False, default="smtp.sendgrid.net"),
-            USERNAME.but(default="apikey", help="The word apikey", example="apikey"),
-            PASSWORD.but(help="An API key (SG.…) with the permission Mail Send; or else api_key"),
+            HOST.replace(required=False, default="smtp.sendgrid.net"),
+            USERNAME.replace(default="apikey", help="The word apikey", example="apikey"),
+            PASSWORD.replace(help="An API key (SG.…) with the permission Mail Send; or else api_key"),
             beside="password",
         ),
         Field("api_key", "An API key, asked by the API instead of the mail server", secret=True),
         Field("region", "Where the API is", kind="choice", choices=("us", "eu"), destination=True, beside="api_key"),
-        SMTP_BASE_URL.but(
+        SMTP_BASE_URL.replace(
             help="Connect here instead: smtp://host:port, smtps://host:port, or https://… with api_key",
             choices=("smtp", "smtps", "http", "https"),
             pattern=r"[^?#]*",
@@ -52,9 +52,9 @@ class SendGrid(MailProvider):
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:
         return dict(config) if "api_key" in config else super().complete(config)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
         if "api_key" not in config:
-            return super().ask(config)
+            return super().build_probe(config)
         host = "api.eu.sendgrid.com" if config.get("region") == "eu" else "api.sendgrid.com"
         unable = Answer(
             200,

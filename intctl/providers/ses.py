@@ -35,13 +35,13 @@ class Ses(MailProvider):
     fields = (
         REGION,
         *mail_fields(
-            HOST.but(
+            HOST.replace(
                 required=False,
                 help="Mail server; by default the region's",
                 example="email-smtp.eu-west-1.amazonaws.com",
             ),
-            USERNAME.but(required=True, help="SMTP user name made in the SES console", example="AKIA…"),
-            PASSWORD.but(required=True, help="SMTP password made in the SES console (not the secret access key)"),
+            USERNAME.replace(required=True, help="SMTP user name made in the SES console", example="AKIA…"),
+            PASSWORD.replace(required=True, help="SMTP password made in the SES console (not the secret access key)"),
         ),
     )
 

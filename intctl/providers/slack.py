@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Bearer, HttpProbe
+from intctl.probes.spec import Answer, Bearer, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -25,7 +25,7 @@ class Slack(Provider):
     confidence = "vendor"
     fields = (Field("token", "Token of a bot (xoxb-…) or a user (xoxp-…)", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         said = {
             **dict.fromkeys(("invalid_auth", "not_authed", "token_revoked", "token_expired"), "http.auth.rejected"),
             "account_inactive": "http.account_inactive",

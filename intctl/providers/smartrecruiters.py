@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Header, HttpProbe
+from intctl.probes.spec import Header, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -24,7 +24,7 @@ class SmartRecruiters(Provider):
     confidence = "third-party"
     fields = (Field("api_key", "API key", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.smartrecruiters.com/configuration/company",
             Header("X-SmartToken", secret_of(config, "api_key")),

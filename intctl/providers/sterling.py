@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import HttpProbe
+from intctl.probes.spec import HttpProbe
 from intctl.providers.base import CLIENT, Provider, client_credentials
 
 
@@ -27,5 +27,5 @@ class Sterling(Provider):
     confidence = "third-party"
     fields = CLIENT
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe("", client_credentials(config, "https://auth.sterlingcheck.app/oauth/token"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 from urllib.parse import urlsplit
 
-from intctl.probes.ask import TcpProbe
+from intctl.probes.spec import TcpProbe
 from intctl.providers.base import BASE_URL, Field, Provider, text_of
 
 
@@ -37,7 +37,7 @@ class Tcp(Provider):
             default="tls",
             destination=True,
         ),
-        BASE_URL.but(
+        BASE_URL.replace(
             help="Connect here instead of host and port: tcp://host:port",
             choices=("tcp",),
             pattern=r"tcp://[^/?#]+:[0-9]+/?",
@@ -48,7 +48,7 @@ class Tcp(Provider):
     def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:  # noqa: ARG002 -- no secret, no danger
         return []
 
-    def ask(self, config: Mapping[str, object]) -> TcpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> TcpProbe:
         elsewhere = urlsplit(text_of(config, "base_url"))
         return TcpProbe(
             elsewhere.hostname or text_of(config, "host"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Balance, Bearer, HttpProbe
+from intctl.probes.spec import Balance, Bearer, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -24,7 +24,7 @@ class Telnyx(Provider):
     confidence = "vendor"
     fields = (Field("api_key", "API v2 key", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.telnyx.com/v2/balance",
             Bearer(secret_of(config, "api_key")),

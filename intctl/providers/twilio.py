@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, Balance, Basic, HttpProbe
+from intctl.probes.spec import Answer, Balance, Basic, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
@@ -41,7 +41,7 @@ class Twilio(Provider):
         Field("api_key_secret", "API key secret, instead of the auth token", secret=True),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         account = text_of(config, "account_sid")
         url = f"https://api.twilio.com/2010-04-01/Accounts/{account}"
         if "api_key_sid" in config:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import HttpProbe
-from intctl.providers.base import Field, Provider, client_credentials, secret_of, shown, text_of
+from intctl.probes.spec import HttpProbe
+from intctl.providers.base import Field, Provider, auth_from_config, client_credentials, secret_of, text_of
 
 #: The path of the token endpoint, of the products that have one.
 _TOKEN = {
@@ -58,11 +58,13 @@ class Ukg(Provider):
         Field("customer_api_key", "US-Customer-Api-Key", secret=True, needed_with="product: hcm"),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         host, product, tenant = (text_of(config, name) for name in ("host", "product", "tenant"))
         if product == "hcm":
             key = {"US-Customer-Api-Key": secret_of(config, "customer_api_key")}
-            return HttpProbe(f"https://{host}/configuration/v1/company-details?per_page=1", shown(config), headers=key)
+            return HttpProbe(
+                f"https://{host}/configuration/v1/company-details?per_page=1", auth_from_config(config), headers=key
+            )
         url, more = f"https://{host}{_TOKEN[product].format(tenant=tenant)}", {}
         if product == "wfm":
             user = {"username": text_of(config, "username"), "password": secret_of(config, "password")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Basic, HttpProbe
+from intctl.probes.spec import Basic, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
@@ -28,7 +28,7 @@ class Vonage(Provider):
         Field("api_secret", "API secret", secret=True, required=True),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         key = text_of(config, "api_key")
         return HttpProbe(
             f"https://api.nexmo.com/accounts/{key}/secrets",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Bearer, HttpProbe
+from intctl.probes.spec import Bearer, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -25,7 +25,7 @@ class Workable(Provider):
     confidence = "in use"
     fields = (Field("api_token", "API access token", secret=True, required=True),)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://www.workable.com/spi/v3/accounts",
             Bearer(secret_of(config, "api_token")),

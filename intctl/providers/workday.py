@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import HttpProbe
+from intctl.probes.spec import HttpProbe
 from intctl.providers.base import CLIENT, REFRESH_TOKEN, Field, Provider, client_credentials, refresh_token, text_of
 
 
@@ -38,10 +38,10 @@ class Workday(Provider):
         ),
         Field("tenant", "Name of the tenant", required=True, pattern="[A-Za-z0-9][A-Za-z0-9_-]*", example="mycompany"),
         *CLIENT,
-        REFRESH_TOKEN.but(required=False, help="Of an integration user; without it the client itself logs in"),
+        REFRESH_TOKEN.replace(required=False, help="Of an integration user; without it the client itself logs in"),
     )
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         tenant = text_of(config, "tenant")
         url = f"https://{text_of(config, 'host')}/ccx/oauth2/{tenant}/token"
         if "refresh_token" in config:

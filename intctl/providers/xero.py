@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, ClientCredentials, HttpProbe, RefreshToken
+from intctl.probes.spec import Answer, ClientCredentials, HttpProbe, RefreshToken
 from intctl.providers.base import CLIENT, REFRESH_TOKEN, Provider, client_credentials, refresh_token
 
 
@@ -29,9 +29,9 @@ class Xero(Provider):
     docs = "https://developer.xero.com/documentation/guides/oauth2/overview"
     confidence = "vendor"
     status_page = "https://status.xero.com/api/v2/summary.json"
-    fields = (*CLIENT, REFRESH_TOKEN.but(required=False, help="Without it the client is a custom connection"))
+    fields = (*CLIENT, REFRESH_TOKEN.replace(required=False, help="Without it the client is a custom connection"))
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         url = "https://identity.xero.com/connect/token"
         auth: ClientCredentials | RefreshToken = client_credentials(config, url, client_in="basic")
         if "refresh_token" in config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.ask import Answer, HttpProbe
+from intctl.probes.spec import Answer, HttpProbe
 from intctl.providers.base import CLIENT, Field, Provider, client_credentials, text_of
 
 
@@ -28,7 +28,7 @@ class Zoom(Provider):
     status_page = "https://status.zoom.us/api/v2/summary.json"
     fields = (Field("account_id", "Account id of the server-to-server OAuth app", required=True), *CLIENT)
 
-    def ask(self, config: Mapping[str, object]) -> HttpProbe:
+    def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
             "https://api.zoom.us/v2/users/me",
             client_credentials(

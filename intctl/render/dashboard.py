@@ -17,11 +17,11 @@ from intctl.render.words import (
     light,
     maintained,
     percent,
-    quoted,
     status_text,
     usage_text,
 )
 from intctl.text import clean
+from intctl.views.steps import quoted
 
 Row = Mapping[str, Any]
 
@@ -74,7 +74,7 @@ def alert_lines(alert: Row, now: datetime, mark: str) -> list[str]:
     ]
 
 
-def dashboard(
+def dashboard_page(
     counts: Mapping[str, int],
     alerts: Sequence[Row],
     rows: Sequence[Row],

@@ -53,7 +53,7 @@ def known(row: Row) -> str:
     return "-" if share is None else f"{int(share)} %"
 
 
-def columns(*, plain: bool, target: bool) -> list[Column]:
+def report_columns(*, plain: bool, target: bool) -> list[Column]:
     """The columns of `intctl metrics`."""
     against = [Column("Target", _met), Column("Budget left", _budget)]
     return [

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from intctl.codes import CODES
-from intctl.probes.outcome import PHASES, Outcome
-from intctl.render.words import next_step, quoted
+from intctl.health.codes import CODES
+from intctl.health.outcome import PHASES, Outcome
 from intctl.text import clean
+from intctl.views.steps import next_step, quoted
 
 #: What each phase does, for people; and which facts are its evidence.
 _DOES = {

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from intctl.codes import CODES
 from intctl.probes.usage import worded
 from intctl.text import clean
 
@@ -107,24 +105,6 @@ def own_limits_text(config: Mapping[str, Any] | None) -> str:
         if isinstance(limit, int):
             found.append(f"{limit:,} {span}")
     return f"at most {', '.join(found)} by the config (what is sent is not counted here)" if found else ""
-
-
-def next_step(code: str, name: str, secret_field: str = "", *, saved: bool = True) -> str:
-    """What to do about a code, with this integration's name in the commands.
-
-    What was not `saved` can't be edited by name: then the file is what to correct.
-    """
-    if code not in CODES:
-        return f"Run intctl check {quoted(name)}."
-    if not saved and "NAME" in CODES[code].next_step:
-        return "Correct the credential, in the file, in what it refers to, or as you type it, and run this again."
-    text = CODES[code].next_step.replace("NAME", quoted(name))
-    return text.replace("--secret FIELD", f"--secret {secret_field}") if secret_field else text
-
-
-def quoted(name: str) -> str:
-    """`name` as it is typed in a shell."""
-    return shlex.quote(clean(name))
 
 
 def percent(part: int, whole: int) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
-from intctl.probes.ask import Basic, Bearer, ClientCredentials, Header, HttpProbe, RefreshToken, TokenGrant
+from intctl.probes.spec import Basic, Bearer, ClientCredentials, Header, HttpProbe, RefreshToken, TokenGrant
 from intctl.providers.base import Field, Provider
 from intctl.sandbox.http import Reply, Request
 from intctl.sandbox.vendor import Account, Answer, Route, Vendor, bearer, same, token
@@ -39,22 +39,22 @@ def _answer(provider: Provider) -> Answer:
         config: dict[str, object] = {field.name: filled(field) for field in provider.fields if field.required}
         for name, value in account.credentials.items():
             config[name] = Secret(value) if name in provider.secrets else value
-        ask = provider.probe(config)
-        if not isinstance(ask, HttpProbe):
+        probe = provider.probe(config)
+        if not isinstance(probe, HttpProbe):
             return Reply(404, account.vendor.not_found)
-        auth = ask.auth
+        auth = probe.auth
         if isinstance(auth, ClientCredentials | RefreshToken) and auth.token_url.endswith(request.path):
             grant = auth.grant if isinstance(auth, ClientCredentials) else "refresh_token"
             return token(grant)(request, account)
-        if request.method not in (ask.method, "HEAD" if ask.method == "GET" else ""):
+        if request.method not in (probe.method, "HEAD" if probe.method == "GET" else ""):
             return Reply(405, {"error": "method_not_allowed"})
-        return Reply(ask.expect_status, _hoped_for(ask)) if _right(ask, request, account) else _REFUSAL
+        return Reply(probe.expect_status, _hoped_for(probe)) if _right(probe, request, account) else _REFUSAL
 
     return answer
 
 
-def _right(ask: HttpProbe, request: Request, account: Account) -> bool:
-    auth = ask.auth
+def _right(probe: HttpProbe, request: Request, account: Account) -> bool:
+    auth = probe.auth
     if isinstance(auth, TokenGrant):
         return bearer()(request, account)
     name, value = "authorization", ""
@@ -68,12 +68,12 @@ def _right(ask: HttpProbe, request: Request, account: Account) -> bool:
     return bool(value) and same(request.headers.get(name, ""), value)
 
 
-def _hoped_for(ask: HttpProbe) -> object:
+def _hoped_for(probe: HttpProbe) -> object:
     """The body that the probe takes for a good one."""
-    if ask.expect_text:
-        return ask.expect_text.encode()
+    if probe.expect_text:
+        return probe.expect_text.encode()
     body: Any = {}
-    for pointer, value in {**dict.fromkeys(ask.require, "sandbox"), **ask.expect_json}.items():
+    for pointer, value in {**dict.fromkeys(probe.require, "sandbox"), **probe.expect_json}.items():
         body = _put(body, pointer.removeprefix("/").split("/"), value)
     return body
 

@@ -35,31 +35,33 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FaultInjection:
     """One thing that can go wrong, and the kinds of providers that it fits."""
 
     meaning: str
     kinds: tuple[str, ...]
 
 
-FAULTS: dict[str, Fault] = {
-    "tls.expired": Fault("the server's certificate has expired", (MAIL_SERVER, HTTP)),
-    "connection.reset": Fault("the connection is reset in mid-exchange", (MAIL_SERVER, HTTP)),
-    "reply.timeout": Fault("the connection is taken, then silence", (MAIL_SERVER, HTTP)),
-    "deadline": Fault("an answer that drips and does not end", (MAIL_SERVER, HTTP)),
-    "starttls.missing": Fault("STARTTLS is stripped", (MAIL_SERVER,)),
-    "smtp.auth.rejected": Fault("the password is refused: 535", (MAIL_SERVER,)),
-    "temporary": Fault("not now, try later: 454", (MAIL_SERVER,)),
-    "http.auth.rejected": Fault("the credential is refused, in the vendor's own words", (HTTP,)),
-    "http.scope_missing": Fault("the permission is missing: 403, plain where the vendor has no words for it", (API,)),
-    "http.rate_limited": Fault(f"429 with Retry-After: {RETRY_AFTER_S}", (HTTP,)),
-    "server.error": Fault("503", (HTTP,)),
-    "unexpected.reply": Fault("200 with a web page instead of an answer", (HTTP,)),
-    "reauthorise": Fault("the refresh token was revoked: invalid_grant", (REFRESH,)),
-    "quota.high": Fault("most of the quota is used", (QUOTA_HIGH,)),
-    "quota.exhausted": Fault("the quota is used up", (QUOTA_EXHAUSTED,)),
-    "balance.empty": Fault("the prepaid balance is used up", (BALANCE_EMPTY,)),
-    "rotated.token.lost": Fault("each refresh gives a new token and kills the old one", (REFRESH,)),
+FAULTS: dict[str, FaultInjection] = {
+    "tls.expired": FaultInjection("the server's certificate has expired", (MAIL_SERVER, HTTP)),
+    "connection.reset": FaultInjection("the connection is reset in mid-exchange", (MAIL_SERVER, HTTP)),
+    "reply.timeout": FaultInjection("the connection is taken, then silence", (MAIL_SERVER, HTTP)),
+    "deadline": FaultInjection("an answer that drips and does not end", (MAIL_SERVER, HTTP)),
+    "starttls.missing": FaultInjection("STARTTLS is stripped", (MAIL_SERVER,)),
+    "smtp.auth.rejected": FaultInjection("the password is refused: 535", (MAIL_SERVER,)),
+    "temporary": FaultInjection("not now, try later: 454", (MAIL_SERVER,)),
+    "http.auth.rejected": FaultInjection("the credential is refused, in the vendor's own words", (HTTP,)),
+    "http.scope_missing": FaultInjection(
+        "the permission is missing: 403, plain where the vendor has no words for it", (API,)
+    ),
+    "http.rate_limited": FaultInjection(f"429 with Retry-After: {RETRY_AFTER_S}", (HTTP,)),
+    "server.error": FaultInjection("503", (HTTP,)),
+    "unexpected.reply": FaultInjection("200 with a web page instead of an answer", (HTTP,)),
+    "reauthorise": FaultInjection("the refresh token was revoked: invalid_grant", (REFRESH,)),
+    "quota.high": FaultInjection("most of the quota is used", (QUOTA_HIGH,)),
+    "quota.exhausted": FaultInjection("the quota is used up", (QUOTA_EXHAUSTED,)),
+    "balance.empty": FaultInjection("the prepaid balance is used up", (BALANCE_EMPTY,)),
+    "rotated.token.lost": FaultInjection("each refresh gives a new token and kills the old one", (REFRESH,)),
 }
 
 #: Done before a login is judged: such a mail server needs a port of its own.

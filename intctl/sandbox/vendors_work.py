@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from time import time
 
-from intctl.probes.ask import SigV4
 from intctl.probes.sigv4 import signed
+from intctl.probes.spec import SigV4
 from intctl.sandbox.http import Reply, Request
 from intctl.sandbox.vendor import (
     Account,
@@ -99,9 +99,9 @@ def _s3(request: Request, account: Account) -> Reply:
         return _s3_error(403, "AccessDenied")
     if abs(moment.timestamp() - time()) > 900:
         return _s3_error(403, "RequestTimeTooSkewed")
-    ask = SigV4(credential[0], Secret(credentials["secret_access_key"]), credential[2], "s3")
+    signing = SigV4(credential[0], Secret(credentials["secret_access_key"]), credential[2], "s3")
     url = f"https://{request.headers.get('host', '')}{request.path}?{request.query}"
-    if not same(given, signed(ask, "GET", url, request.body, moment.timestamp())["Authorization"]):
+    if not same(given, signed(signing, "GET", url, request.body, moment.timestamp())["Authorization"]):
         return _s3_error(403, "SignatureDoesNotMatch")
     text = "<ListBucketResult><Name>my-bucket</Name><KeyCount>0</KeyCount></ListBucketResult>"
     return Reply(200, text.encode(), {"Content-Type": "application/xml"})

@@ -7,24 +7,28 @@ integration, as the agent locks them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import case, delete, exists, false, func, insert, inspect, literal, null, or_, select, true, update
+from sqlalchemy import case, delete, exists, false, func, insert, literal, null, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
-from intctl.codes import LOG_STATUS
+from intctl.db.connect import Database, require_ready
+from intctl.db.driver_errors import translate
+from intctl.db.ids import new_id, new_log_id
+from intctl.db.url import POSTGRESQL, Target
 from intctl.errors import ConflictError, NotFoundError, StoreError
-from intctl.probes.outcome import Outcome
+from intctl.health.codes import LOG_STATUS
+from intctl.health.outcome import Outcome
+from intctl.schema.engine import engine
+from intctl.schema.models import TABLES, Clock, Id, Later
+from intctl.schema.setup import organizations_are_ours
 from intctl.store.claims import metadata, settle
-from intctl.store.connect import POSTGRESQL, Database, Target, engine, require_ready, translate
-from intctl.store.ids import new_id, new_log_id
-from intctl.store.models import TABLES, Clock, Id, Later
 
 __all__ = [
     "Due",
@@ -32,10 +36,10 @@ __all__ = [
     "create_organization",
     "delete_integration",
     "end_maintenance",
+    "first_organization",
     "insert_integration",
     "new_id",
     "new_log_id",
-    "organizations_are_ours",
     "record_outcome",
     "record_sync",
     "restore_integration",
@@ -102,16 +106,6 @@ def _rules(name: str = "") -> Iterator[None]:
 # --- organisations -------------------------------------------------------------------------------
 
 
-def organizations_are_ours(connection: Connection) -> bool:
-    """Whether we made the organizations table: exactly id, name and slug, and no row-level security."""
-    if {column["name"] for column in inspect(connection).get_columns("organizations")} != {"id", "name", "slug"}:
-        return False
-    if connection.dialect.name != POSTGRESQL:
-        return True
-    secured = connection.exec_driver_sql("SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass('organizations')")
-    return not secured.scalar()
-
-
 def create_organization(session: Session, name: str, slug: str) -> dict[str, Any]:
     """Adds an organisation: its id, name and slug.
 
@@ -125,6 +119,11 @@ def create_organization(session: Session, name: str, slug: str) -> dict[str, Any
     with _rules(slug):
         session.execute(insert(_organizations).values(**made))
     return made
+
+
+def first_organization(name: str, slug: str) -> Callable[[Session], dict[str, Any]]:
+    """What `prepare` calls where no organisation exists yet: it makes this one."""
+    return partial(create_organization, name=name, slug=slug)
 
 
 # --- integrations --------------------------------------------------------------------------------

@@ -16,13 +16,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from intctl.codes import CODES, LOG_STATUS
+from intctl.db.connect import Database
+from intctl.db.ids import jitter, new_log_id
+from intctl.db.url import POSTGRESQL
 from intctl.errors import ConflictError, RefusedError, UsageError
-from intctl.failpoint import reach
-from intctl.probes.outcome import Outcome
+from intctl.failpoint import hit
+from intctl.health.codes import CODES, LOG_STATUS
+from intctl.health.outcome import Outcome
 from intctl.store import transitions
-from intctl.store.connect import POSTGRESQL, Database
-from intctl.store.ids import new_log_id, spread
 from intctl.store.reads import OFF_AT
 
 Row = dict[str, Any]
@@ -251,7 +252,7 @@ def settle(state: Row, outcome: Outcome, check_type: str) -> Settled:
             wait_s = min(interval_s, RECHECK_S)
         if count >= LONG_OUTAGE:
             wait_s = backed_off(interval_s)
-    next_in_s: float | None = max(wait_s * spread(state["id"]), float(outcome.retry_after_s or 0))
+    next_in_s: float | None = max(wait_s * jitter(state["id"]), float(outcome.retry_after_s or 0))
     if cause.rejection:
         # Trying a dead password again and again locks accounts: slow down, then stop.
         rejections += 1
@@ -272,12 +273,12 @@ def _proves_nothing(outcome: Outcome) -> bool:
     return outcome.code in NO_PROOF and not accepted
 
 
-def unproven(outcome: Outcome) -> Outcome:
+def as_unverified(outcome: Outcome) -> Outcome:
     """The outcome for a config that no exchange has proved: a provider that only puts us off says nothing of it."""
     return replace(outcome, code="provider.busy") if _proves_nothing(outcome) else outcome
 
 
-def put_off(outcome: Outcome, previous: object, state: Row, config_version: int) -> Outcome:
+def apply_throttling(outcome: Outcome, previous: object, state: Row, config_version: int) -> Outcome:
     """The outcome of an answer that proves nothing, in the light of the last success (see `last_success`).
 
     While the last proof of this very config is fresh, and it neither failed since nor was off, it works, but is
@@ -288,20 +289,20 @@ def put_off(outcome: Outcome, previous: object, state: Row, config_version: int)
         return outcome
     known = previous if isinstance(previous, dict) else {}
     if known.get("config_version") != config_version:
-        return unproven(outcome)
+        return as_unverified(outcome)
     try:
         proven_at = datetime.fromisoformat(str(_facts(known).get("proven_at", known.get("checked_at"))))
         age_s = (state["now_at"] - proven_at).total_seconds()
         since = [known[name] for name in ("failed_at", "off_at") if known.get(name) and known[name] > proven_at]
     except (ValueError, TypeError):  # another hand's row
-        return unproven(outcome)
+        return as_unverified(outcome)
     holds_s = max(PROOF_HOLDS_S, 120.0 * (state["health_check_interval_minutes"] or 5))
     if since or not -LEASE_MARGIN_S < age_s <= holds_s:  # a proof of tomorrow: the clock was set back
-        return unproven(outcome)
+        return as_unverified(outcome)
     return replace(outcome, facts={**outcome.facts, "proven_at": proven_at.isoformat()})
 
 
-def beside_last(outcome: Outcome, previous: object, config_version: int) -> Outcome:
+def compare_with_last_success(outcome: Outcome, previous: object, config_version: int) -> Outcome:
     """The outcome of a healthy exchange in the light of the last success, whose metadata `previous` is.
 
     Another account than before is a warning (`account.changed`), said once only and so before a quota,
@@ -332,7 +333,7 @@ def _proven(metadata: object, config_version: int) -> object:
     return _facts(metadata).get("credential_proven")
 
 
-def wants_last(outcome: Outcome, provider: str) -> bool:
+def needs_last_success(outcome: Outcome, provider: str) -> bool:
     """Whether `beside_last` could say anything about this outcome."""
     return outcome.verdict in ("healthy", "degraded") and ("account" in outcome.facts or provider == "http")
 
@@ -482,10 +483,10 @@ def _record(
         rows, recorded = [], {}
         for result in ours:
             id = result.claimed.id
-            outcome = put_off(result.outcome, before.get(id), held[id], result.claimed.config_version)
-            if wants_last(outcome, result.claimed.provider):
+            outcome = apply_throttling(result.outcome, before.get(id), held[id], result.claimed.config_version)
+            if needs_last_success(outcome, result.claimed.provider):
                 previous = before.get(id, result.claimed.last_success)
-                outcome = beside_last(outcome, previous, result.claimed.config_version)
+                outcome = compare_with_last_success(outcome, previous, result.claimed.config_version)
             known = Result(result.claimed, outcome)
             row = _row(held[id], known, check_type=check_type, agent=agent, deadline_s=deadline_s)
             rows.append(row)
@@ -494,7 +495,7 @@ def _record(
         _write(database, rows)
         changes = (transitions.Change(one.id, one.was, one.became, one.outcome) for one in recorded.values())
         transitions.add(database, changes)
-        reach("in_record")
+        hit("in_record")
     return recorded
 
 
@@ -587,7 +588,7 @@ def give_back_unknown(database: Database, owner: str, known: Sequence[str]) -> i
 
 
 @dataclass(frozen=True, slots=True)
-class Doubtful:
+class Anomalies:
     """What a pass must see to before it claims."""
 
     stuck: bool = False  # claimed three times without a result: to be set aside
@@ -595,10 +596,10 @@ class Doubtful:
     ahead: bool = False  # due later than anything can be: the clock was set back
 
 
-def look(database: Database) -> Doubtful:
+def find_anomalies(database: Database) -> Anomalies:
     """One look for all of it, which writes nothing: else each idle pass would take SQLite's write lock."""
     rows = database.rows(_DOUBTFUL)
-    return Doubtful(
+    return Anomalies(
         stuck=any(row["attempts"] >= MAX_ATTEMPTS for row in rows),
         suspects=any(row["attempts"] == MAX_ATTEMPTS - 1 for row in rows),
         ahead=any(row["next_check_at"] is not None and row["next_check_at"] > row["latest_at"] for row in rows),

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from intctl.store.connect import POSTGRESQL, SQLITE, Database, time_text, time_value
+from intctl.db.connect import Database, time_text, time_value
+from intctl.db.url import POSTGRESQL, SQLITE
 
 Row = dict[str, Any]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from intctl.db.connect import Database
+from intctl.db.url import POSTGRESQL, SQLITE
 from intctl.store import transitions
-from intctl.store.connect import POSTGRESQL, SQLITE, Database
 from intctl.store.reads import OFF_AT
 
 Row = dict[str, Any]

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from intctl.codes import Verdict
+from intctl.db.connect import Database
+from intctl.db.url import POSTGRESQL
 from intctl.errors import NotFoundError, StoreError, UsageError
-from intctl.probes.outcome import PHASES
+from intctl.health.codes import Verdict
+from intctl.health.outcome import PHASES
 from intctl.probes.usage import KEYS, sound
-from intctl.store.connect import POSTGRESQL, Database
 from intctl.text import clean, fold
 
 Row = dict[str, Any]
@@ -177,7 +178,7 @@ def _literal(text: str) -> str:
 def _with_verdict(row: Row) -> Row:
     """The row with verdict, code, phase and detail of the newest check, as far as it stands."""
     newest = row.pop("metadata")
-    known: Row = newest if stands(row, newest) else {}
+    known: Row = newest if is_current(row, newest) else {}
     del row["off_at"]
     row["verdict"] = known.get("verdict", "unknown")
     row["code"] = known.get("code", "self.not_checked")
@@ -188,7 +189,7 @@ def _with_verdict(row: Row) -> Row:
     return row
 
 
-def stands(row: Mapping[str, Any], newest: object) -> bool:
+def is_current(row: Mapping[str, Any], newest: object) -> bool:
     """Whether the newest check, whose metadata `newest` is, says anything of the integration as it is now.
 
     Not with another config; and what was known before it was switched off says nothing of one that is on again.

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 
-from intctl.store.connect import POSTGRESQL, Database, time_text
+from intctl.db.connect import Database, time_text
+from intctl.db.url import POSTGRESQL
 from intctl.store.history import DAY_S, PROGRESS, RETENTION_DAYS, Day, Row, asked, moment, time_at, timed
 
 # --- folding -------------------------------------------------------------------------------------
 
-_TEND = """
+_CLAIM = """
 UPDATE history_progress SET next_at = {after :lease_s} WHERE id = 1 AND (next_at <= {now} OR next_at > {after 90000})"""
 _NEXT_LOG = "SELECT min(checked_at) AS found_at FROM integration_health_logs WHERE checked_at >= :start"
 _NEXT_IDS = "SELECT id FROM integrations {after} ORDER BY id LIMIT :number"
@@ -51,7 +52,7 @@ def is_due(database: Database) -> bool:
 
 def claim(database: Database, lease_s: float) -> bool:
     """Takes the history for so many seconds; False where somebody else has it, or it is not due."""
-    return database.run(_TEND, {"lease_s": lease_s}) == 1
+    return database.run(_CLAIM, {"lease_s": lease_s}) == 1
 
 
 def give_back(database: Database, again_s: float) -> None:

@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from intctl.db.connect import Database, connect
+from intctl.db.ids import new_id
+from intctl.db.url import POSTGRESQL
 from intctl.errors import BusyError, SealError, StoreError
-from intctl.failpoint import reach
+from intctl.failpoint import hit
 from intctl.keyring import Binding, Keyring
-from intctl.probes.ask import Tokens
-from intctl.store.connect import POSTGRESQL, Database, connect
-from intctl.store.ids import new_id
+from intctl.probes.spec import Tokens
 from intctl.text import Secret
 
 #: How long after a failed save the next one is tried, in seconds: a rotated token has no other place.
@@ -104,8 +105,8 @@ class SealedTokens:
                 database.run(_REPLACE, {**row, "id": id})
             else:
                 return stored
-            reach("token_saving")
-        reach("token_saved")
+            hit("token_saving")
+        hit("token_saved")
         return tokens
 
     def drop_others(self) -> None:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from intctl.probes.outcome import Outcome
-from intctl.store.connect import POSTGRESQL, Database
-from intctl.store.ids import new_log_id
+from intctl.db.connect import Database
+from intctl.db.ids import new_log_id
+from intctl.db.url import POSTGRESQL
+from intctl.health.outcome import Outcome
 
 #: Older than this, in seconds, it is no news any more: whoever begins to listen is not told of last week.
 NEWS_S = 86_400
@@ -87,7 +88,7 @@ class Change:
     outcome: Outcome
 
     @property
-    def telling(self) -> bool:
+    def is_notifiable(self) -> bool:
         """Whether somebody is told: of what falls into error, and of what leaves it."""
         return self.from_status != self.to_status and "error" in (self.from_status, self.to_status)
 
@@ -125,7 +126,7 @@ def add(database: Database, changes: Iterable[Change]) -> None:
             "message": change.outcome.message,
         }
         for change in changes
-        if change.telling
+        if change.is_notifiable
     ]
     for row in rows:  # one by one: changes are few, and on PostgreSQL many at once go through a pipeline
         database.run(_ADD, row)
@@ -169,7 +170,9 @@ def drop(database: Database, id: str) -> None:
     database.run(_DROP, {"id": id})
 
 
-def told(database: Database, owner: str, one: Transition, exit_code: int | None, *, again: bool = False) -> bool:
+def mark_delivered(
+    database: Database, owner: str, one: Transition, exit_code: int | None, *, again: bool = False
+) -> bool:
     """Marks it as told. False when the lease was lost meanwhile: then somebody else tells it, too.
 
     `again`: it may be marked already, by a statement whose answer was lost.

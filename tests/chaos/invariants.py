@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from intctl.store.connect import POSTGRESQL, Database, Target, connect
+from intctl.db.connect import Database, connect
+from intctl.db.url import POSTGRESQL, Target
 
 #: Stands in every config as a credential, and nowhere else.
 CANARY = "canary-7f31c0de-never-shown"
@@ -128,7 +129,7 @@ _WORDS = {
 }
 
 
-def watch(target: Target) -> None:
+def runner(target: Target) -> None:
     """Begins to watch: from now on every claim, end and log row is noted."""
     with connect(target) as database:
         if database.dialect == POSTGRESQL:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from intctl.store.connect import POSTGRESQL, Target
+from intctl.db.url import POSTGRESQL, Target
 
 from ..conftest import _fill
 from ..postgresql_server import _NOBODY, _programs

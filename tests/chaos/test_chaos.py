@@ -17,11 +17,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from intctl.db.connect import Database, connect
 from intctl.errors import StoreError
-from intctl.store.connect import Database, connect
 
 from ..agent_rig import Fleet, Host, host
-from .invariants import CANARY, broken, count, watch
+from .invariants import CANARY, broken, count, runner
 from .own_server import OwnServer, own_server
 
 AGENTS = 4
@@ -123,7 +123,7 @@ def _chaos(tmp_path: Path, seconds: float, integrations: int) -> None:
         fleet = Fleet(server.target, tmp_path)
         try:
             _behave(provider, integrations, seed)
-            watch(server.target)
+            runner(server.target)
             urls = {f"n{number:04}": f"{provider.url}/{number}" for number in range(integrations)}
             fleet.add(urls, minutes=1, auth="bearer", token=CANARY)
             chaos = Chaos(server, fleet, seed)

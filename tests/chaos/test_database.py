@@ -17,14 +17,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from intctl.db.connect import connect
+from intctl.db.postgresql import CUT_S
+from intctl.db.url import SQLITE, Target
 from intctl.errors import StoreError
-from intctl.store import connect as connecting
-from intctl.store.connect import SQLITE, Target, connect
-from intctl.store.postgresql import CUT_S
 
 from ..agent_rig import Fleet, Host, each_once, finished, until
 from ..conftest import database_url
-from .invariants import broken, watch
+from .invariants import broken, runner
 from .own_server import OwnServer, Proxy, own_server
 
 NAMES = [f"n{number:02}" for number in range(12)]
@@ -249,7 +249,7 @@ def test_a_slow_database(server: OwnServer, provider: Host, tmp_path: Path) -> N
 
 def test_a_database_that_is_not_there(provider: Host, tmp_path: Path) -> None:
     """Nobody listens: tried again until the time is up, then exit 5 and one line."""
-    fleet = Fleet(connecting.sqlite_target(tmp_path / "unused.db"), tmp_path / "home")
+    fleet = Fleet(Target(SQLITE, path=tmp_path / "unused.db"), tmp_path / "home")
     url = "postgresql://intctl@127.0.0.1:1/none"
     code, out, err = finished(fleet.start("agent", "--once", "--budget", "5", INTCTL_DATABASE_URL=url))
     assert (code, out) == (5, "")
@@ -353,7 +353,7 @@ def test_a_full_disk_under_sqlite(
     target = replace(sqlite_target, path=folder / "intctl.db")
     shutil.copy(sqlite_target.path, target.path)
     with a_fleet(target, provider, tmp_path) as fleet:
-        watch(target)
+        runner(target)
         ballast = fill(folder)
         code, out, err = finished(fleet.start("agent", "--once"))
         assert (code, out) == (5, "")
@@ -368,7 +368,7 @@ def test_a_full_disk_under_postgresql(small_disk: Callable[[int], Path], provide
     """The same; the server may end over it, and comes back."""
     folder = small_disk(160)
     with own_server(folder) as server, a_fleet(server.target, provider, tmp_path, hanging=True) as fleet:
-        watch(server.target)
+        runner(server.target)
         with connect(server.target) as database:  # the next row needs a new page
             database.run("CREATE TABLE padding (text TEXT)")
             database.run("ALTER TABLE integration_health_logs ADD COLUMN padding TEXT DEFAULT repeat('x', 7000)")

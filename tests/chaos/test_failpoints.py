@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from intctl.errors import StoreError
-from intctl.failpoint import ACTIONS, POINTS, Failpoint, arm, reach
+from intctl.failpoint import ACTIONS, POINTS, Failpoint, arm, hit
 from intctl.store import claims
 
 from ..agent_rig import Fleet, Host, finished, host, until
 from ..servers import Authority, authority
-from .invariants import CANARY, broken, watch
+from .invariants import CANARY, broken, runner
 
 NAMES = ("a", "b", "c")
 #: The deadline of the agent that is hurt, in seconds, and what must pass until its leases are gone.
@@ -34,7 +34,7 @@ STALE = ("before_record", "in_record", "after_record")
 @pytest.fixture
 def fleet(fleet: Fleet) -> Fleet:
     """As everywhere, and each change of a lease is written down."""
-    watch(fleet.target)
+    runner(fleet.target)
     return fleet
 
 
@@ -180,10 +180,10 @@ def test_failpoints_need_two_words() -> None:
     ):
         arm(environ)
         for point in POINTS:
-            reach(point)
+            hit(point)
     assert ACTIONS == ("kill", "stop", "raise", "cut")
     arm({"INTCTL_FAILPOINT": "in_dns:raise", "INTCTL_TEST_FAILPOINTS": "1"})
-    reach("in_tls")
+    hit("in_tls")
     with pytest.raises(Failpoint):
-        reach("in_dns")
-    reach("in_dns")  # once only
+        hit("in_dns")
+    hit("in_dns")  # once only

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from intctl.store.connect import SQLITE, Target, connect
+from intctl.db.connect import connect
+from intctl.db.url import SQLITE, Target
 
 from ..agent_rig import Fleet, Host
-from .invariants import CANARY, INVARIANTS, broken, watch
+from .invariants import CANARY, INVARIANTS, broken, runner
 
 #: What breaks each of them, on both databases.
 BREAKERS = {
@@ -32,7 +33,7 @@ BREAKERS = {
 @pytest.mark.parametrize("name", [None, *BREAKERS])
 def test_what_is_broken_is_noticed(fleet: Fleet, provider: Host, name: str | None) -> None:
     """After two passes all hold; each broken by hand is told by its name."""
-    watch(fleet.target)
+    runner(fleet.target)
     fleet.add({"a": f"{provider.url}/a"}, auth="bearer", token=CANARY)
     for _ in range(2):
         assert fleet.once().recorded == 1
@@ -49,7 +50,7 @@ def test_what_is_broken_is_noticed(fleet: Fleet, provider: Host, name: str | Non
 
 def test_a_transaction_that_stays_open_is_noticed(postgresql_target: Target) -> None:
     """A second after its last statement it is told."""
-    watch(postgresql_target)
+    runner(postgresql_target)
     with connect(postgresql_target) as database, database.transaction():
         database.rows("SELECT pg_sleep(0)")
         with connect(postgresql_target) as other:
@@ -60,7 +61,7 @@ def test_a_transaction_that_stays_open_is_noticed(postgresql_target: Target) -> 
 def test_a_damaged_file_is_noticed(sqlite_target: Target) -> None:
     """On SQLite the seventh asks for the file's integrity."""
     assert sqlite_target.dialect == SQLITE
-    watch(sqlite_target)
+    runner(sqlite_target)
     assert broken(sqlite_target) == []
     with connect(sqlite_target) as database:
         database.rows("PRAGMA writable_schema = ON")

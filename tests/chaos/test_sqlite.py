@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from intctl.store.connect import Target, connect
+from intctl.db.connect import connect
+from intctl.db.url import Target
 
 from ..agent_rig import Fleet, Host, finished
-from .invariants import broken, watch
+from .invariants import broken, runner
 
 #: Changes an interval again and again, and says so after each commit.
 WRITER = """
 import itertools, sys
 from pathlib import Path
 from intctl.store import changes
-from intctl.store.connect import sqlite_target
+from intctl.db.url import sqlite_target
 
 target, id, org, first = sqlite_target(Path(sys.argv[1])), sys.argv[2], sys.argv[3], int(sys.argv[4])
 for number in itertools.count(first):
@@ -35,7 +36,7 @@ for number in itertools.count(first):
 @pytest.fixture
 def fleet(sqlite_target: Target, tmp_path: Path) -> Iterator[Fleet]:
     made = Fleet(sqlite_target, tmp_path / "home")
-    watch(sqlite_target)
+    runner(sqlite_target)
     yield made
     made.end()
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from intctl import cli, keyring
-from intctl.store.connect import Target
+from intctl.db.url import Target
 
 from ..conftest import database_url
 from ..servers import Authority, SmtpServer, authority, smtp_server

@@ -5,8 +5,9 @@ from __future__ import annotations
 from email import message_from_bytes, policy
 from typing import Any
 
+from intctl.db.connect import connect
+from intctl.db.url import POSTGRESQL
 from intctl.store import reads
-from intctl.store.connect import POSTGRESQL, connect
 
 from .conftest import CANARY, Intctl, MailHost
 

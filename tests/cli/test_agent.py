@@ -13,8 +13,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from intctl.db.connect import connect
+from intctl.db.url import SQLITE, Target
 from intctl.store import changes, claims
-from intctl.store.connect import SQLITE, Target, connect
 
 from ..agent_rig import Fleet, Host, each_once, finished, until
 from ..conftest import ORG_ID

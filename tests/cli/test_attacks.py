@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from intctl.db.connect import connect
 from intctl.probes.guard import AddressPolicy
-from intctl.store.connect import connect
 
 from ..servers import Answer, HttpServer, Request, http_server
 from .conftest import CANARY, Intctl, MailHost

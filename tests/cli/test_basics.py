@@ -57,7 +57,7 @@ def test_reads_and_an_idle_pass_import_no_framework(
 ) -> None:
     """The plain door: what is run every minute pays for no framework."""
     from intctl import keyring
-    from intctl.store.connect import Target
+    from intctl.db.url import Target
 
     assert isinstance(sqlite_target, Target)
     keyring.write_file(tmp_path / "keyring.json", [keyring.new_key()])

@@ -26,12 +26,13 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from intctl.db.connect import connect
+from intctl.db.url import POSTGRESQL, SQLITE
 from intctl.providers import catalogue
 from intctl.sandbox import Sandbox
 from intctl.sandbox.authority import Authority as SandboxAuthority
 from intctl.sandbox.manifests import manifests as every_way
 from intctl.sandbox.vendors import VENDORS
-from intctl.store.connect import POSTGRESQL, SQLITE, connect
 
 from ..conftest import database_url
 from ..servers import Answer, Authority, RawServer, Request, http_server, raw_server

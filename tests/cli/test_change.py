@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from intctl.db.connect import connect
 from intctl.store import reads
-from intctl.store.connect import connect
 
 from ..conftest import ORG_ID
 from .conftest import CANARY, Intctl, MailHost

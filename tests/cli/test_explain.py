@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intctl.codes import CODES
+from intctl.health.codes import CODES
 from intctl.providers import catalogue
 
 from ..servers import Answer, http_server
@@ -25,7 +25,7 @@ def test_anchors_are_those_of_the_docs() -> None:
     """The anchor that explain names is the heading's in docs/codes.md."""
     from pathlib import Path
 
-    from intctl.codes import anchor
+    from intctl.health.codes import anchor
 
     text = (Path(__file__).parents[2] / "docs" / "codes.md").read_text("utf-8")
     headings = {line[3:].replace(".", "") for line in text.splitlines() if line.startswith("## ")}

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from intctl.store.connect import POSTGRESQL, connect
+from intctl.db.connect import connect
+from intctl.db.url import POSTGRESQL
 
 from .conftest import CANARY, Intctl, MailHost
 

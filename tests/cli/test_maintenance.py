@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from intctl.db.connect import connect
 from intctl.store import reads
-from intctl.store.connect import connect
 
 from ..conftest import ORG_ID
 from ..test_metrics import add_integration, add_log

@@ -17,10 +17,10 @@ from urllib.parse import parse_qsl
 import pytest
 
 from intctl import keyring
+from intctl.db.connect import connect
 from intctl.keyring import Binding
-from intctl.probes.ask import Tokens
-from intctl.store.connect import connect
-from intctl.store.models import TABLES
+from intctl.probes.spec import Tokens
+from intctl.schema.models import TABLES
 from intctl.store.tokens import SealedTokens
 from intctl.text import Secret
 

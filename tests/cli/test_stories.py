@@ -20,7 +20,7 @@ import click
 import pytest
 
 from intctl import cli, keyring
-from intctl.store.connect import Target
+from intctl.db.url import Target
 
 from ..conftest import database_url
 from ..servers import Authority, SmtpServer, smtp_server

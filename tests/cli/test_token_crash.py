@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from intctl.store.connect import connect
+from intctl.db.connect import connect
 
 from ..agent_rig import shift
 from .conftest import Intctl

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from intctl import agent, keyring
-from intctl.agent import Settings, Stop, Summary
+from intctl.agent import PassSettings, Stop, Summary
+from intctl.db.connect import connect
 from intctl.store import claims, reads
-from intctl.store.connect import connect
 
 from ..agent_rig import Fleet, finished, shift, until
 from ..conftest import ORG_ID
@@ -76,7 +76,7 @@ def test_twenty_checks_make_one_call(intctl: Intctl, strict: Vendor) -> None:
     def check(stop: Stop) -> agent.Checked:
         with connect(intctl.target) as database:
             row = reads.find(database, ORG_ID, "Calendar")
-            (found,) = agent.check(database, keyring.load({}, intctl.home), Settings("here"), [row], stop)
+            (found,) = agent.check(database, keyring.load({}, intctl.home), PassSettings("here"), [row], stop)
         return found
 
     with ThreadPoolExecutor(REFRESHERS) as threads:
@@ -94,7 +94,7 @@ def test_twenty_agents_make_one_call(intctl: Intctl, strict: Vendor) -> None:
     def run(_number: int) -> Summary:
         with connect(intctl.target) as database:
             start.wait(60)
-            return agent.run_once(database, keyring.load({}, intctl.home), Settings("here"), Stop())
+            return agent.run_once(database, keyring.load({}, intctl.home), PassSettings("here"), Stop())
 
     with ThreadPoolExecutor(REFRESHERS) as threads:
         done = list(threads.map(run, range(REFRESHERS)))
@@ -120,11 +120,13 @@ def test_a_check_does_not_take_a_scheduled_answer_that_proved_nothing(intctl: In
     def check() -> agent.Checked:
         with connect(intctl.target) as database:
             row = reads.find(database, ORG_ID, "Calendar")
-            (found,) = agent.check(database, keyring.load({}, intctl.home), Settings("here"), [row], waiting)
+            (found,) = agent.check(database, keyring.load({}, intctl.home), PassSettings("here"), [row], waiting)
         return found
 
     with ThreadPoolExecutor(2) as threads, connect(intctl.target) as database:
-        scheduled = threads.submit(agent.run_once, database, keyring.load({}, intctl.home), Settings("here"), Stop())
+        scheduled = threads.submit(
+            agent.run_once, database, keyring.load({}, intctl.home), PassSettings("here"), Stop()
+        )
         until(lambda: strict.calls > 1, "the agent at the API")
         found = threads.submit(check).result(60)
         assert scheduled.result(60).verdicts == {"healthy": 1}

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from intctl.db.connect import connect
 from intctl.sandbox import Sandbox
 from intctl.sandbox.manifests import manifests
-from intctl.store.connect import connect
 
 from ..agent_rig import shift
 from .conftest import Intctl

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from intctl.render.dashboard import dashboard
+from intctl.db.connect import connect
+from intctl.render.dashboard import dashboard_page
 from intctl.sandbox import Sandbox
 from intctl.sandbox.manifests import manifests
 from intctl.store import claims, reads
-from intctl.store.connect import connect
 
 from ..conftest import ORG_ID
 from ..render.test_detail import NOW
@@ -145,13 +145,18 @@ def test_quota_used_up_is_an_error_with_an_alert(intctl: Intctl, tmp_path: Path)
 
 def test_a_changed_account_is_said_before_a_high_quota() -> None:
     """The one is said once, the other at every check."""
-    from intctl.probes.outcome import Outcome
+    from intctl.health.outcome import Outcome
 
     before = {"facts": {"account": "A"}}
     for code in ("ok", "quota.high"):
-        assert claims.beside_last(Outcome(code, facts={"account": "B"}), before, 1).code == "account.changed"
-        assert claims.beside_last(Outcome(code, facts={"account": "A"}), before, 1).code == code
-    assert claims.beside_last(Outcome("quota.exhausted", facts={"account": "B"}), before, 1).code == "quota.exhausted"
+        assert (
+            claims.compare_with_last_success(Outcome(code, facts={"account": "B"}), before, 1).code == "account.changed"
+        )
+        assert claims.compare_with_last_success(Outcome(code, facts={"account": "A"}), before, 1).code == code
+    assert (
+        claims.compare_with_last_success(Outcome("quota.exhausted", facts={"account": "B"}), before, 1).code
+        == "quota.exhausted"
+    )
 
 
 def test_own_limits_are_shown_as_what_they_are(intctl: Intctl, email: MailHost) -> None:
@@ -182,7 +187,7 @@ def test_the_dashboard_puts_each_usage_under_its_integration(plain: bool) -> Non
     usages = {name: {**USAGE, "as_of": NOW} for name in ("A", "C")}
     counts = {"total": 3, "active": 3, "error": 0, "disabled": 0}
     for width in (None, 30):
-        text = dashboard(
+        text = dashboard_page(
             counts, [], rows, organisation="Acme", now=NOW, width=width, plain=plain, titles={}, usages=usages
         )
         lines = text.partition("ALL INTEGRATIONS\n")[2].splitlines()

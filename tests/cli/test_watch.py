@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from intctl import keyring
-from intctl.store.connect import POSTGRESQL, Target, connect
+from intctl.db.connect import connect
+from intctl.db.url import POSTGRESQL, Target
 
 from ..agent_rig import Fleet, Host, finished, until
 from ..servers import Answer, HttpServer, http_server
-from ..watch.manager import Manager, manager
-from ..watch.test_exposition import of, samples
+from ..service.manager import Manager, manager
+from ..service.test_exposition import of, samples
 from .conftest import CANARY, Intctl
 from .test_agent import doors
 from .test_basics import PROBING, imported
@@ -377,7 +378,7 @@ def test_a_bug_for_machines(intctl: Intctl, monkeypatch: pytest.MonkeyPatch) -> 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(CANARY)
 
-    monkeypatch.setattr(claims, "look", broken)
+    monkeypatch.setattr(claims, "find_anomalies", broken)
     ran = intctl("agent", "--once", "--log-format", "json", code=70)
     (entry,) = entries(ran.err)
     assert (entry["event"], entry["exit_code"]) == ("bug", 70)

@@ -19,8 +19,8 @@ MEMORY_KIB = 64 * 1024
 
 PROGRAM = """
 import asyncio, json, os, resource, sys, time
-from intctl.probes.ask import Bearer, HttpProbe, SmtpProbe
-from intctl.probes.run import Network, probe
+from intctl.probes.spec import Bearer, HttpProbe, SmtpProbe
+from intctl.probes.run import Network, run_probe
 from intctl.text import Secret
 
 deadline_s, ca, targets = json.loads(sys.argv[1])
@@ -36,9 +36,9 @@ def peak_kib():
 async def run():
     network = Network()
     for kind in ("https", "tls"):  # everything is imported
-        await probe(ask(kind, 1), network)
+        await run_probe(ask(kind, 1), network)
     descriptors, memory = len(os.listdir("/proc/self/fd")), peak_kib()
-    found = await asyncio.gather(*(probe(ask(*one), network, deadline_s=deadline_s) for one in targets))
+    found = await asyncio.gather(*(run_probe(ask(*one), network, deadline_s=deadline_s) for one in targets))
     last = time.monotonic()
     for _ in range(5):
         await asyncio.sleep(0)

@@ -15,13 +15,13 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "it can")
 #: Probes the hosts of each pass in argv[1] (a list of lists) at once, and prints what was found.
 PROGRAM = """
 import asyncio, json, sys, time
-from intctl.probes.ask import HttpProbe
-from intctl.probes.run import Network, probe
+from intctl.probes.spec import HttpProbe
+from intctl.probes.run import Network, run_probe
 
 async def run(hosts):
     network = Network()
     asks = [HttpProbe(f"http://{host}/", None) for host in hosts]
-    return await asyncio.gather(*(probe(ask, network) for ask in asks))
+    return await asyncio.gather(*(run_probe(ask, network) for ask in asks))
 
 found = []
 for hosts in json.loads(sys.argv[1]):

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from intctl.probes.ask import Bearer, HttpProbe
-from intctl.probes.run import Network, probe
+from intctl.probes.run import Network, run_probe
+from intctl.probes.spec import Bearer, HttpProbe
 from intctl.text import Secret
 from tests.hostile.servers import Handler, drips, floods, hangs_up, resets, says, silent
 from tests.probes import brief, check
@@ -179,10 +179,10 @@ def test_all_of_them_at_once() -> None:
 
         async def run() -> tuple[list[str], int]:
             network = Network()
-            asks = [HttpProbe(f"http://127.0.0.1:{port}/", TOKEN) for port in ports]
-            await probe(asks[0], network, deadline_s=0.1)
+            probes = [HttpProbe(f"http://127.0.0.1:{port}/", TOKEN) for port in ports]
+            await run_probe(probes[0], network, deadline_s=0.1)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            outcomes = await asyncio.gather(*(probe(ask, network, deadline_s=2.0) for ask in asks))
+            outcomes = await asyncio.gather(*(run_probe(probe, network, deadline_s=2.0) for probe in probes))
             after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -201,7 +201,7 @@ def test_a_cancelled_probe_closes_its_connection(handler: Handler) -> None:
 
     async def run(port: int) -> None:
         before = len(_sockets_to(port))
-        task = asyncio.create_task(probe(HttpProbe(f"http://127.0.0.1:{port}/", TOKEN), Network()))
+        task = asyncio.create_task(run_probe(HttpProbe(f"http://127.0.0.1:{port}/", TOKEN), Network()))
         while len(_sockets_to(port)) == before:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from intctl.probes.ask import SmtpProbe
+from intctl.probes.spec import SmtpProbe
 from intctl.text import Secret
 from tests.hostile.servers import mail
 from tests.probes import brief, check
@@ -111,8 +111,8 @@ def test_no_credential_in_clear(ca: Authority, make: Any, security: Any, verdict
     """Whatever is stripped, refused, injected or offered, the login waits for verified TLS."""
     with ExitStack() as stack:
         server = stack.enter_context(tapped(stack.enter_context(make(ca)).port))
-        ask = SmtpProbe("localhost", server.port, security, USER, Secret(PASSWORD), ca.file)
-        outcome = check(ask, network=brief(1.0), deadline_s=5.0)
+        probe = SmtpProbe("localhost", server.port, security, USER, Secret(PASSWORD), ca.file)
+        outcome = check(probe, network=brief(1.0), deadline_s=5.0)
         assert server.got
         assert _leaks(server) == []
     assert (outcome.verdict, outcome.code) == (verdict, code)

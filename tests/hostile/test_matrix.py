@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from intctl.probes.ask import Bearer, ClientCredentials, Header, HttpProbe, RefreshToken, SmtpProbe, TestMail, Tokens
 from intctl.probes.guard import AddressPolicy
 from intctl.probes.run import Network
 from intctl.probes.smtp import send_test_mail
+from intctl.probes.spec import Bearer, ClientCredentials, Header, HttpProbe, RefreshToken, SmtpProbe, TestMail, Tokens
 from intctl.text import Secret
 from tests.hostile.servers import mail
 from tests.probes import check
@@ -38,9 +38,9 @@ def test_every_row_has_a_test() -> None:
     assert [row for kind, numbers in ROWS.items() for n in numbers if (row := f"{kind}{n}") not in named] == []
 
 
-def _timed(ask: Any, **more: Any) -> Any:
+def _timed(probe: Any, **more: Any) -> Any:
     started = time.monotonic()
-    outcome = check(ask, deadline_s=DEADLINE_S, **more)
+    outcome = check(probe, deadline_s=DEADLINE_S, **more)
     assert time.monotonic() - started < GENEROUS_S
     assert "geheim" not in repr(outcome)
     return outcome
@@ -68,8 +68,8 @@ def test_an_address_that_must_not_be_contacted(host: str, deny: str) -> None:
     """Refused in the dns phase, without a connection; loopback where it is closed."""
     policy = AddressPolicy.parse(deny, "")
     url = f"http://[{host}]/" if ":" in host else f"http://{host}/"
-    for ask in (SmtpProbe(host, 25, "none"), HttpProbe(url, None)):
-        outcome = _timed(ask, network={"policy": policy})
+    for probe in (SmtpProbe(host, 25, "none"), HttpProbe(url, None)):
+        outcome = _timed(probe, network={"policy": policy})
         assert (outcome.verdict, outcome.code, outcome.phase) == ("misconfigured", "blocked.address", "dns")
         assert "tcp" not in outcome.phases_ms
 
@@ -134,8 +134,8 @@ def test_a_refused_mail(reply: tuple[bytes, bytes], verdict: str, code: str) -> 
     """A refusal ends the mail before DATA, in the api phase."""
     letter = TestMail("a@example.org", "A", "b@example.org", "Test", "Text")
     with raw_server(mail([(b"MAIL", b"250 ok\r\n"), (b"RCPT", b"250 ok\r\n"), reply])) as server:
-        ask = SmtpProbe("127.0.0.1", server.port, "none")
-        outcome = asyncio.run(send_test_mail(ask, letter, Network(), deadline_s=DEADLINE_S))
+        probe = SmtpProbe("127.0.0.1", server.port, "none")
+        outcome = asyncio.run(send_test_mail(probe, letter, Network(), deadline_s=DEADLINE_S))
         assert b"DATA" not in bytes(server.got)
     assert (outcome.verdict, outcome.code, outcome.phase) == (verdict, code, "api")
 
@@ -237,9 +237,9 @@ def test_t2_takes_the_connection_and_says_nothing() -> None:
         await reader.read()
 
     with raw_server(handler) as server:
-        for ask, phase in (
+        for probe, phase in (
             (HttpProbe(f"http://127.0.0.1:{server.port}/", Bearer(TOKEN)), "api"),
             (SmtpProbe("127.0.0.1", server.port, "starttls"), "greet"),
         ):
-            outcome = check(ask, deadline_s=0.4)
+            outcome = check(probe, deadline_s=0.4)
             assert (outcome.verdict, outcome.code, outcome.phase) == ("down", "reply.timeout", phase)

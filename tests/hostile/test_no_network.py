@@ -10,15 +10,15 @@ import pytest
 
 _PROGRAM = """
 import asyncio
-from intctl.probes.ask import HttpProbe, SmtpProbe
-from intctl.probes.run import Network, probe
+from intctl.probes.spec import HttpProbe, SmtpProbe
+from intctl.probes.run import Network, run_probe
 
 async def run():
     network = Network()
     asks = [HttpProbe("https://192.0.2.1/", None)]
     asks += [SmtpProbe(host, 25, "none") for host in ("2001:db8::1", "mail.example")]
     for ask in asks:
-        outcome = await probe(ask, network, deadline_s=9)
+        outcome = await run_probe(ask, network, deadline_s=9)
         print(outcome.verdict, outcome.code, outcome.phase)
 
 asyncio.run(run())

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from intctl.probes.ask import SmtpProbe
-from intctl.probes.run import Network, probe
+from intctl.probes.run import Network, run_probe
+from intctl.probes.spec import SmtpProbe
 from intctl.text import Secret
 from tests.hostile.servers import Handler, drips, floods, hangs_up, mail, resets, says, silent
 from tests.probes import brief, check
@@ -33,8 +33,8 @@ FORMS = [
 def _found(handler: Handler, security: Any = "starttls", **more: Any) -> tuple[Any, RawServer]:
     started = time.monotonic()
     with raw_server(handler) as server:
-        ask = SmtpProbe("127.0.0.1", server.port, security, USER, Secret(PASSWORD), **more)
-        outcome = check(ask, deadline_s=DEADLINE_S)
+        probe = SmtpProbe("127.0.0.1", server.port, security, USER, Secret(PASSWORD), **more)
+        outcome = check(probe, deadline_s=DEADLINE_S)
     assert time.monotonic() - started < GENEROUS_S
     assert "geheim" not in repr(outcome)
     return outcome, server
@@ -225,8 +225,8 @@ def test_a_wrong_certificate(ca: Authority, security: Any, how: str, code: str, 
 def test_implicit_tls_where_there_is_none(handler: Handler, verdict: str, code: str) -> None:
     """S8, L5, L6: a plain, silent or broken server on a TLS port ends in the tls phase, by its budget."""
     with raw_server(handler) as server:
-        ask = SmtpProbe("127.0.0.1", server.port, "tls", USER, Secret(PASSWORD))
-        outcome = check(ask, network=brief(0.3))
+        probe = SmtpProbe("127.0.0.1", server.port, "tls", USER, Secret(PASSWORD))
+        outcome = check(probe, network=brief(0.3))
         assert not any(form in bytes(server.got) for form in FORMS)
     assert (outcome.verdict, outcome.code, outcome.phase) == (verdict, code, "tls")
 
@@ -240,8 +240,8 @@ def test_all_of_them_at_once_leave_nothing_behind() -> None:
 
         async def run() -> list[str]:
             network = Network()
-            asks = [SmtpProbe("127.0.0.1", port, "starttls", USER, Secret(PASSWORD)) for port in ports]
-            outcomes = await asyncio.gather(*(probe(ask, network, deadline_s=1.0) for ask in asks))
+            probes = [SmtpProbe("127.0.0.1", port, "starttls", USER, Secret(PASSWORD)) for port in ports]
+            outcomes = await asyncio.gather(*(run_probe(probe, network, deadline_s=1.0) for probe in probes))
             assert len(asyncio.all_tasks()) == 1
             return [outcome.code for outcome in outcomes]
 

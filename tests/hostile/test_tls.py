@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from intctl.probes.ask import Bearer, HttpProbe
-from intctl.probes.run import Network, probe
+from intctl.probes.run import Network, run_probe
+from intctl.probes.spec import Bearer, HttpProbe
 from intctl.text import Secret
 from tests.hostile.servers import Handler, drips, hangs_up, resets, says, silent
 from tests.probes import brief, check
@@ -56,9 +56,9 @@ def test_a_certificate_that_ends_soon(ca: Authority) -> None:
     """L3: less than 14 days left is a warning with the days, on the clock that the pass was given."""
     context = ca.server_context(not_after=in_days(40))
     with http_server(ROUTES, context=context) as server:
-        ask = HttpProbe(server.url + "/", TOKEN, ca_file=ca.file)
-        assert check(ask).code == "ok"
-        later = check(ask, network={"clock": lambda: time.time() + 30.5 * 86400})
+        probe = HttpProbe(server.url + "/", TOKEN, ca_file=ca.file)
+        assert check(probe).code == "ok"
+        later = check(probe, network={"clock": lambda: time.time() + 30.5 * 86400})
     assert (later.verdict, later.code, later.phase) == ("degraded", "tls.expires_soon", "api")
     assert later.detail == f"in 9 days, on {in_days(40):%Y-%m-%d}"
 
@@ -102,7 +102,7 @@ def test_a_handshake_under_way_is_cancelled_cleanly() -> None:
     """Cancelling in the middle of a handshake passes through and leaves no task behind."""
 
     async def run(port: int) -> None:
-        task = asyncio.create_task(probe(HttpProbe(f"https://127.0.0.1:{port}/", TOKEN), Network()))
+        task = asyncio.create_task(run_probe(HttpProbe(f"https://127.0.0.1:{port}/", TOKEN), Network()))
         await asyncio.sleep(0.3)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

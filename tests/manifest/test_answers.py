@@ -67,7 +67,7 @@ def test_pem_answers_are_read(tmp_path: Path) -> None:
     certificate = Field("a", "A", kind="pem")
     assert judge(certificate, str(path)) == {"file": str(path)}
     with pytest.raises(Wrong, match="PRIVATE KEY"):
-        judge(certificate.but(secret=True), str(path))
+        judge(certificate.replace(secret=True), str(path))
     with pytest.raises(Wrong, match="intctl's own"):
         judge(certificate, str(path), [path])
 

@@ -41,7 +41,9 @@ def every_text(name: str, secret: str, value: object) -> str:
         lambda: manifest.load(document, file="m.yaml", environ=environ),
         lambda: manifest.load(document, file="m.yaml", environ=environ, allow_inline_secrets=True),
         lambda: manifest.revise(
-            manifest.Stored(item.provider, item.config), environ=environ, assignments=[f"{secret}={CANARY}", CANARY]
+            manifest.StoredConfig(item.provider, item.config),
+            environ=environ,
+            assignments=[f"{secret}={CANARY}", CANARY],
         ),
     ):
         try:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from intctl import manifest
-from intctl.probes.ask import ClientCredentials, HttpProbe, NoProbe, RefreshToken, SmtpProbe, TcpProbe
+from intctl.probes.spec import ClientCredentials, HttpProbe, NoProbe, RefreshToken, SmtpProbe, TcpProbe
 from intctl.providers import catalogue
 from intctl.text import Secret
 
@@ -134,7 +134,7 @@ def test_dump_loads_back(path: Path) -> None:
         interval=item.interval,
         secrets="keep",
     )
-    stored = manifest.Stored(item.provider, item.config)
+    stored = manifest.StoredConfig(item.provider, item.config)
     (back,) = manifest.load(text.encode(), file="edit.yaml", environ={}, stored=stored).items
     assert (back.name, back.config, back.interval, back.enabled) == (item.name, item.config, item.interval, True)
     assert back.kept == item.provider.secrets & item.config.keys()

@@ -36,12 +36,12 @@ def told(text: str, **more: Any) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def stored(text: str = LOGIN) -> manifest.Stored:
+def stored(text: str = LOGIN) -> manifest.StoredConfig:
     item = one(text)
-    return manifest.Stored(item.provider, item.config)
+    return manifest.StoredConfig(item.provider, item.config)
 
 
-def revise(before: manifest.Stored, *assignments: str, **secrets: str) -> Mapping[str, object]:
+def revise(before: manifest.StoredConfig, *assignments: str, **secrets: str) -> Mapping[str, object]:
     new = {name: Secret(value) for name, value in secrets.items()}
     (item,) = manifest.revise(before, environ=ENVIRON, assignments=assignments, secrets=new).items
     return item.config
@@ -335,7 +335,7 @@ def test_presets_follow_an_edit() -> None:
     odd = stored(LOGIN + "  port: 2525\n")
     assert revise(odd, "security=tls", password="p")["port"] == 2525
     ses = one("name: A\nprovider: ses\nconfig: {region: eu-west-1, username: u, password: !env SET}\n")
-    moved = revise(manifest.Stored(ses.provider, ses.config), "region=us-east-1", password="p")
+    moved = revise(manifest.StoredConfig(ses.provider, ses.config), "region=us-east-1", password="p")
     assert moved["host"] == "email-smtp.us-east-1.amazonaws.com"
 
 
@@ -476,7 +476,7 @@ def survives(data: bytes) -> None:
         item.provider.probe(item.config)
         json.dumps(manifest.to_plain(item.provider, item.config), allow_nan=False)
         text = manifest.dump(item.provider, item.config, name=item.name or "", secrets="keep")
-        before = manifest.Stored(item.provider, item.config)
+        before = manifest.StoredConfig(item.provider, item.config)
         (again,) = manifest.load(text.encode(), file="f.yaml", environ={}, stored=before).items
         assert (again.name, again.config) == (item.name, item.config)
 

@@ -18,11 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from intctl.db.connect import Database, connect
+from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.metrics import report, retention
 from intctl.metrics.report import Window
 from intctl.store import changes, history, reads
 from intctl.store import retention as steps
-from intctl.store.connect import POSTGRESQL, SQLITE, Database, Target, connect
 from intctl.store.history import DAY_S, time_at
 
 from ..conftest import ORG_ID, database_url
@@ -140,7 +141,7 @@ def hold_to_the_definition(target: Target, found: tuple[Any, ...]) -> None:
         before = None
         for step in ("read", "folded", "deleted"):
             if step == "folded":
-                assert retention.fold(database)
+                assert retention.roll_up(database)
             elif step == "deleted":
                 assert retention.prune(database, ORG_ID, 90)
                 assert count(database) <= 2
@@ -204,7 +205,7 @@ def test_the_figures_stay_when_days_are_folded_and_deleted(database: Database, o
     """Counts, response times, uptime, incidents with their causes: the same before, folded, and deleted."""
     before = figures(database, *old)
     assert before[0]["failures"] == 24 and before[0]["incidents"][0]["code"] == "http.server_error"
-    assert retention.fold(database) and retention.fold(database)
+    assert retention.roll_up(database) and retention.roll_up(database)
     assert (count(database), count(database, "integration_health_days")) == (1152, 8)
     assert figures(database, *old) == before
     assert retention.prune(database, ORG_ID, 90)
@@ -216,7 +217,7 @@ def test_the_figures_stay_when_days_are_folded_and_deleted(database: Database, o
 def test_a_part_of_a_day_whose_checks_are_gone(database: Database, old: tuple[float, float]) -> None:
     """Time is still exact, counts are those of the whole day, and the report says so."""
     start, end = old[0] + DAY_S / 2, old[1] - DAY_S / 2
-    retention.fold(database)
+    retention.roll_up(database)
     before, _ = figures(database, start, end)
     retention.prune(database, ORG_ID, 90)
     after, _ = figures(database, start, end)
@@ -231,12 +232,12 @@ def test_a_day_is_folded_when_nothing_of_it_can_change(database: Database) -> No
     closed = (now - 3 * 3600) // DAY_S * DAY_S
     id = add_integration(database, "One")
     put(database, id, [(closed - 1, "success"), (closed, "success"), (now, "success"), (DAY_S * 3.5, "success")])
-    assert retention.fold(database)
+    assert retention.roll_up(database)
     starts = [day["starts_at"].timestamp() for day in database.rows("SELECT * FROM integration_health_days ORDER BY 2")]
     assert starts == [3 * DAY_S, closed - DAY_S]
     assert history.folded_before(database) == closed
     retention.prune(database, ORG_ID, 2)
-    assert retention.fold(database) and count(database, "integration_health_days") == 2
+    assert retention.roll_up(database) and count(database, "integration_health_days") == 2
 
 
 def test_what_holds_past_midnight_is_in_the_next_day(database: Database) -> None:
@@ -244,7 +245,7 @@ def test_what_holds_past_midnight_is_in_the_next_day(database: Database) -> None
     start = (reads.now(database) - timedelta(days=20)).timestamp() // DAY_S * DAY_S
     id = add_integration(database, "One", health_check_interval_minutes=60, created_at=time_at(start))
     put(database, id, [(start + 23 * 3600, "success")])
-    assert retention.fold(database)
+    assert retention.roll_up(database)
     (one,) = figures(database, start, start + 2 * DAY_S)
     assert one["up_seconds"] == 7200
     assert count(database, "integration_health_days") == 2
@@ -254,7 +255,7 @@ def test_folding_stops_when_its_time_is_over_and_goes_on(database: Database, old
     """Step by step, by whoever has the turn: the same days as in one go."""
     before = figures(database, *old)
     turns = 0
-    while not retention.fold(database, iter([False, True] * 100).__next__):
+    while not retention.roll_up(database, iter([False, True] * 100).__next__):
         turns += 1
         assert turns < 50
     assert turns >= 3
@@ -276,7 +277,7 @@ def test_two_who_fold_write_once(database: Database, old: tuple[float, float]) -
 
 def test_what_comes_late_is_not_lost(database: Database, old: tuple[float, float]) -> None:
     """A check that came into a folded day (the clock had been set back) is folded in before the day is deleted."""
-    retention.fold(database)
+    retention.roll_up(database)
     one = database.rows("SELECT id FROM integrations ORDER BY name")[0]["id"]
     put(database, one, [(old[0] + 3700, "failure"), (old[0] + 3701, "success")])
     retention.prune(database, ORG_ID, 90)
@@ -290,7 +291,7 @@ def test_a_long_day_is_deleted_in_pieces(database: Database) -> None:
     id = add_integration(database, "One", created_at=time_at(start))
     with database.transaction():
         put(database, id, [(start + 30 * turn, "success") for turn in range(900)])
-    retention.fold(database)
+    retention.roll_up(database)
     before = figures(database, start, start + DAY_S)
     batches, seen = retention.Batches(), []
 
@@ -321,7 +322,7 @@ def test_what_is_kept_is_kept(database: Database, old: tuple[float, float]) -> N
     """Of an integration that fails for longer than is kept, the last success stays, and the newest check."""
     one = database.rows("SELECT id FROM integrations ORDER BY name")[0]["id"]
     put(database, one, [(old[1] + 600 * turn, "failure") for turn in range(100)])
-    retention.fold(database)
+    retention.roll_up(database)
     retention.prune(database, ORG_ID, 90)
     left = reads.logs(database, ORG_ID, id=one)
     assert [row["status"] for row in left] == ["failure", "success"]
@@ -338,7 +339,7 @@ def test_each_organisation_keeps_what_it_chose(database: Database, old: tuple[fl
         changes.set_retention(session, org_id=ORG_ID, days=10)
         changes.set_retention(session, org_id=ORG_ID, days=365)
     assert sorted(steps.retentions(database)) == [(ORG_ID, 365), (other, 90)]
-    assert retention.tend(database) == ""
+    assert retention.maintain_history(database) == ""
     assert (count(database), len(reads.logs(database, ORG_ID, limit=2000))) == (1153, 1152)
 
 
@@ -350,9 +351,9 @@ def test_a_turn_is_taken_once(database: Database, target: Target, old: tuple[flo
     assert steps.is_due(database) and steps.claim(database, 300)
     with connect(target) as other:
         assert not steps.is_due(other) and not steps.claim(other, 300)
-        assert retention.tend(other) == "" and count(other, "integration_health_days") == 0
+        assert retention.maintain_history(other) == "" and count(other, "integration_health_days") == 0
     steps.give_back(database, 0)
-    assert retention.tend(database) == ""
+    assert retention.maintain_history(database) == ""
     assert (count(database, "integration_health_days"), count(database)) == (8, 2)
     assert not steps.is_due(database)
     database.run("UPDATE history_progress SET next_at = {after 200000}")
@@ -361,7 +362,7 @@ def test_a_turn_is_taken_once(database: Database, target: Target, old: tuple[flo
 
 def test_a_turn_is_bounded(database: Database, old: tuple[float, float]) -> None:
     """Without time left, a turn does nothing more and is due again at once."""
-    assert retention.tend(database, budget_s=-1) == ""
+    assert retention.maintain_history(database, budget_s=-1) == ""
     assert count(database, "integration_health_days") == 0 and steps.is_due(database)
 
 
@@ -369,11 +370,11 @@ def test_a_turn_never_raises(database: Database, old: tuple[float, float]) -> No
     """What goes wrong is told in one line and tried again later; the pass before it stands."""
     steps.is_due(database)
     database.run("ALTER TABLE integration_health_days RENAME TO gone")
-    said = retention.tend(database)
+    said = retention.maintain_history(database)
     assert "tried again" in said and "intctl init" in said and "\n" not in said
     assert not steps.is_due(database)
     database.run("DROP TABLE history_progress")
-    assert "tried again" in retention.tend(database)
+    assert "tried again" in retention.maintain_history(database)
 
 
 # --- kills and locks
@@ -385,11 +386,12 @@ def test_a_kill_loses_and_doubles_nothing(
     """Killed at random moments and started again, folding and deleting end with the same figures."""
     before = figures(database, *old)
     script = (
-        "import sys\nfrom intctl.metrics import retention\nfrom intctl.store.connect import connect, parse_url\n"
+        "import sys\nfrom intctl.metrics import retention\n"
+        "from intctl.db.connect import connect\nfrom intctl.db.url import parse_url\n"
         "batches = retention.Batches()\nbatches.took = lambda seconds, rows: None\nbatches.rows = 30\n"
         "with connect(parse_url(sys.argv[1], 'argv')) as database:\n"
         "    print('up', flush=True)\n"
-        f"    retention.fold(database)\n    retention.prune(database, {ORG_ID!r}, 90, batches=batches)\n"
+        f"    retention.roll_up(database)\n    retention.prune(database, {ORG_ID!r}, 90, batches=batches)\n"
     )
     chance, killed = random.Random(3), 0
     for _ in range(8):
@@ -401,13 +403,13 @@ def test_a_kill_loses_and_doubles_nothing(
             killed += process.wait(60) == -signal.SIGKILL
         assert figures(database, *old) == before
     assert killed
-    assert retention.fold(database) and retention.prune(database, ORG_ID, 90)
+    assert retention.roll_up(database) and retention.prune(database, ORG_ID, 90)
     assert (figures(database, *old), count(database)) == (before, 2)
 
 
 def test_others_write_meanwhile(database: Database, old: tuple[float, float], target: Target) -> None:
     """While old checks are deleted, another connection writes and is never turned away."""
-    retention.fold(database)
+    retention.roll_up(database)
     stop, written = threading.Event(), []
 
     def write() -> None:
@@ -431,6 +433,6 @@ def test_a_checks_time_may_be_missing(database: Database) -> None:
     id = add_integration(database, "One")
     add_log(database, id, "success", 5, seconds_ago=200 * DAY_S)
     database.run("UPDATE integration_health_logs SET checked_at = NULL")
-    assert retention.fold(database) and retention.prune(database, ORG_ID, 90)
+    assert retention.roll_up(database) and retention.prune(database, ORG_ID, 90)
     assert count(database) == 1
     assert database.dialect in (SQLITE, POSTGRESQL)

@@ -7,7 +7,7 @@ from tests.mutate import Mutation
 MUTATIONS = (
     Mutation(
         "claim: suspects all at once",
-        "intctl.agent:_Due.take",
+        "intctl.agent:_Due.claim",
         "        if self._suspects and not suspect:\n",
         "        if self._suspects:\n",
         "tests/test_agent.py::test_what_was_never_finished_twice_is_taken_one_at_a_time",
@@ -15,7 +15,7 @@ MUTATIONS = (
     Mutation(
         "claim: suspects never",
         "intctl.agent:_Due.__init__",
-        "self._suspects = doubtful.suspects",
+        "self._suspects = anomalies.suspects",
         "self._suspects = False",
         "tests/test_agent.py::test_what_was_never_finished_twice_is_taken_one_at_a_time",
     ),
@@ -36,7 +36,7 @@ MUTATIONS = (
     Mutation(
         "set aside: never",
         "intctl.agent:_Due.__init__",
-        "if doubtful.stuck:",
+        "if anomalies.stuck:",
         "if False:",
         "tests/test_agent.py::test_three_checks_without_a_result_are_set_aside_and_said",
     ),

@@ -7,7 +7,7 @@ from tests.mutate import Mutation
 MUTATIONS = (
     Mutation(
         "tell: a mark whose answer was lost is another's",
-        "intctl.store.transitions:told",
+        "intctl.store.transitions:mark_delivered",
         "return again and database.row(_IS_TOLD, lease) is not None",
         "return False",
         "tests/store/test_transitions.py::test_a_death_in_between_is_told_again",
@@ -17,6 +17,6 @@ MUTATIONS = (
         "intctl.store.transitions:_PENDING",
         '_PENDING = f"{_WAITING} AND (t.quiet_until IS NULL OR t.quiet_until <= {{now}})"',
         "_PENDING = _WAITING",
-        "tests/watch/test_on_change.py::test_maintenance_is_quiet_until_it_is_over",
+        "tests/notify/test_command.py::test_maintenance_is_quiet_until_it_is_over",
     ),
 )

@@ -3,18 +3,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from intctl.probes.ask import Probe
-from intctl.probes.outcome import Outcome
-from intctl.probes.run import Budgets, Network, probe
+from intctl.health.outcome import Outcome
+from intctl.probes.run import Budgets, Network, run_probe
+from intctl.probes.spec import Probe
 
 
 def check(
-    ask: Probe, *, deadline_s: float = 10.0, network: dict[str, Any] | None = None, tokens: Any = None
+    probe: Probe, *, deadline_s: float = 10.0, network: dict[str, Any] | None = None, tokens: Any = None
 ) -> Outcome:
     """One probe in a loop of its own. Budgets are short where `network` says so."""
 
     async def run() -> Outcome:
-        return await probe(ask, Network(**(network or {})), deadline_s=deadline_s, tokens=tokens)
+        return await run_probe(probe, Network(**(network or {})), deadline_s=deadline_s, tokens=tokens)
 
     return asyncio.run(run())
 

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from intctl.probes.ask import Answer as Special
-from intctl.probes.ask import ClientCredentials, HttpProbe, RefreshToken, Tokens
-from intctl.probes.run import Network, probe
+from intctl.probes.run import Network, run_probe
+from intctl.probes.spec import Answer as Special
+from intctl.probes.spec import ClientCredentials, HttpProbe, RefreshToken, Tokens
 from intctl.text import Secret
 from tests.probes import check
 from tests.servers import Answer, HttpServer, Request, Route, http_server
@@ -170,8 +170,8 @@ def test_a_refused_exchange(answer: Answer, code: str, words: str) -> None:
 def test_a_vendors_answers_hold_for_a_bare_exchange() -> None:
     """Where the exchange is the probe, the provider's own answers are looked at first."""
     with _serve(Answer(400, {"error": "invalid_client", "why": "closed"})) as server:
-        ask = replace(_client(server, ""), answers=(Special(400, "http.account_inactive", "/why", "closed"),))
-        assert check(ask).code == "http.account_inactive"
+        probe = replace(_client(server, ""), answers=(Special(400, "http.account_inactive", "/why", "closed"),))
+        assert check(probe).code == "http.account_inactive"
 
 
 @pytest.mark.parametrize("lifetime", ["3600", 3600, 3600.0, 60 * 86400, 1])
@@ -308,8 +308,8 @@ def test_an_odd_lifetime_loses_no_refresh_token(lifetime: str | None, url: str) 
     body = f'{{"access_token": "access-1", "refresh_token": "refresh-2"{expires}}}'.encode()
     store = Store()
     with _serve(Answer(200, body)) as server:
-        ask = _refresh(server)
-        outcome = check(replace(ask, url=server.url + url if url else ""), tokens=store)
+        probe = _refresh(server)
+        outcome = check(replace(probe, url=server.url + url if url else ""), tokens=store)
     assert (outcome.code, outcome.verdict) == ("odd.token", "degraded")
     assert outcome.facts["token_exchanged"] is outcome.facts["refresh_token_replaced"] is True
     assert store.tokens == Tokens(None, None, Secret("refresh-2"), ORIGIN)
@@ -411,8 +411,8 @@ def test_a_refresh_token_that_another_runner_spent(url: str) -> None:
 
     for route, code, calls in ((token, "ok", 2), (Answer(400, {"error": "invalid_grant"}), "reauthorise", 2)):
         with _serve(route) as server:
-            ask = _refresh(server)
-            assert check(replace(ask, url=server.url + url if url else ""), tokens=Overtaken()).code == code
+            probe = _refresh(server)
+            assert check(replace(probe, url=server.url + url if url else ""), tokens=Overtaken()).code == code
             assert len([request for request in server.requests if request.path == "/token"]) == calls
 
 
@@ -479,7 +479,7 @@ def test_two_probes_of_one_pass_share_nothing_but_names() -> None:
         async def both() -> None:
             network = Network()
             for _ in range(2):
-                assert (await probe(_client(server), network)).code == "ok"
+                assert (await run_probe(_client(server), network)).code == "ok"
 
         asyncio.run(both())
         assert all("cookie" not in request.headers for request in server.requests)

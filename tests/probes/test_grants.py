@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from intctl.probes.ask import Bearer, ClientCredentials, HttpProbe, RefreshToken, SignedJwt, Tokens
+from intctl.probes.spec import Bearer, ClientCredentials, HttpProbe, RefreshToken, SignedJwt, Tokens
 from intctl.text import Secret
 from tests.probes import check
 from tests.servers import Answer, HttpServer, Request, Route, http_server
@@ -57,8 +57,8 @@ def _form(request: Request) -> dict[str, str]:
 def test_another_grant_with_fields_of_the_vendors_own() -> None:
     """Zoom's way: its own grant_type, an account beside it, the client as Basic."""
     with _serve() as server:
-        ask = _client(server, grant="account_credentials", extra={"account_id": "a"}, client_in="basic")
-        assert check(ask).code == "ok"
+        probe = _client(server, grant="account_credentials", extra={"account_id": "a"}, client_in="basic")
+        assert check(probe).code == "ok"
         token = server.requests[0]
     assert _form(token) == {"grant_type": "account_credentials", "account_id": "a"}
     assert token.headers["authorization"] == "Basic " + base64.b64encode(b"client-1:geheim").decode()
@@ -77,13 +77,13 @@ def test_the_client_as_an_id_header() -> None:
 def test_the_fields_as_json(refresh: bool) -> None:
     """`body: json` writes the same fields as a JSON object."""
     with _serve() as server:
-        ask = _client(server, body="json", extra={"more": "1"})
+        probe = _client(server, body="json", extra={"more": "1"})
         if refresh:
             auth = RefreshToken(
                 server.url + "/token", "client-1", Secret("geheim"), Secret("refresh"), body="json", extra={"more": "1"}
             )
-            ask = replace(ask, auth=auth)
-        assert check(ask, tokens=Store()).code == "ok"
+            probe = replace(probe, auth=auth)
+        assert check(probe, tokens=Store()).code == "ok"
         token = server.requests[0]
     grant = (
         {"grant_type": "refresh_token", "refresh_token": "refresh"} if refresh else {"grant_type": "client_credentials"}
@@ -107,9 +107,9 @@ def test_a_token_at_another_place() -> None:
 def test_a_post_with_a_json_body() -> None:
     """`body_json` goes with the request, after the credential like any other."""
     with http_server({"/info": Answer(200, {"success": True})}) as server:
-        ask = HttpProbe(server.url + "/info", Bearer(Secret("key-1")), method="POST", body_json={})
-        assert check(ask).code == "ok"
-        assert check(replace(ask, body_json=None)).code == "ok"
+        probe = HttpProbe(server.url + "/info", Bearer(Secret("key-1")), method="POST", body_json={})
+        assert check(probe).code == "ok"
+        assert check(replace(probe, body_json=None)).code == "ok"
         with_body, without = server.requests
     assert (with_body.body, with_body.headers["content-type"]) == (b"{}", "application/json")
     assert (without.body, "content-type" in without.headers) == (b"", False)
@@ -144,10 +144,10 @@ def test_a_signed_statement() -> None:
     """The assertion is a JWT of ours, RS256, good for ten minutes; its token is stored like any other."""
     store = Store()
     with _serve() as server:
-        ask = _signed(server, _pem(_key()), subject="boss@example", key_id="k1")
-        assert check(ask, tokens=store).code == "ok"
+        probe = _signed(server, _pem(_key()), subject="boss@example", key_id="k1")
+        assert check(probe, tokens=store).code == "ok"
         form = _form(server.requests[0])
-        assert check(ask, tokens=store).facts["token_exchanged"] is False
+        assert check(probe, tokens=store).facts["token_exchanged"] is False
     assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
     assert set(form) == {"grant_type", "assertion"}
     head, claims, signature = form["assertion"].split(".")

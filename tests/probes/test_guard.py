@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from intctl.errors import UsageError
-from intctl.probes.ask import HttpProbe, SmtpProbe
 from intctl.probes.guard import AddressPolicy
+from intctl.probes.spec import HttpProbe, SmtpProbe
 from tests.probes import check
 from tests.servers import Answer, http_server
 
@@ -70,9 +70,9 @@ def test_a_wrong_network_is_a_usage_error(text: str) -> None:
 def test_no_packet_reaches_a_denied_address(host: str) -> None:
     """A denied loopback is not connected to, in any spelling of it that the system understands."""
     with http_server({"/": Answer()}) as server:
-        ask = HttpProbe(f"http://{host}:{server.port}/", None)
-        assert check(ask).code == "ok"
-        outcome = check(ask, network={"policy": AddressPolicy.parse("loopback", "")})
+        probe = HttpProbe(f"http://{host}:{server.port}/", None)
+        assert check(probe).code == "ok"
+        outcome = check(probe, network={"policy": AddressPolicy.parse("loopback", "")})
         assert (outcome.code, outcome.phase, outcome.verdict) == ("blocked.address", "dns", "misconfigured")
         assert len(server.requests) == 1
 

@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from intctl import __version__
-from intctl.probes.ask import Answer as Special
-from intctl.probes.ask import Basic, Bearer, Header, HttpProbe
 from intctl.probes.http import Transport
 from intctl.probes.network import Network
 from intctl.probes.reply import MISSING, retry_after, value_at
+from intctl.probes.spec import Answer as Special
+from intctl.probes.spec import Basic, Bearer, Header, HttpProbe
 from intctl.probes.tls import context
 from intctl.probes.trace import Trace
 from intctl.text import MASK, Secret
@@ -65,8 +65,8 @@ def test_a_figure_beyond_all_measure_is_no_fact(figure: str) -> None:
 def test_what_is_sent() -> None:
     """One request that names us, asks for plain text, closes, and carries the credential; nothing else."""
     with http_server({"/v1/me": Answer(200, {})}) as server:
-        ask = HttpProbe(server.url + "/v1/me?a=b%20c", Bearer(TOKEN), headers={"X-Version": "3"})
-        assert check(ask).code == "ok"
+        probe = HttpProbe(server.url + "/v1/me?a=b%20c", Bearer(TOKEN), headers={"X-Version": "3"})
+        assert check(probe).code == "ok"
         (request,) = server.requests
     assert (request.method, request.target, request.body) == ("GET", "/v1/me?a=b%20c", b"")
     assert request.headers == {
@@ -321,8 +321,8 @@ def test_a_wrong_clock_is_seen() -> None:
 
 def test_a_credential_stays_off_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over http:// a credential goes to this machine only; elsewhere no connection is made."""
-    ask = HttpProbe("http://192.0.2.1/", Bearer(TOKEN))
-    outcome = check(ask)
+    probe = HttpProbe("http://192.0.2.1/", Bearer(TOKEN))
+    outcome = check(probe)
     assert (outcome.code, outcome.verdict, outcome.phase) == ("http.plain", "misconfigured", "dns")
     assert "tcp" not in outcome.phases_ms
     allowed = HttpProbe("http://192.0.2.1/", Bearer(TOKEN), allow_plain_http=True)
@@ -414,5 +414,5 @@ def test_what_refuses_who_has_no_credential(bare: Answer) -> None:
         return Answer(200, {"ok": 1}) if "authorization" in request.headers else bare
 
     with http_server({"/": answer}) as server:
-        ask = HttpProbe(server.url + "/", Bearer(TOKEN), compare_without=True, expect_json={"/ok": 1})
-        assert (check(ask).code, check(ask).facts["credential_proven"]) == ("ok", True)
+        probe = HttpProbe(server.url + "/", Bearer(TOKEN), compare_without=True, expect_json={"/ok": 1})
+        assert (check(probe).code, check(probe).facts["credential_proven"]) == ("ok", True)

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from intctl.probes.ask import HttpProbe
 from intctl.probes.names import Names
-from intctl.probes.run import Network, probe
-from intctl.probes.trace import Fault
+from intctl.probes.run import Network, run_probe
+from intctl.probes.spec import HttpProbe
+from intctl.probes.trace import ProbeFailed
 from tests.probes import brief, check
 from tests.servers import Answer, http_server
 
@@ -54,7 +54,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Any:
     made.release.set()
 
 
-def _ask(host: str, port: int = 1) -> HttpProbe:
+def _probe(host: str, port: int = 1) -> HttpProbe:
     return HttpProbe(f"http://{host}:{port}/", None)
 
 
@@ -71,20 +71,20 @@ def _ask(host: str, port: int = 1) -> HttpProbe:
 def test_only_a_missing_name_is_down(resolver: Resolver, error: int, code: str, verdict: str) -> None:
     """A name that does not exist is down; a resolver that can't answer is our trouble, unknown."""
     resolver.errors["api.example"] = error
-    outcome = check(_ask("api.example"))
+    outcome = check(_probe("api.example"))
     assert (outcome.code, outcome.verdict, outcome.phase) == (code, verdict, "dns")
     assert "library" not in outcome.message
 
 
 def test_a_silent_resolver_is_our_fault(resolver: Resolver) -> None:
     """A lookup without an answer ends by its budget as unknown."""
-    outcome = check(_ask("a.hung"), network=brief(0.2))
+    outcome = check(_probe("a.hung"), network=brief(0.2))
     assert (outcome.code, outcome.verdict, outcome.phase) == ("dns.timeout", "unknown", "dns")
 
 
 def test_a_deadline_during_the_lookup_blames_nobody(resolver: Resolver) -> None:
     """Even the probe's own deadline, met while the resolver is silent, is no verdict on the provider."""
-    outcome = check(_ask("a.hung"), deadline_s=0.2)
+    outcome = check(_probe("a.hung"), deadline_s=0.2)
     assert (outcome.code, outcome.verdict) == ("dns.timeout", "unknown")
 
 
@@ -93,8 +93,8 @@ def test_hung_names_delay_nobody(resolver: Resolver) -> None:
 
     async def run(port: int) -> list[str]:
         network = Network(**brief(0.5))
-        asks = [_ask(f"n{n}.hung") for n in range(50)] + [_ask(f"good{n}.example", port) for n in range(5)]
-        return [outcome.code for outcome in await asyncio.gather(*(probe(ask, network) for ask in asks))]
+        probes = [_probe(f"n{n}.hung") for n in range(50)] + [_probe(f"good{n}.example", port) for n in range(5)]
+        return [outcome.code for outcome in await asyncio.gather(*(run_probe(probe, network) for probe in probes))]
 
     with http_server({"/": Answer()}) as server:
         codes = asyncio.run(run(server.port))
@@ -129,16 +129,16 @@ def test_a_rebinding_answer_is_not_followed(resolver: Resolver) -> None:
     resolver.answers["mixed.example"] = ["169.254.169.254", "127.0.0.1"]
     resolver.answers["evil.example"] = ["169.254.169.254"]
     with http_server({"/": Answer()}) as server:
-        outcome = check(_ask("mixed.example", server.port))
+        outcome = check(_probe("mixed.example", server.port))
         assert (outcome.code, outcome.facts["address"]) == ("ok", "127.0.0.1")
-    assert check(_ask("evil.example")).code == "blocked.address"
+    assert check(_probe("evil.example")).code == "blocked.address"
     assert resolver.asked == ["mixed.example", "evil.example"]
 
 
 @pytest.mark.parametrize("host", ["", "a..b", "x" * 64 + ".example", "a\0b", "ü" * 80])
 def test_what_is_no_host_name_does_not_exist(host: str) -> None:
     """A name that can't be written on the wire is nxdomain, without an exception of a library."""
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(ProbeFailed) as caught:
         asyncio.run(Names().look_up(host, 80))
     assert caught.value.code == "dns.nxdomain"
 
@@ -150,8 +150,8 @@ import asyncio, socket, time
 real = socket.getaddrinfo
 socket.getaddrinfo = lambda *a, **k: real(*a, **k) if k.get("flags") else time.sleep(60)
 from intctl.probes.run import *
-from intctl.probes.ask import SmtpProbe
-print(asyncio.run(probe(SmtpProbe("a.hung", 25, "none"), Network(budgets=Budgets(dns_s=0.2)))).code)
+from intctl.probes.spec import SmtpProbe
+print(asyncio.run(run_probe(SmtpProbe("a.hung", 25, "none"), Network(budgets=Budgets(dns_s=0.2)))).code)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "dns.timeout", "")
@@ -164,12 +164,12 @@ def test_no_descriptors_left_is_our_fault(resolver: Resolver) -> None:
 
     async def run() -> None:
         network = Network()
-        await probe(_ask("127.0.0.1"), network)  # everything is imported and open that has to be
+        await run_probe(_probe("127.0.0.1"), network)  # everything is imported and open that has to be
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         held = os.open(os.devnull, os.O_RDONLY)
         resource.setrlimit(resource.RLIMIT_NOFILE, (held + 1, hard))
         try:
-            codes.extend([(await probe(_ask(host), network)).code for host in ("api.example", "127.0.0.1")])
+            codes.extend([(await run_probe(_probe(host), network)).code for host in ("api.example", "127.0.0.1")])
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             os.close(held)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from intctl.probes.ask import HttpProbe, NoProbe, SmtpProbe
-from intctl.probes.outcome import Outcome
-from intctl.probes.trace import Fault, Trace, bounded
+from intctl.health.outcome import Outcome
+from intctl.probes.spec import HttpProbe, NoProbe, SmtpProbe
+from intctl.probes.trace import ProbeFailed, Trace, bounded
 from tests.probes import check
 
 
@@ -78,7 +78,7 @@ def test_the_deadline_names_what_it_ended(phase: str, heard: bool, code: str) ->
 
     async def attempt(trace: Trace) -> Outcome:
         trace.enter(phase)
-        trace.heard = heard
+        trace.received_any = heard
         await asyncio.sleep(9)
         raise AssertionError
 
@@ -105,7 +105,7 @@ def test_what_is_tried_again(code: str, phase: str, retry: bool, calls: int) -> 
     async def attempt(trace: Trace) -> Outcome:
         seen.append(trace)
         trace.enter(phase)
-        raise Fault(code)
+        raise ProbeFailed(code)
 
     outcome = _bounded(attempt, retry=retry)
     assert (outcome.code, len(seen), outcome.facts.get("attempts")) == (code, calls, 2 if calls == 2 else None)
@@ -131,10 +131,10 @@ def test_only_what_a_probe_needs_is_imported() -> None:
     """A pass over mail servers loads no HTTP library, and the other way round; certifi is never loaded."""
     program = """
 import asyncio, sys
-from intctl.probes.run import Network, probe
-from intctl.probes.ask import HttpProbe, SmtpProbe
-ask = {"smtp": SmtpProbe("127.0.0.1", 1, "none"), "http": HttpProbe("http://127.0.0.1:1/", None)}[sys.argv[1]]
-print(asyncio.run(probe(ask, Network())).code)
+from intctl.probes.run import Network, run_probe
+from intctl.probes.spec import HttpProbe, SmtpProbe
+probe = {"smtp": SmtpProbe("127.0.0.1", 1, "none"), "http": HttpProbe("http://127.0.0.1:1/", None)}[sys.argv[1]]
+print(asyncio.run(run_probe(probe, Network())).code)
 print(*(name for name in ("httpx", "aiosmtplib", "certifi", "sqlmodel", "cryptography") if name in sys.modules))
 """
     for kind, loaded in (("smtp", "aiosmtplib"), ("http", "httpx")):

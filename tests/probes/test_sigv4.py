@@ -7,11 +7,11 @@ import calendar
 import h11
 import pytest
 
-from intctl.probes.ask import HttpProbe, SigV4
 from intctl.probes.auth import authenticator
 from intctl.probes.request import request_for
 from intctl.probes.sigv4 import signed
-from intctl.probes.trace import Fault, Trace
+from intctl.probes.spec import HttpProbe, SigV4
+from intctl.probes.trace import ProbeFailed, Trace
 from intctl.text import Secret
 
 #: "Examples: Signature Calculations" in the S3 API reference: key, moment, bucket, and two requests.
@@ -92,6 +92,6 @@ def test_what_is_sent_is_what_was_signed(url: str) -> None:
 @pytest.mark.parametrize("url", ["http://xn--/x", "https://xn--a.example/", "http://a:b@c/", "ftp://a/", "http:///x"])
 def test_a_url_that_cannot_be_asked(url: str) -> None:
     """Told as what it is, a config that cannot be used; not as a bug of ours."""
-    with pytest.raises(Fault) as found:
+    with pytest.raises(ProbeFailed) as found:
         request_for(HttpProbe(url, None), None)
     assert found.value.code == "self.config_invalid"

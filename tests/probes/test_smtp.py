@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from intctl.probes.ask import SmtpProbe, TestMail
-from intctl.probes.outcome import Outcome
+from intctl.health.outcome import Outcome
 from intctl.probes.run import Network
 from intctl.probes.smtp import send_test_mail
+from intctl.probes.spec import SmtpProbe, TestMail
 from intctl.text import Secret
 from tests.probes import check
 from tests.servers import Authority, SmtpServer, in_days, smtp_server
@@ -29,7 +29,7 @@ MAIL = TestMail(
 )
 
 
-def _ask(server: SmtpServer, security: Any, ca: Authority, password: str = USERS["apikey"], **more: Any) -> SmtpProbe:
+def _probe(server: SmtpServer, security: Any, ca: Authority, password: str = USERS["apikey"], **more: Any) -> SmtpProbe:
     return SmtpProbe("localhost", server.port, security, "apikey", Secret(password), ca.file, **more)
 
 
@@ -37,7 +37,7 @@ def _ask(server: SmtpServer, security: Any, ca: Authority, password: str = USERS
 def test_a_right_login_is_healthy(ca: Authority, security: str) -> None:
     """Greeting, TLS as configured, login and NOOP: each phase timed, one login, no mail."""
     with smtp_server(ca, security, users=USERS) as server:
-        outcome = check(_ask(server, security, ca))
+        outcome = check(_probe(server, security, ca))
         assert server.logins == [("PLAIN", "apikey", USERS["apikey"], True)]
         assert server.mails == []
     assert (outcome.code, outcome.verdict, outcome.phase) == ("ok", "healthy", "api")
@@ -52,7 +52,7 @@ def test_a_right_login_is_healthy(ca: Authority, security: str) -> None:
 def test_a_wrong_password_is_told_after_one_login(ca: Authority, security: str) -> None:
     """A 535 is a rejection: no second method, no second try."""
     with smtp_server(ca, security, users=USERS) as server:
-        outcome = check(_ask(server, security, ca, "wrong"))
+        outcome = check(_probe(server, security, ca, "wrong"))
         assert len(server.logins) == 1
     assert (outcome.code, outcome.verdict, outcome.phase) == ("smtp.auth.rejected", "misconfigured", "auth")
     assert outcome.detail.startswith("535 ")
@@ -61,7 +61,7 @@ def test_a_wrong_password_is_told_after_one_login(ca: Authority, security: str) 
 def test_login_where_only_login_is_offered(ca: Authority) -> None:
     """AUTH LOGIN is used where the server offers nothing else."""
     with smtp_server(ca, users=USERS, only="LOGIN") as server:
-        outcome = check(_ask(server, "starttls", ca))
+        outcome = check(_probe(server, "starttls", ca))
         assert server.logins == [("LOGIN", "apikey", USERS["apikey"], True)]
     assert (outcome.code, outcome.facts["auth_method"]) == ("ok", "LOGIN")
 
@@ -77,7 +77,7 @@ def test_a_server_without_logins(ca: Authority) -> None:
 def test_a_login_that_wants_tls_first(ca: Authority) -> None:
     """Configured without TLS at a server that wants it: told as such, the password unsent."""
     with smtp_server(ca, "starttls", users=USERS) as server:
-        outcome = check(_ask(server, "none", ca))
+        outcome = check(_probe(server, "none", ca))
         assert server.logins == []
     assert (outcome.code, outcome.verdict, outcome.phase) == ("tls.required", "misconfigured", "auth")
 
@@ -85,7 +85,7 @@ def test_a_login_that_wants_tls_first(ca: Authority) -> None:
 def test_no_login_without_a_method(ca: Authority) -> None:
     """A server that offers no AUTH at all to a configured user name is a wrong port or mode."""
     with smtp_server(ca, "none", only="CRAM-MD5") as server:
-        outcome = check(_ask(server, "none", ca))
+        outcome = check(_probe(server, "none", ca))
     assert (outcome.code, outcome.phase) == ("auth.method", "auth")
 
 
@@ -93,17 +93,17 @@ def test_a_certificate_that_ends_soon_is_a_warning(ca: Authority) -> None:
     """Less than 14 days left degrades a check that is otherwise healthy, and only such a one."""
     context = ca.server_context("localhost", not_after=in_days(5.5))
     with smtp_server(users=USERS, context=context) as server:
-        outcome = check(_ask(server, "starttls", ca))
+        outcome = check(_probe(server, "starttls", ca))
         assert (outcome.code, outcome.verdict, outcome.phase) == ("tls.expires_soon", "degraded", "api")
         assert outcome.detail.startswith("in 5 days, on ")
-        assert check(_ask(server, "starttls", ca, "wrong")).code == "smtp.auth.rejected"
+        assert check(_probe(server, "starttls", ca, "wrong")).code == "smtp.auth.rejected"
     with smtp_server(users=USERS, context=ca.server_context("localhost", not_after=in_days(15))) as server:
-        assert check(_ask(server, "starttls", ca)).code == "ok"
+        assert check(_probe(server, "starttls", ca)).code == "ok"
 
 
 def _send(server: SmtpServer, ca: Authority, mail: TestMail = MAIL, password: str = USERS["apikey"]) -> Outcome:
     async def run() -> Outcome:
-        return await send_test_mail(_ask(server, "starttls", ca, password), mail, Network(), deadline_s=10)
+        return await send_test_mail(_probe(server, "starttls", ca, password), mail, Network(), deadline_s=10)
 
     return asyncio.run(run())
 

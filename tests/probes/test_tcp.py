@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from intctl.probes.ask import TcpProbe
+from intctl.health.outcome import Outcome
 from intctl.probes.guard import AddressPolicy
 from intctl.probes.network import Network
-from intctl.probes.outcome import Outcome
-from intctl.probes.run import probe
+from intctl.probes.run import run_probe
+from intctl.probes.spec import TcpProbe
 from intctl.sandbox import Sandbox
 
 
-def check(ask: TcpProbe) -> Outcome:
-    return asyncio.run(probe(ask, Network(AddressPolicy.parse()), deadline_s=10))
+def check(probe: TcpProbe) -> Outcome:
+    return asyncio.run(run_probe(probe, Network(AddressPolicy.parse()), deadline_s=10))
 
 
 def test_open_port_is_healthy_and_nothing_is_said() -> None:

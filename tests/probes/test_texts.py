@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from intctl.probes.ask import Answer as Special
-from intctl.probes.ask import Bearer, ClientCredentials, HttpProbe, SigV4
+from intctl.probes.spec import Answer as Special
+from intctl.probes.spec import Bearer, ClientCredentials, HttpProbe, SigV4
 from intctl.text import Secret
 from tests.probes import check
 from tests.servers import Answer, http_server

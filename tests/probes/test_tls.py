@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from intctl.probes import tls
-from intctl.probes.ask import Bearer, ClientCertificate, HttpProbe
-from intctl.probes.trace import Fault, Trace
+from intctl.probes.spec import Bearer, ClientCertificate, HttpProbe
+from intctl.probes.trace import ProbeFailed, Trace
 from intctl.text import Secret
 from tests.agent_rig import until
 from tests.probes import check
@@ -58,8 +58,8 @@ def test_a_ca_file_that_cannot_be_used_is_our_fault(tmp_path: Path, content: byt
 _ENVIRONMENT = """
 import asyncio, sys
 from intctl.probes.run import *
-from intctl.probes.ask import HttpProbe
-print(asyncio.run(probe(HttpProbe(sys.argv[1], None), Network(), deadline_s=5)).code, "certifi" in sys.modules)
+from intctl.probes.spec import HttpProbe
+print(asyncio.run(run_probe(HttpProbe(sys.argv[1], None), Network(), deadline_s=5)).code, "certifi" in sys.modules)
 """
 
 
@@ -92,10 +92,10 @@ def test_a_client_certificate_is_shown(ca: Authority, tmp_path: Path, monkeypatc
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     certificate, key = ca.client_certificate()
     with http_server({"/": Answer(200, {})}, context=ca.server_context(client_authority=ca)) as server:
-        ask = HttpProbe(
+        probe = HttpProbe(
             server.url + "/", TOKEN, ca_file=ca.file, client_certificate=ClientCertificate(certificate, Secret(key))
         )
-        assert check(ask).code == "ok"
+        assert check(probe).code == "ok"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -136,7 +136,7 @@ def test_a_wrong_client_certificate_is_told_before_any_connection(ca: Authority,
         key = ca.client_certificate()[1]
     else:
         key = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(ProbeFailed) as caught:
         tls.context(ca.file, ClientCertificate(certificate, Secret(key)))
     assert caught.value.code == "tls.client_certificate"
     assert "geheim" not in caught.value.detail
@@ -151,8 +151,10 @@ def test_a_server_that_wants_a_client_certificate(ca: Authority, version: ssl.TL
         certificate, key = other.client_certificate()
         shown = ClientCertificate(certificate, Secret(key))
         for client_certificate in (None, shown):
-            ask = HttpProbe(f"https://127.0.0.1:{port}/", TOKEN, ca_file=ca.file, client_certificate=client_certificate)
-            outcome = check(ask)
+            probe = HttpProbe(
+                f"https://127.0.0.1:{port}/", TOKEN, ca_file=ca.file, client_certificate=client_certificate
+            )
+            outcome = check(probe)
             told = "tls.client_certificate"
             if client_certificate is None and version == ssl.TLSVersion.TLSv1_2:
                 told = "tls.handshake_failed"  # all that this version of TLS lets a server say
@@ -202,7 +204,7 @@ def test_names_that_cannot_be_read_hide_no_date(odd: bytes) -> None:
         .sign(key, hashes.SHA256())
     )
     trace = Trace()
-    found = tls.note_refused(made.public_bytes(Encoding.DER), trace, Fault("tls.wrong_host"))
+    found = tls.note_refused(made.public_bytes(Encoding.DER), trace, ProbeFailed("tls.wrong_host"))
     assert found.detail == "it is made for no name at all"
     assert trace.facts["certificate_issuer"] == "Odd Authority"
     assert tls.days_left(trace, time.time()) == 2
@@ -241,8 +243,8 @@ def test_a_server_that_shakes_hands_again(ca: Authority, tmp_path: Path) -> None
     driver.start()
     try:
         until(lambda: _listens(port), "the server")
-        ask = HttpProbe(f"https://127.0.0.1:{port}/", Bearer(Secret("tok-geheim-123")), ca_file=ca.file)
-        outcome = check(ask, deadline_s=8)
+        probe = HttpProbe(f"https://127.0.0.1:{port}/", Bearer(Secret("tok-geheim-123")), ca_file=ca.file)
+        outcome = check(probe, deadline_s=8)
     finally:
         server.kill()
         server.wait()

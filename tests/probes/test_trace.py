@@ -19,8 +19,8 @@ SECRET = "S3cret/Wörd +plus"
 def shown(text: object, *secrets: str | bytes) -> str:
     """The words of a trace that hides these."""
     trace = Trace()
-    trace.hide(*(Secret(one) if isinstance(one, str) else one for one in secrets or (SECRET,)))
-    return trace.words(text, 10_000)
+    trace.add_secret(*(Secret(one) if isinstance(one, str) else one for one in secrets or (SECRET,)))
+    return trace.sanitize(text, 10_000)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_what_is_no_secret_stays() -> None:
     assert shown("the cat", "cat") == "the cat"
     assert shown("S3cret Word, plus", SECRET) == "S3cret Word, plus"
     assert shown("x", SECRET) == "x"
-    assert Trace().words("anything") == "anything"
+    assert Trace().sanitize("anything") == "anything"
 
 
 @given(

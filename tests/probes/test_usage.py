@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intctl.codes import CODES
+from intctl.health.codes import CODES
+from intctl.health.outcome import Outcome
 from intctl.probes import http, usage
-from intctl.probes.ask import Balance, Bearer, ClientCredentials, HttpProbe, Quota, RefreshToken, Tokens
-from intctl.probes.outcome import Outcome
 from intctl.probes.reply import Reply
+from intctl.probes.spec import Balance, Bearer, ClientCredentials, HttpProbe, Quota, RefreshToken, Tokens
 from intctl.text import Secret
 from tests.probes import check
 from tests.servers import Answer, Request, http_server
@@ -149,8 +149,8 @@ def test_whatever_a_vendor_sends_is_judged_or_nothing(body: object, header: str,
         Balance("/left", "/currency", stops=hard),
     )
     data = json.dumps(body).encode()
-    for ask in (*((one,) for one in asks), asks):
-        found, code = usage.read(ask, Reply(200, httpx.Headers({"x-used": header}), data, False), str)
+    for probe in (*((one,) for one in asks), asks):
+        found, code = usage.read(probe, Reply(200, httpx.Headers({"x-used": header}), data, False), str)
         assert code in CODES
         if found is None:
             assert code == "ok"
@@ -164,12 +164,12 @@ def test_whatever_a_vendor_sends_is_judged_or_nothing(body: object, header: str,
 
 def test_headers_and_published_limits() -> None:
     """A figure may stand in a header, and a limit be a published number: until the vendor exceeds it."""
-    ask = Quota(used="x-used", limit=100, period="day", unit="emails", hard=True)
-    assert told(ask, x_used="85") == "85 of 100 emails today (85 %)"
-    assert read(ask, x_used="85")[1] == "quota.high"
-    assert told(ask, x_used="250") == "250 emails today"
-    assert read(ask, x_used="250")[1] == "ok"
-    assert told(ask) == told(ask, x_used="eighty") == told(ask, x_used="8, 5") == ""
+    probe = Quota(used="x-used", limit=100, period="day", unit="emails", hard=True)
+    assert told(probe, x_used="85") == "85 of 100 emails today (85 %)"
+    assert read(probe, x_used="85")[1] == "quota.high"
+    assert told(probe, x_used="250") == "250 emails today"
+    assert read(probe, x_used="250")[1] == "ok"
+    assert told(probe) == told(probe, x_used="eighty") == told(probe, x_used="8, 5") == ""
 
 
 def test_of_several_the_tightest_counts() -> None:
@@ -188,20 +188,20 @@ def test_of_several_the_tightest_counts() -> None:
 @pytest.mark.parametrize(("word", "said"), [("monthly", " this month"), ("Daily", " today"), ("weekly", ""), (7, "")])
 def test_the_vendors_word_for_a_period(word: object, said: str) -> None:
     """A period that we have no word for is left out."""
-    ask = Quota(used="/n", limit="/m", period="/per")
-    assert told(ask, body={"n": 1, "m": 2, "per": word}) == f"1 of 2{said} (50 %)"
+    probe = Quota(used="/n", limit="/m", period="/per")
+    assert told(probe, body={"n": 1, "m": 2, "per": word}) == f"1 of 2{said} (50 %)"
 
 
 def test_balances() -> None:
     """A balance is told with its currency; at zero it is a warning only where the vendor stops sending."""
-    ask = Balance("/amount", "/currency", stops=True)
-    assert told(ask, body={"amount": "12.50", "currency": "EUR"}) == "balance 12.50 EUR"
+    probe = Balance("/amount", "/currency", stops=True)
+    assert told(probe, body={"amount": "12.50", "currency": "EUR"}) == "balance 12.50 EUR"
     assert told(Balance("/amount", "credits"), body={"amount": 1003}) == "balance 1,003.00 credits"
-    assert told(ask, body={"amount": -0.5}) == "balance -0.50"
-    assert read(ask, body={"amount": "0.00", "currency": "EUR"})[1] == "balance.empty"
-    assert read(ask, body={"amount": 0.01})[1] == "ok"
+    assert told(probe, body={"amount": -0.5}) == "balance -0.50"
+    assert read(probe, body={"amount": "0.00", "currency": "EUR"})[1] == "balance.empty"
+    assert read(probe, body={"amount": 0.01})[1] == "ok"
     assert read(Balance("/amount"), body={"amount": -3})[1] == "ok"
-    assert told(ask, body={"amount": "much"}) == ""
+    assert told(probe, body={"amount": "much"}) == ""
     postpaid = Balance("/amount", stops=True, only_if=("/mode", "prepaid"))
     assert read(postpaid, Balance("/amount"), body={"amount": 0, "mode": "postpaid"})[1] == "ok"
     assert read(postpaid, Balance("/amount"), body={"amount": 0, "mode": "prepaid"})[1] == "balance.empty"
@@ -282,8 +282,8 @@ def test_read_from_the_answer_that_proves_the_credential() -> None:
         "period": "day",
         "unit": "emails",
     }
-    ask = Quota(used="x-used", limit="x-limit", hard=True)
-    outcome = found(Answer(200, {}, {"X-Used": "10", "X-Limit": "10"}), quotas=(ask,))
+    probe = Quota(used="x-used", limit="x-limit", hard=True)
+    outcome = found(Answer(200, {}, {"X-Used": "10", "X-Limit": "10"}), quotas=(probe,))
     assert (outcome.code, outcome.verdict) == ("quota.exhausted", "down")
     assert found(Answer(401, {"used": 9, "limit": 10}), quotas=(DAILY,)).code == "http.auth.rejected"
     assert "usage" not in found(Answer(200, {"other": 1}), quotas=(DAILY,)).facts
@@ -300,7 +300,7 @@ def test_a_secret_in_the_figures_is_masked() -> None:
 def test_one_more_get_with_the_same_credential() -> None:
     """Another URL is asked once, after the proof and with its credential, and not counted in its time."""
     with http_server({"/v1/me": Answer(200, {}), "/quota": Answer(200, {"used": 9, "limit": 10})}) as server:
-        ask = HttpProbe(
+        probe = HttpProbe(
             server.url + "/v1/me",
             Bearer(TOKEN),
             quotas=(DAILY,),
@@ -309,7 +309,7 @@ def test_one_more_get_with_the_same_credential() -> None:
             body_json={"a": 1},
             headers={"X-Version": "3"},
         )
-        outcome = check(ask)
+        outcome = check(probe)
         first, second = server.requests
     assert outcome.code == "quota.high"
     assert (first.method, second.method, second.body) == ("POST", "GET", b"")
@@ -368,8 +368,8 @@ def test_a_quota_that_is_not_answered_is_not_waited_for(monkeypatch: pytest.Monk
     for patience, deadline_s in ((0.2, 60.0), (60.0, 1.0)):
         monkeypatch.setattr(http, "QUOTA_PATIENCE_S", patience)
         with http_server({"/v1/me": Answer(200, {}), "/quota": silent}) as server:
-            ask = HttpProbe(server.url + "/v1/me", Bearer(TOKEN), quotas=(DAILY,), quota_url=server.url + "/quota")
-            outcome = check(ask, deadline_s=deadline_s)
+            probe = HttpProbe(server.url + "/v1/me", Bearer(TOKEN), quotas=(DAILY,), quota_url=server.url + "/quota")
+            outcome = check(probe, deadline_s=deadline_s)
         assert outcome.code == "ok" and "usage" not in outcome.facts
 
 
@@ -405,8 +405,8 @@ def test_a_stored_token_is_used_for_both() -> None:
 
     with http_server({"/v1/me": Answer(200, {}), "/quota": Answer(200, {"used": 9, "limit": 10})}) as server:
         auth = ClientCredentials(server.url + "/token", "client", TOKEN)
-        ask = HttpProbe(server.url + "/v1/me", auth, quotas=(DAILY,), quota_url=server.url + "/quota")
-        assert check(ask, tokens=Kept()).code == "quota.high"
+        probe = HttpProbe(server.url + "/v1/me", auth, quotas=(DAILY,), quota_url=server.url + "/quota")
+        assert check(probe, tokens=Kept()).code == "quota.high"
         shown = [(request.path, request.headers["authorization"]) for request in server.requests]
     assert shown == [("/v1/me", "Bearer at-kept"), ("/quota", "Bearer at-kept")]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import AuthResult
 
-from intctl.probes.ask import ClientCredentials, SmtpProbe, Tokens
+from intctl.probes.spec import ClientCredentials, SmtpProbe, Tokens
 from intctl.text import Secret
 from tests.probes import check
 from tests.servers import Answer, Authority, HttpServer, http_server, smtp_server
@@ -56,7 +56,7 @@ def servers(ca: Authority, good: str = "access-2", token: Answer | None = None) 
         yield mail, web
 
 
-def _ask(mail: Any, web: HttpServer, ca: Authority, **more: Any) -> SmtpProbe:
+def _probe(mail: Any, web: HttpServer, ca: Authority, **more: Any) -> SmtpProbe:
     grant = ClientCredentials(web.url + "/token", "client-1", Secret("geheim"), scope="mail")
     return SmtpProbe("localhost", mail.port, more.pop("security", "starttls"), USER, None, ca.file, grant)
 
@@ -65,7 +65,7 @@ def test_a_token_is_exchanged_for_and_shown(ca: Authority) -> None:
     """One exchange, one login with its token; the facts and phases are those of the mail server."""
     store = Store()
     with servers(ca) as (mail, web):
-        found = check(_ask(mail, web, ca), tokens=store)
+        found = check(_probe(mail, web, ca), tokens=store)
         assert len(web.requests) == len(mail.shown) == 1
     assert (found.code, found.phase) == ("ok", "api")
     assert found.facts["auth_method"] == "XOAUTH2"
@@ -77,7 +77,7 @@ def test_a_token_is_exchanged_for_and_shown(ca: Authority) -> None:
 def test_a_stored_token_is_used(ca: Authority) -> None:
     """While the stored token lives nothing is exchanged."""
     with servers(ca) as (mail, web):
-        found = check(_ask(mail, web, ca), tokens=Store(Tokens(Secret("access-2"), time.time() + 1500)))
+        found = check(_probe(mail, web, ca), tokens=Store(Tokens(Secret("access-2"), time.time() + 1500)))
         assert web.requests == []
     assert (found.code, found.facts["token_exchanged"]) == ("ok", False)
 
@@ -85,7 +85,7 @@ def test_a_stored_token_is_used(ca: Authority) -> None:
 def test_a_stored_token_that_is_refused_is_exchanged_once(ca: Authority) -> None:
     """A token that was revoked early is no wrong credential: a new one is got, and shown."""
     with servers(ca) as (mail, web):
-        found = check(_ask(mail, web, ca), tokens=Store(Tokens(Secret("access-old"), time.time() + 1500)))
+        found = check(_probe(mail, web, ca), tokens=Store(Tokens(Secret("access-old"), time.time() + 1500)))
         assert (len(web.requests), len(mail.shown), mail.after) == (1, 2, [b"\r\n"])
     assert found.code == "ok"
 
@@ -93,7 +93,7 @@ def test_a_stored_token_that_is_refused_is_exchanged_once(ca: Authority) -> None
 def test_a_refused_token_is_told_in_the_servers_words(ca: Authority) -> None:
     """334 holds the reason and is answered by an empty line; then comes the refusal. No third try."""
     with servers(ca, good="another") as (mail, web):
-        found = check(_ask(mail, web, ca))
+        found = check(_probe(mail, web, ca))
         assert (len(web.requests), len(mail.shown), mail.after) == (1, 1, [b"\r\n"])
     assert (found.code, found.phase) == ("smtp.auth.rejected", "auth")
     assert found.detail == "535 5.7.3 Authentication unsuccessful"
@@ -110,7 +110,7 @@ def test_a_refused_token_is_told_in_the_servers_words(ca: Authority) -> None:
 def test_a_token_endpoint_that_refuses(ca: Authority, answer: Answer, code: str) -> None:
     """Nothing is shown to the mail server when there is no token; the token endpoint is named."""
     with servers(ca, token=answer) as (mail, web):
-        found = check(_ask(mail, web, ca))
+        found = check(_probe(mail, web, ca))
         assert mail.shown == []
     assert (found.code, found.phase) == (code, "auth")
     assert found.detail.startswith("token endpoint: ")
@@ -119,7 +119,7 @@ def test_a_token_endpoint_that_refuses(ca: Authority, answer: Answer, code: str)
 def test_a_server_without_xoauth2(ca: Authority) -> None:
     """The methods that are offered are named; no token is got for nothing."""
     with smtp_server(ca, users={USER: "pw"}) as mail, http_server({}, ca) as web:
-        found = check(_ask(mail, web, ca))
+        found = check(_probe(mail, web, ca))
         assert web.requests == []
     assert found.code == "auth.method"
     assert "XOAUTH2 is not offered" in found.detail
@@ -128,6 +128,6 @@ def test_a_server_without_xoauth2(ca: Authority) -> None:
 def test_no_token_goes_in_clear(ca: Authority) -> None:
     """Without TLS no token is shown, whatever the configuration says."""
     with smtp_server(ca, "none", users={USER: "pw"}) as mail, http_server({}, ca) as web:
-        found = check(_ask(mail, web, ca, security="none"))
+        found = check(_probe(mail, web, ca, security="none"))
         assert web.requests == []
     assert found.code == "tls.required"

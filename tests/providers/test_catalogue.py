@@ -6,8 +6,8 @@ from importlib.resources import files
 
 import pytest
 
-from intctl.codes import CODES
-from intctl.probes.ask import HttpProbe
+from intctl.health.codes import CODES
+from intctl.probes.spec import HttpProbe
 from intctl.providers import catalogue
 from intctl.providers.base import CONFIDENCE, IMPACT, TYPES, Provider
 from intctl.text import Secret

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intctl.probes.ask import RefreshToken, SmtpProbe
+from intctl.probes.spec import RefreshToken, SmtpProbe
 from intctl.providers import catalogue
 from intctl.providers.base import Provider
 from intctl.text import Secret

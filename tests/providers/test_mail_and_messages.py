@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from intctl.probes.ask import Auth, Basic, Bearer, Header, HttpProbe
-from intctl.probes.outcome import Outcome
+from intctl.health.outcome import Outcome
+from intctl.probes.spec import Auth, Basic, Bearer, Header, HttpProbe
 from intctl.providers import catalogue
 from intctl.text import Secret
 from tests.probes import check

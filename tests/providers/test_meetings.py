@@ -8,8 +8,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from intctl.probes.ask import Bearer, ClientCredentials, HttpProbe, RefreshToken, SignedJwt, SmtpProbe
-from intctl.probes.outcome import Outcome
+from intctl.health.outcome import Outcome
+from intctl.probes.spec import Bearer, ClientCredentials, HttpProbe, RefreshToken, SignedJwt, SmtpProbe
 from intctl.providers import catalogue
 from intctl.text import Secret
 from tests.probes import check

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from intctl.probes.ask import (
+from intctl.probes.spec import (
     Basic,
     Bearer,
     ClientCertificate,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from intctl.probes.ask import (
+from intctl.probes.spec import (
     Basic,
     Bearer,
     ClientCredentials,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from intctl.render.dashboard import dashboard
+from intctl.render.dashboard import dashboard_page
 from intctl.render.detail import detail, finding, nagios
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -148,11 +148,13 @@ def test_the_dashboard_without_pictures_is_ascii_and_straight() -> None:
     alert = {**row, "message": "no", "since_at": NOW, "impact": "I", "next_step": "N", "command": "C"}
     counts = {"total": 1, "active": 0, "error": 1, "disabled": 0}
     for plain in (True, False):
-        text = dashboard(counts, [alert], [row], organisation="Acme\x1b", now=NOW, width=80, plain=plain, titles={})
+        text = dashboard_page(
+            counts, [alert], [row], organisation="Acme\x1b", now=NOW, width=80, plain=plain, titles={}
+        )
         assert text.isascii() == plain and "\x1b" not in text
         assert ("!! Error" in text) == plain and ("🔴 Error" in text) != plain
         assert "Cause:  x" in text and "2026-01-31 09:30:00 UTC" in text
-    empty = dashboard(
+    empty = dashboard_page(
         {**counts, "total": 0, "error": 0}, [], [], organisation="A", now=NOW, width=None, plain=True, titles={}
     )
     assert "nothing is in error" in empty and "None yet" in empty

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from intctl.metrics.report import KEYS
-from intctl.render.history import columns, known, length, page, sparkline
+from intctl.render.history import known, length, page, report_columns, sparkline
 
 
 @pytest.mark.parametrize(("plain", "text"), [(False, "·▁▁▄▇▇█"), (True, "._-=++#")])
@@ -110,8 +110,8 @@ def test_a_page_says_what_does_not_count_and_what_is_coarser() -> None:
 def test_the_table_has_the_target_only_where_there_is_one() -> None:
     """Two columns more with --target; known is cut to whole per cents."""
     rows = (report(target_met=True, error_budget_left_seconds=60), report())
-    headings = [[column.heading for column in columns(plain=True, target=target)] for target in (True, False)]
+    headings = [[column.heading for column in report_columns(plain=True, target=target)] for target in (True, False)]
     assert [heading for heading in headings[0] if heading not in headings[1]] == ["Target", "Budget left"]
     for row, cells in zip(rows, (["met", "60 sec"], ["-", "-"]), strict=True):
-        assert [column.cell(row) for column in columns(plain=True, target=True)][2:4] == cells
+        assert [column.cell(row) for column in report_columns(plain=True, target=True)][2:4] == cells
     assert (known(report(coverage_percent=99.999)), known(report())) == ("99 %", "-")

@@ -6,18 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from intctl.codes import CODES
-from intctl.render.words import (
-    LIGHTS,
-    PLAIN_LIGHTS,
-    ago,
-    last_sync_text,
-    light,
-    next_step,
-    percent,
-    quoted,
-    status_text,
-)
+from intctl.health.codes import CODES
+from intctl.render.words import LIGHTS, PLAIN_LIGHTS, ago, last_sync_text, light, percent, status_text
+from intctl.views.steps import next_step, quoted
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 

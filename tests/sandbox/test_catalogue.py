@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from intctl import manifest
-from intctl.codes import CODES
-from intctl.probes.ask import NoProbe, Tokens
+from intctl.health.codes import CODES
+from intctl.health.outcome import Outcome
 from intctl.probes.guard import AddressPolicy
 from intctl.probes.network import Network
-from intctl.probes.outcome import Outcome
-from intctl.probes.run import probe
+from intctl.probes.run import run_probe
+from intctl.probes.spec import NoProbe, Tokens
 from intctl.providers import catalogue
 from intctl.sandbox import Sandbox
 from intctl.sandbox.authority import Authority
@@ -50,7 +50,7 @@ def outcome_of(box: Sandbox, provider: str, environ: Mapping[str, str]) -> Outco
     file = EXAMPLES / f"{provider}.yaml"
     loaded = manifest.load(file.read_bytes(), file=str(file), environ=environ, assignments=box.settings(provider))
     [item] = loaded.items
-    return asyncio.run(probe(item.provider.probe(item.config), Network(AddressPolicy.parse()), tokens=Kept()))
+    return asyncio.run(run_probe(item.provider.probe(item.config), Network(AddressPolicy.parse()), tokens=Kept()))
 
 
 @pytest.mark.parametrize("provider", catalogue.names())

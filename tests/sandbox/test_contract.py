@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from intctl import manifest
-from intctl.codes import CODES
+from intctl.health.codes import CODES
+from intctl.health.outcome import Outcome
 from intctl.manifest import Manifest
-from intctl.probes.ask import HttpProbe, NoProbe, Probe, SmtpProbe, TcpProbe, TokenGrant, Tokens
 from intctl.probes.guard import AddressPolicy
 from intctl.probes.network import Budgets, Network
-from intctl.probes.outcome import Outcome
-from intctl.probes.run import probe
+from intctl.probes.run import run_probe
+from intctl.probes.spec import HttpProbe, NoProbe, Probe, SmtpProbe, TcpProbe, TokenGrant, Tokens
 from intctl.providers import catalogue
 from intctl.sandbox import Sandbox
 from intctl.sandbox.authority import private_key
@@ -193,7 +193,7 @@ def asked(probes: Mapping[str, Probe], stores: Mapping[str, Store] | None = None
     async def run() -> dict[str, Outcome]:
         network = Network(AddressPolicy.parse(), budgets=Budgets(30, 30, 30))
         found = await asyncio.gather(
-            *(probe(ask, network, deadline_s=PATIENCE_S, tokens=kept[name]) for name, ask in probes.items())
+            *(run_probe(ask, network, deadline_s=PATIENCE_S, tokens=kept[name]) for name, ask in probes.items())
         )
         return dict(zip(probes, found, strict=True))
 

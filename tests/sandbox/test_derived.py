@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from intctl.probes.ask import NoProbe, SigV4
+from intctl.probes.spec import NoProbe, SigV4
 from intctl.providers import catalogue
 from intctl.sandbox import Sandbox, vendors
 from intctl.sandbox.faults import applicable

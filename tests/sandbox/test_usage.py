@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from intctl.probes import usage
-from intctl.probes.ask import Balance, HttpProbe, Quota
+from intctl.probes.spec import Balance, HttpProbe, Quota
 from intctl.providers import catalogue
 from intctl.sandbox import Sandbox
 from intctl.sandbox.vendors import VENDORS

@@ -12,8 +12,8 @@ from time import time
 import httpx
 import pytest
 
-from intctl.probes.ask import SignedJwt
 from intctl.probes.jwt import signed
+from intctl.probes.spec import SignedJwt
 from intctl.sandbox import Sandbox
 from intctl.sandbox.authority import private_key
 from intctl.text import Secret

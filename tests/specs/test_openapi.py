@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from intctl.manifest import Manifest
-from intctl.probes.ask import HttpProbe, NoProbe, TcpProbe, TokenGrant
+from intctl.probes.spec import HttpProbe, NoProbe, TcpProbe, TokenGrant
 from intctl.providers import catalogue
 from intctl.sandbox import Sandbox
 from tests.sandbox.test_contract import UNPROVEN, asks, items

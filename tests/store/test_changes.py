@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from intctl.db.connect import VERSION_TABLE, connect
+from intctl.db.ids import new_id
+from intctl.db.url import Target, sqlite_target
 from intctl.errors import ConflictError, IntctlError, NotFoundError, StoreError
-from intctl.probes.outcome import Outcome
+from intctl.health.outcome import Outcome
 from intctl.store import changes
-from intctl.store.connect import VERSION_TABLE, Target, connect, sqlite_target
-from intctl.store.ids import new_id
 
 CANARY = "canary-secret"
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

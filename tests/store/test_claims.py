@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from intctl.probes.outcome import Outcome
+from intctl.db.connect import Database, connect
+from intctl.db.ids import jitter
+from intctl.db.url import POSTGRESQL, Target
+from intctl.health.outcome import Outcome
 from intctl.store import changes, claims, reads
 from intctl.store.claims import Claimed, Result, settle
-from intctl.store.connect import POSTGRESQL, Database, Target, connect
-from intctl.store.ids import spread
 
 ENVELOPE = {"v": 1, "alg": "A256GCM", "kid": "k_0000000000000000", "n": "A" * 16, "ct": "A" * 22}
 REJECTED = Outcome("smtp.auth.rejected", "auth")
@@ -265,16 +266,16 @@ def test_three_claims_without_a_result_are_set_aside(database: Database, target:
     for attempt in range(claims.MAX_ATTEMPTS):
         assert claims.set_aside(database, agent="host") == 0
         last = attempt == claims.MAX_ATTEMPTS - 1
-        assert claims.look(database) == claims.Doubtful(suspects=last)
+        assert claims.find_anomalies(database) == claims.Anomalies(suspects=last)
         assert len(due(database, suspects=not last)) == 0
         (claimed,) = due(database, suspects=last)
         assert claimed.suspect is last
-        assert not claims.look(database).stuck or last
+        assert not claims.find_anomalies(database).stuck or last
         shift(database, id, "lease_expires_at", 100)
     assert due(database) == due(database, suspects=True) == []
-    assert claims.look(database) == claims.Doubtful(stuck=True)
+    assert claims.find_anomalies(database) == claims.Anomalies(stuck=True)
     assert claims.set_aside(database, agent="host") == 1
-    assert claims.look(database) == claims.Doubtful()
+    assert claims.find_anomalies(database) == claims.Anomalies()
     assert claims.set_aside(database, agent="host") == 0
     now = row(database, org_id, id)
     assert (now["status"], now["code"]) == ("active", "self.set_aside")
@@ -289,7 +290,7 @@ def test_what_is_still_being_checked_is_not_set_aside(database: Database, target
     id = add(target, org_id)
     database.run("UPDATE integration_schedules SET attempts = 2")
     (claimed,) = due(database, suspects=True)
-    assert claims.look(database).stuck
+    assert claims.find_anomalies(database).stuck
     assert claims.set_aside(database, agent="host") == 0
     assert record(database, "a", Result(claimed, OK)) == {id}
 
@@ -300,9 +301,9 @@ def test_a_clock_that_went_back_stops_nothing(database: Database, target: Target
     shift(database, one, "next_check_at", -86400)
     due(database, "a", slots=1)
     shift(database, two, "lease_expires_at", -86400)
-    assert claims.look(database) == claims.Doubtful(ahead=True)
+    assert claims.find_anomalies(database) == claims.Anomalies(ahead=True)
     assert claims.pull_forward(database) == 1
-    assert claims.look(database) == claims.Doubtful()
+    assert claims.find_anomalies(database) == claims.Anomalies()
     assert len(due(database, "b")) == 2
     assert all(schedule(database, id)["lease_owner"] == "b" for id in (one, two))
 
@@ -439,7 +440,7 @@ def test_a_proof_of_tomorrow_is_none(database: Database, target: Target, org_id:
     checked(database, OK, id)
     later(database, id, -90_000)
     state = {**row(database, org_id, id), "now_at": reads.now(database)}
-    assert claims.put_off(BUSY, claims.last_success(database, id), state, 1).code == "provider.busy"
+    assert claims.apply_throttling(BUSY, claims.last_success(database, id), state, 1).code == "provider.busy"
 
 
 @pytest.mark.parametrize("odd", ['{"proven_at": "soon"}', '{"proven_at": 5}', '{"proven_at": "2020-01-01"}', "[]"])
@@ -670,7 +671,7 @@ def test_inactive_stays_inactive(outcome: Outcome) -> None:
 
 # --- when it is checked next
 
-STRETCH = spread(STATE["id"])
+STRETCH = jitter(STATE["id"])
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from intctl.db.connect import Database, connect
+from intctl.db.url import Target
 from intctl.store import passes
-from intctl.store.connect import Database, Target, connect
 
 from ..agent_rig import shift
 from .test_claims import OK, REJECTED, add

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from intctl.db.connect import Database, connect
+from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.errors import NotFoundError, StoreError, UsageError
 from intctl.store import history, reads
-from intctl.store.connect import POSTGRESQL, SQLITE, Database, Target, connect
 
 from ..conftest import ORG_ID
 from ..test_metrics import add_integration, add_log

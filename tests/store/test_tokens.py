@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import pytest
 
+from intctl.db.connect import Database, connect
+from intctl.db.url import Target
 from intctl.errors import ConflictError, StoreError
 from intctl.keyring import Binding, Keyring, new_key
-from intctl.probes.ask import Tokens
+from intctl.probes.spec import Tokens
 from intctl.store import changes
 from intctl.store import tokens as tokens_module
-from intctl.store.connect import Database, Target, connect
 from intctl.store.tokens import SealedTokens
 from intctl.text import Secret
 

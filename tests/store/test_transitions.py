@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from intctl.db.connect import Database, connect
+from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.errors import StoreError
-from intctl.probes.outcome import Outcome
+from intctl.health.outcome import Outcome
 from intctl.store import changes, claims, transitions
 from intctl.store.claims import Result
-from intctl.store.connect import POSTGRESQL, SQLITE, Database, Target, connect
 from intctl.store.transitions import Transition
 
 from .. import agent_rig as rig
@@ -158,7 +159,7 @@ def test_one_is_taken_by_one(database: Database, target: Target, org_id: str) ->
     assert (mine.name, mine.org_id, mine.from_status, mine.to_status) == ("Email", org_id, "active", "error")
     assert (mine.code, mine.attempts, mine.provider) == ("smtp.auth.rejected", 1, "smtp")
     assert take(database, "b") == []
-    assert transitions.told(database, "a", mine, 0)
+    assert transitions.mark_delivered(database, "a", mine, 0)
     later(database, 3600, "told_at")
     assert take(database, "a") == take(database, "b") == []
 
@@ -173,11 +174,11 @@ def test_a_death_in_between_is_told_again(database: Database, target: Target, or
     later(database, 2)
     (second,) = take(database, "b")
     assert (second.id, second.attempts) == (first.id, 2)
-    assert not transitions.told(database, "a", first, 0)  # whoever was held up marks nothing
-    assert not transitions.told(database, "a", first, 0, again=True)
-    assert transitions.told(database, "b", second, 0)
-    assert transitions.told(database, "b", second, 0, again=True)  # the answer was lost, the mark was not
-    assert not transitions.told(database, "a", first, 0, again=True)
+    assert not transitions.mark_delivered(database, "a", first, 0)  # whoever was held up marks nothing
+    assert not transitions.mark_delivered(database, "a", first, 0, again=True)
+    assert transitions.mark_delivered(database, "b", second, 0)
+    assert transitions.mark_delivered(database, "b", second, 0, again=True)  # the answer was lost, the mark was not
+    assert not transitions.mark_delivered(database, "a", first, 0, again=True)
 
 
 def test_three_times_and_no_more(database: Database, target: Target, org_id: str) -> None:
@@ -206,7 +207,7 @@ def test_of_one_integration_the_earlier_is_told_first(database: Database, target
         [("SMS", "error"), ("Email", "error")],
     )
     assert take(database, "b") == []
-    transitions.told(database, "a", first[0], 0)
+    transitions.mark_delivered(database, "a", first[0], 0)
     (next_,) = take(database, "b")
     assert (next_.name, next_.to_status) == (first[0].name, "active")
 

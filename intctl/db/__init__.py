@@ -1,0 +1,1 @@
+"""The database: its URL, the connection, the drivers' errors in our own words, retry, leases."""

@@ -1,0 +1,309 @@
+"""The one function that opens a database, and the plain connection behind both doors.
+
+Reads and the agent use `Database`: named SQL with `:name` parameters, rows as dictionaries. The
+changes go through SQLModel over a connection that the same `open_driver` made (`engine`). Both doors
+return the same Python types: ids as `str`, times as aware UTC `datetime`, JSON as Python values.
+
+This is the only room that imports a driver, and where the drivers' errors stop: their texts echo
+connection strings, parameters and rows, so only our own words leave (`StoreError`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from intctl.db.driver_errors import connect_error, own_errors, sqlite_error
+from intctl.db.url import POSTGRESQL, SQLITE, Target
+from intctl.errors import StoreError
+
+#: The Alembic revision that this version works with. A test holds it to the migrations' head.
+HEAD = "0004"
+VERSION_TABLE = "intctl_alembic_version"
+
+# --- opening -------------------------------------------------------------------------------------
+
+
+def open_driver(target: Target, *, patient: bool = False) -> Any:
+    """A DB-API connection in autocommit mode. `patient`: no statement time-outs, for migrations."""
+    if target.dialect == SQLITE:
+        return _open_sqlite(target.path)
+    return _open_postgresql(target, patient=patient)
+
+
+def _open_sqlite(path: Path) -> sqlite3.Connection:
+    foreign = StoreError(f"{path} can't be read and written by this user. Run intctl as the user that owns it.")
+    try:
+        there = path.exists()
+    except OSError:  # the folder can't be entered
+        raise foreign from None
+    if not there:
+        raise StoreError(f"There is no database at {path} yet. Run: intctl init")
+    if not path.is_file():
+        raise StoreError(f"{path} is not a file, so it can't be the database.")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise foreign
+    try:
+        connection = sqlite3.connect(
+            f"file:{_quoted(path)}?mode=rw", uri=True, isolation_level=None, timeout=5.0, check_same_thread=False
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A pass writes the same pages again and again: they go to the file itself less often (16 MB of log).
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    except sqlite3.DatabaseError as error:
+        raise sqlite_error(error, str(path)) from None
+    return connection
+
+
+def _quoted(path: Path) -> str:
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _open_postgresql(target: Target, *, patient: bool) -> Any:
+    import psycopg
+
+    from intctl.db.postgresql import open_connection
+
+    try:
+        return open_connection(target.parameters, patient=patient)
+    except psycopg.Error as error:
+        raise connect_error(error, target) from None
+
+
+# --- the plain door ------------------------------------------------------------------------------
+
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
+_TIME_NAMES = frozenset({"last_health_check", "last_sync", "quiet_until"})
+_JSON_NAMES = frozenset({"config", "metadata", "last_success"})
+
+#: What stands for `{now}`, `{start}` (of the statement: an index can be searched for it) and `{after SECONDS}`.
+_NOW = {SQLITE: "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')", POSTGRESQL: "clock_timestamp()"}
+_START = {SQLITE: _NOW[SQLITE], POSTGRESQL: "statement_timestamp()"}
+_AFTER = {
+    SQLITE: r"strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', (\1) || ' seconds')",
+    POSTGRESQL: r"(clock_timestamp() + make_interval(secs => \1))",
+}
+
+
+@lru_cache(maxsize=256)
+def prepared(sql: str, dialect: str) -> str:
+    """`sql` in the driver's own words: the clock spelled out, parameters in its style."""
+    text = sql.replace("{now}", _NOW[dialect]).replace("{start}", _START[dialect])
+    text = re.sub(r"\{after ([^}]+)\}", _AFTER[dialect], text)
+    if dialect == POSTGRESQL:
+        text = _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
+    return text
+
+
+def time_text(moment: datetime) -> str:
+    """A time as SQLite keeps it: `YYYY-MM-DDTHH:MM:SS.ffffffZ`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def time_value(text: str) -> datetime:
+    """The time that `time_text` wrote; for what another hand wrote there, the epoch: one row spoils no list."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return datetime.fromtimestamp(0, UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class Database:
+    """One connection, in autocommit mode. `transaction()` groups statements; nothing else commits."""
+
+    def __init__(self, target: Target, connection: Any) -> None:
+        self.target = target
+        self.dialect = target.dialect
+        self._connection = connection
+        self._file = _file_id(target)
+        self._until: float | None = None
+        self._begin = "BEGIN IMMEDIATE"  # the write lock at once, so that it can't be lost later
+        if target.dialect == POSTGRESQL:
+            from intctl.db.postgresql import BEGIN
+
+            self._begin = BEGIN
+
+    def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+        """All rows of a query."""
+        with own_errors(self.target.label):
+            cursor = self._connection.execute(prepared(sql, self.dialect), self._bound(parameters))
+            if cursor.description is None:
+                return []
+            names = [column[0] for column in cursor.description]
+            found = cursor.fetchall()
+        if self.dialect == POSTGRESQL:
+            return [dict(zip(names, row, strict=False)) for row in found]
+        times = [i for i, name in enumerate(names) if name in _TIME_NAMES or name.endswith("_at")]
+        documents = [i for i, name in enumerate(names) if name in _JSON_NAMES]
+        answer = []
+        for row in found:
+            values = list(row)
+            for i in times:
+                if values[i] is not None:
+                    values[i] = time_value(values[i])
+            for i in documents:
+                values[i] = _json_value(values[i])
+            answer.append(dict(zip(names, values, strict=True)))
+        return answer
+
+    def tuples(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """All rows of a query as the driver gives them, which is quicker: on SQLite, times and JSON as text."""
+        with own_errors(self.target.label):
+            found: list[tuple[Any, ...]] = self._connection.execute(
+                prepared(sql, self.dialect), self._bound(parameters)
+            ).fetchall()
+        return found
+
+    def row(self, sql: str, parameters: Mapping[str, object] | None = None) -> dict[str, Any] | None:
+        """The first row of a query, or None."""
+        found = self.rows(sql, parameters)
+        return found[0] if found else None
+
+    def run(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
+        """Runs a statement; how many rows it touched."""
+        with own_errors(self.target.label):
+            return int(self._connection.execute(prepared(sql, self.dialect), self._bound(parameters)).rowcount)
+
+    def run_many(self, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Runs a statement once for each of `rows`, which may hold more than the statement asks for."""
+        names = set(_PARAMETER.findall(sql))
+        with own_errors(self.target.label):
+            bound = [self._bound({name: row[name] for name in names}) for row in rows]
+            self._connection.cursor().executemany(prepared(sql, self.dialect), bound)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. On SQLite it takes the write lock at once, so that it can't lose it later."""
+        with own_errors(self.target.label):
+            self._connection.execute(self._begin)
+            try:
+                yield
+            except BaseException:
+                if self._in_transaction():
+                    with suppress(Exception):  # what went wrong first is what is told
+                        self._connection.execute("ROLLBACK")
+                raise
+            if _file_id(self.target) != self._file:  # SQLite would go on writing to where nobody looks
+                self._connection.execute("ROLLBACK")
+                raise StoreError(f"{self.target.label} was moved or deleted while it was in use. Nothing was saved.")
+            self._connection.execute("COMMIT")
+
+    def _in_transaction(self) -> bool:
+        return not self.lost if self.dialect == POSTGRESQL else bool(self._connection.in_transaction)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection was ended, by whomever."""
+        return self.dialect == POSTGRESQL and bool(self._connection.closed)
+
+    def reopen(self) -> None:
+        """A new connection in the place of one that was lost. Raises StoreError when there is none to be had."""
+        with suppress(Exception):
+            self._connection.close()
+        self._connection = open_driver(self.target)
+        self._file = _file_id(self.target)
+        self.limit(self._until)
+
+    def limit(self, until: float | None) -> None:
+        """No statement is waited for beyond this moment of the monotonic clock (PostgreSQL; None: no such moment)."""
+        self._until = until
+        if self.dialect == POSTGRESQL:
+            self._connection.until = until
+
+    def close(self) -> None:
+        """Ends the connection; safe to call twice."""
+        with own_errors(self.target.label):
+            self._connection.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _bound(self, parameters: Mapping[str, object] | None) -> dict[str, object]:
+        if not parameters:
+            return {}
+        if self.dialect == POSTGRESQL:
+            from psycopg.types.json import Jsonb
+
+            return {key: Jsonb(value) if isinstance(value, dict) else value for key, value in parameters.items()}
+        return {key: _sqlite_value(value) for key, value in parameters.items()}
+
+
+def _file_id(target: Target) -> tuple[int, int] | None:
+    """Which file stands at the target's path; None where there is none."""
+    if target.dialect != SQLITE:
+        return None
+    try:
+        found = target.path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _sqlite_value(value: object) -> object:
+    if isinstance(value, datetime):
+        return time_text(value)
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, allow_nan=False)
+    return value
+
+
+def _json_value(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text  # a damaged row: shown as such by whoever opens it, never an error of the query
+
+
+def connect(target: Target) -> Database:
+    """The plain door to a database that is ready.
+
+    Raises StoreError with the command to run when it is missing, not initialised, older or newer.
+    """
+    database = Database(target, open_driver(target))
+    try:
+        require_ready(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def current_version(database: Database) -> str | None:
+    """The revision that the database is at; None when intctl never prepared it."""
+    if database.dialect == SQLITE:
+        there = database.row("SELECT 1 FROM sqlite_master WHERE name = :name", {"name": VERSION_TABLE})
+    else:
+        there = database.row("SELECT 1 WHERE to_regclass(:name) IS NOT NULL", {"name": VERSION_TABLE})
+    if there is None:
+        return None
+    found = database.row(f"SELECT version_num FROM {VERSION_TABLE}")
+    return str(found["version_num"]) if found else None
+
+
+def require_ready(database: Database) -> None:
+    """Raises StoreError unless the database is at this version's revision."""
+    version = current_version(database)
+    if version == HEAD:
+        return
+    label = database.target.label
+    if version is None:
+        raise StoreError(f"{label} is not initialised. Run: intctl init")
+    if version < HEAD:
+        raise StoreError(f"{label} was made by an older intctl. Run: intctl init")
+    raise StoreError(f"{label} was made by a newer intctl. Upgrade intctl on this machine.")

@@ -1,0 +1,106 @@
+"""Where the drivers' errors stop: their texts echo connection strings, parameters and rows, so none is shown."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from intctl.db.url import Target
+from intctl.errors import BusyError, ConflictError, RefusedError, StoreError, UsageError
+
+# SQLSTATEs after which the same statement may succeed a moment later.
+_TRANSIENT = re.compile(r"^(08...|57P0[1235]|25P0[34]|40001|40P01|55P03|53300|25006)$")
+
+
+def connect_error(error: Exception, target: Target) -> StoreError:
+    # libpq gives no SQLSTATE while connecting, so its text is searched — and never shown.
+    said = str(error).lower()
+    reasons = (
+        ("password authentication failed", "the password was refused", False),
+        ("no password supplied", "it wants a password", False),
+        ("no pg_hba.conf entry", "this host or user is not let in (pg_hba.conf)", False),
+        ("certificate verify failed", "its certificate is not trusted; name the CA with ?sslrootcert=FILE", False),
+        ("does not support ssl", "it has no TLS; on a trusted network add ?sslmode=disable", False),
+        ('database "', "there is no database of that name", False),
+        ('role "', "there is no user of that name", False),
+        ("certificate file", "the file that sslrootcert or sslcert names can't be used", False),
+        ("too many", "it has no connection free", True),
+        ("timeout", "it did not answer in 5 seconds", True),
+        ("refused", "the connection was refused", True),
+        ("resolve", "its host name could not be looked up", True),
+        ("starting up", "it is starting up", True),
+        ("read-only", "it is read-only", True),
+    )
+    for fragment, reason, transient in reasons:
+        if fragment in said:
+            return StoreError(f"Can't connect to {target.label}: {reason}.", transient=transient)
+    return StoreError(f"Can't connect to {target.label}.", transient=True)
+
+
+def sqlite_error(error: sqlite3.Error, label: str) -> Exception:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if isinstance(error, sqlite3.IntegrityError):
+        return ConflictError("The database refused the change: it would break one of its rules.")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return BusyError(f"{label} is in use by another process, and stayed so for 5 seconds. Try again.")
+    if code == sqlite3.SQLITE_NOTADB:
+        return StoreError(f"{label} is not an SQLite database. It was not touched.")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return StoreError(f"{label} is damaged. Restore it from a backup.")
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return StoreError(f"{label} could not be written: the disk is full or failing. Nothing was saved.")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return StoreError(f"{label} can't be opened for writing by this user.")
+    if "no such" in str(error):
+        return StoreError(f"{label} does not have intctl's tables. Run: intctl init")
+    return StoreError(f"{label} did not take a statement (SQLite error {code}).")
+
+
+def _postgresql_error(error: Any, label: str) -> Exception:
+    state = error.sqlstate or ""
+    if state == "23505":
+        return ConflictError("The database refused the change: that already exists.")
+    if state.startswith("23"):
+        return ConflictError("The database refused the change: it would break one of its rules.")
+    if state == "42501":
+        return StoreError(f"{label}: this user lacks a privilege that intctl needs. See docs/postgresql.md.")
+    if state in ("42P01", "42703"):
+        return StoreError(f"{label} does not have intctl's tables. Run: intctl init")
+    if state == "55P03":
+        return StoreError(f"{label}: a lock was held for more than 3 seconds. Try again.", transient=True)
+    if state == "57014":
+        return StoreError(f"{label}: a statement took more than 5 seconds and was cancelled.", transient=True)
+    if state == "53100":
+        return StoreError(f"{label}: its disk is full. Nothing was saved.")
+    if type(error).__name__ == "Cut":
+        return StoreError(f"{label} gave no answer in time, and the connection was ended.", transient=True)
+    if state.startswith("22"):
+        return RefusedError(f"{label} refused a value ({state}). Nothing was saved.")
+    transient = not state or bool(_TRANSIENT.match(state))
+    return StoreError(f"{label} did not take a statement ({state or 'connection lost'}).", transient=transient)
+
+
+def translate(error: BaseException, label: str) -> Exception | None:
+    """Our error for a driver's (or SQLAlchemy's) one, or None if it is not one of theirs."""
+    original = getattr(error, "orig", None) or error
+    if isinstance(original, UnicodeEncodeError):  # bytes of the command line that were no text
+        return UsageError("What was given is not valid UTF-8, so it can't be in the database.")
+    if isinstance(original, sqlite3.Error):
+        return sqlite_error(original, label)
+    if any(base.__module__.partition(".")[0] == "psycopg" for base in type(original).__mro__):
+        return _postgresql_error(original, label)
+    return None
+
+
+@contextmanager
+def own_errors(label: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        ours = translate(error, label)
+        if ours is None:
+            raise
+        raise ours from None

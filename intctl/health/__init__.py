@@ -1,0 +1,1 @@
+"""The rules of health: the table of causes, the outcome, what an outcome makes of an integration."""

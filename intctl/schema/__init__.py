@@ -1,0 +1,1 @@
+"""Column types, tables, migrations, DDL; setting up a database and adopting a portal's."""

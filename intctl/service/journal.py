@@ -1,0 +1,50 @@
+"""What an agent says: lines for people, or one JSON object a line for machines. Never a secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from intctl.text import clean
+
+Level = Literal["info", "warning", "error"]
+
+_PREFIX: dict[Level, str] = {"info": "", "warning": "warning: ", "error": "intctl: "}
+
+
+class Journal:
+    """`info` goes where data goes, `warning` and `error` to the other stream; each line is flushed.
+
+    `write` takes whether a line is data, and the line; `clock` gives UNIX time in seconds.
+    """
+
+    def __init__(self, style: str, write: Callable[[bool, str], None], clock: Callable[[], float]) -> None:
+        self.json = style == "json"
+        self._write = write
+        self._clock = clock
+
+    def say(self, level: Level, event: str, text: str, *, quiet: bool = False, **fields: Any) -> None:
+        """One line. `quiet`: only machines are told. `fields` are JSON values, for machines only."""
+        if self.json:
+            entry = {"time": _moment(self._clock()), "level": level, "event": event, "message": clean(text, 2000)}
+            self._write(level == "info", json.dumps({**entry, **fields}, ensure_ascii=False))
+        elif not quiet:
+            self._write(level == "info", f"{_PREFIX[level]}{text}")
+
+    def local_issues(self, found: Mapping[str, int], notice: str) -> None:
+        """What this machine itself was the cause of: one line for people, one a code for machines."""
+        from intctl.health.codes import CODES
+
+        if self.json:
+            for code, count in found.items():
+                cause = CODES[code]
+                self.say("warning", "fault", f"{cause.meaning}. {cause.next_step}", code=code, checks=count)
+        elif notice:
+            self.say("warning", "fault", notice)
+
+
+def _moment(seconds: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

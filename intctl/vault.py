@@ -1,0 +1,162 @@
+"""A stored config and its tokens: sealed at rest, opened for a probe. The one place that knows both ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from intctl.db.connect import Database
+from intctl.errors import SealError
+from intctl.keyring import Binding, Keyring
+from intctl.manifest.config import from_plain, to_plain
+from intctl.probes.spec import HttpProbe, RefreshToken, SmtpProbe, TcpProbe, TokenGrant
+from intctl.providers import catalogue
+from intctl.store.tokens import SealedTokens
+from intctl.text import Secret
+
+if TYPE_CHECKING:
+    from intctl.health.outcome import Outcome
+    from intctl.probes.spec import Probe, Tokens
+    from intctl.providers.base import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedIntegration:
+    """What a stored integration asks. `origin` is the refresh token that its config names."""
+
+    provider: Provider
+    config: Mapping[str, object] = field(repr=False)
+    probe: Probe
+    origin: Secret | None
+
+    @property
+    def host(self) -> str:
+        """The host that is asked; empty where none is."""
+        if isinstance(self.probe, SmtpProbe | TcpProbe):
+            return self.probe.host
+        if isinstance(self.probe, HttpProbe):
+            url = self.probe.url or getattr(self.probe.auth, "token_url", "")
+            return urlsplit(url).hostname or ""
+        return ""
+
+
+def binding(org_id: str, id: str, provider: str) -> Binding:
+    """Where a config envelope belongs: a changed provider column must not redirect a secret."""
+    return Binding(org_id, id, f"config:{provider}")
+
+
+def token_binding(org_id: str, id: str, provider: str) -> Binding:
+    """Where the envelopes of OAuth tokens belong."""
+    return Binding(org_id, id, f"oauth:{provider}")
+
+
+def seal(keyring: Keyring, org_id: str, id: str, provider: Provider, config: Mapping[str, object]) -> dict[str, Any]:
+    """The envelope of a config."""
+    return keyring.seal(to_plain(provider, config), binding(org_id, id, provider.name))
+
+
+def origin(config: Mapping[str, object]) -> Secret | None:
+    """The refresh token as the manifest gave it, where there is one."""
+    value = config.get("refresh_token")
+    return value if isinstance(value, Secret) else None
+
+
+def open_config(keyring: Keyring, row: Mapping[str, Any], provider: Provider) -> dict[str, object]:
+    """The config of a stored row, secrets wrapped. Raises SealError when it does not open or does not fit."""
+    plain = keyring.open(row["config"], binding(row["org_id"], row["id"], row["provider"]), row["name"])
+    return from_plain(provider, plain)
+
+
+def open_integration(keyring: Keyring, row: Mapping[str, Any]) -> OpenedIntegration | Outcome:
+    """What to ask for a stored row; or, as an outcome of our own fault, why nothing can be asked."""
+    from intctl.health.outcome import Outcome
+
+    provider = catalogue.get(row["provider"])
+    if provider is None:
+        return Outcome("self.provider_unknown", detail=f'"{row["provider"]}"')
+    try:
+        config = open_config(keyring, row, provider)
+        return OpenedIntegration(provider, config, provider.probe(config), origin(config))
+    except SealError as error:
+        return Outcome(error.code, detail=error.detail)
+    except Exception as error:  # one broken provider must not end the pass for the others
+        return Outcome("self.crash", detail=type(error).__name__)
+
+
+# --- tokens --------------------------------------------------------------------------------------
+
+
+def exchanges(probe: Probe) -> bool:
+    """Whether it is asked with an access token that has to be got first."""
+    return isinstance(getattr(probe, "auth", None), TokenGrant)
+
+
+def refreshes(probe: Probe) -> bool:
+    """Whether it spends a refresh token: then only under the integration's lease."""
+    return isinstance(getattr(probe, "auth", None), RefreshToken)
+
+
+def tokens(
+    database: Database, keyring: Keyring, row: Mapping[str, Any], provider: Provider, config: Mapping[str, object]
+) -> SealedTokens:
+    """The stored tokens of an integration (org_id, id and name of `row`) under this very config."""
+    plain = json.dumps(to_plain(provider, config), sort_keys=True)
+    return SealedTokens(
+        database,
+        keyring,
+        token_binding(row["org_id"], row["id"], provider.name),
+        name=row["name"],
+        origin=origin(config),
+        config=sha256(plain.encode()).hexdigest(),
+    )
+
+
+class PersistentTokenStore:
+    """A probe's token store (`probes.auth.TokenStore`): the sealed tokens, asked off the event loop.
+
+    `call` runs a function on the database's thread. With `fresh`, the access token that stood at
+    the first look is never given out: the check is answered by an exchange that happens now.
+    """
+
+    def __init__(self, sealed: SealedTokens, call: Callable[..., Awaitable[Any]], *, fresh: bool) -> None:
+        self._sealed = sealed
+        self._call = call
+        self._fresh = fresh
+        self._found: Tokens | None = None
+        self._stale: Secret | None = None
+
+    async def load(self) -> Tokens | None:
+        """The tokens that stand now."""
+        found: Tokens | None = await self._call(self._sealed.load)
+        self._found = found
+        if self._fresh:
+            self._fresh = False
+            self._stale = found.access_token if found else None
+        if found is not None and self._stale is not None and found.access_token == self._stale:
+            return replace(found, access_token=None, expires_at=None)
+        return found
+
+    async def save(self, tokens: Tokens) -> Tokens:
+        """Puts `tokens` in the place of those loaded last, durably; the tokens that stand afterwards."""
+        self._found = await self._call(self._sealed.save, tokens, self._found)
+        return self._found
+
+
+class MemoryTokenStore:
+    """A probe's token store in memory: what an exchange yields is good for this exchange only."""
+
+    def __init__(self, found: Tokens | None = None) -> None:
+        self.found = found
+
+    async def load(self) -> Tokens | None:
+        """The tokens that stand now."""
+        return self.found
+
+    async def save(self, tokens: Tokens) -> Tokens:
+        """Keeps `tokens` as long as this object."""
+        self.found = tokens
+        return tokens

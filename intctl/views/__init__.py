@@ -1,0 +1,1 @@
+"""What every face shows: text, JSON, the metrics file and events say it alike."""

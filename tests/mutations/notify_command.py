@@ -1,0 +1,22 @@
+"""Mutations of intctl.notify.command."""
+
+from __future__ import annotations
+
+from tests.mutate import Mutation
+
+MUTATIONS = (
+    Mutation(
+        "tell: what came and went in maintenance",
+        "intctl.notify.command:_heed_maintenance",
+        "left = [] if same else changes[-1:]",
+        "left = changes[-1:]",
+        "tests/notify/test_command.py::test_what_came_and_went_in_maintenance_is_not_told",
+    ),
+    Mutation(
+        "tell: not before the planned end of maintenance",
+        "intctl.notify.command:_heed_maintenance",
+        'if row["quiet_until"] != quiet and (quiet is not None or row["quiet_until"] > now):',
+        'if row["quiet_until"] != quiet and quiet is not None:',
+        "tests/notify/test_command.py::test_maintenance_that_is_ended_early",
+    ),
+)

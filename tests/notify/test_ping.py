@@ -1,0 +1,229 @@
+"""The ping: what is asked when, that a failure is never a success, and that the URL is never shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from intctl.errors import UsageError
+from intctl.notify.ping import LIMIT_S, Ping, parse
+from intctl.probes.guard import AddressPolicy
+from intctl.text import Secret
+
+from ..servers import Answer, HttpServer, Request, http_server, raw_server
+
+SECRET = "5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
+
+
+@pytest.fixture
+def monitor() -> Iterator[HttpServer]:
+    """A monitor that takes the pings of one check."""
+    with http_server({f"/{SECRET}{end}": Answer(200, b"OK") for end in ("", "/start", "/fail")}) as server:
+        yield server
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def ping(url: str, **options: Any) -> tuple[Ping, list[str]]:
+    said: list[str] = []
+    return Ping(Secret(url), AddressPolicy, said.append, **options), said
+
+
+def asked(server: HttpServer) -> list[str]:
+    return [request.target.removeprefix(f"/{SECRET}") for request in server.requests]
+
+
+def test_a_pass_that_goes_well(monitor: HttpServer) -> None:
+    """URL/start at its begin, URL at its end, in this order, and nothing to complain of."""
+    one, said = ping(f"{monitor.url}/{SECRET}")
+    one.start()
+    one.success()
+    assert (asked(monitor), said) == (["/start", ""], [])
+    assert {request.method for request in monitor.requests} == {"GET"}
+
+
+def test_a_pass_that_fails(monitor: HttpServer) -> None:
+    """URL/fail, and never the URL alone."""
+    one, said = ping(f"{monitor.url}/{SECRET}")
+    one.start()
+    one.fail()
+    assert (asked(monitor), said) == (["/start", "/fail"], [])
+
+
+def test_a_url_with_a_query_and_a_slash(monitor: HttpServer) -> None:
+    """The ending goes to the path, before the query; a slash at the end is not doubled."""
+    one, _ = ping(f"{monitor.url}/{SECRET}/?create=1")
+    one.start()
+    one.fail()
+    assert asked(monitor) == ["/start?create=1", "/fail?create=1"]
+
+
+@pytest.mark.parametrize("status", [201, 202, 204])
+def test_any_success_of_the_monitor_counts(status: int) -> None:
+    """Monitors answer with what they like, as long as it says yes."""
+    with http_server({f"/{SECRET}": Answer(status, b"")}) as server:
+        one, said = ping(f"{server.url}/{SECRET}")
+        one.success()
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(404, {"error": f"no check {SECRET}"}),
+        Answer(500, {"error": SECRET}),
+        Answer(429, b"", {"Retry-After": "5"}),
+        Answer(302, b"", {"Location": f"/elsewhere/{SECRET}"}),
+        Answer(200, b"OK", {"Content-Length": "-1"}),
+    ],
+    ids=lambda answer: str(answer.status),
+)
+def test_a_monitor_that_does_not_take_it(answer: Answer) -> None:
+    """What went wrong is said in our own words, without the URL and without the monitor's; nothing is raised."""
+    with http_server({f"/{SECRET}": answer}) as server:
+        one, said = ping(f"{server.url}/{SECRET}")
+        one.success()
+        assert "/elsewhere" not in {request.path for request in server.requests}
+    assert len(said) == 1 and said[0].startswith("The ping was not taken: ")
+    assert SECRET not in "".join(said)
+
+
+def test_a_monitor_that_is_away() -> None:
+    """A refused connection is said; which ping it was, too."""
+    with http_server({}) as server:
+        url = f"{server.url}/{SECRET}"
+    one, said = ping(url)
+    one.start()
+    one.fail()
+    assert [text.partition(" was")[0] for text in said] == ["The ping of /start", "The ping of /fail"]
+    assert SECRET not in "".join(said)
+
+
+def test_a_monitor_that_never_answers() -> None:
+    """The pass does not wait for the start, and for the end no longer than the limit."""
+
+    async def silent(reader: Any, _writer: Any, _server: Any) -> None:
+        await reader.read()
+
+    with raw_server(silent) as server:
+        one, said = ping(f"http://{server.host}:{server.port}/{SECRET}")
+        before = time.monotonic()
+        one.start()
+        started_s = time.monotonic() - before
+        one.success()
+        assert server.connections >= 2
+    assert started_s < LIMIT_S / 2
+    assert len(said) == 2
+    assert SECRET not in "".join(said)
+
+
+def test_the_address_guard_stands_before_it(monitor: HttpServer) -> None:
+    """The ping goes through the same guard as a probe: what is closed is not asked."""
+    said: list[str] = []
+    one = Ping(Secret(f"{monitor.url}/{SECRET}"), lambda: AddressPolicy.parse("loopback"), said.append)
+    one.success()
+    assert monitor.requests == []
+    assert len(said) == 1 and SECRET not in said[0]
+
+
+def test_a_bug_in_between_is_no_reason_to_stop() -> None:
+    """Whatever happens in the ping, the pass hears of it only as a line; never the text of the error."""
+
+    def broken() -> AddressPolicy:
+        raise RuntimeError(SECRET)
+
+    said: list[str] = []
+    Ping(Secret(f"https://127.0.0.1/{SECRET}"), broken, said.append).success()
+    assert said == ["The ping was not sent (RuntimeError)."]
+
+
+# --- a service
+
+
+def test_a_service_pings_once_a_minute(monitor: HttpServer) -> None:
+    """Of many passes in a minute one is told of, whole; the next minute's first again."""
+    clock = Clock()
+    one, _ = ping(f"{monitor.url}/{SECRET}", spaced=True, clock=clock)
+    for clock.now in (1000.0, 1015.0, 1059.0, 1060.0, 1075.0):
+        one.start()
+        one.success()
+    assert asked(monitor) == ["/start", "", "/start", ""]
+
+
+def test_a_change_is_told_at_once(monitor: HttpServer) -> None:
+    """The first failure does not wait for the minute to pass, nor does the first success after it."""
+    clock = Clock()
+    one, _ = ping(f"{monitor.url}/{SECRET}", spaced=True, clock=clock)
+    for how in (one.success, one.fail, one.fail, one.success, one.success):
+        one.start()
+        how()
+        clock.now += 10
+    assert asked(monitor) == ["/start", "", "/fail", ""]
+
+
+def test_a_timer_tells_of_every_pass(monitor: HttpServer) -> None:
+    """Without a service every pass is told of."""
+    for _ in range(2):
+        one, _said = ping(f"{monitor.url}/{SECRET}")
+        one.start()
+        one.success()
+    assert asked(monitor) == ["/start", ""] * 2
+
+
+def test_what_is_told_last_arrives_last() -> None:
+    """A slow start is waited for: the end of a pass never arrives before its begin."""
+    order: list[str] = []
+
+    def slow(request: Request) -> Answer:
+        time.sleep(0.3)  # the server's own thread
+        order.append(request.path)
+        return Answer(200, b"OK")
+
+    routes = {f"/{SECRET}/start": slow, f"/{SECRET}": slow}
+    with http_server(routes) as server:
+        one, _ = ping(f"{server.url}/{SECRET}")
+        one.start()
+        one.success()
+    assert order == [f"/{SECRET}/start", f"/{SECRET}"]
+
+
+# --- the URL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SECRET,
+        f"ftp://hc-ping.com/{SECRET}",
+        f"file:///{SECRET}",
+        f"https:///{SECRET}",
+        f"https://user:{SECRET}@hc-ping.com/",
+        f"https://hc-ping.com:99999/{SECRET}",
+        f"https://hc-ping.com:0/{SECRET}",
+        f"https://[::1/{SECRET}",
+        f"https://hc-ping.com/{SECRET}#x",
+        f"https://hc-ping.com/{SECRET}\nHost: x",
+        f"https://hc-ping.com/{SECRET} x",
+        f"https://hç-ping.com/{SECRET}",
+    ],
+)
+def test_what_is_no_url(text: str) -> None:
+    """Wrong usage, named by where it came from, and not shown."""
+    with pytest.raises(UsageError) as told:
+        parse(text, "INTCTL_PING_URL")
+    assert str(told.value).startswith("INTCTL_PING_URL is not a URL")
+    assert SECRET not in str(told.value)
+
+
+def test_a_url_hides_itself() -> None:
+    """What is parsed shows nothing of itself."""
+    found = parse(f"https://hc-ping.com/{SECRET}", "--ping-url")
+    assert found.reveal().endswith(SECRET) and SECRET not in f"{found} {found!r}"

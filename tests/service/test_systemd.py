@@ -1,0 +1,97 @@
+"""What is sent to $NOTIFY_SOCKET, and when a sign of life is."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import pytest
+
+from intctl.service.systemd import Notifier
+
+from ..agent_rig import until
+from .manager import manager
+
+
+@pytest.mark.parametrize("kind", ["path", "abstract"])
+def test_what_is_said(tmp_path: Path, kind: str) -> None:
+    """Each state is one datagram as sd_notify(3) has it, on a socket in the file system or an abstract one."""
+    with manager(tmp_path, f"@intctl-{uuid.uuid4().hex}" if kind == "abstract" else "") as made:
+        notifier = Notifier({"NOTIFY_SOCKET": made.address})
+        notifier.ready("Started")
+        notifier.status("checked 1:\n1 healthy\x1b[31m")
+        notifier.reloading()
+        notifier.stopping()
+        until(lambda: len(made.received_any) == 4, "four messages")
+    ready, status, reloading, stopping = made.messages()
+    assert (ready, stopping.splitlines()[0]) == ("READY=1\nSTATUS=Started", "STOPPING=1")
+    assert status.startswith("STATUS=checked 1: 1 healthy") and "\n" not in status and "\x1b" not in status
+    first, second = reloading.splitlines()
+    assert (first, second.partition("=")[0]) == ("RELOADING=1", "MONOTONIC_USEC")
+    assert 0 < int(second.partition("=")[2]) <= int(made.received_any[2][0] * 1_000_000) + 1_000_000
+
+
+@pytest.mark.parametrize("address", ["", "relative", "/does/not/exist", "vsock:2:1234"])
+def test_nobody_listens(address: str) -> None:
+    """Without a manager, or with one that does not listen, nothing happens and nothing fails."""
+    Notifier({"NOTIFY_SOCKET": address} if address else {}).ready("Started")
+
+
+def test_a_manager_that_is_full_is_not_waited_for(tmp_path: Path) -> None:
+    """A queue that nobody empties does not hold up the agent."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "deaf"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "deaf")})
+        for _ in range(2000):
+            notifier.status("x" * 400)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def signs(tmp_path: Path, times: list[float], **environ: str) -> int:
+    """How many signs of life are sent for progress at these times."""
+    with manager(tmp_path) as made:
+        clock = Clock()
+        notifier = Notifier({"NOTIFY_SOCKET": made.address, **environ}, clock)
+        for clock.now in times:
+            notifier.progress()
+        notifier.stopping()
+        until(lambda: made.messages("STOPPING"), "the end")
+        return len(made.messages("WATCHDOG=1"))
+
+
+def test_signs_of_life_come_at_half_the_interval(tmp_path: Path) -> None:
+    """However often there is progress, systemd hears of it at half its interval, and at least once a second."""
+    tenths = [tenth / 10 for tenth in range(50)]
+    assert signs(tmp_path, tenths, WATCHDOG_USEC="1000000") == 10
+    (tmp_path / "notify").unlink()
+    assert signs(tmp_path, tenths, WATCHDOG_USEC="180000000") == 5
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}],
+)
+def test_no_watchdog_no_signs(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Where systemd does not wait for signs of life, or waits for another process's, none are sent."""
+    assert signs(tmp_path, [0.0, 10.0], **environ) == 0
+
+
+def test_the_watchdog_of_this_process_is_ours(tmp_path: Path) -> None:
+    """WATCHDOG_PID that names us is the same as none."""
+    assert signs(tmp_path, [0.0], WATCHDOG_USEC="1000000", WATCHDOG_PID=str(os.getpid())) == 1
+
+
+def test_no_child_can_speak_for_us() -> None:
+    """The variables are taken out of the environment."""
+    environ = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "LANG": "C"}
+    Notifier(environ)
+    assert environ == {"LANG": "C"}
