@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 
 #: Longest text from outside that is kept or shown, in characters.
 LIMIT = 500
@@ -22,6 +23,11 @@ def clean(text: object, limit: int = LIMIT) -> str:
         )
         shown = " ".join(shown.split())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time as every JSON document has it: UTC, milliseconds, `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def name_problem(name: str) -> str | None:

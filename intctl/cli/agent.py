@@ -267,8 +267,9 @@ def status(context: Context, max_age: str, style: str) -> int:
 
     With --org, of the agents that serve that organisation.
     """
-    from intctl.render.rows import Column, iso
+    from intctl.render.rows import Column
     from intctl.store import passes
+    from intctl.text import rfc3339
 
     limit_s = _seconds(max_age)
     org_id = context.org_id() if context.organisation else None
@@ -277,7 +278,7 @@ def status(context: Context, max_age: str, style: str) -> int:
         row["state"] = _state(row, limit_s)
 
     def shown(moment: object) -> str:
-        return "-" if moment is None else iso(moment)[:19].replace("T", " ")  # type: ignore[arg-type]
+        return "-" if moment is None else rfc3339(moment)[:19].replace("T", " ")  # type: ignore[arg-type]
 
     columns = [
         Column("Host", lambda row: row["host"]),

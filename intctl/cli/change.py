@@ -12,6 +12,7 @@ import click
 from intctl.cli.context import Context, command, output_option, pass_context, timeout_option
 from intctl.cli.probe import make_runtime, progress
 from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK, ConflictError, ManifestError, Problem, UsageError
+from intctl.health.status import is_enabled
 from intctl.text import Secret, clean
 
 if TYPE_CHECKING:
@@ -343,7 +344,7 @@ def _in_editor(context: Context, runtime: Runtime, row: Row, provider: Provider)
         provider=provider,
         config=stored.config,
         interval=row["health_check_interval_minutes"],
-        enabled=row["status"] in ("active", "error"),
+        enabled=is_enabled(row["status"]),
         secrets="keep",
     )
     with tempfile.TemporaryDirectory(prefix="intctl-") as folder:

@@ -52,15 +52,16 @@ def logs(context: Context, name: str | None, limit: int, failures: bool, since: 
 
     intctl logs prune deletes old ones. What is called prune itself: intctl logs -- prune
     """
-    from intctl.render.rows import Column, iso
+    from intctl.render.rows import Column
     from intctl.store import reads
+    from intctl.text import rfc3339
 
     database, org_id = context.database(), context.org_id()
     row = reads.find(database, org_id, name) if name else None
     start = _since(since, reads.now(database)) if since else None
     found = reads.logs(database, org_id, id=row["id"] if row else None, limit=limit, failures=failures, since=start)
     columns = [
-        Column("Checked (UTC)", lambda log: iso(log["checked_at"])[:19].replace("T", " ")),
+        Column("Checked (UTC)", lambda log: rfc3339(log["checked_at"])[:19].replace("T", " ")),
         Column("Integration", lambda log: log["integration"]),
         Column("Type", lambda log: log["check_type"]),
         Column("Verdict", lambda log: log["verdict"]),
@@ -97,9 +98,9 @@ def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) ->
     newest success of each integration always stay.
     """
     from intctl.metrics import retention
-    from intctl.render.rows import iso
     from intctl.store import history
     from intctl.store import retention as steps
+    from intctl.text import rfc3339
 
     database, org_id = context.database(), context.org_id()
     days = history.retention_days(database, org_id)
@@ -109,13 +110,13 @@ def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) ->
             raise UsageError("--older-than: at least 2d, for a day is folded only some hours after its end.")
     before = retention.cutoff(database, days)
     there = steps.count_old(database, org_id, before)
-    day = iso(history.time_at(before))[:10]
+    day = rfc3339(history.time_at(before))[:10]
     what = f"{there['checks']} checks of {there['integrations']} integrations from before {day} (UTC)"
     if not there["checks"]:
         context.out(f"Nothing to delete: no checks are recorded from before {day} (UTC).\n")
         return
     if dry_run:
-        oldest = iso(there["oldest_at"])[:10]
+        oldest = rfc3339(there["oldest_at"])[:10]
         context.out(f"Would delete up to {what}; the oldest is of {oldest}. Nothing was deleted.\n")
         return
     context.confirm(f"Delete {what}?", yes)

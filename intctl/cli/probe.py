@@ -11,6 +11,7 @@ import click
 
 from intctl.cli.context import Context, affordable, command, output_option, pass_context, timeout_option
 from intctl.errors import EXIT_BUSY, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError
+from intctl.health.status import is_enabled
 from intctl.text import clean
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _named(context: Context, names: Sequence[str], all_: bool) -> list[Row]:
 
     database, org_id = context.database(), context.org_id()
     if all_:
-        return [row for row in reads.integrations(database, org_id) if row["status"] in ("active", "error")]
+        return [row for row in reads.integrations(database, org_id) if is_enabled(row["status"])]
     found = {row["id"]: row for row in (reads.find(database, org_id, name) for name in names)}
     return list(found.values())
 
@@ -201,7 +202,7 @@ def reconnect(context: Context, name: str, deadline_s: float, style: str) -> int
     org_id = context.org_id()
     row = reads.find(context.database(), org_id, name)
     code = run_checks(context, [row], deadline_s, style)
-    if code == EXIT_OK and row["status"] not in ("active", "error"):
+    if code == EXIT_OK and not is_enabled(row["status"]):
         with changes.unit_of_work(context.target) as session:
             changes.set_status(session, id=row["id"], org_id=org_id, status="active")
     return code

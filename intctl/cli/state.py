@@ -8,6 +8,7 @@ import click
 
 from intctl.cli.context import Context, command, pass_context
 from intctl.errors import UsageError
+from intctl.health.status import is_enabled
 from intctl.text import clean
 
 
@@ -22,7 +23,7 @@ def toggle(context: Context, name: str, on: bool | None) -> None:
 
     org_id = context.org_id()
     row = reads.find(context.database(), org_id, name)
-    enabled = row["status"] in ("active", "error")
+    enabled = is_enabled(row["status"])
     wanted = not enabled if on is None else on
     label = clean(row["name"])
     if wanted == enabled:

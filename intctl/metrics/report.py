@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from intctl.db.connect import Database
+from intctl.health.status import interval_minutes
 from intctl.metrics import maintenance
 from intctl.metrics.percentiles import percentiles, unpacked
 from intctl.metrics.retention import changes_of
@@ -235,7 +236,7 @@ def _read_newest(
         if window.usual_from is not None:
             good = [(at, ms) for _, at, status, ms in logs if status == "success" and ms is not None]
             found.newest = [ms for _, ms in sorted(good)[-_NOW_MOST:]]
-        interval_s = (row["health_check_interval_minutes"] or 5) * 60.0
+        interval_s = interval_minutes(row["health_check_interval_minutes"]) * 60.0
         known = states(checks, changes.get(id, ()), interval_s, window.end)
         found.segments += clipped(known, max(border, window.start), window.end)
 

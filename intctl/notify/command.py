@@ -23,7 +23,7 @@ from intctl.errors import UsageError
 from intctl.health.codes import CODES
 from intctl.store import history, transitions
 from intctl.store.transitions import Transition
-from intctl.text import clean
+from intctl.text import clean, rfc3339
 
 #: The most that the command may take, in seconds; then it is killed with all that it started.
 LIMIT_S = 10.0
@@ -66,7 +66,7 @@ def document(one: Transition) -> dict[str, Any]:
     secret = secret_field(one.provider) if code in CODES and CODES[code].rejection else ""
     return {
         "transition_id": one.id,
-        "at": one.changed_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": rfc3339(one.changed_at),
         "integration": clean(one.name),
         "id": one.integration_id,
         "org_id": one.org_id,

@@ -20,6 +20,7 @@ from intctl.db.url import Target
 from intctl.errors import ConflictError, ManifestError, Problem, SealError
 from intctl.failpoint import hit
 from intctl.health.outcome import Outcome
+from intctl.health.status import interval_minutes, is_enabled
 from intctl.keyring import Keyring
 from intctl.manifest import Manifest, to_plain
 from intctl.probes.spec import RefreshToken
@@ -84,7 +85,7 @@ def diff(database: Database, keyring: Keyring, org_id: str, manifests: Sequence[
         assert manifest.name is not None
         row = living.get(fold(manifest.name))
         changes.append(compare(keyring, manifest, row) if row else creation(manifest))
-        if row and row["config_version"] == 0 and row["status"] not in ("active", "error"):
+        if row and row["config_version"] == 0 and not is_enabled(row["status"]):
             changes[-1] = replace(creation(manifest), id=str(row["id"]), drafted=True)
     return changes
 
@@ -117,7 +118,7 @@ def compare(keyring: Keyring, manifest: Manifest, row: Mapping[str, Any], *, rep
         changed.append("type")
     if manifest.interval is not None and manifest.interval != row["health_check_interval_minutes"]:
         changed.append("health_check_interval_minutes")
-    if manifest.enabled is not None and manifest.enabled != (row["status"] in ("active", "error")):
+    if manifest.enabled is not None and manifest.enabled != is_enabled(row["status"]):
         changed.append("enabled")
     action: Action = "update" if changed else "unchanged"
     return Change(action, manifest, str(row["id"]), name, row, tuple(changed))
@@ -319,7 +320,7 @@ def _values(runtime: Runtime, change: Change, status: str) -> dict[str, Any]:
         "name": change.name,
         "config": vault.seal(runtime.keyring, runtime.org_id, change.id, change.provider, manifest.config),
         "status": status,
-        "interval_minutes": manifest.interval or 5,
+        "interval_minutes": interval_minutes(manifest.interval),
         "due": _due(change, status),
     }
 
@@ -328,7 +329,7 @@ def _status(change: Change) -> str:
     """Saved is enabled, unless the file or an earlier toggle says otherwise."""
     if change.manifest.enabled is not None:
         return "active" if change.manifest.enabled else "inactive"
-    if change.row is not None and change.row["status"] not in ("active", "error"):
+    if change.row is not None and not is_enabled(change.row["status"]):
         return "inactive"
     return "active"
 

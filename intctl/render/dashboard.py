@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from intctl.render.rows import Column, as_table, iso
+from intctl.render.rows import Column, as_table
 from intctl.render.words import (
     LIGHTS,
     PLAIN_LIGHTS,
@@ -20,7 +20,7 @@ from intctl.render.words import (
     status_text,
     usage_text,
 )
-from intctl.text import clean
+from intctl.text import clean, rfc3339
 from intctl.views.steps import quoted
 
 Row = Mapping[str, Any]
@@ -92,7 +92,10 @@ def dashboard_page(
     """
     pictures = _Pictures(plain)
     dash = "-" if plain else "—"
-    lines = [f"Integrations Dashboard {dash} {clean(organisation)} {dash} {iso(now)[:19].replace('T', ' ')} UTC", ""]
+    lines = [
+        f"Integrations Dashboard {dash} {clean(organisation)} {dash} {rfc3339(now)[:19].replace('T', ' ')} UTC",
+        "",
+    ]
     lines += ["HEALTH OVERVIEW", overview(counts)]
     lines.append("CRITICAL ALERTS")
     quiet = [alert for alert in alerts if alert.get("maintenance_until")]

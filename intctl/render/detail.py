@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from intctl.render.history import known
-from intctl.render.rows import iso
 from intctl.render.words import ago, last_sync_text, own_limits_text, status_text, usage_text
-from intctl.text import clean
+from intctl.text import clean, rfc3339
 
 Row = Mapping[str, Any]
 
@@ -25,7 +24,7 @@ def detail(row: Row, now: datetime) -> str:
             "Last sync": last_sync_text(row, now),
             "Sync error": row["last_sync_error"],
             "Checked every": f"{row['health_check_interval_minutes']} min",
-            "Created": iso(row["created_at"]) if row["created_at"] else None,
+            "Created": rfc3339(row["created_at"]) if row["created_at"] else None,
         }
     )
     lines += ["", "Health"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from intctl.text import clean
+from intctl.text import clean, rfc3339
 
 FORMATS = ("table", "json", "yaml", "csv", "name")
 
@@ -32,17 +32,12 @@ def plain(value: object) -> Any:
     if isinstance(value, str):
         return clean(value, _LONGEST)
     if isinstance(value, datetime):
-        return iso(value)
+        return rfc3339(value)
     if isinstance(value, Mapping):
         return {clean(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
-
-
-def iso(moment: datetime) -> str:
-    """ISO 8601 in UTC, to the millisecond: 2026-01-31T09:30:00.000Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def as_json(value: object) -> str:

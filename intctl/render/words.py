@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from intctl.health.status import is_enabled
 from intctl.probes.usage import worded
 from intctl.text import clean
 
@@ -56,7 +57,7 @@ def alert_light(alert: Mapping[str, Any], *, plain: bool) -> str:
 def status_text(row: Mapping[str, Any]) -> str:
     """Active, Error, Disabled or Unchecked, with what else is to be known; in maintenance, until when."""
     status, verdict = row["status"], row["verdict"]
-    if row.get("maintenance_until") and status in ("active", "error"):
+    if row.get("maintenance_until") and is_enabled(status):
         return f"In maintenance until {row['maintenance_until']:%Y-%m-%d %H:%M} UTC"
     if status == "error":
         return "Error"

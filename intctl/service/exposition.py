@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from intctl import __version__
+from intctl.health.status import is_enabled
 from intctl.store.reads import is_current
 from intctl.text import clean
 
@@ -106,7 +107,7 @@ def _integration(lines: _Lines, row: Mapping[str, Any]) -> None:
     current = is_current(row, row["metadata"])
     verdict = str(metadata.get("verdict", "unknown")) if current else "unknown"
     code = str(metadata.get("code", "")) if current else "self.not_checked"
-    lines.add("intctl_integration_enabled", row["status"] in ("active", "error"), **labels)
+    lines.add("intctl_integration_enabled", is_enabled(row["status"]), **labels)
     if verdict in _UP:
         lines.add("intctl_integration_up", _UP[verdict], **labels)
     lines.add("intctl_integration_verdict", 1, **labels, verdict=verdict, code=code)

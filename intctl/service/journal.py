@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from intctl.text import clean
+from intctl.text import clean, rfc3339
 
 Level = Literal["info", "warning", "error"]
 
@@ -47,4 +47,4 @@ class Journal:
 def _moment(seconds: float) -> str:
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(datetime.fromtimestamp(seconds, UTC))

@@ -16,6 +16,7 @@ from intctl.db.url import POSTGRESQL
 from intctl.errors import NotFoundError, StoreError, UsageError
 from intctl.health.codes import Verdict
 from intctl.health.outcome import PHASES
+from intctl.health.status import is_enabled
 from intctl.probes.usage import KEYS, sound
 from intctl.text import clean, fold
 
@@ -268,7 +269,7 @@ def stats(database: Database, org_id: str) -> dict[str, int]:
         "total": sum(counts.values()),
         "active": counts.get("active", 0),
         "error": counts.get("error", 0),
-        "disabled": sum(n for status, n in counts.items() if status not in ("active", "error")),
+        "disabled": sum(n for status, n in counts.items() if not is_enabled(status)),
     }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from intctl.db.connect import Database, time_text
 from intctl.db.url import POSTGRESQL
+from intctl.health.status import interval_minutes
 from intctl.store.history import DAY_S, PROGRESS, RETENTION_DAYS, Day, Row, asked, moment, time_at, timed
 
 # --- folding -------------------------------------------------------------------------------------
@@ -91,7 +92,7 @@ def intervals(database: Database, ids: Sequence[str]) -> dict[str, float]:
     """The intervals as they are now, in seconds."""
     sql = "SELECT l.id, {at}, l.health_check_interval_minutes FROM integrations l WHERE l.id {among}"
     text, parameters = asked(database, sql, "created_at", ids)
-    return {id: (minutes or 5) * 60.0 for id, _, minutes in database.tuples(text, parameters)}
+    return {id: interval_minutes(minutes) * 60.0 for id, _, minutes in database.tuples(text, parameters)}
 
 
 def add_days(

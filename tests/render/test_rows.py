@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 import yaml
 
-from intctl.render.rows import Column, as_csv, as_json, as_table, as_yaml, iso, plain, render
+from intctl.render.rows import Column, as_csv, as_json, as_table, as_yaml, plain, render
+from intctl.text import rfc3339
 
 HOSTILE = 'x\x1b[31m\u202e\u200b,"\n=1+1'
 ROW = {"name": HOSTILE, "when": datetime(2026, 1, 31, 9, 30, tzinfo=UTC), "facts": {"a\x1b": [1, None, {"b": True}]}}
@@ -19,7 +20,7 @@ ROW = {"name": HOSTILE, "when": datetime(2026, 1, 31, 9, 30, tzinfo=UTC), "facts
 def test_times_are_utc_with_milliseconds() -> None:
     """ISO 8601, Z, whatever zone they came in."""
     moment = datetime(2026, 1, 31, 11, 30, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
-    assert iso(moment) == "2026-01-31T09:30:00.123Z"
+    assert rfc3339(moment) == "2026-01-31T09:30:00.123Z"
 
 
 def test_plain_is_what_json_knows() -> None:

@@ -1,0 +1,114 @@
+"""The metadata of a health log: one writer and one reader.
+
+The document is plain JSON and holds no secret. Another program may have written the row, so the reader takes
+whatever is there: what does not fit reads as if it were absent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from intctl.health.codes import LOG_STATUS, Verdict
+from intctl.health.outcome import PHASES, Outcome
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class LogMetadata:
+    """What one health log says of its check, beyond the columns of its row.
+
+    `verdict`, `code` and `config_version` are None where the document does not tell. `was` and `became` are the
+    status before and after the check where it changed.
+    """
+
+    verdict: Verdict | None = None
+    code: str | None = None
+    phase: str = ""
+    phases_ms: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    detail: str = ""
+    config_version: int | None = None
+    was: str | None = None
+    became: str | None = None
+
+    @property
+    def ordered_phases_ms(self) -> dict[str, Any]:
+        """The milliseconds of each phase, in the order in which the phases happen: jsonb keeps no order."""
+        known = [name for name in PHASES if name in self.phases_ms]
+        return {name: self.phases_ms[name] for name in (*known, *sorted(self.phases_ms.keys() - {*known}))}
+
+    @property
+    def ordered_facts(self) -> dict[str, Any]:
+        """The facts by name: jsonb keeps no order."""
+        return {name: self.facts[name] for name in sorted(self.facts)}
+
+
+#: What a row says whose metadata is not a document of ours.
+NO_METADATA = LogMetadata()
+
+
+def write(
+    outcome: Outcome, agent: str, config_version: int, *, was: str | None = None, became: str | None = None
+) -> dict[str, object]:
+    """The document for an outcome, found by `agent` with this version of the config."""
+    document: dict[str, object] = {
+        "verdict": outcome.verdict,
+        "code": outcome.code,
+        "phase": outcome.phase,
+        "phases_ms": dict(outcome.phases_ms),
+        "facts": dict(outcome.facts),
+        "agent": agent,
+        "config_version": config_version,
+    }
+    if outcome.detail:
+        document["detail"] = outcome.detail
+    if was is not None and became is not None:
+        document |= {"was": was, "became": became}
+    return document
+
+
+def read(document: object) -> LogMetadata:
+    """What a document says. `document` is a decoded JSON value, or its text."""
+    known = _decoded(document)
+    if not known:
+        return NO_METADATA
+    version, verdict = known.get("config_version"), _text(known, "verdict")
+    return LogMetadata(
+        verdict=verdict if verdict in LOG_STATUS else None,
+        code=_text(known, "code"),
+        phase=_text(known, "phase") or "",
+        phases_ms=_object(known, "phases_ms"),
+        facts=_object(known, "facts"),
+        detail=_text(known, "detail") or "",
+        config_version=version if isinstance(version, int) else None,
+        was=_text(known, "was"),
+        became=_text(known, "became"),
+    )
+
+
+def read_code(document: object) -> str:
+    """The code alone, "" where there is none: for reports that read many thousand documents."""
+    return _text(_decoded(document), "code") or ""
+
+
+def _decoded(document: object) -> Mapping[str, Any]:
+    if isinstance(document, str):
+        try:
+            document = json.loads(document)
+        except ValueError:
+            return _NOTHING
+    return document if isinstance(document, dict) else _NOTHING
+
+
+def _text(known: Mapping[str, Any], name: str) -> str | None:
+    value = known.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _object(known: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = known.get(name)
+    return value if isinstance(value, dict) else _NOTHING
