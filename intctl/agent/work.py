@@ -1,25 +1,22 @@
 """The work of a pass: what is claimed is probed concurrently and recorded in batches, until it is over.
 
-Settings go in and a summary comes out; `Stop` is the signal that ends it sooner. Where the work comes
-from is a `Source`.
+Where the work comes from is a `Source`.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import signal
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from intctl.db.connect import Database
 from intctl.db.ids import new_owner
 from intctl.db.persist import persist
+from intctl.db.thread import database_thread
 from intctl.errors import IntctlError
 from intctl.failpoint import hit
 from intctl.keyring import Keyring
@@ -28,10 +25,10 @@ from intctl.store.claims import Claimed, Recorded, Result
 
 if TYPE_CHECKING:
     from intctl.health.outcome import Outcome
-    from intctl.probes.guard import AddressPolicy
+from intctl.agent.settings import PassSettings, Stop
+from intctl.agent.summary import Summary
 
 T = TypeVar("T")
-
 #: Results are written together: as soon as there are so many, and at the latest after so many seconds.
 _BATCH = 200
 _BATCH_WAIT_S = 0.25
@@ -45,124 +42,6 @@ _FUSE_S = 1.0
 _FAREWELL_S = 8.0
 #: How long findings are held back for something to get through: well inside a lease.
 _HOLD_S = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class PassSettings:
-    """How a pass is run. `deadline_s` bounds each probe, `budget_s` the whole pass (None: its probes do)."""
-
-    host: str
-    policy: Callable[[], AddressPolicy | None] = lambda: None
-    concurrency: int = 50
-    deadline_s: float = 20.0
-    org_id: str | None = None
-    witness: str = ""  # INTCTL_WITNESS, as it was written
-    budget_s: float | None = None
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a pass did, in counts; `verdicts` counts the recorded outcomes."""
-
-    recorded: int = 0
-    lost: int = 0
-    given_back: int = 0
-    set_aside: int = 0
-    verdicts: dict[str, int] = field(default_factory=dict)
-    stopped: bool = False
-    out_of_time: bool = False
-    local_issues: dict[str, int] = field(default_factory=dict)  # this machine's own, by code
-    history: str = ""  # why the history was not folded and pruned to the end
-
-    def count(self, outcome: Outcome) -> None:
-        """One more that was recorded."""
-        self.recorded += 1
-        self.verdicts[outcome.verdict] = self.verdicts.get(outcome.verdict, 0) + 1
-        if outcome.code in _OWN_FAULTS:
-            self.local_issues[outcome.code] = self.local_issues.get(outcome.code, 0) + 1
-
-    @property
-    def notice(self) -> str:
-        """The faults of this machine's own, in one line for the whole pass; "" when there were none."""
-        from intctl.health.codes import CODES
-
-        found = sorted(self.local_issues, key=lambda code: -self.local_issues[code])
-        if not found:
-            return ""
-        said = "; ".join(
-            f"{CODES[code].meaning} ({self.local_issues[code]} of {self.recorded} checks)" for code in found
-        )
-        return f"{said}. Nobody else was judged for it. {CODES[found[0]].next_step}"
-
-    @property
-    def keyless(self) -> bool:
-        """Whether not one config could be opened: the keyring is not the one that these were sealed with."""
-        return self.recorded > 0 and self.local_issues.get("self.key_missing") == self.recorded
-
-    def line(self) -> str:
-        """One line for the journal."""
-        found = ", ".join(f"{self.verdicts[name]} {name}" for name in _VERDICTS if self.verdicts.get(name))
-        text = f"checked {self.recorded}" + (f": {found}" if found else "")
-        for count, words in (
-            (self.lost, "results dropped (lease lost)"),
-            (self.given_back, "given back"),
-            (self.set_aside, "set aside after three checks without a result"),
-        ):
-            if count:
-                text += f"; {count} {words}"
-        if self.out_of_time:
-            text += "; out of time, the rest stays due"
-        return text
-
-
-_VERDICTS = ("healthy", "degraded", "down", "misconfigured", "unknown")
-
-#: What this machine, and no single integration, is the cause of: said once a pass.
-_OWN_FAULTS = frozenset(
-    {
-        "dns.failure",
-        "dns.timeout",
-        "self.no_route",
-        "self.no_network",
-        "self.no_descriptors",
-        "self.no_authorities",
-        "self.key_missing",
-        "self.database",
-    }
-)
-
-
-class Stop:
-    """Set by SIGTERM or SIGINT: nothing new is claimed, and what is under way is given back."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-        self.at = math.inf  # when, on the monotonic clock
-        self._wake: Callable[[], object] | None = None
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> Stop:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._set)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def __bool__(self) -> bool:
-        return self.signal != 0
-
-    def wake(self, call: Callable[[], object] | None) -> None:
-        """What to call, besides, when the signal comes."""
-        self._wake = call
-
-    def _set(self, number: int, _frame: object) -> None:
-        if self.signal:
-            os._exit(130)  # asked twice: at once, the leases run out by themselves
-        self.signal, self.at = number, time.monotonic()
-        if self._wake:
-            self._wake()
 
 
 class Source(Protocol):
@@ -248,8 +127,7 @@ class Pass:
         self._stop.wake(partial(self._event_loop.call_soon_threadsafe, self._woken.set))
         if self._probes_end < math.inf:
             self._event_loop.call_later(self._probes_end - time.monotonic(), self._woken.set)
-        with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:
-            self._in_database = partial(self._event_loop.run_in_executor, thread)
+        with database_thread() as self._in_database:
             failed = True
             try:
                 self._begin(first)

@@ -81,7 +81,7 @@ def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: flo
 
     Asks the provider now and records nothing; only a refresh token that the provider replaces is kept.
     """
-    from intctl.cli.probe import make_runtime
+    from intctl.cli.runtime import make_runtime
     from intctl.metrics.pattern import pattern
     from intctl.plan import trial
     from intctl.render.trouble import steps, trouble, walked

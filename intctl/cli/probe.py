@@ -2,120 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from intctl.cli.context import Context, affordable, command, output_option, pass_context, timeout_option
-from intctl.errors import EXIT_BUSY, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError
+from intctl.errors import EXIT_BUSY, EXIT_OK, IntctlError, UsageError
 from intctl.health.status import is_enabled
 from intctl.text import clean
 
 if TYPE_CHECKING:
-    from intctl.agent import PassSettings
     from intctl.health.outcome import Outcome
     from intctl.manifest import Manifest
-    from intctl.plan import Runtime
+from intctl.cli.manifests import load
+from intctl.cli.outcomes import outcome_row, tell
+from intctl.cli.runtime import agent_settings, make_runtime, progress
 
 Row = dict[str, Any]
-
-OUTCOME_KEYS = (
-    "integration", "id", "provider", "verdict", "code", "phase", "message", "next_step", "response_time_ms",
-    "phases_ms", "facts", "checked_at",
-)  # fmt: skip
-
-
-def outcome_row(name: str, id: str | None, provider: str, outcome: Outcome, checked_at: datetime) -> Row:
-    """One outcome in the shape that scripts rely on."""
-    from intctl.views.steps import next_step
-
-    return {
-        "integration": name,
-        "id": id,
-        "provider": provider,
-        "verdict": outcome.verdict,
-        "code": outcome.code,
-        "phase": outcome.phase,
-        "message": outcome.message,
-        "next_step": next_step(outcome.code, name, saved=id is not None),
-        "response_time_ms": outcome.response_time_ms,
-        "phases_ms": dict(outcome.phases_ms),
-        "facts": dict(outcome.facts),
-        "checked_at": checked_at,
-    }
-
-
-def tell(context: Context, rows: Sequence[Row], style: str, *, nagios: bool = False) -> int:
-    """Shows outcomes; the exit code that they deserve."""
-    from intctl.render.detail import finding
-    from intctl.render.detail import nagios as plugin
-    from intctl.render.rows import Column
-
-    if nagios:
-        text, code = plugin(rows)
-        context.out(text)
-        return code
-    if style == "table":
-        context.out("".join(f"{finding(row)}\n" for row in rows))
-    else:
-        context.rows(
-            rows, [Column("Integration", lambda row: row["integration"])], OUTCOME_KEYS, style, name="integration"
-        )
-    for row in rows:
-        if row["verdict"] == "degraded":
-            context.warn(f"{row['integration']}: {row['message']}")
-    # Where no probe is known there is nothing that could be healthy: shown, not counted.
-    judged = [row for row in rows if row["code"] != "self.no_probe"] or rows
-    return EXIT_OK if all(row["verdict"] in ("healthy", "degraded") for row in judged) else EXIT_NOT_HEALTHY
-
-
-@contextmanager
-def progress(count: int, label: str) -> Iterator[Callable[[], None]]:
-    """A bar on standard error while `count` things are done, where somebody can see it."""
-    import sys
-
-    if count < 2 or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    with click.progressbar(length=count, label=label, file=sys.stderr) as bar:
-        yield lambda: bar.update(1)
-
-
-def agent_settings(context: Context, deadline_s: float, org_id: str | None = None) -> PassSettings:
-    """What a pass is told."""
-    from intctl.agent import PassSettings
-
-    return PassSettings(
-        host=context.host,
-        policy=context.policy,
-        concurrency=affordable(),
-        deadline_s=deadline_s,
-        org_id=org_id,
-        witness=context.witness,
-    )
-
-
-def make_runtime(context: Context, deadline_s: float, step: Callable[[], None] = lambda: None) -> Runtime:
-    """What testing and saving are given."""
-    from intctl.plan import Runtime
-
-    return Runtime(
-        target=context.target,
-        database=context.database(),
-        keyring=context.keyring(),
-        org_id=context.org_id(),
-        agent=context.host,
-        deadline_s=deadline_s,
-        policy=context.policy(),
-        concurrency=affordable(),
-        progress=step,
-    )
-
-
-# --- check ---------------------------------------------------------------------------------------
 
 
 @command()
@@ -208,9 +113,6 @@ def reconnect(context: Context, name: str, deadline_s: float, style: str) -> int
     return code
 
 
-# --- test ----------------------------------------------------------------------------------------
-
-
 @command()
 @click.argument("name", required=False)
 @click.option("-f", "--file", "file", metavar="FILE", help="Test what this manifest says, - for standard input.")
@@ -284,7 +186,6 @@ def _test_file(
     spend_token: bool,
 ) -> list[_Tested]:
     from intctl import plan
-    from intctl.cli.change import load
     from intctl.plan import trial
 
     manifests = load(context, [file], assignments, allow_inline_secrets)

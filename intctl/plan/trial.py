@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from intctl import vault
+from intctl.db.thread import database_thread
 from intctl.errors import UsageError
 from intctl.health.outcome import Outcome
 from intctl.manifest import Manifest
-from intctl.plan import CONCURRENCY, Runtime, right_to_ask, single_use
+from intctl.plan.exchange import right_to_ask, single_use
+from intctl.plan.runtime import CONCURRENCY, Runtime
 from intctl.probes.spec import HttpProbe, Probe, RefreshToken, SmtpProbe, TestMail
 from intctl.store import claims, reads
 from intctl.store.tokens import SealedTokens
@@ -81,8 +81,7 @@ def troubleshoot_stored(runtime: Runtime, row: Mapping[str, Any]) -> Outcome:
     opened, tokens, rotates = found
 
     async def asking() -> Outcome:
-        with ThreadPoolExecutor(1, thread_name_prefix="database") as thread:
-            call = partial(asyncio.get_running_loop().run_in_executor, thread)
+        with database_thread() as call:
             async with right_to_ask(runtime, row["id"], call, needed=rotates) as given:
                 if not given:
                     return Outcome("self.busy")

@@ -27,20 +27,6 @@ MUTATIONS = (
         "tests/test_agent.py::test_a_pass_ends_within_its_budget_and_leaves_the_rest_due",
     ),
     Mutation(
-        "end: a second signal is not heard",
-        "intctl.agent.work:Stop._set",
-        "            os._exit(130)",
-        "            pass",
-        "tests/cli/test_agent.py::test_a_second_sigterm_ends_at_once",
-    ),
-    Mutation(
-        "end: a signal does not wake the pass",
-        "intctl.agent.work:Stop._set",
-        "        if self._wake:\n            self._wake()",
-        "        if self._wake:\n            pass",
-        "tests/cli/test_agent.py::test_sigterm_gives_back_and_exits_0",
-    ),
-    Mutation(
         "end: known results are not written",
         "intctl.agent.work:Pass._end",
         "                await self._write()\n        finally:",

@@ -1,4 +1,4 @@
-"""Mutations of intctl.agent."""
+"""Mutations of intctl.agent.scheduled."""
 
 from __future__ import annotations
 
@@ -7,42 +7,35 @@ from tests.mutate import Mutation
 MUTATIONS = (
     Mutation(
         "claim: suspects all at once",
-        "intctl.agent:_Due.claim",
+        "intctl.agent.scheduled:_Due.claim",
         "        if self._suspects and not suspect:\n",
         "        if self._suspects:\n",
         "tests/test_agent.py::test_what_was_never_finished_twice_is_taken_one_at_a_time",
     ),
     Mutation(
         "claim: suspects never",
-        "intctl.agent:_Due.__init__",
+        "intctl.agent.scheduled:_Due.__init__",
         "self._suspects = anomalies.suspects",
         "self._suspects = False",
         "tests/test_agent.py::test_what_was_never_finished_twice_is_taken_one_at_a_time",
     ),
     Mutation(
         "claim: what a lost answer took is kept",
-        "intctl.agent:_Due._claim",
+        "intctl.agent.scheduled:_Due._claim",
         "claims.give_back_unknown(work.database, work.owner, known)",
         "pass",
         "tests/chaos/test_database.py::test_a_reply_that_is_lost",
     ),
     Mutation(
-        "check: a verdict on an earlier config",
-        "intctl.agent:_recorded",
-        'if not log["current"]:',
-        "if False:",
-        "tests/cli/test_agent.py::test_a_verdict_on_an_earlier_config_is_no_answer",
-    ),
-    Mutation(
         "set aside: never",
-        "intctl.agent:_Due.__init__",
+        "intctl.agent.scheduled:_Due.__init__",
         "if anomalies.stuck:",
         "if False:",
         "tests/test_agent.py::test_three_checks_without_a_result_are_set_aside_and_said",
     ),
     Mutation(
         "trouble: a pass may last for ever",
-        "intctl.agent:_fuse",
+        "intctl.agent.scheduled:_fuse",
         "    fuse.start()\n",
         "",
         "tests/chaos/test_database.py::test_a_pass_that_the_database_holds_for_ever",

@@ -1,0 +1,60 @@
+"""How a pass is run, and the signal that ends it."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from intctl.probes.guard import AddressPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class PassSettings:
+    """How a pass is run. `deadline_s` bounds each probe, `budget_s` the whole pass (None: its probes do)."""
+
+    host: str
+    policy: Callable[[], AddressPolicy | None] = lambda: None
+    concurrency: int = 50
+    deadline_s: float = 20.0
+    org_id: str | None = None
+    witness: str = ""  # INTCTL_WITNESS, as it was written
+    budget_s: float | None = None
+
+
+class Stop:
+    """Set by SIGTERM or SIGINT: nothing new is claimed, and what is under way is given back."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self.at = math.inf  # when, on the monotonic clock
+        self._wake: Callable[[], object] | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Stop:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._previous[number] = signal.signal(number, self._set)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def __bool__(self) -> bool:
+        return self.signal != 0
+
+    def wake(self, call: Callable[[], object] | None) -> None:
+        """What to call, besides, when the signal comes."""
+        self._wake = call
+
+    def _set(self, number: int, _frame: object) -> None:
+        if self.signal:
+            os._exit(130)  # asked twice: at once, the leases run out by themselves
+        self.signal, self.at = number, time.monotonic()
+        if self._wake:
+            self._wake()

@@ -1,0 +1,109 @@
+"""What add, edit and apply say about their changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from intctl.cli.context import Context
+from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK
+from intctl.text import clean
+
+if TYPE_CHECKING:
+    from intctl.plan import Change
+
+
+Row = dict[str, Any]
+_DONE = {"create": "created", "update": "updated", "unchanged": "unchanged"}
+CHANGE_KEYS = ("name", "id", "provider", "action", "changed", "verdict", "code", "message", "response_time_ms")
+
+
+def report(context: Context, changes: Sequence[Change], style: str, *, saved: Sequence[Change] | None) -> int:
+    """Says what was done; `saved` is None for a dry run."""
+    from intctl.render.rows import Column
+
+    rows = [_row(change, saved) for change in changes]
+    _notices(context, changes, saved)
+    if style != "table":
+        context.rows(rows, [], CHANGE_KEYS, style)
+    elif len(rows) == 1 and saved is not None:
+        context.out(_line(rows[0]) if rows[0]["action"] != "failed" else "")
+    else:
+        columns = [
+            Column("Integration", lambda row: row["name"]),
+            Column("Provider", lambda row: row["provider"]),
+            Column("Action", lambda row: row["action"]),
+            Column("Changed", lambda row: ", ".join(row["changed"])),
+            Column("Verdict", lambda row: row["verdict"] or "-"),
+        ]
+        context.rows(rows, columns, CHANGE_KEYS, style)
+        context.out(_totals(rows, dry_run=saved is None))
+    return EXIT_NOT_HEALTHY if any(row["action"] in ("failed", "not saved") for row in rows) else EXIT_OK
+
+
+def _row(change: Change, saved: Sequence[Change] | None) -> Row:
+    from intctl import plan
+
+    outcome = change.outcome
+    action = _DONE[change.action]
+    if saved is not None and change not in saved and change.action != "unchanged":
+        action = "not saved" if plan.savable(change) else "failed"
+    elif saved is None and change.action != "unchanged":
+        action = f"would be {action}"
+    return {
+        "name": change.name,
+        "id": change.id,
+        "provider": change.provider.name,
+        "action": action,
+        "changed": list(change.changed),
+        "verdict": outcome.verdict if outcome else None,
+        "code": outcome.code if outcome else None,
+        "message": outcome.message if outcome else None,
+        "response_time_ms": outcome.response_time_ms if outcome else None,
+    }
+
+
+def _line(row: Row) -> str:
+    """One change in one line: name, id, verdict, time."""
+    verdict = f"{row['verdict']}, {row['response_time_ms']} ms" if row["verdict"] else "not tested"
+    if row["action"] == "unchanged":
+        return f"Unchanged: {clean(row['name'])} ({row['id']})\n"
+    if (
+        row["action"] == "updated"
+        and row["verdict"] is None
+        and not any(c.startswith("config") for c in row["changed"])
+    ):
+        verdict = f"changed {', '.join(row['changed'])}"
+    return f"{row['action'].capitalize()} {clean(row['name'])} ({row['id']}): {verdict}\n"
+
+
+def _totals(rows: Sequence[Row], *, dry_run: bool) -> str:
+    created = sum(row["action"].endswith("created") for row in rows)
+    updated = sum(row["action"].endswith("updated") for row in rows)
+    unchanged = sum(row["action"] == "unchanged" for row in rows)
+    missed = len(rows) - created - updated - unchanged
+    verb = "to change" if dry_run else "changed"
+    text = f"{created + updated} {verb} ({created} created, {updated} updated), {unchanged} unchanged"
+    return f"\n{text}, {missed} not saved\n" if missed else f"\n{text}\n"
+
+
+def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change] | None) -> None:
+    """What a person must know beside the table, on standard error."""
+    from intctl.views.steps import next_step
+
+    for change in changes:
+        outcome, name = change.outcome, clean(change.name)
+        if outcome is None or outcome.verdict == "healthy":
+            continue
+        if saved is not None and change in saved:
+            context.warn(f"{name}: {outcome.message}. {next_step(outcome.code, change.name)}")
+            continue
+        context.say(f"{name}: {outcome.verdict} — {outcome.message} ({outcome.code})")
+        context.say(f"  Next: {next_step(outcome.code, change.name, saved=False)}")
+        if change.drafted:
+            context.say(
+                f"  {name} was kept, disabled: its provider replaced the token, and the new one must not be lost. "
+                "Run the same again to finish it."
+            )
+    if saved is not None and not saved and any(change.action != "unchanged" for change in changes):
+        context.say("Nothing was saved.")

@@ -1,0 +1,148 @@
+"""The three sources of an edit: a file, options, $EDITOR."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intctl.cli.context import Context
+from intctl.errors import ManifestError, UsageError
+from intctl.health.status import is_enabled
+from intctl.text import Secret, clean
+
+if TYPE_CHECKING:
+    from intctl.manifest import Manifest, StoredConfig
+    from intctl.plan import Runtime
+    from intctl.providers.base import Provider
+from intctl.cli.manifests import load
+
+Row = dict[str, Any]
+
+
+def provider_of(row: Row) -> Provider:
+    from intctl.providers import catalogue
+
+    provider = catalogue.get(row["provider"])
+    if provider is None:
+        raise UsageError(f'This version of intctl does not know the provider "{row["provider"]}". Upgrade intctl.')
+    return provider
+
+
+def stored_config(runtime: Runtime, row: Row, provider: Provider) -> StoredConfig:
+    """The config as it is now, secrets wrapped. Raises SealError when it does not open."""
+    from intctl.manifest import StoredConfig
+    from intctl.vault import open_config
+
+    return StoredConfig(provider, open_config(runtime.keyring, row, provider))
+
+
+def from_file(
+    context: Context,
+    runtime: Runtime,
+    row: Row,
+    provider: Provider,
+    file: str,
+    assignments: Sequence[str],
+    allow_inline_secrets: bool,
+) -> Manifest:
+    """The file's manifest. A stored config that does not open is in nobody's way: it is replaced."""
+    from intctl.errors import SealError
+    from intctl.manifest import StoredConfig
+
+    try:
+        stored = stored_config(runtime, row, provider)
+    except SealError:
+        stored = StoredConfig(provider, {})
+    return load(context, [file], assignments, allow_inline_secrets, stored=stored)[0]
+
+
+def revised(context: Context, stored: StoredConfig, assignments: Sequence[str], fields: Sequence[str]) -> Manifest:
+    """The stored manifest with some fields changed; asks for the secrets that a new destination needs."""
+    from intctl import manifest
+    from intctl.text import nearest
+
+    known = tuple(sorted(stored.provider.secrets))
+    for field in fields:
+        if field not in known:
+            has = ", ".join(known)
+            raise UsageError(
+                f"--secret: {clean(field, 40)!r} is not a secret field{nearest(field, known)} (there are: {has})"
+            )
+    given = {field: Secret(context.secret(field)) for field in fields}
+    try:
+        revised = manifest.revise(stored, environ=context.environ, assignments=assignments, secrets=given)
+    except manifest.SecretsNeeded as needed:
+        changed = "That changes where the secrets go, so they must be given again"
+        if not sys.stdin.isatty():
+            options = " ".join(f"--secret {field}" for field in sorted(needed.fields))
+            raise UsageError(f"{changed}: add {options}. Nothing was sent or saved.") from None
+        context.say(f"{changed}.")
+        given.update({field: Secret(context.secret(field)) for field in sorted(needed.fields)})
+        revised = manifest.revise(stored, environ=context.environ, assignments=assignments, secrets=given)
+    for warning in revised.warnings:
+        context.warn(warning)
+    return revised.items[0]
+
+
+def from_editor(context: Context, runtime: Runtime, row: Row, provider: Provider) -> Manifest | None:
+    """What the person left in the editor; None when it is as it was."""
+    import tempfile
+
+    from intctl import manifest
+
+    if not sys.stdin.isatty():
+        raise UsageError("There is no terminal to edit on. Use -f FILE, --set KEY=VALUE or --secret FIELD.")
+    stored = stored_config(runtime, row, provider)
+    before = manifest.dump(
+        name=row["name"],
+        provider=provider,
+        config=stored.config,
+        interval=row["health_check_interval_minutes"],
+        enabled=is_enabled(row["status"]),
+        secrets="keep",
+    )
+    with tempfile.TemporaryDirectory(prefix="intctl-") as folder:
+        path = Path(folder) / "integration.yaml"
+        path.write_text(before, "utf-8")
+        while True:
+            _open_editor(context, path)
+            if path.read_text("utf-8", errors="replace") == before:
+                return None
+            try:
+                return load(context, [str(path)], [], False, stored=stored)[0]
+            except ManifestError as error:
+                context.say(str(error).replace(str(path), "the text"))
+                if not click.confirm("Edit it again?", default=True, err=True):
+                    raise
+
+
+def _open_editor(context: Context, path: Path) -> None:
+    """Waits for $VISUAL or $EDITOR. It is given what it needs to show itself, and nothing that may be a secret."""
+    import shlex
+    import subprocess
+
+    wanted = (
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "TERM",
+        "COLORTERM",
+        "LANG",
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "TMPDIR",
+    )
+    environ = {key: value for key, value in context.environ.items() if key in wanted or key.startswith(("LC_", "XDG_"))}
+    editor = context.environ.get("VISUAL") or context.environ.get("EDITOR") or "vi"
+    try:
+        code = subprocess.run([*shlex.split(editor), str(path)], env=environ, check=False).returncode  # noqa: S603 - the person's own editor
+    except (OSError, ValueError):
+        raise UsageError(f"The editor {clean(editor, 60)!r} can't be started. Set EDITOR.") from None
+    if code != 0:
+        raise UsageError(f"The editor ended with code {code}. Nothing was changed.")

@@ -1,0 +1,136 @@
+"""Saving changes: one transaction for all of them, then their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from intctl import vault
+from intctl.failpoint import hit
+from intctl.health.status import interval_minutes, is_enabled
+
+if TYPE_CHECKING:
+    pass
+from intctl.plan.changes import Change
+from intctl.plan.runtime import Runtime, sealed_tokens
+
+
+def savable(change: Change) -> bool:
+    """Whether its test allows to save it: it works, perhaps with a warning, or nothing can test it."""
+    if not change.wants_test or change.outcome is None:
+        return True
+    return change.outcome.verdict in ("healthy", "degraded") or change.outcome.code == "self.no_probe"
+
+
+def save(runtime: Runtime, changes: Sequence[Change]) -> None:
+    """Writes the changes in one transaction, then settles the tokens.
+
+    Raises ConflictError when a name was taken or a row changed since it was read.
+    """
+    from intctl.store import changes as store
+
+    work = [change for change in changes if change.action != "unchanged"]
+    if not work:
+        return
+    hit("token_before_commit")
+    with store.unit_of_work(runtime.target) as session:
+        for change in work:
+            if change.action == "create" and not change.drafted:
+                store.insert_integration(session, **_values(runtime, change, _status(change)))
+            else:
+                _update(runtime, session, change)
+            if change.wants_test and change.outcome is not None:
+                store.record_outcome(
+                    session,
+                    id=change.id,
+                    org_id=runtime.org_id,
+                    check_type="auto",
+                    outcome=change.outcome,
+                    agent=runtime.agent,
+                )
+    hit("token_after_commit")
+    for change in work:
+        if change.wants_test:
+            _settle_tokens(runtime, change)
+
+
+def withdraw(runtime: Runtime, changes: Sequence[Change]) -> None:
+    """Removes the drafts that nothing came of, but for those whose provider replaced the token."""
+    for change in changes:
+        if change.drafted and sealed_tokens(runtime, change).withdraw_draft():
+            change.drafted = False
+
+
+def insert_drafts(runtime: Runtime, changes: Sequence[Change]) -> None:
+    """Adds an inactive row without a config version for each change: a token that its test rotates has a place.
+
+    Raises ConflictError when a name is taken.
+    """
+    from intctl.store import changes as store
+
+    with store.unit_of_work(runtime.target) as session:
+        for change in changes:
+            store.insert_integration(session, **_values(runtime, change, "inactive"), config_version=0)
+
+
+def _values(runtime: Runtime, change: Change, status: str) -> dict[str, Any]:
+    manifest = change.manifest
+    return {
+        "id": change.id,
+        "org_id": runtime.org_id,
+        "type": manifest.type or change.provider.type,
+        "provider": change.provider.name,
+        "name": change.name,
+        "config": vault.seal(runtime.keyring, runtime.org_id, change.id, change.provider, manifest.config),
+        "status": status,
+        "interval_minutes": interval_minutes(manifest.interval),
+        "due": _due(change, status),
+    }
+
+
+def _status(change: Change) -> str:
+    """Saved is enabled, unless the file or an earlier toggle says otherwise."""
+    if change.manifest.enabled is not None:
+        return "active" if change.manifest.enabled else "inactive"
+    if change.row is not None and not is_enabled(change.row["status"]):
+        return "inactive"
+    return "active"
+
+
+def _due(change: Change, status: str) -> Literal["now", "later", "never"]:
+    if status != "active":
+        return "never"
+    return "now" if change.outcome is None else "later"
+
+
+def _update(runtime: Runtime, session: Any, change: Change) -> None:
+    from intctl.store import changes as store
+
+    manifest, row = change.manifest, change.row
+    status = _status(change)
+    values: dict[str, Any] = {}
+    if change.drafted:  # perhaps by an earlier run, from another manifest
+        drafted = _values(runtime, change, status)
+        values = {key: drafted[key] for key in ("name", "type", "config", "status", "interval_minutes", "due")}
+    elif change.wants_test:
+        envelope = vault.seal(runtime.keyring, runtime.org_id, change.id, change.provider, manifest.config)
+        values.update(config=envelope, status=status, due=_due(change, status))
+    elif "enabled" in change.changed:
+        values.update(status=status, due="now" if status == "active" else "never")
+    if "name" in change.changed:
+        values["name"] = change.name
+    if "type" in change.changed:
+        values["type"] = manifest.type
+    if "health_check_interval_minutes" in change.changed:
+        values["interval_minutes"] = manifest.interval
+    version = int(row["config_version"]) if row else 0
+    store.update_integration(session, id=change.id, org_id=runtime.org_id, expected_version=version, **values)
+
+
+def _settle_tokens(runtime: Runtime, change: Change) -> None:
+    """Keeps the tokens that the test got, and removes what belonged to the config before."""
+    store = sealed_tokens(runtime, change)
+    if change.passing is not None and change.passing.found is not None:
+        store.save(change.passing.found, None)
+    if change.row is not None or change.drafted:
+        store.drop_others()

@@ -1,0 +1,114 @@
+"""The test of a change: a real exchange with the provider, under the integration's lease where it spends a token."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from intctl import vault
+from intctl.db.ids import new_owner
+from intctl.failpoint import hit
+from intctl.health.outcome import Outcome
+from intctl.manifest import Manifest
+from intctl.probes.spec import RefreshToken
+from intctl.store import claims
+from intctl.vault import MemoryTokenStore
+
+if TYPE_CHECKING:
+    pass
+from intctl.db.thread import database_thread
+from intctl.plan.changes import Change
+from intctl.plan.commit import insert_drafts
+from intctl.plan.runtime import Call, Runtime, sealed_tokens
+
+
+def test(runtime: Runtime, changes: Sequence[Change]) -> None:
+    """Proves each new or changed config by a real exchange; every change gets its `outcome`.
+
+    A refresh token is spent under the integration's lease and its successor committed at once: what
+    has no row yet gets a draft first. Call `withdraw` in the end. Raises ConflictError when a name
+    was taken since.
+    """
+    import asyncio
+
+    wanting = [change for change in changes if change.wants_test]
+    drafts = [change for change in wanting if change.action == "create" and not change.drafted and change.spends]
+    if drafts:
+        insert_drafts(runtime, drafts)
+    for change in drafts:
+        change.drafted = True
+    hit("token_drafted")
+    asyncio.run(_test_all(runtime, wanting))
+
+
+test.__test__ = False  # type: ignore[attr-defined]  # not a pytest function
+
+
+async def _test_all(runtime: Runtime, changes: Sequence[Change]) -> None:
+    import asyncio
+
+    from intctl.probes.run import Network, run_probe
+
+    network = Network(runtime.policy)
+    slots = asyncio.Semaphore(runtime.concurrency)
+
+    async def one(change: Change, call: Call) -> None:
+        probe = change.provider.probe(change.manifest.config)
+        async with slots, right_to_ask(runtime, change.id, call, needed=change.spends) as given:
+            if given:
+                tokens = _token_store(runtime, change, call)
+                outcome = await run_probe(probe, network, deadline_s=runtime.deadline_s, tokens=tokens)
+            else:
+                outcome = Outcome("self.busy")
+        if change.row is not None and claims.needs_last_success(outcome, change.provider.name):
+            previous = await call(claims.last_success, runtime.database, change.id)
+            version = int(change.row["config_version"]) + 1  # a changed config: what was known of the old one is not
+            outcome = claims.compare_with_last_success(outcome, previous, version)
+        change.outcome = claims.as_unverified(outcome)
+        runtime.progress()
+
+    with database_thread() as call:
+        await asyncio.gather(*(one(change, call) for change in changes))
+
+
+def _token_store(runtime: Runtime, change: Change, call: Call) -> MemoryTokenStore | vault.PersistentTokenStore:
+    if change.row is None and not change.drafted:
+        change.passing = vault.MemoryTokenStore()
+        return change.passing
+    return vault.PersistentTokenStore(sealed_tokens(runtime, change), call, fresh=True)
+
+
+@asynccontextmanager
+async def right_to_ask(runtime: Runtime, id: str, call: Call, *, needed: bool) -> AsyncIterator[bool]:
+    """The integration's lease, so that nobody else spends its refresh token meanwhile; False if it can't be had.
+
+    Whoever holds it now is waited for, a process that died too: as long as a lease can last.
+    """
+    import asyncio
+    import time
+
+    if not needed:
+        yield True
+        return
+    owner = new_owner(runtime.agent)
+    ends = time.monotonic() + runtime.deadline_s + claims.LEASE_MARGIN_S + 5
+    while not (
+        given := await call(partial(claims.claim_one, runtime.database, owner, id, deadline_s=runtime.deadline_s))
+    ):
+        gone = (await call(claims.lease, runtime.database, id))[0] == 0  # a draft that its maker withdrew
+        if gone or time.monotonic() > ends:
+            break
+        await asyncio.sleep(0.2)
+    try:
+        yield given is not None
+    finally:
+        if given is not None:
+            await call(claims.give_back, runtime.database, owner, [id])
+
+
+def single_use(manifest: Manifest) -> bool:
+    """Whether a test spends the manifest's refresh token for good."""
+    auth = getattr(manifest.provider.probe(manifest.config), "auth", None)
+    return isinstance(auth, RefreshToken) and auth.single_use

@@ -1,0 +1,43 @@
+"""What testing and saving a change need."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from intctl import vault
+from intctl.db.connect import Database
+from intctl.db.url import Target
+from intctl.keyring import Keyring
+from intctl.store.tokens import SealedTokens
+
+if TYPE_CHECKING:
+    from intctl.probes.guard import AddressPolicy
+from intctl.plan.changes import Change
+
+#: Runs a function on the database's thread.
+Call = Callable[..., Awaitable[Any]]
+#: How many connections are tested at once, unless less is given.
+CONCURRENCY = 50
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What testing and saving need. `database` is spoken to from one thread at a time."""
+
+    target: Target
+    database: Database
+    keyring: Keyring
+    org_id: str
+    agent: str
+    deadline_s: float = 20.0
+    policy: AddressPolicy | None = None
+    concurrency: int = CONCURRENCY
+    progress: Callable[[], None] = field(default=lambda: None)
+
+
+def sealed_tokens(runtime: Runtime, change: Change) -> SealedTokens:
+    """The stored tokens that belong to this change's config."""
+    row = {"org_id": runtime.org_id, "id": change.id, "name": change.name}
+    return vault.tokens(runtime.database, runtime.keyring, row, change.provider, change.manifest.config)
