@@ -227,7 +227,7 @@ def database(kind: str, folder: Path) -> Iterator[Bench]:
     """A prepared database of this kind."""
     from intctl.db.url import sqlite_target
     from intctl.schema.setup import prepare
-    from intctl.store.changes import first_organization
+    from intctl.store.organization_changes import first_organization
     from tests.chaos.own_server import own_server
 
     home = folder / f"home-{kind}"

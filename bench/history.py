@@ -34,7 +34,7 @@ from intctl.db.url import POSTGRESQL, Target, sqlite_target  # noqa: E402
 from intctl.metrics import report, retention  # noqa: E402
 from intctl.schema.setup import prepare  # noqa: E402
 from intctl.store import reads  # noqa: E402
-from intctl.store.changes import first_organization  # noqa: E402
+from intctl.store.organization_changes import first_organization  # noqa: E402
 
 INTEGRATIONS = 1_000
 DAYS = 90

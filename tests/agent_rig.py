@@ -128,15 +128,17 @@ class Fleet:
                 config = {"url": url, "method": "GET", "expect_status": 200, "security": "tls", **more}
                 changes.insert_integration(
                     session,
-                    id=ids[name],
-                    org_id=org_id,
-                    type="custom",
-                    provider="http",
-                    name=name,
-                    status=status,
-                    config=vault.seal(self.keyring, org_id, ids[name], provider, config),
-                    interval_minutes=minutes,
-                    due="now",
+                    changes.NewIntegration(
+                        id=ids[name],
+                        org_id=org_id,
+                        type="custom",
+                        provider="http",
+                        name=name,
+                        status=status,
+                        config=vault.seal(self.keyring, org_id, ids[name], provider, config),
+                        interval_minutes=minutes,
+                        due="now",
+                    ),
                 )
         return ids
 

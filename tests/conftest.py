@@ -24,7 +24,7 @@ from psycopg import sql
 from intctl.db.url import POSTGRESQL, SQLITE, Target, parse_url
 from intctl.schema.engine import engine
 from intctl.schema.setup import prepare
-from intctl.store.changes import first_organization
+from intctl.store.organization_changes import first_organization
 
 from .postgresql_server import running_server
 

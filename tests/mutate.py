@@ -33,7 +33,7 @@ TABLES = ROOT / "tests" / "mutations"
 RED = TABLES / "red.txt"
 
 #: The modules whose mutations `--changed` runs again: they decide who may check and what a result means.
-GUARDED = ("intctl.store.claims",)
+GUARDED = ("intctl.store.claims", "intctl.store.results", "intctl.health.judge", "intctl.db.lease")
 
 
 @dataclass(frozen=True)

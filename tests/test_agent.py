@@ -9,11 +9,12 @@ import pytest
 
 from intctl import agent, vault
 from intctl.agent import PassSettings, Stop, work
+from intctl.db import lease
 from intctl.db.connect import connect
 from intctl.db.url import POSTGRESQL
 from intctl.errors import ConflictError, StoreError
 from intctl.health.outcome import Outcome
-from intctl.store import changes, claims
+from intctl.store import changes, claims, organization_changes, results
 
 from .agent_rig import Fleet, Host, each_once, shift
 from .conftest import ORG_ID
@@ -42,7 +43,7 @@ def test_a_pass_records_everything_once(fleet: Fleet, provider: Host) -> None:
     assert Counter(log["name"] for log in logs) == each_once(list(answers))
     for log in logs:
         found = (log["metadata"]["verdict"], log["status"], log["now"])
-        if answers[log["name"]] == "500":  # may be a passing thing or not: codes.py says so, claims.settle judges
+        if answers[log["name"]] == "500":  # may be a passing thing or not: codes.py says so, judge.settle judges
             assert found[:2] == FINDINGS["500"][:2]
         else:
             assert found == FINDINGS[answers[log["name"]]]
@@ -124,7 +125,7 @@ def test_what_cannot_be_asked_ends_no_pass(fleet: Fleet, provider: Host) -> None
 def test_one_organisation_or_all(fleet: Fleet, provider: Host) -> None:
     """An agent that is kept to one organisation checks nobody else's; without that it serves all."""
     with changes.unit_of_work(fleet.target) as session:
-        other = changes.create_organization(session, "Other", "other")["id"]
+        other = organization_changes.create_organization(session, "Other", "other")["id"]
     fleet.add({"mine": f"{provider.url}/mine"})
     fleet.add({"theirs": f"{provider.url}/theirs"}, org_id=other)
     assert fleet.once(org_id=other).recorded == 1
@@ -214,7 +215,7 @@ def test_a_result_near_the_end_of_its_lease_is_not_even_tried(
 ) -> None:
     """The lease has five seconds left by this machine's clock: nothing is sent, though the database would take it."""
     fleet.add({"a": f"{provider.url}/a"})
-    monkeypatch.setattr(claims, "LEASE_SAFETY_S", 20 + claims.LEASE_MARGIN_S)
+    monkeypatch.setattr(lease, "SAFETY_S", 20 + lease.MARGIN_S)
     assert fleet.once().line() == "checked 0; 1 results dropped (lease lost)"
     assert fleet.leases() == [(True, 1)]
     assert fleet.logs() == []
@@ -229,7 +230,7 @@ def test_a_lease_counts_from_before_it_was_asked_for(fleet: Fleet, provider: Hos
         before = time.monotonic()
         (claimed,) = claims.claim_due(database, "a", free_slots=1, deadline_s=20.0)
         after = time.monotonic()
-    lease_s = 20 + claims.LEASE_MARGIN_S - claims.LEASE_SAFETY_S
+    lease_s = 20 + lease.MARGIN_S - lease.SAFETY_S
     assert before + lease_s <= claimed.valid_until < after + lease_s
 
 
@@ -239,7 +240,7 @@ def test_every_batch_is_told(fleet: Fleet, provider: Host) -> None:
     for name in names[:10]:
         provider.behaviour[f"/{name}"] = ["401"]
     fleet.add({name: f"{provider.url}/{name}" for name in names})
-    batches: list[list[claims.Recorded]] = []
+    batches: list[list[results.Recorded]] = []
     with connect(fleet.target) as database:
         settings = PassSettings(host="here", concurrency=100)
         agent.run_once(database, fleet.keyring, settings, Stop(), progress=lambda batch: batches.append(list(batch)))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from intctl.store.claims import MAX_REJECTIONS
+from intctl.health.judge import MAX_REJECTIONS
 
 from .agent_rig import Fleet, finished
 from .servers import SmtpServer, authority, smtp_server

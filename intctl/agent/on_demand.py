@@ -15,7 +15,8 @@ from intctl.agent.work import Pass
 from intctl.db.connect import Database
 from intctl.keyring import Keyring
 from intctl.store import claims, reads
-from intctl.store.claims import Claimed, Recorded
+from intctl.store.claims import Claimed
+from intctl.store.results import Recorded
 
 if TYPE_CHECKING:
     from intctl.health.outcome import Outcome
@@ -65,7 +66,7 @@ def check(
     while named.busy and not stop and time.monotonic() < ends:
         still, named.busy = named.busy, []
         for row, token in still:
-            _, held = claims.lease(database, row["id"])  # before the logs: who frees it has written by then
+            _, held = claims.holder(database, row["id"])  # before the logs: who frees it has written by then
             outcome = _recorded(database, row, token)
             if outcome is not None:
                 found[row["id"]] = outcome
@@ -103,7 +104,7 @@ class _Named:
             ours = [*known, *(claimed.id for claimed in taken)]
             claimed = work.persist(partial(self._claim, row["id"], ours))
             if claimed is None:
-                self.busy.append((row, claims.lease(work.database, row["id"])[0]))
+                self.busy.append((row, claims.holder(work.database, row["id"])[0]))
             else:
                 taken.append(claimed)
         return taken

@@ -16,8 +16,9 @@ from intctl.errors import EXIT_DATABASE
 from intctl.failpoint import hit
 from intctl.keyring import Keyring
 from intctl.metrics import retention
-from intctl.store import claims
-from intctl.store.claims import Claimed, Recorded
+from intctl.store import claims, results
+from intctl.store.claims import Claimed
+from intctl.store.results import Recorded
 
 if TYPE_CHECKING:
     pass
@@ -83,7 +84,7 @@ class _Due:
             work.persist(lambda _again: claims.pull_forward(work.database))
         if anomalies.stuck:
             work.summary.set_aside = work.persist(
-                lambda _again: claims.set_aside(work.database, agent=work.settings.host)
+                lambda _again: results.set_aside(work.database, agent=work.settings.host)
             )
         self._suspects = anomalies.suspects
         self._more = True

@@ -21,7 +21,8 @@ from intctl.errors import IntctlError
 from intctl.failpoint import hit
 from intctl.keyring import Keyring
 from intctl.store import claims
-from intctl.store.claims import Claimed, Recorded, Result
+from intctl.store.claims import Claimed
+from intctl.store.results import Recorded, Result, record
 
 if TYPE_CHECKING:
     from intctl.health.outcome import Outcome
@@ -241,7 +242,7 @@ class Pass:
     def _record(self, results: Sequence[Result], again: bool) -> dict[str, Recorded]:
         hit("before_record")
         now = time.monotonic()
-        recorded = claims.record(
+        recorded = record(
             self.database,
             self.owner,
             [result for result in results if now < result.claimed.valid_until],

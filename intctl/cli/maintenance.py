@@ -56,7 +56,7 @@ def add(
     the agent's --on-change when it is over, if it is in error still.
     """
     from intctl.metrics import maintenance as windows
-    from intctl.store import changes, history, reads
+    from intctl.store import changes, history, organization_changes, reads
 
     if (name is None) != everything:
         raise UsageError("Name an integration, or write --all.")
@@ -91,16 +91,18 @@ def add(
             f"To replace it: intctl maintenance remove {other['id'][:8]}"
         )
     with changes.unit_of_work(context.target) as session:
-        changes.add_maintenance(
+        organization_changes.add_maintenance(
             session,
-            id=new["id"],
-            org_id=org_id,
-            integration_id=new["integration_id"],
-            starts_at=begins,
-            ends_at=ends,
-            weekly=weekly,
-            time_zone=new["time_zone"],
-            reason=clean(reason) or None if reason else None,
+            organization_changes.NewMaintenance(
+                id=new["id"],
+                org_id=org_id,
+                integration_id=new["integration_id"],
+                starts_at=begins,
+                ends_at=ends,
+                weekly=weekly,
+                time_zone=new["time_zone"],
+                reason=clean(reason) or None if reason else None,
+            ),
         )
     whom = clean(row["name"]) if row else "All integrations"
     when = f"from {_shown(begins, within)} to {_shown(ends, within)} ({within})"
@@ -182,7 +184,7 @@ def _described(window: Row, now: datetime) -> Row:
 @pass_context
 def remove(context: Context, id: str, erase: bool) -> None:
     """End the maintenance ID now, or never let it begin. What is over stays out of uptime."""
-    from intctl.store import changes, history
+    from intctl.store import changes, history, organization_changes
 
     database, org_id = context.database(), context.org_id()
     found = [one for one in history.maintenance(database, org_id) if one["id"].startswith(id.lower())] if id else []
@@ -191,6 +193,6 @@ def remove(context: Context, id: str, erase: bool) -> None:
     if len(found) > 1:
         raise UsageError(f'"{clean(id, 40)}" could be {len(found)} of them. Write more of the id.')
     with changes.unit_of_work(context.target) as session:
-        changes.end_maintenance(session, id=found[0]["id"], org_id=org_id, erase=erase)
+        organization_changes.end_maintenance(session, id=found[0]["id"], org_id=org_id, erase=erase)
     whom = clean(found[0]["integration"] or "all integrations")
     context.out(f"Maintenance {found[0]['id'][:8]} of {whom} is {'erased' if erase else 'ended'}.\n")

@@ -31,7 +31,7 @@ def init(context: Context, org_name: str, org_slug: str | None, new_key: bool) -
     from intctl import keyring
     from intctl.db.url import SQLITE
     from intctl.schema.setup import prepare
-    from intctl.store import changes
+    from intctl.store import organization_changes
 
     _check_name(org_name)
     slug = org_slug or _slug(org_name)
@@ -40,7 +40,7 @@ def init(context: Context, org_name: str, org_slug: str | None, new_key: bool) -
         context.keyring()  # a keyring that can't be used is said before anything is made
     if not there or context.target.dialect == SQLITE:
         _make_folder(context)
-    prepared = prepare(context.target, changes.first_organization(org_name, slug))
+    prepared = prepare(context.target, organization_changes.first_organization(org_name, slug))
     if not there and not new_key:
         _require_unsealed(context)
     made = not there and _make_keyring(context)
@@ -160,13 +160,13 @@ def list_(context: Context, style: str) -> None:
 @pass_context
 def create(context: Context, name: str, slug: str | None) -> None:
     """Create an organisation called NAME."""
-    from intctl.store import changes
+    from intctl.store import changes, organization_changes
 
     _check_name(name)
     from intctl.store.reads import organizations
 
     with changes.unit_of_work(context.target) as session:
-        made = changes.create_organization(session, name, slug or _slug(name))
+        made = organization_changes.create_organization(session, name, slug or _slug(name))
     context.out(f"Created {made['name']} ({made['id']})\n")
     if len(organizations(context.database())) == 2:
         context.say("There are two organisations now: from here on, commands want --org or INTCTL_ORG.")
@@ -183,9 +183,9 @@ def create(context: Context, name: str, slug: str | None) -> None:
 @pass_context
 def set_(context: Context, retention_days: int) -> None:
     """Set up the organisation that --org names, or the only one."""
-    from intctl.store import changes
+    from intctl.store import changes, organization_changes
 
     org_id = context.org_id()
     with changes.unit_of_work(context.target) as session:
-        changes.set_retention(session, org_id=org_id, days=retention_days)
+        organization_changes.set_retention(session, org_id=org_id, days=retention_days)
     context.out(f"Checks are kept for {retention_days} days; of older ones the agent keeps the figures of each day.\n")

@@ -114,10 +114,10 @@ def stats(context: Context, style: str) -> None:
 def _alerts(context: Context) -> list[Row]:
     """The alerts with their words: message, impact, next step, the command to type."""
     from intctl.health.codes import CODES
+    from intctl.health.judge import MAX_REJECTIONS
     from intctl.providers.base import IMPACT
     from intctl.providers.catalogue import secret_field
     from intctl.store import reads
-    from intctl.store.claims import MAX_REJECTIONS
     from intctl.views.steps import next_step, quoted
 
     found = reads.alerts(context.database(), context.org_id())

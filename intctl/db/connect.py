@@ -270,6 +270,13 @@ def _json_value(text: object) -> object:
         return text  # a damaged row: shown as such by whoever opens it, never an error of the query
 
 
+def among(database: Database, sql: str, ids: Sequence[str]) -> tuple[str, dict[str, object]]:
+    """`sql` with `{among}` as a membership test for these ids, and its parameter."""
+    if database.dialect == POSTGRESQL:
+        return sql.replace("{among}", "= ANY(CAST(:ids AS uuid[]))"), {"ids": list(ids)}
+    return sql.replace("{among}", "IN (SELECT value FROM json_each(:ids))"), {"ids": json.dumps(list(ids))}
+
+
 def connect(target: Target) -> Database:
     """The plain door to a database that is ready.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 import uuid
-import zlib
 
 _last = 0
 
@@ -32,8 +31,3 @@ def new_log_id() -> str:
 def new_owner(host: str) -> str:
     """A lease owner's name that no other process has or had."""
     return f"{host}:{os.getpid()}:{os.urandom(4).hex()}"
-
-
-def jitter(id: str) -> float:
-    """A factor in 0.90 … 1.00 that is always the same for one id: early, never late, and spread out."""
-    return 0.90 + 0.10 * (zlib.crc32(id.encode()) / 0xFFFFFFFF)

@@ -36,7 +36,7 @@ def save(runtime: Runtime, changes: Sequence[Change]) -> None:
     with store.unit_of_work(runtime.target) as session:
         for change in work:
             if change.action == "create" and not change.drafted:
-                store.insert_integration(session, **_values(runtime, change, _status(change)))
+                store.insert_integration(session, store.NewIntegration(**_values(runtime, change, _status(change))))
             else:
                 _update(runtime, session, change)
             if change.wants_test and change.outcome is not None:
@@ -70,7 +70,9 @@ def insert_drafts(runtime: Runtime, changes: Sequence[Change]) -> None:
 
     with store.unit_of_work(runtime.target) as session:
         for change in changes:
-            store.insert_integration(session, **_values(runtime, change, "inactive"), config_version=0)
+            store.insert_integration(
+                session, store.NewIntegration(**_values(runtime, change, "inactive"), config_version=0)
+            )
 
 
 def _values(runtime: Runtime, change: Change, status: str) -> dict[str, Any]:
@@ -124,7 +126,9 @@ def _update(runtime: Runtime, session: Any, change: Change) -> None:
     if "health_check_interval_minutes" in change.changed:
         values["interval_minutes"] = manifest.interval
     version = int(row["config_version"]) if row else 0
-    store.update_integration(session, id=change.id, org_id=runtime.org_id, expected_version=version, **values)
+    store.update_integration(
+        session, id=change.id, org_id=runtime.org_id, expected_version=version, changed=store.Changed(**values)
+    )
 
 
 def _settle_tokens(runtime: Runtime, change: Change) -> None:

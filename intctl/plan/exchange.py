@@ -8,12 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from intctl import vault
+from intctl.db import lease
 from intctl.db.ids import new_owner
 from intctl.failpoint import hit
+from intctl.health import judge
 from intctl.health.outcome import Outcome
 from intctl.manifest import Manifest
 from intctl.probes.spec import RefreshToken
-from intctl.store import claims
+from intctl.store import claims, results
 from intctl.vault import MemoryTokenStore
 
 if TYPE_CHECKING:
@@ -62,11 +64,11 @@ async def _test_all(runtime: Runtime, changes: Sequence[Change]) -> None:
                 outcome = await run_probe(probe, network, deadline_s=runtime.deadline_s, tokens=tokens)
             else:
                 outcome = Outcome("self.busy")
-        if change.row is not None and claims.needs_last_success(outcome, change.provider.name):
-            previous = await call(claims.last_success, runtime.database, change.id)
+        if change.row is not None and judge.needs_last_success(outcome, change.provider.name):
+            previous = await call(results.last_success, runtime.database, change.id)
             version = int(change.row["config_version"]) + 1  # a changed config: what was known of the old one is not
-            outcome = claims.compare_with_last_success(outcome, previous, version)
-        change.outcome = claims.as_unverified(outcome)
+            outcome = judge.compare_with_last_success(outcome, previous, version)
+        change.outcome = judge.as_unverified(outcome)
         runtime.progress()
 
     with database_thread() as call:
@@ -93,11 +95,11 @@ async def right_to_ask(runtime: Runtime, id: str, call: Call, *, needed: bool) -
         yield True
         return
     owner = new_owner(runtime.agent)
-    ends = time.monotonic() + runtime.deadline_s + claims.LEASE_MARGIN_S + 5
+    ends = time.monotonic() + runtime.deadline_s + lease.MARGIN_S + 5
     while not (
         given := await call(partial(claims.claim_one, runtime.database, owner, id, deadline_s=runtime.deadline_s))
     ):
-        gone = (await call(claims.lease, runtime.database, id))[0] == 0  # a draft that its maker withdrew
+        gone = (await call(claims.holder, runtime.database, id))[0] == 0  # a draft that its maker withdrew
         if gone or time.monotonic() > ends:
             break
         await asyncio.sleep(0.2)

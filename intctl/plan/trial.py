@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from intctl import vault
 from intctl.db.thread import database_thread
 from intctl.errors import UsageError
+from intctl.health import judge
 from intctl.health.outcome import Outcome
+from intctl.health.status import interval_minutes
 from intctl.manifest import Manifest
 from intctl.plan.exchange import right_to_ask, single_use
 from intctl.plan.runtime import CONCURRENCY, Runtime
 from intctl.probes.spec import HttpProbe, Probe, RefreshToken, SmtpProbe, TestMail
-from intctl.store import claims, reads
+from intctl.store import reads, results
 from intctl.store.tokens import SealedTokens
 from intctl.vault import MemoryTokenStore
 
@@ -45,7 +47,7 @@ def test_manifests(
         for one, no in zip(manifests, refused, strict=True)
         if not no
     ]
-    found = map(claims.as_unverified, _probe_all(probes, policy, deadline_s, send_to, concurrency))
+    found = map(judge.as_unverified, _probe_all(probes, policy, deadline_s, send_to, concurrency))
     return [Outcome("self.token_single_use") if no else next(found) for no in refused]
 
 
@@ -63,9 +65,12 @@ def test_stored(runtime: Runtime, row: Mapping[str, Any], send_to: str | None = 
     known = tokens.load()
     passing = vault.MemoryTokenStore(replace(known, access_token=None, expires_at=None) if known else None)
     outcome = _probe_all([(opened.probe, opened.config, passing)], runtime.policy, runtime.deadline_s, send_to)[0]
-    state = {**row, "now_at": reads.now(runtime.database)}
-    return claims.apply_throttling(
-        outcome, claims.last_success(runtime.database, row["id"]), state, row["config_version"]
+    return judge.apply_throttling(
+        outcome,
+        results.last_success(runtime.database, row["id"]),
+        config_version=row["config_version"],
+        interval_minutes=interval_minutes(row["health_check_interval_minutes"]),
+        now=reads.now(runtime.database),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from intctl.db.connect import Database, time_text, time_value
+from intctl.db.connect import Database, among, time_text, time_value
 from intctl.db.url import POSTGRESQL, SQLITE
 
 Row = dict[str, Any]
@@ -141,12 +141,10 @@ def time_at(seconds: float) -> datetime:
 
 def asked(database: Database, sql: str, column: str, ids: Sequence[str]) -> tuple[str, dict[str, object]]:
     """`sql` for these integrations (`{among}`), its time (`{at}`) as a number where the database can say it."""
+    at = f"l.{column}"
     if database.dialect == POSTGRESQL:
-        at = f"CAST(extract(epoch FROM l.{column}) AS double precision)"
-        among, parameter = "= ANY(CAST(:ids AS uuid[]))", list(ids)
-        return sql.replace("{at}", at).replace("{among}", among), {"ids": parameter}
-    among = "IN (SELECT value FROM json_each(:ids))"
-    return sql.replace("{at}", f"l.{column}").replace("{among}", among), {"ids": json.dumps(list(ids))}
+        at = f"CAST(extract(epoch FROM {at}) AS double precision)"
+    return among(database, sql.replace("{at}", at), ids)
 
 
 def timed(database: Database, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 
+from intctl.db import lease
 from intctl.db.connect import Database, time_text
 from intctl.db.url import POSTGRESQL
 from intctl.health.status import interval_minutes
@@ -15,8 +16,10 @@ from intctl.store.history import DAY_S, PROGRESS, RETENTION_DAYS, Day, Row, aske
 
 # --- folding -------------------------------------------------------------------------------------
 
-_CLAIM = """
-UPDATE history_progress SET next_at = {after :lease_s} WHERE id = 1 AND (next_at <= {now} OR next_at > {after 90000})"""
+#: The next turn is never further off than this, in seconds: a day, and an hour for a change of the clocks.
+_LONGEST_S = 90_000
+_IS_DUE = lease.is_past("next_at", longest_s=_LONGEST_S)
+_CLAIM = f"UPDATE history_progress SET next_at = {{after :lease_s}} WHERE id = 1 AND ({_IS_DUE})"
 _NEXT_LOG = "SELECT min(checked_at) AS found_at FROM integration_health_logs WHERE checked_at >= :start"
 _NEXT_IDS = "SELECT id FROM integrations {after} ORDER BY id LIMIT :number"
 _ADVANCE = """
@@ -42,10 +45,7 @@ _REPLACE = " ON CONFLICT (integration_id, starts_at) DO UPDATE SET " + ", ".join
 
 def is_due(database: Database) -> bool:
     """Whether it is time to look after the history. Costs one look, and writes nothing but the very first time."""
-    found = database.row(
-        "SELECT CASE WHEN next_at <= {now} OR next_at > {after 90000} THEN 1 ELSE 0 END AS due"
-        "  FROM history_progress WHERE id = 1"
-    )
+    found = database.row(f"SELECT CASE WHEN {_IS_DUE} THEN 1 ELSE 0 END AS due FROM history_progress WHERE id = 1")
     if found is None:
         _begin(database)
     return found is None or bool(found["due"])

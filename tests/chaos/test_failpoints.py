@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from intctl.db import lease
 from intctl.errors import StoreError
 from intctl.failpoint import ACTIONS, POINTS, Failpoint, arm, hit
-from intctl.store import claims
 
 from ..agent_rig import Fleet, Host, finished, host, until
 from ..servers import Authority, authority
@@ -26,7 +26,7 @@ from .invariants import CANARY, broken, runner
 NAMES = ("a", "b", "c")
 #: The deadline of the agent that is hurt, in seconds, and what must pass until its leases are gone.
 DEADLINE_S = 20
-LEASE_GONE_S = DEADLINE_S + claims.LEASE_MARGIN_S + 1
+LEASE_GONE_S = DEADLINE_S + lease.MARGIN_S + 1
 #: The provider's first answer, where the agent that is hurt has one to write. All later ones are good.
 STALE = ("before_record", "in_record", "after_record")
 

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from intctl.db import lease
 from intctl.db.connect import connect
 from intctl.db.url import SQLITE, Target
 from intctl.store import changes, claims
@@ -73,7 +74,7 @@ def test_a_killed_agent_loses_nothing(fleet: Fleet, provider: Host) -> None:
     agent.kill()
     assert finished(agent)[0] == -signal.SIGKILL
     assert fleet.once().line() == "checked 0"
-    fleet.pass_time("lease_expires_at", 60 + claims.LEASE_MARGIN_S + 1)
+    fleet.pass_time("lease_expires_at", 60 + lease.MARGIN_S + 1)
     assert fleet.once().line() == "checked 3: 3 healthy"
     assert sorted((log["name"], log["lease_token"]) for log in fleet.logs()) == [("a", 2), ("b", 2), ("c", 2)]
     assert fleet.leases() == [(False, 0)] * 3
@@ -85,7 +86,7 @@ def test_a_stopped_agent_that_wakes_writes_nothing_stale(fleet: Fleet, provider:
     agent = fleet.start("agent", "--once", "--timeout", "60")
     until(lambda: sum(provider.hits.values()) == 2, "two requests")
     agent.send_signal(signal.SIGSTOP)
-    fleet.pass_time("lease_expires_at", 60 + claims.LEASE_MARGIN_S + 1)
+    fleet.pass_time("lease_expires_at", 60 + lease.MARGIN_S + 1)
     assert fleet.once().line() == "checked 2: 2 healthy"
     provider.release()
     agent.send_signal(signal.SIGCONT)
@@ -223,7 +224,9 @@ def test_a_verdict_on_an_earlier_config_is_no_answer(fleet: Fleet, provider: Hos
     until(lambda: provider.hits["/a"] == 1, "the agent's request")
     sealed = fleet.rows("SELECT config FROM integrations")[0]["config"]
     with changes.unit_of_work(fleet.target) as session:
-        changes.update_integration(session, id=id, org_id=ORG_ID, expected_version=1, config=sealed)
+        changes.update_integration(
+            session, id=id, org_id=ORG_ID, expected_version=1, changed=changes.Changed(config=sealed)
+        )
     fleet.add({"b": f"{provider.url}/b"})
     check = fleet.start("check", "a", "b", "-o", "json")
     until(lambda: len(fleet.logs()) == 1, "b's result: by then a was found to be busy")

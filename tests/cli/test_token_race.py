@@ -16,6 +16,7 @@ import pytest
 
 from intctl import agent, keyring
 from intctl.agent import PassSettings, Stop, Summary
+from intctl.db import lease
 from intctl.db.connect import connect
 from intctl.store import claims, reads
 
@@ -178,7 +179,7 @@ def test_a_lease_that_is_never_given_back_is_told(
     with connect(intctl.target) as database:
         (row,) = database.rows("SELECT integration_id AS id FROM integration_schedules")
         assert claims.claim_one(database, "somebody", row["id"], deadline_s=60)
-    monkeypatch.setattr(claims, "LEASE_MARGIN_S", -5)  # what is waited for beyond the deadline
+    monkeypatch.setattr(lease, "MARGIN_S", -5)  # what is waited for beyond the deadline
     exchanges = strict.exchanges
     ran = intctl("edit", "Calendar", "--set", "client_id=another", "--timeout", "1", code=1)
     assert "unknown" in ran.err and "self.busy" in ran.err and "Try again in a minute" in ran.err

@@ -14,7 +14,7 @@ from intctl.db.connect import connect
 from intctl.render.dashboard import dashboard_page
 from intctl.sandbox import Sandbox
 from intctl.sandbox.manifests import manifests
-from intctl.store import claims, reads
+from intctl.store import reads
 
 from ..conftest import ORG_ID
 from ..render.test_detail import NOW
@@ -141,22 +141,6 @@ def test_quota_used_up_is_an_error_with_an_alert(intctl: Intctl, tmp_path: Path)
     assert (alert["name"], alert["code"], alert["impact"]) == ("Resend 1", "quota.exhausted", "Emails not sending")
     assert intctl("show", "Resend 1", "-o", "json").json["usage"]["remaining"] == 0
     assert "100 of 100" in intctl("dashboard").out
-
-
-def test_a_changed_account_is_said_before_a_high_quota() -> None:
-    """The one is said once, the other at every check."""
-    from intctl.health.outcome import Outcome
-
-    before = {"facts": {"account": "A"}}
-    for code in ("ok", "quota.high"):
-        assert (
-            claims.compare_with_last_success(Outcome(code, facts={"account": "B"}), before, 1).code == "account.changed"
-        )
-        assert claims.compare_with_last_success(Outcome(code, facts={"account": "A"}), before, 1).code == code
-    assert (
-        claims.compare_with_last_success(Outcome("quota.exhausted", facts={"account": "B"}), before, 1).code
-        == "quota.exhausted"
-    )
 
 
 def test_own_limits_are_shown_as_what_they_are(intctl: Intctl, email: MailHost) -> None:

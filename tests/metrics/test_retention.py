@@ -22,7 +22,7 @@ from intctl.db.connect import Database, connect
 from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.metrics import report, retention
 from intctl.metrics.report import Window
-from intctl.store import changes, history, reads
+from intctl.store import changes, history, organization_changes, reads
 from intctl.store import retention as steps
 from intctl.store.history import DAY_S, time_at
 
@@ -336,8 +336,8 @@ def test_each_organisation_keeps_what_it_chose(database: Database, old: tuple[fl
     theirs = add_integration(database, "Theirs", other)
     put(database, theirs, [(old[0] + 600 * turn, "success") for turn in range(10)])
     with changes.unit_of_work(target) as session:
-        changes.set_retention(session, org_id=ORG_ID, days=10)
-        changes.set_retention(session, org_id=ORG_ID, days=365)
+        organization_changes.set_retention(session, org_id=ORG_ID, days=10)
+        organization_changes.set_retention(session, org_id=ORG_ID, days=365)
     assert sorted(steps.retentions(database)) == [(ORG_ID, 365), (other, 90)]
     assert retention.maintain_history(database) == ""
     assert (count(database), len(reads.logs(database, ORG_ID, limit=2000))) == (1153, 1152)

@@ -19,7 +19,7 @@ from intctl.errors import UsageError
 from intctl.notify import command as on_change
 from intctl.notify.command import OnChange
 from intctl.service.journal import Journal
-from intctl.store import changes, transitions
+from intctl.store import changes, organization_changes, transitions
 
 from ..agent_rig import Fleet, Host, finished, shift, until
 from ..store.test_transitions import later
@@ -358,16 +358,18 @@ def maintained(fleet: Fleet, name: str | None, since: timedelta, until: timedelt
     ids = {row["name"]: str(row["id"]) for row in found}
     now = datetime.now(UTC)
     with changes.unit_of_work(fleet.target) as session:
-        changes.add_maintenance(
+        organization_changes.add_maintenance(
             session,
-            id=changes.new_id(),
-            org_id=str(found[0]["org_id"]),
-            integration_id=name and ids[name],
-            starts_at=now + since,
-            ends_at=now + until,
-            weekly=False,
-            time_zone="UTC",
-            reason=None,
+            organization_changes.NewMaintenance(
+                id=changes.new_id(),
+                org_id=str(found[0]["org_id"]),
+                integration_id=name and ids[name],
+                starts_at=now + since,
+                ends_at=now + until,
+                weekly=False,
+                time_zone="UTC",
+                reason=None,
+            ),
         )
 
 
@@ -453,7 +455,7 @@ def test_maintenance_that_is_ended_early(fleet: Fleet, provider: Host, tmp_path:
     assert teller.told() == [("Email", "active", "error")]
     (window,) = fleet.rows("SELECT id, org_id FROM maintenance_windows")
     with changes.unit_of_work(fleet.target) as session:
-        changes.end_maintenance(session, id=str(window["id"]), org_id=str(window["org_id"]), erase=False)
+        organization_changes.end_maintenance(session, id=str(window["id"]), org_id=str(window["org_id"]), erase=False)
     deliver(fleet, teller.command)
     assert teller.told()[1:] == [("Email", "error", "active")]
 
@@ -487,16 +489,18 @@ def test_what_happened_between_two_maintenances_is_told(
     (row,) = fleet.rows("SELECT id, org_id FROM integrations")
     with changes.unit_of_work(fleet.target) as session:
         for start, end in zip(starts, (moments[1], moments[3]), strict=True):
-            changes.add_maintenance(
+            organization_changes.add_maintenance(
                 session,
-                id=changes.new_id(),
-                org_id=str(row["org_id"]),
-                integration_id=str(row["id"]),
-                starts_at=start,
-                ends_at=end,
-                weekly=False,
-                time_zone="UTC",
-                reason=None,
+                organization_changes.NewMaintenance(
+                    id=changes.new_id(),
+                    org_id=str(row["org_id"]),
+                    integration_id=str(row["id"]),
+                    starts_at=start,
+                    ends_at=end,
+                    weekly=False,
+                    time_zone="UTC",
+                    reason=None,
+                ),
             )
     for _ in range(2):
         deliver(fleet, teller.command)

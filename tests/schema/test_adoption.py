@@ -15,8 +15,8 @@ from intctl.db.connect import connect
 from intctl.db.url import Target
 from intctl.errors import NotFoundError, StoreError
 from intctl.schema.setup import Prepared, prepare
-from intctl.store import changes
-from intctl.store.changes import first_organization
+from intctl.store import changes, organization_changes
+from intctl.store.organization_changes import first_organization
 
 from . import describe
 
@@ -75,7 +75,7 @@ def test_the_portals_tables_are_left_alone(empty_postgresql: Target) -> None:
     assert _rows(empty_postgresql, "organizations") == rows
     refused = pytest.raises(StoreError, match="belongs to another program")
     with refused, changes.unit_of_work(empty_postgresql) as session:
-        changes.create_organization(session, "Acme", "acme")
+        organization_changes.create_organization(session, "Acme", "acme")
     assert _rows(empty_postgresql, "organizations") == rows
 
 
@@ -127,15 +127,17 @@ def _insert(target: Target, org_id: str) -> None:
     with changes.unit_of_work(target) as session:
         changes.insert_integration(
             session,
-            id=changes.new_id(),
-            org_id=org_id,
-            type="email",
-            provider="smtp",
-            name="Mail",
-            config={"v": 1},
-            status="active",
-            interval_minutes=5,
-            due="now",
+            changes.NewIntegration(
+                id=changes.new_id(),
+                org_id=org_id,
+                type="email",
+                provider="smtp",
+                name="Mail",
+                config={"v": 1},
+                status="active",
+                interval_minutes=5,
+                due="now",
+            ),
         )
 
 

@@ -16,7 +16,7 @@ from intctl.schema import ddl
 from intctl.schema.engine import engine
 from intctl.schema.models import SHARED, TABLES
 from intctl.schema.setup import migrate, prepare
-from intctl.store.changes import first_organization
+from intctl.store.organization_changes import first_organization
 
 from . import describe
 

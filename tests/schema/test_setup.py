@@ -18,7 +18,7 @@ from intctl.db.url import Target, sqlite_target
 from intctl.errors import ConflictError, StoreError
 from intctl.schema import setup
 from intctl.schema.setup import Prepared, prepare
-from intctl.store.changes import first_organization
+from intctl.store.organization_changes import first_organization
 
 from . import describe
 
@@ -152,9 +152,9 @@ def test_a_folder_that_this_user_cannot_write_is_refused(tmp_path: Path) -> None
         import os, sys
         from pathlib import Path
         from intctl.errors import StoreError
-        from intctl.store import changes
+        from intctl.store import changes, organization_changes
         from intctl.schema import setup
-        from intctl.store.changes import first_organization
+        from intctl.store.organization_changes import first_organization
         from intctl.db import url
         import alembic.config, alembic.script, alembic.runtime.environment
         if os.geteuid() == 0:  # root may write everywhere

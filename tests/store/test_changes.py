@@ -13,7 +13,7 @@ from intctl.db.ids import new_id
 from intctl.db.url import Target, sqlite_target
 from intctl.errors import ConflictError, IntctlError, NotFoundError, StoreError
 from intctl.health.outcome import Outcome
-from intctl.store import changes
+from intctl.store import changes, organization_changes
 
 CANARY = "canary-secret"
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -32,7 +32,7 @@ def _add(target: Target, org_id: str, name: str = "Mail", **given: Any) -> str:
     }
     with changes.unit_of_work(target) as session:
         id = changes.new_id()
-        changes.insert_integration(session, id=id, org_id=org_id, name=name, **values)
+        changes.insert_integration(session, changes.NewIntegration(id=id, org_id=org_id, name=name, **values))
     return id
 
 
@@ -64,7 +64,7 @@ def _minutes(row: dict[str, Any]) -> float:
 def test_an_error_rolls_everything_back(target: Target, org_id: str) -> None:
     """What was changed before an error is not there afterwards."""
     with pytest.raises(RuntimeError), changes.unit_of_work(target) as session:
-        changes.create_organization(session, "Beta", "beta")
+        organization_changes.create_organization(session, "Beta", "beta")
         raise RuntimeError
     with connect(target) as database:
         assert [row["id"] for row in database.rows("SELECT id FROM organizations")] == [org_id]
@@ -99,11 +99,11 @@ def test_a_drivers_error_shows_no_value(target: Target, org_id: str) -> None:
 def test_a_slug_is_used_once(target: Target) -> None:
     """A second organisation gets its row; one with a slug that is taken is a conflict."""
     with changes.unit_of_work(target) as session:
-        made = changes.create_organization(session, "Beta", "beta")
+        made = organization_changes.create_organization(session, "Beta", "beta")
     with connect(target) as database:
         assert made in database.rows("SELECT id, name, slug FROM organizations")
     with pytest.raises(ConflictError, match='"beta"'), changes.unit_of_work(target) as session:
-        changes.create_organization(session, "Other", "beta")
+        organization_changes.create_organization(session, "Other", "beta")
 
 
 @pytest.mark.parametrize(("due", "low", "high"), [("now", -1, 0), ("later", 4.9, 5), ("never", None, None)])
@@ -129,7 +129,7 @@ def test_a_name_is_used_once_among_the_living_of_one_organisation(target: Target
         _add(target, org_id, "cAFé mail")
     _add(target, org_id, "CAFÉ Mail")
     with changes.unit_of_work(target) as session:
-        other = changes.create_organization(session, "Beta", "beta")["id"]
+        other = organization_changes.create_organization(session, "Beta", "beta")["id"]
     _add(target, other, "Café Mail")
 
 
@@ -153,12 +153,9 @@ def test_a_new_config_raises_its_version_and_forgets_failures(target: Target, or
             id=id,
             org_id=org_id,
             expected_version=1,
-            name="New",
-            config={"ct": "two"},
-            type="crm",
-            status="active",
-            interval_minutes=10,
-            due="later",
+            changed=changes.Changed(
+                name="New", config={"ct": "two"}, type="crm", status="active", interval_minutes=10, due="later"
+            ),
         )
     row = _row(target, id)
     assert (row["name"], row["config"], row["type"], row["config_version"]) == ("New", {"ct": "two"}, "crm", 2)
@@ -174,7 +171,9 @@ def test_a_change_without_config_keeps_version_and_due_time(target: Target, org_
     _set(target, id, "integration_schedules", "rejections = 2")
     before = _row(target, id)
     with changes.unit_of_work(target) as session:
-        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, name="New")
+        changes.update_integration(
+            session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(name="New")
+        )
     row = _row(target, id)
     assert (row["name"], row["config_version"], row["rejections"]) == ("New", 1, 2)
     assert row["next_check_at"] == before["next_check_at"]
@@ -186,10 +185,14 @@ def test_an_edit_of_what_changed_meanwhile_is_a_conflict(target: Target, org_id:
     for config, fits in (({"ct": "two"}, True), ({"ct": "three"}, False)):
         if fits:
             with changes.unit_of_work(target) as session:
-                changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config=config)
+                changes.update_integration(
+                    session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(config=config)
+                )
             continue
-        with pytest.raises(ConflictError, match='"Mail" was changed'), changes.unit_of_work(target) as session:
-            changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config=config)
+        with pytest.raises(ConflictError, match='"Mail" was modified'), changes.unit_of_work(target) as session:
+            changes.update_integration(
+                session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(config=config)
+            )
     assert _row(target, id)["config"] == {"ct": "two"}
 
 
@@ -202,13 +205,17 @@ def test_two_edits_at_once_end_in_one_conflict(scheduled: bool, target: Target, 
     def edit() -> None:
         try:
             with changes.unit_of_work(target) as session:
-                changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config={"ct": "second"})
+                changes.update_integration(
+                    session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(config={"ct": "second"})
+                )
         except IntctlError as error:
             found.append(type(error))
 
     second = threading.Thread(target=edit)
     with changes.unit_of_work(target) as session:
-        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config={"ct": "first"})
+        changes.update_integration(
+            session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(config={"ct": "first"})
+        )
         second.start()
         second.join(0.5)  # it waits for us now; were it not to wait, it would read the old version
         assert second.is_alive()
@@ -223,7 +230,9 @@ def test_a_rename_to_a_name_that_is_taken_is_a_conflict(target: Target, org_id: 
     _add(target, org_id, "Taken")
     id = _add(target, org_id)
     with pytest.raises(ConflictError, match='"taken"'), changes.unit_of_work(target) as session:
-        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, name="taken")
+        changes.update_integration(
+            session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(name="taken")
+        )
 
 
 def _portals_row(target: Target, org_id: str, status: str = "active") -> str:
@@ -246,7 +255,9 @@ def test_a_portals_row_gets_a_schedule_with_its_first_sealed_config(target: Targ
         assert changes.set_interval(session, id=id, org_id=org_id, minutes=7)
     assert _row(target, id)["integration_id"] is None
     with changes.unit_of_work(target) as session:
-        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config={"ct": "x"})
+        changes.update_integration(
+            session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(config={"ct": "x"})
+        )
     row = _row(target, id)
     assert row["integration_id"] == id
     assert -1 < _minutes(row) <= 0
@@ -256,10 +267,14 @@ def test_an_inactive_one_is_never_due(target: Target, org_id: str) -> None:
     """A new config of one that is switched off does not wake it, whatever `due` says."""
     id = _add(target, org_id, status="inactive", due="never")
     with changes.unit_of_work(target) as session:
-        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config={"ct": "x"}, due="now")
+        changes.update_integration(
+            session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(config={"ct": "x"}, due="now")
+        )
     assert _row(target, id)["next_check_at"] is None
     with changes.unit_of_work(target) as session:
-        changes.update_integration(session, id=id, org_id=org_id, expected_version=2, status="active", due="now")
+        changes.update_integration(
+            session, id=id, org_id=org_id, expected_version=2, changed=changes.Changed(status="active", due="now")
+        )
     assert _row(target, id)["next_check_at"] is not None
 
 
@@ -313,7 +328,9 @@ def test_an_interval_pulls_the_next_check_forward_only(target: Target, org_id: s
     assert _row(target, id)["updated_at"] == row["updated_at"]
     _set(target, id, "integration_schedules", "next_check_at = NULL")
     with changes.unit_of_work(target) as session:
-        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, interval_minutes=1)
+        changes.update_integration(
+            session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(interval_minutes=1)
+        )
     assert _row(target, id)["next_check_at"] is None
 
 
@@ -344,7 +361,7 @@ def test_somebody_elses_integration_is_not_found(target: Target, org_id: str) ->
     before = _row(target, id), _row(target, deleted)
     for which, org in ((id, STRANGER), (deleted, org_id), (new_id(), org_id)):
         calls: list[Any] = [
-            lambda s, k: changes.update_integration(s, **k, expected_version=1, name="x"),
+            lambda s, k: changes.update_integration(s, **k, expected_version=1, changed=changes.Changed(name="x")),
             lambda s, k: changes.set_status(s, **k, status="inactive"),
             lambda s, k: changes.delete_integration(s, **k),
             lambda s, k: changes.set_interval(s, **k, minutes=9),
@@ -448,8 +465,12 @@ def test_each_change_that_matters_to_the_history_is_noted(target: Target, org_id
     expected = [(True, 5, 1)]
     for call, given, now in (
         (changes.set_interval, {"minutes": 10}, (True, 10, 1)),
-        (changes.update_integration, {"expected_version": 1, "config": {"ct": "two"}}, (True, 10, 2)),
-        (changes.update_integration, {"expected_version": 2, "name": "Other"}, None),
+        (
+            changes.update_integration,
+            {"expected_version": 1, "changed": changes.Changed(config={"ct": "two"})},
+            (True, 10, 2),
+        ),
+        (changes.update_integration, {"expected_version": 2, "changed": changes.Changed(name="Other")}, None),
         (changes.set_interval, {"minutes": 10}, None),
         (changes.set_status, {"status": "inactive"}, (False, 10, 2)),
         (changes.set_status, {"status": "active"}, (True, 10, 2)),
@@ -505,12 +526,18 @@ def test_maintenance_stays_inside_its_organisation(target: Target, org_id: str) 
         "reason": None,
     }
     with pytest.raises(NotFoundError), changes.unit_of_work(target) as session:
-        changes.add_maintenance(session, org_id=STRANGER, integration_id=id, **given)
+        organization_changes.add_maintenance(
+            session, organization_changes.NewMaintenance(org_id=STRANGER, integration_id=id, **given)
+        )
     with pytest.raises(NotFoundError), changes.unit_of_work(target) as session:
-        changes.add_maintenance(session, org_id=STRANGER, integration_id=None, **given)
+        organization_changes.add_maintenance(
+            session, organization_changes.NewMaintenance(org_id=STRANGER, integration_id=None, **given)
+        )
     with changes.unit_of_work(target) as session:
-        changes.add_maintenance(session, org_id=org_id, integration_id=id, **given)
+        organization_changes.add_maintenance(
+            session, organization_changes.NewMaintenance(org_id=org_id, integration_id=id, **given)
+        )
         for erase in (False, True):
-            changes.end_maintenance(session, id=window, org_id=STRANGER, erase=erase)
+            organization_changes.end_maintenance(session, id=window, org_id=STRANGER, erase=erase)
     with connect(target) as database:
         assert database.row("SELECT id, stopped_at FROM maintenance_windows") == {"id": window, "stopped_at": None}

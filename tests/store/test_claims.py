@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from intctl.db.connect import Database, connect
-from intctl.db.ids import jitter
 from intctl.db.url import POSTGRESQL, Target
+from intctl.health import judge
 from intctl.health.outcome import Outcome
-from intctl.store import changes, claims, reads
-from intctl.store.claims import Claimed, Result, settle
+from intctl.store import changes, claims, organization_changes, reads
+from intctl.store import results as recording
+from intctl.store.claims import Claimed
+from intctl.store.results import Result
 
 ENVELOPE = {"v": 1, "alg": "A256GCM", "kid": "k_0000000000000000", "n": "A" * 16, "ct": "A" * 22}
 REJECTED = Outcome("smtp.auth.rejected", "auth")
@@ -40,7 +42,7 @@ def add(target: Target, org_id: str, name: str = "Email", **values: Any) -> str:
         **values,
     }
     with changes.unit_of_work(target) as session:
-        changes.insert_integration(session, id=id, org_id=org_id, name=name, **given)
+        changes.insert_integration(session, changes.NewIntegration(id=id, org_id=org_id, name=name, **given))
     return id
 
 
@@ -73,7 +75,7 @@ def due(database: Database, owner: str = "a", slots: int = 10, **options: Any) -
 
 
 def record(database: Database, owner: str, *results: Result, check_type: str = "scheduled") -> set[str]:
-    return set(claims.record(database, owner, results, check_type=check_type, agent="host", deadline_s=20.0))
+    return set(recording.record(database, owner, results, check_type=check_type, agent="host", deadline_s=20.0))
 
 
 def row(database: Database, org_id: str, id: str) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def test_what_another_program_switched_off_is_left_alone(database: Database, tar
 def test_an_agent_may_be_kept_to_one_organisation(database: Database, target: Target, org_id: str) -> None:
     """With an organisation named, nobody else's integrations are claimed."""
     with changes.unit_of_work(target) as session:
-        other = changes.create_organization(session, "Other", "other")["id"]
+        other = organization_changes.create_organization(session, "Other", "other")["id"]
     mine, theirs = add(target, org_id), add(target, other)
     assert [claimed.id for claimed in due(database, org_id=org_id)] == [mine]
     assert [claimed.id for claimed in due(database)] == [theirs]
@@ -208,7 +210,9 @@ def test_an_edit_during_the_probe_keeps_its_status_and_is_checked_again_at_once(
     id = add(target, org_id)
     (claimed,) = due(database)
     with changes.unit_of_work(target) as session:
-        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config=ENVELOPE)
+        changes.update_integration(
+            session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(config=ENVELOPE)
+        )
     record(database, "a", Result(claimed, REJECTED))
     now = row(database, org_id, id)
     assert (now["status"], now["verdict"], now["code"]) == ("active", "unknown", "self.not_checked")
@@ -264,7 +268,7 @@ def test_three_claims_without_a_result_are_set_aside(database: Database, target:
     """What kills its checker three times is put off for an hour, as unknown, and logged once."""
     id = add(target, org_id)
     for attempt in range(claims.MAX_ATTEMPTS):
-        assert claims.set_aside(database, agent="host") == 0
+        assert recording.set_aside(database, agent="host") == 0
         last = attempt == claims.MAX_ATTEMPTS - 1
         assert claims.find_anomalies(database) == claims.Anomalies(suspects=last)
         assert len(due(database, suspects=not last)) == 0
@@ -274,9 +278,9 @@ def test_three_claims_without_a_result_are_set_aside(database: Database, target:
         shift(database, id, "lease_expires_at", 100)
     assert due(database) == due(database, suspects=True) == []
     assert claims.find_anomalies(database) == claims.Anomalies(stuck=True)
-    assert claims.set_aside(database, agent="host") == 1
+    assert recording.set_aside(database, agent="host") == 1
     assert claims.find_anomalies(database) == claims.Anomalies()
-    assert claims.set_aside(database, agent="host") == 0
+    assert recording.set_aside(database, agent="host") == 0
     now = row(database, org_id, id)
     assert (now["status"], now["code"]) == ("active", "self.set_aside")
     wait = (schedule(database, id)["next_check_at"] - reads.now(database)).total_seconds()
@@ -291,7 +295,7 @@ def test_what_is_still_being_checked_is_not_set_aside(database: Database, target
     database.run("UPDATE integration_schedules SET attempts = 2")
     (claimed,) = due(database, suspects=True)
     assert claims.find_anomalies(database).stuck
-    assert claims.set_aside(database, agent="host") == 0
+    assert recording.set_aside(database, agent="host") == 0
     assert record(database, "a", Result(claimed, OK)) == {id}
 
 
@@ -312,7 +316,7 @@ def test_a_dead_password_stops_after_three_logins(database: Database, target: Ta
     """Definite rejections slow scheduled logins down, then stop them, until a person asks."""
     id = add(target, org_id)
     waits = []
-    for _ in range(claims.MAX_REJECTIONS):
+    for _ in range(judge.MAX_REJECTIONS):
         (claimed,) = due(database)
         record(database, "a", Result(claimed, REJECTED))
         next_at = schedule(database, id)["next_check_at"]
@@ -333,7 +337,9 @@ def test_an_edit_forgets_the_rejections(database: Database, target: Target, org_
     (claimed,) = due(database)
     record(database, "a", Result(claimed, REJECTED))
     with changes.unit_of_work(target) as session:
-        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config=ENVELOPE, due="now")
+        changes.update_integration(
+            session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(config=ENVELOPE, due="now")
+        )
     assert schedule(database, id)["rejections"] == 0
     assert len(due(database)) == 1
 
@@ -383,7 +389,9 @@ def test_who_is_put_off_knows_nothing_new(database: Database, target: Target, or
     checked(database, OK, id)
     assert checked(database, busy, id) == throttled
     with changes.unit_of_work(target) as session:
-        changes.update_integration(session, id=id, org_id=org_id, expected_version=1, config=ENVELOPE)
+        changes.update_integration(
+            session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(config=ENVELOPE)
+        )
     assert checked(database, busy, id) == unknown, "it was another config"
 
 
@@ -439,8 +447,9 @@ def test_a_proof_of_tomorrow_is_none(database: Database, target: Target, org_id:
     id = add(target, org_id)
     checked(database, OK, id)
     later(database, id, -90_000)
-    state = {**row(database, org_id, id), "now_at": reads.now(database)}
-    assert claims.apply_throttling(BUSY, claims.last_success(database, id), state, 1).code == "provider.busy"
+    last = recording.last_success(database, id)
+    judged = judge.apply_throttling(BUSY, last, config_version=1, interval_minutes=5, now=reads.now(database))
+    assert judged.code == "provider.busy"
 
 
 @pytest.mark.parametrize("odd", ['{"proven_at": "soon"}', '{"proven_at": 5}', '{"proven_at": "2020-01-01"}', "[]"])
@@ -483,7 +492,7 @@ def test_another_account_than_before_is_said_once(database: Database, target: Ta
         claimed = claims.claim_one(database, "a", id, deadline_s=20.0)
         assert claimed is not None
         outcome = Outcome("ok", "api", facts={"account": account})
-        kept = claims.record(
+        kept = recording.record(
             database, "a", [Result(claimed, outcome)], check_type="manual", agent="host", deadline_s=20.0
         )
         codes.append(kept[id].outcome.code)
@@ -572,7 +581,7 @@ def test_what_changed_is_told(database: Database, target: Target, org_id: str) -
     for outcome in (OK, REJECTED, REJECTED, OK):
         claimed = claims.claim_one(database, "a", id, deadline_s=20.0)
         assert claimed is not None
-        recorded = claims.record(
+        recorded = recording.record(
             database, "a", [Result(claimed, outcome)], check_type="manual", agent="host", deadline_s=20.0
         )
         told.append((recorded[id].name, recorded[id].was, recorded[id].became))
@@ -598,7 +607,7 @@ def test_recording_again_finds_what_is_there(database: Database, target: Target,
     results = [Result(taken, REJECTED) for taken in claimed]
     shift(database, two, "lease_expires_at", 100)
     assert record(database, "a", *results) == {one}
-    again = claims.record(database, "a", results, check_type="scheduled", agent="host", deadline_s=20.0, again=True)
+    again = recording.record(database, "a", results, check_type="scheduled", agent="host", deadline_s=20.0, again=True)
     assert set(again) == {one}
     assert (again[one].outcome.code, again[one].was, again[one].became) == (REJECTED.code, "active", "error")
     assert len(reads.logs(database, org_id)) == 1
@@ -623,79 +632,3 @@ def test_a_pass_that_was_missed_is_not_made_up_for(database: Database, target: T
     record(database, "a", Result(claimed, OK))
     assert due(database) == []
     assert (schedule(database, id)["next_check_at"] - reads.now(database)).total_seconds() > 200
-
-
-# --- settle --------------------------------------------------------------------------------------
-
-STATE = {
-    "id": "0a0a0a0a-0000-4000-8000-000000000001", "status": "active", "error_count": 0, "error_message": None,
-    "rejections": 0, "health_check_interval_minutes": 5,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("outcome", "check_type", "count", "status"),
-    [
-        (OK, "scheduled", 5, "active"),
-        (Outcome("tls.expires_soon"), "scheduled", 5, "active"),
-        (REJECTED, "scheduled", 0, "error"),
-        (Outcome("server.error"), "scheduled", 0, "error"),
-        (TIMEOUT, "scheduled", 0, "active"),
-        (TIMEOUT, "scheduled", 1, "error"),
-        (TIMEOUT, "manual", 0, "error"),
-        (TIMEOUT, "auto", 0, "error"),
-        (Outcome("connection.reset"), "scheduled", 0, "active"),
-    ],
-)
-def test_what_an_outcome_makes_of_the_status(outcome: Outcome, check_type: str, count: int, status: str) -> None:
-    """A definite failure or a person's check is an error at once; a scheduled time-out at the second time."""
-    settled = settle({**STATE, "error_count": count}, outcome, check_type)
-    assert settled.status == status
-    assert settled.error_count == (0 if outcome.verdict in ("healthy", "degraded") else count + 1)
-
-
-@pytest.mark.parametrize("status", ["active", "error", "inactive"])
-def test_unknown_moves_nothing(status: str) -> None:
-    """Our own fault changes neither status nor message nor count."""
-    state = {**STATE, "status": status, "error_count": 3, "error_message": "was so"}
-    settled = settle(state, Outcome("dns.timeout"), "scheduled")
-    assert (settled.status, settled.error_count, settled.error_message) == (status, 3, "was so")
-
-
-@pytest.mark.parametrize("outcome", [OK, REJECTED, TIMEOUT])
-def test_inactive_stays_inactive(outcome: Outcome) -> None:
-    """A check of a disabled integration enables nothing and plans nothing."""
-    settled = settle({**STATE, "status": "inactive"}, outcome, "manual")
-    assert (settled.status, settled.next_in_s) == ("inactive", None)
-
-
-# --- when it is checked next
-
-STRETCH = jitter(STATE["id"])
-
-
-@pytest.mark.parametrize(
-    ("outcome", "count", "minutes", "next_s"),
-    [
-        (OK, 0, 5, 300 * STRETCH),
-        (TIMEOUT, 0, 5, 60 * STRETCH),
-        (TIMEOUT, 0, 1, 60 * STRETCH),
-        (TIMEOUT, 1, 5, 300 * STRETCH),
-        (Outcome("server.error"), 0, 5, 300 * STRETCH),
-        (TIMEOUT, 8, 5, 300 * STRETCH),
-        (TIMEOUT, 9, 5, 510 * STRETCH),
-        (TIMEOUT, 9, 1, 60 * STRETCH),
-        (TIMEOUT, 9, 60, 7110 * STRETCH),
-        (Outcome("http.rate_limited"), 0, 5, 510 * STRETCH),
-        (Outcome("http.rate_limited", retry_after_s=40), 0, 5, 510 * STRETCH),
-        (Outcome("http.rate_limited", retry_after_s=3600), 0, 5, 3600),
-        (Outcome("self.crash"), 20, 5, 300 * STRETCH),
-    ],
-)
-def test_when_it_is_checked_next(outcome: Outcome, count: int, minutes: int, next_s: float) -> None:
-    """Soon after a first time-out; less often in a long outage or when asked for less; always within two intervals."""
-    settled = settle({**STATE, "error_count": count, "health_check_interval_minutes": minutes}, outcome, "scheduled")
-    assert settled.next_in_s == pytest.approx(next_s)
-    if not outcome.retry_after_s:
-        assert next_s <= 2 * minutes * 60
-    assert next_s < claims.LATEST_S

@@ -36,15 +36,17 @@ def id(target: Target, org_id: str) -> str:
     with changes.unit_of_work(target) as session:
         changes.insert_integration(
             session,
-            id=made,
-            org_id=org_id,
-            type="calendar",
-            provider="google",
-            name="Calendar",
-            config=ENVELOPE,
-            status="active",
-            interval_minutes=5,
-            due="now",
+            changes.NewIntegration(
+                id=made,
+                org_id=org_id,
+                type="calendar",
+                provider="google",
+                name="Calendar",
+                config=ENVELOPE,
+                status="active",
+                interval_minutes=5,
+                due="now",
+            ),
         )
     return made
 
@@ -193,15 +195,17 @@ def test_a_row_moved_to_another_integration_does_not_open(
     with changes.unit_of_work(target) as session:
         changes.insert_integration(
             session,
-            id=other,
-            org_id=org_id,
-            type="calendar",
-            provider="google",
-            name="Other",
-            config=ENVELOPE,
-            status="active",
-            interval_minutes=5,
-            due="now",
+            changes.NewIntegration(
+                id=other,
+                org_id=org_id,
+                type="calendar",
+                provider="google",
+                name="Other",
+                config=ENVELOPE,
+                status="active",
+                interval_minutes=5,
+                due="now",
+            ),
         )
     database.run("UPDATE oauth_tokens SET integration_id = :other", {"other": other})
     assert store(database, keyring, org_id, other).load() is None

@@ -11,8 +11,8 @@ from intctl.db.connect import Database, connect
 from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.errors import StoreError
 from intctl.health.outcome import Outcome
-from intctl.store import changes, claims, transitions
-from intctl.store.claims import Result
+from intctl.store import changes, results, transitions
+from intctl.store.results import Result
 from intctl.store.transitions import Transition
 
 from .. import agent_rig as rig
@@ -133,7 +133,9 @@ def test_a_person_who_ends_an_error_is_told_of(
         elif what == "delete":
             changes.delete_integration(session, id=id, org_id=org_id)
         else:
-            changes.update_integration(session, id=id, org_id=org_id, expected_version=1, status="active")
+            changes.update_integration(
+                session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(status="active")
+            )
             if what == "tested edit":
                 changes.record_outcome(session, id=id, org_id=org_id, check_type="auto", outcome=OK, agent="here")
     assert written(database)[1:] == [expected]
@@ -281,7 +283,7 @@ def test_deleting_for_good_takes_them_along(database: Database, target: Target, 
     """An integration's row that another program deletes leaves no transition behind."""
     id = add(target, org_id)
     check(database, REJECTED)
-    assert claims.last_success(database, id) is None
+    assert results.last_success(database, id) is None
     database.run("DELETE FROM integrations WHERE id = :id", {"id": id})
     assert written(database) == []
     assert database.dialect in (SQLITE, POSTGRESQL)

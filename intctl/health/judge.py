@@ -1,0 +1,253 @@
+"""What an outcome makes of an integration: the rules of health, on values and without a database.
+
+An outcome is judged in three steps: an answer that proves nothing is weighed against the last proof
+(`apply_throttling`), a success is compared with the one before it (`compare_with_last_success`), and what is found
+becomes a status and a next time (`settle`).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from intctl.health.codes import CODES, LOG_STATUS
+from intctl.health.log_entry import NO_METADATA, LogMetadata
+from intctl.health.outcome import Outcome
+from intctl.health.status import is_enabled
+
+#: Definite rejections, after which scheduled logins stop until a person acts.
+MAX_REJECTIONS = 3
+#: Scheduled timeouts and resets in a row from which on an integration is in error.
+FAILURE_THRESHOLD = 2
+#: Below that threshold the next check comes after at most this many seconds.
+RECHECK_S = 60.0
+#: Failures in a row from which on an outage counts as a long one and is checked less often.
+LONG_OUTAGE = 10
+#: Answers that neither prove nor disprove a credential.
+NO_PROOF = frozenset({"http.rate_limited", "temporary"})
+#: How long the last proof holds while there are only such answers, in seconds; or two intervals, if that is longer.
+PROOF_HOLDS_S = 3600.0
+#: How far in the future a proof may lie, in seconds: beyond that, the clock was set back.
+CLOCK_TOLERANCE_S = 40.0
+#: How much earlier than two intervals a throttled check comes, in seconds: the timer's minute and the check itself.
+BACK_OFF_MARGIN_S = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an integration stands when an outcome is judged."""
+
+    id: str
+    status: str
+    error_count: int
+    error_message: str | None
+    rejections: int
+    interval_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastSuccess:
+    """The last successful check: what its log says, when it was, and what happened after it.
+
+    `failed_at` is the newest failure since; `off_at` is when the integration was last switched off. A time is None
+    where it is not known or nothing happened.
+    """
+
+    metadata: LogMetadata = NO_METADATA
+    checked_at: datetime | None = None
+    failed_at: datetime | None = None
+    off_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What an outcome makes of an integration. `next_in_s` counts from the claim; None is never."""
+
+    status: str
+    error_count: int
+    error_message: str | None
+    rejections: int
+    next_in_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The lease that a check ran under, as the row shows it when its result is recorded.
+
+    `is_edited`: the config is no longer the one that was checked. `is_deleted`: the integration is gone.
+    """
+
+    claimed_at: datetime
+    now: datetime
+    is_edited: bool
+    is_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is written for the result of a claimed check: to the schedule, and where `settles` to the integration.
+
+    `log_status` is what the health log says; a deleted integration gets no log (`logs` is false).
+    """
+
+    settled: Settled
+    rejections: int
+    next_at: datetime | None
+    settles: bool
+    logs: bool
+    log_status: str
+
+
+def settle(standing: Standing, outcome: Outcome, check_type: str) -> Settled:
+    """The one place that turns an outcome into a status and a next time."""
+    cause = CODES[outcome.code]
+    interval_s = standing.interval_minutes * 60.0
+    wait_s = interval_s
+    status, count, message = standing.status, standing.error_count, standing.error_message
+    rejections = 0 if check_type != "scheduled" else standing.rejections
+    if outcome.code in ("http.rate_limited", "provider.busy"):
+        wait_s = backed_off(interval_s)
+    if cause.verdict in ("healthy", "degraded"):
+        status, count, message, rejections = "active", 0, None, 0
+    elif cause.verdict != "unknown":
+        count, message = count + 1, outcome.message
+        # A timeout or a reset may pass, unless a person asked just now.
+        if check_type != "scheduled" or not cause.transient or count >= FAILURE_THRESHOLD:
+            status = "error"
+        else:
+            wait_s = min(interval_s, RECHECK_S)
+        if count >= LONG_OUTAGE:
+            wait_s = backed_off(interval_s)
+    next_in_s: float | None = max(wait_s * jitter(standing.id), float(outcome.retry_after_s or 0))
+    if cause.rejection:
+        # Trying a dead password again and again locks accounts: slow down, then stop.
+        rejections += 1
+        next_in_s = None if rejections >= MAX_REJECTIONS else min(interval_s * 4**rejections, 3600.0)
+    if not is_enabled(standing.status):
+        status, next_in_s = standing.status, None
+    return Settled(status, count, message, rejections, next_in_s)
+
+
+def decide(standing: Standing, outcome: Outcome, check_type: str, lease: Lease) -> Decision:
+    """What the result of a claimed check writes.
+
+    An integration that was edited during the check keeps its status and is due again at once: the result says nothing
+    of the config that it has now.
+    """
+    settled = settle(standing, outcome, check_type)
+    next_at = None if settled.next_in_s is None else lease.claimed_at + timedelta(seconds=settled.next_in_s)
+    if next_at and outcome.retry_after_s:
+        next_at = max(next_at, lease.now + timedelta(seconds=outcome.retry_after_s))
+    rejections = settled.rejections
+    if lease.is_edited and is_enabled(standing.status):
+        next_at, rejections = lease.now, 0
+    return Decision(
+        settled=settled,
+        rejections=rejections,
+        next_at=None if lease.is_deleted else next_at,
+        settles=not (lease.is_edited or lease.is_deleted),
+        logs=not lease.is_deleted,
+        log_status="unknown" if lease.is_edited else LOG_STATUS[outcome.verdict],
+    )
+
+
+def jitter(id: str) -> float:
+    """A factor in 0.90 … 1.00 that is always the same for one id: early, never late, and spread out."""
+    return 0.90 + 0.10 * (zlib.crc32(id.encode()) / 0xFFFFFFFF)
+
+
+def backed_off(interval_s: float) -> float:
+    """As late as every integration's right to a check within two intervals allows; never sooner than usual."""
+    return max(interval_s, 2 * interval_s - BACK_OFF_MARGIN_S)
+
+
+# --- in the light of the last success ------------------------------------------------------------
+
+
+def needs_last_proof(outcome: Outcome) -> bool:
+    """Whether `apply_throttling` could change this outcome, or `compare_with_last_success` its account."""
+    return _proves_nothing(outcome) or "account" in outcome.facts
+
+
+def needs_last_success(outcome: Outcome, provider: str) -> bool:
+    """Whether `compare_with_last_success` could change this outcome."""
+    return outcome.verdict in ("healthy", "degraded") and ("account" in outcome.facts or provider == "http")
+
+
+def as_unverified(outcome: Outcome) -> Outcome:
+    """The outcome for a config that no exchange has proved: a throttled request says nothing of the credential."""
+    return replace(outcome, code="provider.busy") if _proves_nothing(outcome) else outcome
+
+
+def apply_throttling(
+    outcome: Outcome, last: LastSuccess | None, *, config_version: int, interval_minutes: int, now: datetime
+) -> Outcome:
+    """The outcome of an answer that proves nothing, in the light of the last success.
+
+    While the last proof of this very config is fresh, and the integration neither failed since nor was off, it works
+    but is throttled; `facts["proven_at"]` keeps the time of the proof. Otherwise its health is unknown.
+    """
+    if not _proves_nothing(outcome):
+        return outcome
+    if last is None or last.metadata.config_version != config_version:
+        return as_unverified(outcome)
+    proven_at = _proven_at(last)
+    if proven_at is None:
+        return as_unverified(outcome)
+    age_s = (now - proven_at).total_seconds()
+    holds_s = max(PROOF_HOLDS_S, 120.0 * interval_minutes)
+    since = [moment for moment in (last.failed_at, last.off_at) if moment is not None and moment >= proven_at]
+    if since or not -CLOCK_TOLERANCE_S < age_s <= holds_s:
+        return as_unverified(outcome)
+    return replace(outcome, facts={**outcome.facts, "proven_at": proven_at.isoformat()})
+
+
+def compare_with_last_success(outcome: Outcome, last: LastSuccess | None, config_version: int) -> Outcome:
+    """The outcome of a healthy exchange in the light of the last success.
+
+    Another account than before is a warning (`account.changed`). It is given once only, so it comes before a quota,
+    which will be high at the next check too. What an HTTP API says without the credential stays known for the same
+    config, until a later check finds it out again.
+    """
+    before, account = _facts(last).get("account"), outcome.facts.get("account")
+    if outcome.code in ("ok", "quota.high") and before is not None and account is not None and before != account:
+        return replace(outcome, code="account.changed", detail=f"it was {before}, now it is {account}")
+    proven = credential_proven(last, config_version)
+    if proven is None or "credential_proven" in outcome.facts:
+        return outcome
+    code = outcome.code
+    if code in ("ok", "credential.uncompared"):
+        code = "ok" if proven else "credential.unproven"
+    return replace(outcome, code=code, facts={**outcome.facts, "credential_proven": proven})
+
+
+def credential_proven(last: LastSuccess | None, config_version: int) -> object:
+    """Whether a check proved the credential of this very config; None when that is not known."""
+    if last is None or last.metadata.config_version != config_version:
+        return None
+    return _facts(last).get("credential_proven")
+
+
+def _proves_nothing(outcome: Outcome) -> bool:
+    """Whether the provider was only throttling, before it accepted the login or gave a token for the credential."""
+    accepted = outcome.facts.get("token_exchanged") or (outcome.code == "temporary" and outcome.phase == "api")
+    return outcome.code in NO_PROOF and not accepted
+
+
+def _proven_at(last: LastSuccess) -> datetime | None:
+    """When the credential was proved last: a success that was itself throttled hands its proof on."""
+    handed_on = _facts(last).get("proven_at")
+    if handed_on is None:
+        return last.checked_at
+    try:
+        moment = datetime.fromisoformat(str(handed_on))
+    except ValueError:  # another program's row
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _facts(last: LastSuccess | None) -> Mapping[str, Any]:
+    return last.metadata.facts if last is not None else NO_METADATA.facts

@@ -1,0 +1,301 @@
+"""Recording what a check found: log row, status and next time together, for leases that are still held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from intctl.db import lease
+from intctl.db.connect import Database, among
+from intctl.db.ids import new_log_id
+from intctl.db.url import POSTGRESQL
+from intctl.errors import ConflictError, RefusedError, UsageError
+from intctl.failpoint import hit
+from intctl.health import judge, log_entry
+from intctl.health.judge import LastSuccess, Lease, Standing
+from intctl.health.outcome import Outcome
+from intctl.health.status import interval_minutes
+from intctl.store import transitions
+from intctl.store.claims import MAX_ATTEMPTS, Claimed
+from intctl.store.reads import OFF_AT
+
+# The guard: who lost the lease finds no row here. The rows stay locked until the results are written.
+_HELD = f"""
+SELECT s.integration_id AS id, s.lease_token, s.lease_expires_at, s.rejections, {{now}} AS now_at, i.name,
+       i.status, i.error_count, i.error_message, i.config_version, i.deleted_at, i.health_check_interval_minutes
+  FROM integration_schedules s JOIN integrations i ON i.id = s.integration_id
+ WHERE s.integration_id {{among}} AND {lease.is_held("s")}
+ ORDER BY s.integration_id"""
+_RELEASE = f"""
+UPDATE integration_schedules SET {lease.RELEASE}, attempts = 0,
+       rejections = :rejections, next_check_at = :next_at WHERE integration_id = :id"""
+_STATUS = """
+UPDATE integrations SET status = :status, error_message = :error_message, error_count = :error_count,
+       last_health_check = {now} WHERE id = :id"""
+_LOG = """
+INSERT INTO integration_health_logs (id, integration_id, check_type, status, response_time_ms, error_message,
+                                     metadata, checked_at, lease_token)
+VALUES (:log_id, :id, :check_type, :log_status, :response_time_ms, :log_message, :metadata, {now}, :lease_token)"""
+# The three above for many at once: one document, unpacked by the server, in one statement.
+_WRITE_POSTGRESQL = f"""
+WITH given AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS g (
+    id uuid, rejections int, next_at timestamptz, settles boolean, status text, error_message text, error_count int,
+    logs boolean, log_id uuid, check_type text, log_status text, response_time_ms int, log_message text,
+    metadata jsonb, lease_token bigint)),
+released AS (
+  UPDATE integration_schedules s SET {lease.RELEASE}, attempts = 0,
+         rejections = g.rejections, next_check_at = g.next_at FROM given g WHERE s.integration_id = g.id),
+settled AS (
+  UPDATE integrations i SET status = g.status, error_message = g.error_message, error_count = g.error_count,
+         last_health_check = {{now}} FROM given g WHERE i.id = g.id AND g.settles)
+INSERT INTO integration_health_logs (id, integration_id, check_type, status, response_time_ms, error_message,
+                                     metadata, checked_at, lease_token)
+SELECT log_id, id, check_type, log_status, response_time_ms, log_message, metadata, {{now}}, lease_token
+  FROM given WHERE logs"""
+_WRITTEN = """
+SELECT l.integration_id AS id, l.lease_token, l.metadata FROM integration_health_logs l
+ WHERE l.integration_id {among} AND l.lease_token IS NOT NULL"""
+
+_LAST_SUCCESSES = """
+SELECT i.id, l.metadata, l.checked_at, {off_at},
+       (SELECT max(f.checked_at) FROM integration_health_logs f
+         WHERE f.integration_id = i.id AND f.status = 'failure' AND f.checked_at >= l.checked_at
+           AND (f.checked_at > l.checked_at OR f.id > l.id)) AS failed_at
+  FROM integrations i JOIN integration_health_logs l ON l.id =
+       (SELECT n.id FROM integration_health_logs n WHERE n.integration_id = i.id AND n.status = 'success'
+           AND n.checked_at IS NOT NULL ORDER BY n.checked_at DESC, n.id DESC LIMIT 1)
+ WHERE i.id {among}""".replace("{off_at}", OFF_AT)
+
+
+_STUCK = f"""
+SELECT s.integration_id AS id, s.lease_token, i.config_version
+  FROM integration_schedules s JOIN integrations i ON i.id = s.integration_id
+ WHERE s.attempts >= {MAX_ATTEMPTS} AND (s.lease_expires_at IS NULL OR s.lease_expires_at <= {{now}})"""
+_SET_ASIDE = f"""
+UPDATE integration_schedules SET {lease.RELEASE}, attempts = 0,
+       next_check_at = CASE WHEN next_check_at IS NULL THEN NULL ELSE {{after 3600}} END WHERE integration_id = :id"""
+_TOUCHED = "UPDATE integrations SET last_health_check = {now} WHERE id = :id"
+
+
+# A value that the database or JSON does not take: of one result, and no fault of the others.
+_ITS_OWN_FAULT = (ConflictError, RefusedError, UsageError, TypeError, ValueError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a probe found, for the lease that it ran under."""
+
+    claimed: Claimed
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A result that is in the database: what it says, and the status before and after it."""
+
+    id: str
+    name: str
+    outcome: Outcome
+    was: str
+    became: str
+
+
+def last_success(database: Database, id: str) -> LastSuccess | None:
+    """An integration's last successful check, or None."""
+    return _last_successes(database, [id]).get(id)
+
+
+def _last_successes(database: Database, ids: Sequence[str]) -> dict[str, LastSuccess]:
+    if not ids:
+        return {}
+    found = database.rows(*among(database, _LAST_SUCCESSES, ids))
+    return {
+        str(row["id"]): LastSuccess(log_entry.read(row["metadata"]), row["checked_at"], row["failed_at"], row["off_at"])
+        for row in found
+    }
+
+
+def record(
+    database: Database,
+    owner: str,
+    results: Sequence[Result],
+    *,
+    check_type: str,
+    agent: str,
+    deadline_s: float,
+    again: bool = False,
+) -> dict[str, Recorded]:
+    """Writes log rows and statuses together, frees the leases; what was recorded, by id.
+
+    Those whose lease was lost are not in the answer: their results are dropped, somebody else has the lease now.
+    An integration edited meanwhile keeps its status and is due again at once. `again`: an earlier try
+    with these results may have been committed; what it wrote is in the answer. A result that the
+    database does not take spoils none of the others: it becomes `self.crash`.
+    """
+    write = partial(_record, database, owner, check_type=check_type, agent=agent, deadline_s=deadline_s)
+    try:
+        recorded = write(results)
+    except _ITS_OWN_FAULT:
+        recorded = {}
+        for result in results:
+            try:
+                recorded |= write([result])
+            except _ITS_OWN_FAULT:
+                outcome = Outcome("self.crash", detail="the database did not take its result")
+                recorded |= write([Result(result.claimed, outcome)])
+    if again:
+        recorded |= _written(database, [result for result in results if result.claimed.id not in recorded])
+    return recorded
+
+
+def _record(
+    database: Database, owner: str, results: Sequence[Result], *, check_type: str, agent: str, deadline_s: float
+) -> dict[str, Recorded]:
+    text, parameters = among(database, _locked(database, _HELD), [result.claimed.id for result in results])
+    with database.transaction():
+        held = {str(row["id"]): row for row in database.rows(text, {**parameters, "owner": owner})}
+        ours = []
+        for result in results:
+            row = held.get(result.claimed.id)
+            if row is not None and row["lease_token"] == result.claimed.lease_token:
+                ours.append(result)
+        asking = [one for one in ours if judge.needs_last_proof(one.outcome)]
+        before = _last_successes(database, [one.claimed.id for one in asking])
+        rows, recorded = [], {}
+        for result in ours:
+            id, row = result.claimed.id, held[result.claimed.id]
+            known = Result(result.claimed, _judged(result, before.get(id), row))
+            written = _row(row, known, check_type=check_type, agent=agent, deadline_s=deadline_s)
+            rows.append(written)
+            became = written["status"] if written["settles"] else row["status"]
+            recorded[id] = Recorded(id, row["name"], known.outcome, row["status"], became)
+        _write(database, rows)
+        changes = (transitions.Change(one.id, one.was, one.became, one.outcome) for one in recorded.values())
+        transitions.add(database, changes)
+        hit("in_record")
+    return recorded
+
+
+def _judged(result: Result, before: LastSuccess | None, row: dict[str, Any]) -> Outcome:
+    """The outcome in the light of the last success."""
+    claimed = result.claimed
+    outcome = judge.apply_throttling(
+        result.outcome,
+        before,
+        config_version=claimed.config_version,
+        interval_minutes=interval_minutes(row["health_check_interval_minutes"]),
+        now=row["now_at"],
+    )
+    if judge.needs_last_success(outcome, claimed.provider):
+        last = claimed.last_success if before is None else before
+        outcome = judge.compare_with_last_success(outcome, last, claimed.config_version)
+    return outcome
+
+
+def _row(row: dict[str, Any], result: Result, *, check_type: str, agent: str, deadline_s: float) -> dict[str, Any]:
+    """All that a result writes, for the row that holds its lease."""
+    outcome, claimed = result.outcome, result.claimed
+    standing = Standing(
+        claimed.id,
+        row["status"],
+        row["error_count"] or 0,
+        row["error_message"],
+        row["rejections"],
+        interval_minutes(row["health_check_interval_minutes"]),
+    )
+    edited = row["config_version"] != claimed.config_version
+    deleted = row["deleted_at"] is not None
+    claimed_at: datetime = row["lease_expires_at"] - timedelta(seconds=deadline_s + lease.MARGIN_S)
+    decision = judge.decide(standing, outcome, check_type, Lease(claimed_at, row["now_at"], edited, deleted))
+    settled, was, became = decision.settled, None, None
+    if not edited and settled.status != row["status"]:
+        was, became = row["status"], settled.status
+    return {
+        "id": claimed.id,
+        "rejections": decision.rejections,
+        "next_at": decision.next_at,
+        "settles": decision.settles,
+        "status": settled.status,
+        "error_message": settled.error_message,
+        "error_count": settled.error_count,
+        "logs": decision.logs,
+        "log_id": new_log_id(),
+        "check_type": check_type,
+        "log_status": decision.log_status,
+        "response_time_ms": outcome.response_time_ms,
+        "log_message": None if outcome.verdict == "healthy" else outcome.message,
+        "metadata": log_entry.write(outcome, agent, claimed.config_version, was=was, became=became),
+        "lease_token": claimed.lease_token,
+    }
+
+
+def _locked(database: Database, sql: str, tables: str = "s, i") -> str:
+    """SQLite's write lock is the whole file's; PostgreSQL's rows are locked one by one."""
+    return f"{sql} FOR UPDATE OF {tables}" if database.dialect == POSTGRESQL else sql
+
+
+def _write(database: Database, rows: Sequence[dict[str, Any]]) -> None:
+    """All rows: one statement on PostgreSQL; on SQLite three prepared ones, which cost half of a document there."""
+    if not rows:
+        return
+    if database.dialect == POSTGRESQL:
+        document = json.dumps(rows, default=_iso, allow_nan=False)
+        database.run(_WRITE_POSTGRESQL, {"results": document})
+        return
+    database.run_many(_RELEASE, rows)
+    database.run_many(_STATUS, [row for row in rows if row["settles"]])
+    database.run_many(_LOG, [row for row in rows if row["logs"]])
+
+
+def _iso(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError
+
+
+def _written(database: Database, results: Sequence[Result]) -> dict[str, Recorded]:
+    """Those of `results` that are in the log already."""
+    if not results:
+        return {}
+    wanted = {(result.claimed.id, result.claimed.lease_token): result for result in results}
+    found = {}
+    text, parameters = among(database, _WRITTEN, [result.claimed.id for result in results])
+    for row in database.rows(text, parameters):
+        id = str(row["id"])
+        result = wanted.get((id, row["lease_token"]))
+        if result is not None:
+            log, status = log_entry.read(row["metadata"]), result.claimed.status
+            same = log.code is None or log.code == result.outcome.code
+            outcome = result.outcome if same else Outcome(str(log.code), log.phase)
+            found[id] = Recorded(id, result.claimed.name, outcome, log.was or status, log.became or status)
+    return found
+
+
+def set_aside(database: Database, *, agent: str) -> int:
+    """Puts off by an hour what was claimed three times and never finished, as `unknown`. How many."""
+    skip = " FOR UPDATE OF s SKIP LOCKED" if database.dialect == POSTGRESQL else ""
+    outcome = Outcome("self.set_aside")
+    with database.transaction():
+        stuck = database.rows(_STUCK + skip)
+        for row in stuck:
+            database.run(_SET_ASIDE, {"id": row["id"]})
+            database.run(_TOUCHED, {"id": row["id"]})
+            database.run(
+                _LOG,
+                {
+                    "log_id": new_log_id(),
+                    "id": row["id"],
+                    "check_type": "scheduled",
+                    "log_status": "unknown",
+                    "response_time_ms": None,
+                    "log_message": outcome.message,
+                    "metadata": log_entry.write(outcome, agent, row["config_version"]),
+                    "lease_token": row["lease_token"],
+                },
+            )
+    return len(stuck)

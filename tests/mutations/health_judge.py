@@ -1,0 +1,78 @@
+"""Mutations of intctl.health.judge."""
+
+from __future__ import annotations
+
+from tests.mutate import Mutation
+
+MUTATIONS = (
+    Mutation(
+        "record: uptime for an earlier config",
+        "intctl.health.judge:decide",
+        '"unknown" if lease.is_edited else LOG_STATUS',
+        "LOG_STATUS",
+        "tests/store/test_claims.py::test_an_edit_during_the_probe_keeps_its_status_and_is_checked_again_at_once",
+    ),
+    Mutation(
+        "record: who is put off is well again",
+        "intctl.health.judge:apply_throttling",
+        "if since or not -CLOCK",
+        "if not -CLOCK",
+        "tests/store/test_claims.py::test_who_is_put_off_is_not_well_again",
+    ),
+    Mutation(
+        "record: a proof of another config",
+        "intctl.health.judge:apply_throttling",
+        "if last is None or last.metadata.config_version != config_version:",
+        "if last is None:",
+        "tests/store/test_claims.py::test_who_is_put_off_knows_nothing_new",
+    ),
+    Mutation(
+        "record: a proof for ever",
+        "intctl.health.judge:apply_throttling",
+        "if since or not -CLOCK_TOLERANCE_S < age_s <= holds_s:",
+        "if since:",
+        "tests/store/test_claims.py::test_who_is_put_off_knows_nothing_new",
+    ),
+    Mutation(
+        "record: a login that was accepted proves nothing",
+        "intctl.health.judge:_proves_nothing",
+        "in NO_PROOF and not accepted",
+        "in NO_PROOF",
+        "tests/store/test_claims.py::test_who_is_put_off_after_the_login_has_proved_it",
+    ),
+    Mutation(
+        "record: > for >= in the failures that make an error",
+        "intctl.health.judge:settle",
+        "or count >= FAILURE_THRESHOLD:",
+        "or count > FAILURE_THRESHOLD:",
+        "tests/health/test_judge.py::test_what_an_outcome_makes_of_the_status",
+    ),
+    Mutation(
+        "record: > for >= in the refused logins",
+        "intctl.health.judge:settle",
+        "rejections >= MAX_REJECTIONS",
+        "rejections > MAX_REJECTIONS",
+        "tests/store/test_claims.py::test_a_dead_password_stops_after_three_logins",
+    ),
+    Mutation(
+        "record: the next time counts from the end",
+        "intctl.health.judge:decide",
+        "None if settled.next_in_s is None else lease.claimed_at +",
+        "None if settled.next_in_s is None else lease.now +",
+        "tests/store/test_claims.py::test_the_next_check_is_early_never_late",
+    ),
+    Mutation(
+        "record: a back-off beyond two intervals",
+        "intctl.health.judge:backed_off",
+        "2 * interval_s - BACK_OFF_MARGIN_S)",
+        "2 * interval_s + BACK_OFF_MARGIN_S)",
+        "tests/health/test_judge.py::test_when_it_is_checked_next",
+    ),
+    Mutation(
+        "record: no second look soon",
+        "intctl.health.judge:settle",
+        "wait_s = min(interval_s, RECHECK_S)",
+        "pass",
+        "tests/health/test_judge.py::test_when_it_is_checked_next",
+    ),
+)
