@@ -255,7 +255,7 @@ class GrantAuth(Authenticator, httpx.Auth):
     # --- what is answered
 
     async def _granted(self, reply: Reply, stored: Tokens | None, *, last: bool = False) -> Secret:
-        """The access token of a token reply, its refresh token saved first. Raises Fault.
+        """The access token of a token reply, its refresh token saved first. Raises ProbeFailed.
 
         A refresh token that was refused because somebody else spent it meanwhile is no fault: then
         theirs is used, and exchanged once more only where their access token has run out.

@@ -17,7 +17,8 @@ import httpx
 
 from intctl.health.outcome import Outcome
 from intctl.probes import tls, usage, wire
-from intctl.probes.auth import Authenticator, TokenStore, authenticator
+from intctl.probes.auth import Authenticator, TokenStore
+from intctl.probes.authenticators import authenticator
 from intctl.probes.network import Network
 from intctl.probes.reply import Judgement, Reply, judge
 from intctl.probes.request import Request, place_of, request_for
@@ -41,7 +42,7 @@ _STATUS_LINE = b"HTTP/1."
 
 
 async def probe_http(probe: HttpProbe, network: Network, trace: Trace, tokens: TokenStore | None) -> Outcome:
-    """What the provider answers to this probe. Raises Fault."""
+    """What the provider answers to this probe. Raises ProbeFailed."""
     context: SSLContext | None = None
 
     def make_context() -> SSLContext:
@@ -154,7 +155,7 @@ def _warnings(auth: Authenticator | None, trace: Trace, network: Network) -> tup
 class Transport(httpx.AsyncBaseTransport):
     """One request on one new connection: `exchange`, or as httpx wants it.
 
-    An httpx request's extensions may hold `phase` (default "api") and `body_wanted`. Raises Fault.
+    An httpx request's extensions may hold `phase` (default "api") and `body_wanted`. Raises ProbeFailed.
     """
 
     def __init__(
@@ -170,7 +171,7 @@ class Transport(httpx.AsyncBaseTransport):
         return _response(await self.send(request), request)
 
     async def send(self, request: httpx.Request) -> Reply:
-        """The answer to a request of httpx's. Raises Fault."""
+        """The answer to a request of httpx's. Raises ProbeFailed."""
         headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
         ours = Request(request.method, place_of(request.url), headers, request.content)
         ours.phase = request.extensions.get("phase", ours.phase)
@@ -178,7 +179,7 @@ class Transport(httpx.AsyncBaseTransport):
         return await self.exchange(ours)
 
     async def exchange(self, request: Request) -> Reply:
-        """The answer to the request. Raises Fault."""
+        """The answer to the request. Raises ProbeFailed."""
         place = request.place
         exchange = _Exchange(self._trace, request, self._max_body)  # before the connection: it may not be writable
         stream = await self._open(place.host, place.port, self._context() if place.secure else None)
@@ -256,7 +257,7 @@ class _Exchange:
         self.cut = False
 
     async def run(self, stream: wire.Stream) -> None:
-        """Sends the request and reads until the answer is known. Raises Fault."""
+        """Sends the request and reads until the answer is known. Raises ProbeFailed."""
         self._trace.received_any = False
         await stream.send(self._head)
         data = b"first"

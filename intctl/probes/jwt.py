@@ -13,7 +13,7 @@ LIFETIME_S = 600
 
 
 def signed(grant: SignedJwt, now: float) -> str:
-    """The statement, signed; `now` is a UNIX time in seconds. Raises Fault when the key can't sign."""
+    """The statement, signed; `now` is a UNIX time in seconds. Raises ProbeFailed when the key can't sign."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

@@ -37,7 +37,7 @@ class Names:
         self._asked: dict[str, asyncio.Future[_Answer]] = {}
 
     async def look_up(self, host: str, port: int) -> list[Target]:
-        """The addresses of `host`, best first. Raises Fault (`dns.*`, `self.no_descriptors`)."""
+        """The addresses of `host`, best first. Raises ProbeFailed (`dns.*`, `self.no_descriptors`)."""
         hit("in_dns")
         name = ascii_name(host)
         literal = _literal(name, port)
@@ -74,7 +74,7 @@ class Names:
 
 
 def ascii_name(host: str) -> str:
-    """The host in the form that goes over the wire (IDNA). Raises Fault."""
+    """The host in the form that goes over the wire (IDNA). Raises ProbeFailed."""
     try:
         name = host if host.isascii() else host.encode("idna").decode()
         labels = name.removesuffix(".").split(".")

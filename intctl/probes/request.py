@@ -37,7 +37,7 @@ class Place(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def place_of(url: str | httpx.URL) -> Place:
-    """Where an http:// or https:// URL leads. Raises Fault (`self.config_invalid`)."""
+    """Where an http:// or https:// URL leads. Raises ProbeFailed (`self.config_invalid`)."""
     try:
         found = httpx.URL(url)
         if found.scheme not in ("http", "https") or not found.host:
@@ -66,7 +66,7 @@ class Request:
     body_wanted: Callable[[int], bool] = lambda _status: True
 
     def events(self) -> list[h11.Event]:
-        """What h11 writes. Raises Fault."""
+        """What h11 writes. Raises ProbeFailed."""
         headers = [(b"Host", self.place.authority), *self.headers]
         try:
             head = h11.Request(method=self.method, target=self.place.target, headers=headers)
@@ -76,7 +76,7 @@ class Request:
 
 
 def request_for(probe: HttpProbe, auth: Authenticator | None) -> Request:
-    """The probe's request, its credential shown where it is one that is only shown. Raises Fault."""
+    """The probe's request, its credential shown where it is one that is only shown. Raises ProbeFailed."""
     headers = dict(_COMMON)
     try:
         content = probe.body_text.encode()

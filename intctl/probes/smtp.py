@@ -46,7 +46,7 @@ _METHODS_IN_CLEAR = ("cram-md5", "plain", "login")
 
 
 async def probe_smtp(probe: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None = None) -> Outcome:
-    """What the mail server answers to this probe. Raises Fault."""
+    """What the mail server answers to this probe. Raises ProbeFailed."""
     async with _session(probe, network, trace, tokens) as session:
         trace.enter("api")
         reply = await session.command(b"NOOP")
@@ -105,7 +105,7 @@ async def _deliver(session: _Session, mail: TestMail, trace: Trace) -> Outcome:
 async def _session(
     probe: SmtpProbe, network: Network, trace: Trace, tokens: TokenStore | None
 ) -> AsyncIterator[_Session]:
-    """A session as far as the login, ended politely. Raises Fault."""
+    """A session as far as the login, ended politely. Raises ProbeFailed."""
     trace.add_secret(probe.password)
     context = None if probe.security == "none" else tls.context(probe.ca_file)
     session = _Session(probe, network, trace, tokens)
@@ -202,7 +202,7 @@ class _Session:
         self._overrun = False
 
     async def open(self, context: SSLContext | None) -> None:
-        """Connects, greets, and brings up TLS as the configuration says. Raises Fault."""
+        """Connects, greets, and brings up TLS as the configuration says. Raises ProbeFailed."""
         probe, trace = self._probe, self._trace
         sock = await wire.connect(probe.host, probe.port, self._network, trace)
         implicit = context if probe.security == "tls" else None
@@ -290,7 +290,7 @@ class _Session:
 
     async def _log_in_by_token(self, username: str, grant: TokenGrant) -> None:
         """AUTH XOAUTH2. A stored token that is refused is exchanged for a new one, once."""
-        from intctl.probes.auth import authenticator
+        from intctl.probes.authenticators import authenticator
         from intctl.probes.http import Transport
 
         self._trace.enter("auth")
@@ -365,11 +365,11 @@ class _Session:
         return self._trace.sanitize(f"{reply.code} {_decoded(reply.message)}".strip())
 
     async def command(self, *parts: bytes) -> SMTPResponse:
-        """One command and its reply. Raises Fault."""
+        """One command and its reply. Raises ProbeFailed."""
         return await self._exchange(parts, None)
 
     async def data(self, message: bytes) -> SMTPResponse:
-        """DATA, the message, and the server's word on it. Raises Fault."""
+        """DATA, the message, and the server's word on it. Raises ProbeFailed."""
         return await self._exchange((b"DATA",), message)
 
     async def _read(self) -> SMTPResponse:

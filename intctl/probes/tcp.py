@@ -10,7 +10,7 @@ from intctl.probes.trace import Trace
 
 
 async def probe_tcp(probe: TcpProbe, network: Network, trace: Trace) -> Outcome:
-    """Whether somebody takes the connection, behind a certificate that holds. Raises Fault."""
+    """Whether somebody takes the connection, behind a certificate that holds. Raises ProbeFailed."""
     context = tls.context(probe.ca_file) if probe.security == "tls" else None
     stream = wire.Stream(await wire.connect(probe.host, probe.port, network, trace))
     try:

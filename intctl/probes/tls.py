@@ -86,7 +86,7 @@ LOOK_S = 2.0
 def context(ca_file: str | None, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
     """The context for these authorities: one a process, or a fresh one where a client certificate is shown.
 
-    `ca_file` takes the place of the system's authorities. Raises Fault (`self.ca_file`,
+    `ca_file` takes the place of the system's authorities. Raises ProbeFailed (`self.ca_file`,
     `self.no_authorities`, `tls.client_certificate`).
     """
     stamp = 0

@@ -43,7 +43,7 @@ async def connect(
 ) -> socket.socket:
     """A connected, non-blocking socket. The address that passed the guard is the one connected to.
 
-    With `loopback_only` any other address is refused as `http.plain`. Raises Fault.
+    With `loopback_only` any other address is refused as `http.plain`. Raises ProbeFailed.
     """
     trace.enter("dns")
     targets = await network.names.look_up(host, port)
@@ -136,7 +136,7 @@ class Stream:
         self.secured: SSLObject | None = None
 
     async def secure(self, context: SSLContext, host: str, network: Network, trace: Trace) -> None:
-        """Shakes hands with `host`. Our last message waits for the first `send`, to share a packet. Raises Fault."""
+        """Perform the handshake with `host`. The last message waits for the first `send`. Raises ProbeFailed."""
         trace.enter("tls")
         hit("in_tls")
         secured = context.wrap_bio(self._in, self._out, server_hostname=ascii_name(host))
@@ -155,7 +155,7 @@ class Stream:
         self.secured = secured
 
     async def send(self, data: bytes = b"") -> None:
-        """Sends `data`, and what was held back before. Raises Fault."""
+        """Sends `data`, and what was held back before. Raises ProbeFailed."""
         try:
             if self.secured is None:
                 await self._put(data)
@@ -167,7 +167,7 @@ class Stream:
             raise tls.lost(error) from None
 
     async def receive(self) -> bytes:
-        """What comes next; b"" at the end. Raises Fault."""
+        """What comes next; b"" at the end. Raises ProbeFailed."""
         try:
             if self.secured is None:
                 return await self._next()
@@ -250,7 +250,7 @@ async def stream(
     trace: Trace,
     context: SSLContext | None = None,
 ) -> P:
-    """A protocol on the connected socket, behind TLS for `host` when a context is given. Raises Fault."""
+    """A protocol on the connected socket, behind TLS for `host` when a context is given. Raises ProbeFailed."""
     loop = asyncio.get_running_loop()
     if context is None:
         return (await loop.create_connection(factory, sock=sock))[1]
@@ -280,7 +280,7 @@ async def upgrade(
     trace: Trace,
     context: SSLContext,
 ) -> asyncio.Transport:
-    """TLS for `host` on a connection that spoke in clear until now (STARTTLS). Raises Fault."""
+    """TLS for `host` on a connection that spoke in clear until now (STARTTLS). Raises ProbeFailed."""
     trace.enter("tls")
     try:
         async with asyncio.timeout(network.budgets.tls_s):

@@ -7,7 +7,7 @@ import calendar
 import h11
 import pytest
 
-from intctl.probes.auth import authenticator
+from intctl.probes.authenticators import authenticator
 from intctl.probes.request import request_for
 from intctl.probes.sigv4 import signed
 from intctl.probes.spec import HttpProbe, SigV4
