@@ -1,0 +1,171 @@
+"""The entry point: the root group, and the one place where a run ends.
+
+Commands are imported lazily from the table in `commands`, which also holds their one-line helps: click's
+root help would import every command for them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from intctl import __version__, failpoint
+from intctl.cli.commands import COMMANDS
+from intctl.cli.context import Context, SharedOptions
+from intctl.errors import (
+    EXIT_BUG,
+    EXIT_CODES,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    IntctlError,
+    ManifestError,
+    OutputError,
+)
+
+
+class Root(SharedOptions, click.Group):
+    """The root group: knows the commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from intctl.text import nearest
+
+            ctx.fail(f'There is no command "{args[0]}"{nearest(args[0], tuple(COMMANDS))}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+
+
+@click.command(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="intctl", message="%(prog)s %(version)s")
+@click.pass_context
+def root(ctx: click.Context) -> None:
+    """Provision, prove and watch an organisation's external integrations.
+
+    A first day: intctl init, then intctl add smtp -f smtp.yaml, then intctl dashboard.
+    """
+    ctx.ensure_object(Context)
+
+
+def main() -> NoReturn:
+    """The entry point: runs one command and exits with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # an ASCII locale shows "?", it does not crash
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+    except OSError:
+        _silence(sys.stdout)
+        code = _end(OutputError("The output could not be written (disk full?)."))
+    sys.exit(code)
+
+
+def _run() -> int:
+    context = Context(os.environ)
+    failpoint.arm(context.environ)
+    try:
+        answer = root.main(prog_name="intctl", standalone_mode=False, obj=context, terminal_width=_help_width())
+        return answer if isinstance(answer, int) else EXIT_OK
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _say(error.format_message(), EXIT_USAGE, prefix="")
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "intctl"
+        return _say(f"{error.format_message()}\nTry: {where} --help", EXIT_USAGE)
+    except click.ClickException as error:
+        return _say(error.format_message(), EXIT_USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted", EXIT_INTERRUPTED)
+    except IntctlError as error:
+        return _end(error)
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        return EXIT_OK
+    except OSError as error:
+        if not _in_output(error):
+            return _bug(error)
+        _silence(sys.stdout)
+        return _end(OutputError("The output could not be written (disk full?)."))
+    except Exception as error:
+        return _bug(error)
+    finally:
+        context.close()
+
+
+def _help_width() -> int:
+    """The width that click would find for its helps, found without the modules that it would import."""
+    try:
+        found = int(os.environ.get("COLUMNS", "")) or os.get_terminal_size(1).columns
+    except (ValueError, OSError):
+        found = 80
+    return max(min(found, 80) - 2, 50)
+
+
+def _in_output(error: OSError) -> bool:
+    """Whether it was standard output that failed: a write of ours, or of click's help."""
+    import errno
+
+    return error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EBADF)
+
+
+def _end(error: IntctlError) -> int:
+    if isinstance(error, ManifestError):
+        return _say(str(error), error.exit_code, prefix="")
+    if error.exit_code == EXIT_BUG:
+        return _bug(error)
+    return _say(str(error), error.exit_code)
+
+
+def _say(message: str, code: int, prefix: str = "intctl: ") -> int:
+    try:
+        sys.stderr.write(f"{prefix}{message}\n")
+        sys.stderr.flush()
+    except OSError:
+        _silence(sys.stderr)
+    return code
+
+
+def _bug(error: BaseException) -> int:
+    """Where it happened and the error's type. Its text stays out: libraries put secrets into theirs."""
+    where = "".join(f"  {frame}\n" for frame in frames(error))
+    return _say(
+        f"this is a bug of intctl ({type(error).__name__}); please report it with these lines:\n{where}", EXIT_BUG
+    )
+
+
+def frames(error: BaseException) -> list[str]:
+    """Where an error came from, innermost last."""
+    import traceback
+
+    return [f"{one.filename}:{one.lineno} in {one.name}" for one in traceback.extract_tb(error.__traceback__)]
+
+
+def _silence(stream: Any) -> None:
+    # What is still in the buffer has nowhere to go; without this, Python complains at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
