@@ -23,7 +23,6 @@ TABLE = "intctl/health/codes.py"
 KNOWN_LONG_FILES = (
     "intctl/agent/work.py",
     "intctl/cli/change.py",
-    "intctl/probes/smtp.py",
     "intctl/schema/models.py",
     "intctl/store/changes.py",
     "intctl/store/claims.py",
