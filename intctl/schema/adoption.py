@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 
 from intctl.db.connect import Database
 from intctl.errors import StoreError
-from intctl.schema.models import SHARED, TABLES
+from intctl.schema.tables import SHARED, TABLES
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 

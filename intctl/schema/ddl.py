@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, Index
 
 from intctl.db.connect import HEAD, VERSION_TABLE
 from intctl.db.url import POSTGRESQL
-from intctl.schema.models import OURS, SHARED, TABLES
+from intctl.schema.tables import OURS, SHARED, TABLES
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 

@@ -20,7 +20,7 @@ from intctl import keyring
 from intctl.db.connect import connect
 from intctl.keyring import Binding
 from intctl.probes.spec import Tokens
-from intctl.schema.models import TABLES
+from intctl.schema.tables import TABLES
 from intctl.store.tokens import SealedTokens
 from intctl.text import Secret
 

@@ -10,8 +10,9 @@ from sqlmodel import Session, select
 from intctl.db.connect import connect
 from intctl.db.ids import new_id
 from intctl.db.url import Target
+from intctl.schema.additions import Schedule
 from intctl.schema.engine import engine
-from intctl.schema.models import HealthLog, Integration, OAuthToken, RetryConfig, Schedule, Webhook, WebhookDelivery
+from intctl.schema.specification import HealthLog, Integration, OAuthToken, RetryConfig, Webhook, WebhookDelivery
 
 MOMENT = datetime(2026, 3, 29, 1, 59, 59, 123456, tzinfo=timezone(timedelta(hours=2)))
 CANARY = "canary-secret"

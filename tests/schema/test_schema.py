@@ -14,8 +14,8 @@ from intctl.db.connect import HEAD, VERSION_TABLE, connect
 from intctl.db.url import Target, sqlite_target
 from intctl.schema import ddl
 from intctl.schema.engine import engine
-from intctl.schema.models import SHARED, TABLES
 from intctl.schema.setup import migrate, prepare
+from intctl.schema.tables import SHARED, TABLES
 from intctl.store.organization_changes import first_organization
 
 from . import describe

@@ -1,0 +1,193 @@
+"""The tables that intctl adds to those of the specification."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Integer, String, Text, text
+from sqlmodel import Field, SQLModel
+
+from intctl.schema.columns import key, noted, part_of_key, reference, timestamp
+from intctl.schema.types import Id, Json, Now, Time
+
+
+class Schedule(SQLModel, table=True):
+    """When an integration is due, and the lease of its check. Only rows with a sealed config have a schedule."""
+
+    __tablename__ = "integration_schedules"
+    __table_args__ = (
+        CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="ck_integration_schedules_lease"),
+    )
+
+    integration_id: str = Field(
+        sa_column=Column(Id, ForeignKey("integrations.id", ondelete="CASCADE"), primary_key=True)
+    )
+    next_check_at: datetime | None = Field(default=None, sa_column=Column(Time, info=noted("NULL: never due")))
+    lease_owner: str | None = Field(default=None, sa_column=Column(Text))
+    lease_token: int = Field(
+        default=0,
+        sa_column=Column(
+            BigInteger, nullable=False, server_default=text("0"), info=noted("only rises: a stale holder is refused")
+        ),
+    )
+    lease_expires_at: datetime | None = Field(default=None, sa_column=Column(Time))
+    attempts: int = Field(
+        default=0,
+        sa_column=Column(Integer, nullable=False, server_default=text("0"), info=noted("claims without a result")),
+    )
+    rejections: int = Field(
+        default=0,
+        sa_column=Column(Integer, nullable=False, server_default=text("0"), info=noted("refused logins in a row")),
+    )
+
+
+class AgentPass(SQLModel, table=True):
+    """The last pass of each agent: one row for a host, or for a host and the one organisation that it serves."""
+
+    __tablename__ = "agent_passes"
+
+    id: str = Field(sa_column=Column(Text, primary_key=True, info=noted("the host, and the organisation if one")))
+    host: str = Field(sa_column=Column(Text, nullable=False))
+    org_id: str | None = Field(default=None, sa_column=Column(Id, info=noted("NULL: it serves all")))
+    version: str = Field(sa_column=Column(Text, nullable=False, info=noted("intctl's")))
+    started_at: datetime | None = Field(default=None, sa_column=Column(Time))
+    finished_at: datetime | None = Field(
+        default=None, sa_column=Column(Time, info=noted("the last pass that was completed and recorded"))
+    )
+    failed_at: datetime | None = Field(default=None, sa_column=Column(Time, info=noted("NULL after a good one")))
+    failure: str | None = Field(default=None, sa_column=Column(Text))
+    passes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    checks: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    details: Any = Field(
+        default=None, sa_column=Column("metadata", Json, info=noted("the last pass in counts; known keys' ids"))
+    )
+
+
+class Transition(SQLModel, table=True):
+    """A status that fell into error or left it, and whether that was reported."""
+
+    __tablename__ = "integration_transitions"
+
+    id: str = Field(sa_column=key())
+    integration_id: str = Field(sa_column=reference("integrations", cascade=True))
+    from_status: str = Field(sa_column=Column(String(20), nullable=False))
+    to_status: str = Field(sa_column=Column(String(20), nullable=False))
+    verdict: str | None = Field(default=None, sa_column=Column(String(20), info=noted("NULL: a person did it")))
+    code: str | None = Field(default=None, sa_column=Column(Text))
+    message: str | None = Field(default=None, sa_column=Column(Text))
+    changed_at: datetime = Field(sa_column=Column(Time, nullable=False, server_default=Now()))
+    quiet_until: datetime | None = Field(
+        default=None, sa_column=Column(Time, info=noted("in maintenance: told when that is over"))
+    )
+    lease_owner: str | None = Field(default=None, sa_column=Column(Text, info=noted("who is telling")))
+    lease_token: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    lease_expires_at: datetime | None = Field(default=None, sa_column=Column(Time))
+    attempts: int = Field(
+        default=0,
+        sa_column=Column(Integer, nullable=False, server_default=text("0"), info=noted("how often it was begun")),
+    )
+    told_at: datetime | None = Field(default=None, sa_column=Column(Time, info=noted("when the command had ended")))
+    exit_code: int | None = Field(
+        default=None, sa_column=Column(Integer, info=noted("the command's; NULL: killed at its limit, or not run"))
+    )
+
+
+class Change(SQLModel, table=True):
+    """What an integration was from a time on: one row for each change of its config, interval or activation."""
+
+    __tablename__ = "integration_changes"
+
+    integration_id: str = Field(sa_column=part_of_key("integrations"))
+    changed_at: datetime = Field(sa_column=Column(Time, primary_key=True))
+    enabled: bool = Field(sa_column=Column(Boolean, nullable=False, info=noted("neither switched off nor deleted")))
+    interval_minutes: int = Field(sa_column=Column(Integer, nullable=False))
+    config_version: int = Field(sa_column=Column(Integer, nullable=False))
+
+
+class HealthDay(SQLModel, table=True):
+    """The health logs of one integration on one day, folded."""
+
+    __tablename__ = "integration_health_days"
+
+    integration_id: str = Field(sa_column=part_of_key("integrations"))
+    starts_at: datetime = Field(sa_column=Column(Time, primary_key=True, info=noted("00:00 UTC")))
+    successes: int = Field(sa_column=Column(Integer, nullable=False))
+    failures: int = Field(sa_column=Column(Integer, nullable=False))
+    unknowns: int = Field(sa_column=Column(Integer, nullable=False))
+    response_ms: int = Field(
+        sa_column=Column(BigInteger, nullable=False, info=noted("milliseconds of all successes together"))
+    )
+    response_times: str = Field(
+        sa_column=Column(Text, nullable=False, info=noted("milliseconds of each success, four hex digits, in order"))
+    )
+    timeline: str = Field(
+        sa_column=Column(Text, nullable=False, info=noted("JSON: from, to (ms of the day), up or down, cause"))
+    )
+    rows_left: str = Field(
+        default="all",
+        sa_column=Column(
+            Text, nullable=False, server_default=text("'all'"), info=noted("in the logs: all, some, none")
+        ),
+    )
+
+
+class MaintenanceWindow(SQLModel, table=True):
+    """Announced downtime: checks continue, alerts and uptime do not count."""
+
+    __tablename__ = "maintenance_windows"
+
+    id: str = Field(sa_column=key())
+    org_id: str = Field(sa_column=reference("organizations", cascade=True))
+    integration_id: str | None = Field(
+        default=None,
+        sa_column=Column(
+            Id, ForeignKey("integrations.id", ondelete="CASCADE"), info=noted("NULL: all of the organisation")
+        ),
+    )
+    starts_at: datetime = Field(sa_column=Column(Time, nullable=False))
+    ends_at: datetime = Field(sa_column=Column(Time, nullable=False))
+    weekly: bool = Field(
+        default=False,
+        sa_column=Column(
+            Boolean,
+            nullable=False,
+            server_default=text("false"),
+            info=noted("again every week at the same time of day in time_zone"),
+        ),
+    )
+    time_zone: str = Field(default="UTC", sa_column=Column(Text, nullable=False, server_default=text("'UTC'")))
+    stopped_at: datetime | None = Field(
+        default=None, sa_column=Column(Time, info=noted("nothing of it counts from then on"))
+    )
+    reason: str | None = Field(default=None, sa_column=Column(Text))
+    created_at: datetime | None = Field(default=None, sa_column=timestamp())
+
+
+class OrganizationSettings(SQLModel, table=True):
+    """The settings of an organisation. The portal owns the organisation's row, so they have a table of their own."""
+
+    __tablename__ = "organization_settings"
+
+    org_id: str = Field(sa_column=part_of_key("organizations"))
+    retention_days: int = Field(
+        default=90,
+        sa_column=Column(
+            Integer, nullable=False, server_default=text("90"), info=noted("health logs older than that are folded")
+        ),
+    )
+
+
+class HistoryProgress(SQLModel, table=True):
+    """How far the logs are folded, and when the next turn is due: one row, with the id 1."""
+
+    __tablename__ = "history_progress"
+
+    id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    folded_before_at: datetime | None = Field(
+        default=None, sa_column=Column(Time, info=noted("all days before it are folded"))
+    )
+    after_id: str | None = Field(
+        default=None, sa_column=Column(Id, info=noted("of the next day, the integrations up to this one"))
+    )
+    next_at: datetime = Field(sa_column=Column(Time, nullable=False, server_default=Now()))
