@@ -63,12 +63,17 @@ class UsageError(IntctlError):
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong in a file. Line and column count from 1; 0 means the file as a whole."""
+    """One thing that is wrong in a file. Line and column count from 1; 0 means the file as a whole.
+
+    `fields` are the names of the fields that can resolve it. The message does not decide that: it may mention
+    other fields too.
+    """
 
     file: str
     line: int
     column: int
     message: str
+    fields: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
@@ -115,9 +114,9 @@ def _preset(provider: Provider, field: Field, answers: dict[str, object]) -> str
 
 
 def _again(context: Context, provider: Provider, error: ManifestError) -> list[Field]:
-    """Says what is wrong with the answers together; the fields that this speaks of are to be asked again."""
-    words = {word for problem in error.problems for word in re.findall(r"[a-z0-9_]+", problem.message)}
-    fields = [field for field in provider.fields if field.name in words]
+    """Print what is wrong with the answers together, and return the fields to ask for again."""
+    named = {name for problem in error.problems for name in problem.fields}
+    fields = [field for field in provider.fields if field.name in named]
     if not fields:
         raise error
     for problem in error.problems:

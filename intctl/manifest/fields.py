@@ -51,12 +51,14 @@ class Reader:
     #: Secrets that an edit would send elsewhere.
     needed: set[str] = field(default_factory=set)
 
-    def at(self, node: Node | None, message: str) -> None:
+    def at(self, node: Node | None, message: str, *fields: str) -> None:
+        """Add a problem at the position of `node`, about `fields`."""
         line, column = (node.line, node.column) if node else (0, 0)
-        self.problems.append(Problem(self.file, line, column, message))
+        self.problems.append(Problem(self.file, line, column, message, fields))
 
-    def on_line(self, message: str) -> None:
-        self.problems.append(Problem(SET, 0, 0, message))
+    def on_line(self, message: str, *fields: str) -> None:
+        """Add a problem of the command line, about `fields`."""
+        self.problems.append(Problem(SET, 0, 0, message, fields))
 
     def finish(self) -> None:
         if self.problems and len(self.problems) == len(self.needed):
@@ -98,18 +100,18 @@ def read_config(
     sound = len(here.problems) == before
     missing = [one.name for one in provider.fields if one.required and one.name not in values and one.name not in nodes]
     for name in missing:
-        here.at(node or item, f"{name} is missing" if node or here.stored else f"config: {name} is missing")
+        here.at(node or item, f"{name} is missing" if node or here.stored else f"config: {name} is missing", name)
     if sound:
-        for name, message in provider.check({one.name: one.default for one in provider.fields if one.default} | values):
-            if name not in missing:
-                here.at(nodes.get(name, node or item), f"{name}: {message}")
+        for found in provider.check({one.name: one.default for one in provider.fields if one.default} | values):
+            if found.field not in missing:
+                here.at(nodes.get(found.field, node or item), f"{found.field}: {found.message}", *found.fields)
     if len(here.problems) > before:
         return {}, frozenset()
     full = filled(provider, values)
     if here.stored:
         for name in sorted(needs_secret_again(provider, here.stored.config, full) & kept):
             here.needed.add(name)
-            here.at(nodes.get(name), f"{name}: the destination changes, so the secret must be given again")
+            here.at(nodes.get(name), f"{name}: the destination changes, so the secret must be given again", name)
     return full, frozenset(kept)
 
 
@@ -133,7 +135,7 @@ def _fields(
                 found = _value(here, one, value)
                 values[one.name] = Secret(str(found)) if one.secret else found
         except Wrong as wrong:
-            here.at(value, f"{one.name}: {wrong}")
+            here.at(value, f"{one.name}: {wrong}", one.name)
     return kept
 
 

@@ -122,7 +122,8 @@ def same_names(items: Iterable[Manifest]) -> list[Problem]:
         other = first.setdefault(folded, item)
         if other is not item:
             where = f"{other.file}:{other.line}" if other.file != item.file else f"line {other.line}"
-            problems.append(Problem(item.file, item.line, 1, f"name: {where} has the same one (case does not count)"))
+            message = f"name: {where} has the same one (case does not count)"
+            problems.append(Problem(item.file, item.line, 1, message, ("name",)))
     return problems
 
 
@@ -162,10 +163,11 @@ def _item(
     values, nodes = _top(here, node)
     provider = here.stored.provider if here.stored else catalogue.get(str(values.get("provider", "")))
     if here.stored and provider and values.get("provider", provider.name) != provider.name:
-        here.at(nodes["provider"], f"provider: can't be edited: it is {provider.name}; add a new integration instead")
+        message = f"provider: can't be edited: it is {provider.name}; add a new integration instead"
+        here.at(nodes["provider"], message, "provider")
     if provider is None:
         if "provider" not in nodes:
-            here.at(node, "provider is missing")
+            here.at(node, "provider is missing", "provider")
         return None
     given, changed = _assigned(here, provider, assignments)
     values |= given
@@ -173,9 +175,9 @@ def _item(
         if name not in provider.secrets:
             here.on_line(f"{quoted(name)} is not a secret of {provider.name}{nearest(name, sorted(provider.secrets))}")
     if "name" not in values and "name" not in nodes and not here.stored:
-        here.at(node, "name is missing")
+        here.at(node, "name is missing", "name")
     if provider.type != "custom" and values.get("type", provider.type) != provider.type:
-        here.at(nodes.get("type"), f"type: {provider.name} is of type {provider.type}")
+        here.at(nodes.get("type"), f"type: {provider.name} is of type {provider.type}", "type")
     config, kept = read_config(here, provider, node, nodes.get("config"), changed, secrets)
     if len(here.problems) > before:
         return None
@@ -216,7 +218,7 @@ def _top(here: Reader, node: tree.Mapping) -> tuple[dict[str, object], dict[str,
                 raise Wrong(problem)
             values[key.text] = found
         except Wrong as wrong:
-            here.at(value, f"{key.text}: {wrong}")
+            here.at(value, f"{key.text}: {wrong}", key.text)
     return values, nodes
 
 
@@ -242,14 +244,14 @@ def _assigned(
         elif one is None:
             here.on_line(f"unknown key {quoted(name)}{nearest(name[:100], (*settable, *fields))}")
         elif one.secret:
-            here.on_line(f"{name} is a secret: use --secret {name}, or a reference in a file")
+            here.on_line(f"{name} is a secret: use --secret {name}, or a reference in a file", name)
         elif name in top or name in config:
-            here.on_line(f"{name} is given twice")
+            here.on_line(f"{name} is given twice", name)
         else:
             try:
                 _assign(one, value, top if name in settable else config)
             except Wrong as wrong:
-                here.on_line(f"{name}: {wrong}")
+                here.on_line(f"{name}: {wrong}", name)
     return top, config
 
 

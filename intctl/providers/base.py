@@ -9,7 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from itertools import chain
+from typing import Any, ClassVar, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from intctl.probes.spec import (
@@ -102,6 +103,19 @@ class Field:
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
+class FieldProblem(NamedTuple):
+    """What is wrong with a field together with `others`: changing any of them can resolve it."""
+
+    field: str
+    message: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The field and the others, each once."""
+        return tuple(dict.fromkeys((self.field, *self.others)))
+
+
 BASE_URL = Field(
     "base_url",
     "Ask here instead: replaces scheme and host of every URL of the provider",
@@ -169,20 +183,20 @@ def auth_from_config(config: Mapping[str, object]) -> Auth | None:
     return None
 
 
-def plain_http_problem(config: Mapping[str, object], name: str) -> list[tuple[str, str]]:
+def plain_http_problem(config: Mapping[str, object], name: str) -> list[FieldProblem]:
     """A credential does not travel over http:// except to this machine itself."""
     parts = urlsplit(text_of(config, name))
     host = parts.hostname or ""
     if parts.scheme != "http" or host in ("localhost", "::1") or host.startswith("127."):
         return []
-    return [(name, "over http:// the credential would travel in clear: use https://")]
+    return [FieldProblem(name, "over http:// the credential would travel in clear: use https://")]
 
 
-def header_problem(config: Mapping[str, object], *names: str) -> list[tuple[str, str]]:
+def header_problem(config: Mapping[str, object], *names: str) -> list[FieldProblem]:
     """Secrets among `names` that no header can carry."""
     given = [name for name in names if name in config]
     wrong = [name for name in given if not secret_of(config, name).reveal().isascii()]
-    return [(name, "a header holds ASCII characters only") for name in wrong]
+    return [FieldProblem(name, "a header holds ASCII characters only") for name in wrong]
 
 
 def and_(names: tuple[str, ...]) -> str:
@@ -224,17 +238,17 @@ class Provider(ABC):
             stated = {field.name for field in cls.fields}
             cls.fields += tuple(field for field in (CA_FILE, BASE_URL) if field.name not in stated)
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
-        """What is wrong with this config beyond its single fields: (field name, message) pairs."""
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
+        """What is wrong with this config beyond its single fields."""
         found = plain_http_problem(config, "base_url") + self._check_ways(config)
         for field in self.fields:
             place = field.needed_with or field.beside
             other, stated, values = place.partition(": ")
             there = other in config and (not stated or text_of(config, other) in values.split(", "))
             if field.name in config and place and not there:
-                found.append((field.name, f"belongs to {place}"))
+                found.append(FieldProblem(field.name, f"belongs to {place}", (other,)))
             if field.name not in config and field.needed_with and there:
-                found.append((field.name, f"{place} needs it"))
+                found.append(FieldProblem(field.name, f"{place} needs it", (other,)))
         return found
 
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:
@@ -260,18 +274,23 @@ class Provider(ABC):
     def build_probe(self, config: Mapping[str, object]) -> Probe:
         """What to ask, at the vendor's own address. Pure: the same config gives the same probe."""
 
-    def _check_ways(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+    def _check_ways(self, config: Mapping[str, object]) -> list[FieldProblem]:
         """Whether one way to log in is given, whole, and nothing of the others."""
         given = {way: [name for name in way if name in config] for way in self.ways}
         if not any(given.values()):
-            others = " or ".join(and_(way) for way in self.ways[1:])
-            return [(self.ways[0][0], f"is missing (or give {others})")] if self.ways else []
+            if not self.ways:
+                return []
+            first, others = self.ways[0][0], self.ways[1:]
+            choice = " or ".join(and_(way) for way in others)
+            return [FieldProblem(first, f"is missing (or give {choice})", tuple(chain.from_iterable(others)))]
         whole = [way for way in self.ways if len(given[way]) == len(way)]
         way = whole[0] if whole else max(self.ways, key=lambda way: len(given[way]))
-        found = [(name, f"is missing: {and_(way)} go together") for name in way if name not in config]
+        missing = [name for name in way if name not in config]
+        found = [FieldProblem(name, f"is missing: {and_(way)} go together", way) for name in missing]
         choice = ", or ".join(and_(way) for way in self.ways)
         strangers = [name for other in self.ways for name in given[other] if name not in way]
-        return found + [(name, f"give {choice}, not both") for name in strangers[:1]]
+        every = tuple(chain.from_iterable(self.ways))
+        return found + [FieldProblem(name, f"give {choice}, not both", every) for name in strangers[:1]]
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.spec import Answer, HttpProbe
-from intctl.providers.base import Field, Provider, auth_from_config, plain_http_problem, text_of
+from intctl.providers.base import Field, FieldProblem, Provider, auth_from_config, plain_http_problem, text_of
 
 _QUESTION = '<?xml version="1.0"?><propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>'
 
@@ -46,7 +46,7 @@ class CalDav(Provider):
         Field("token", "Bearer token, instead of user name and password", secret=True),
     )
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         return super().check(config) + plain_http_problem(config, "url")
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.spec import HttpProbe
-from intctl.providers.base import CLIENT, SCOPE, Field, Provider, client_credentials, plain_http_problem, text_of
+from intctl.providers.base import (
+    CLIENT,
+    SCOPE,
+    Field,
+    FieldProblem,
+    Provider,
+    client_credentials,
+    plain_http_problem,
+    text_of,
+)
 
 
 class Certn(Provider):
@@ -38,7 +47,7 @@ class Certn(Provider):
         SCOPE,
     )
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         return super().check(config) + plain_http_problem(config, "token_url")
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe:

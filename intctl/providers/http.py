@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 from intctl.probes.spec import HttpProbe
-from intctl.providers.base import Field, Provider, auth_from_config, header_problem, plain_http_problem, text_of
+from intctl.providers.base import (
+    Field,
+    FieldProblem,
+    Provider,
+    auth_from_config,
+    header_problem,
+    plain_http_problem,
+    text_of,
+)
 
 _FRAMING = {"host", "connection", "content-length", "transfer-encoding", "te", "upgrade", "expect"}
 
@@ -45,15 +53,15 @@ class Http(Provider):
         Field("security", "none: over http:// too", "choice", choices=("tls", "none"), default="tls", destination=True),
     )
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         found = super().check(config)
         if text_of(config, "header_name").lower() in _FRAMING:
-            found.append(("header_name", "this header belongs to HTTP itself: give the API's own"))
+            found.append(FieldProblem("header_name", "this header belongs to HTTP itself: give the API's own"))
         found += header_problem(config, "token", "header_value")
         if config.get("expect_json") and config.get("method") == "HEAD":
-            found.append(("expect_json", "an answer to HEAD has no body: use method: GET"))
+            found.append(FieldProblem("expect_json", "an answer to HEAD has no body: use method: GET", ("method",)))
         if "auth" not in config or config.get("security") == "none":
-            return [one for one in found if one[0] != "base_url"]
+            return [one for one in found if one.field != "base_url"]
         return found + plain_http_problem(config, "url")
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe:

@@ -7,7 +7,7 @@ from typing import ClassVar, cast
 from urllib.parse import urlsplit
 
 from intctl.probes.spec import HttpProbe, Security, SmtpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, Provider
+from intctl.providers.base import BASE_URL, CA_FILE, Field, FieldProblem, Provider
 from intctl.text import Secret
 
 #: What a port means when `security` is not given, and the other way round.
@@ -61,17 +61,20 @@ class MailProvider(Provider):
             cls.fields += (SMTP_BASE_URL,)
         super().__init_subclass__()
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         found = super().check(config)
         if not self.ways and "password" in self.secrets and ("username" in config) != ("password" in config):
             missing = "password" if "username" in config else "username"
-            found.append((missing, "username and password come together, or not at all"))
+            found.append(
+                FieldProblem(missing, "username and password come together, or not at all", ("username", "password"))
+            )
         if config.get("security") is None and "password" in config and self._security(config) == "none":
             found.append(
-                (
+                FieldProblem(
                     "port",
                     "this port is plain and would carry the password in clear: use 587, "
                     "or accept it with security: none",
+                    ("security",),
                 )
             )
         return found

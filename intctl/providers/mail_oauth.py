@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from intctl.probes.spec import HttpProbe, SmtpProbe, TokenGrant
-from intctl.providers.base import Field, plain_http_problem, text_of
+from intctl.providers.base import Field, FieldProblem, plain_http_problem, text_of
 from intctl.providers.mail import MailProvider
 
 TOKEN_URL = Field(
@@ -24,12 +24,12 @@ TOKEN_URL = Field(
 class OauthMailProvider(MailProvider):
     """A mail provider that takes an access token where there is no password."""
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         found = super().check(config)
         if "password" not in config:
             found += plain_http_problem(config, "token_url")
             if config.get("security") == "none":
-                found.append(("security", "a token is shown behind TLS only"))
+                found.append(FieldProblem("security", "a token is shown behind TLS only"))
         return found
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:

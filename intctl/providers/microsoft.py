@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.spec import Answer, HttpProbe
-from intctl.providers.base import CLIENT, REFRESH_TOKEN, Field, Provider, client_credentials, refresh_token, text_of
+from intctl.providers.base import (
+    CLIENT,
+    REFRESH_TOKEN,
+    Field,
+    FieldProblem,
+    Provider,
+    client_credentials,
+    refresh_token,
+    text_of,
+)
 
 _GRAPH = "https://graph.microsoft.com"
 TENANT = Field(
@@ -17,11 +26,13 @@ TENANT = Field(
 )
 
 
-def tenant_problem(config: Mapping[str, object]) -> list[tuple[str, str]]:
+def tenant_problem(config: Mapping[str, object]) -> list[FieldProblem]:
     """An application belongs to one tenant; only users may come from any."""
     shared = text_of(config, "tenant_id").lower() in ("common", "organizations", "consumers")
     alone = shared and "refresh_token" not in config
-    return [("tenant_id", "without refresh_token the tenant's own id is needed")] if alone else []
+    if not alone:
+        return []
+    return [FieldProblem("tenant_id", "without refresh_token the tenant's own id is needed", ("refresh_token",))]
 
 
 class Microsoft(Provider):
@@ -49,7 +60,7 @@ class Microsoft(Provider):
         REFRESH_TOKEN.replace(required=False, help="Of a user; without it the application itself logs in"),
     )
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         return super().check(config) + tenant_problem(config)
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.spec import TokenGrant
-from intctl.providers.base import CLIENT, REFRESH_TOKEN, client_credentials, refresh_token, text_of
+from intctl.providers.base import CLIENT, REFRESH_TOKEN, FieldProblem, client_credentials, refresh_token, text_of
 from intctl.providers.mail import HOST, USERNAME, mail_fields
 from intctl.providers.mail_oauth import TOKEN_URL, OauthMailProvider
 from intctl.providers.microsoft import TENANT, tenant_problem
@@ -43,7 +43,7 @@ class Microsoft365(OauthMailProvider):
         TOKEN_URL,
     )
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         return super().check(config) + tenant_problem(config)
 
     def grant(self, config: Mapping[str, object]) -> TokenGrant:

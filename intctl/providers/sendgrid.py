@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from intctl.probes.spec import Answer, Bearer, HttpProbe, Quota, SmtpProbe
-from intctl.providers.base import Field, secret_of, text_of
+from intctl.providers.base import Field, FieldProblem, secret_of, text_of
 from intctl.providers.mail import HOST, PASSWORD, SMTP_BASE_URL, USERNAME, MailProvider, mail_fields
 
 
@@ -44,10 +44,10 @@ class SendGrid(MailProvider):
         ),
     )
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         crossed = "base_url" in config and text_of(config, "base_url").startswith("http") != ("api_key" in config)
         said = "api_key is asked over https://, a mail server over smtp://"
-        return super().check(config) + ([("base_url", said)] if crossed else [])
+        return super().check(config) + ([FieldProblem("base_url", said, ("api_key",))] if crossed else [])
 
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:
         return dict(config) if "api_key" in config else super().complete(config)

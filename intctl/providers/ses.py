@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.providers.base import Field
+from intctl.providers.base import Field, FieldProblem
 from intctl.providers.mail import HOST, PASSWORD, USERNAME, MailProvider, mail_fields
 
 REGION = Field(
@@ -45,9 +45,11 @@ class Ses(MailProvider):
         ),
     )
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:
-        missing = "region" not in config and "host" not in config
-        return super().check(config) + ([("region", "is missing (or give host)")] if missing else [])
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
+        found = super().check(config)
+        if "region" not in config and "host" not in config:
+            found.append(FieldProblem("region", "is missing (or give host)", ("host",)))
+        return found
 
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:
         full = super().complete(config)

@@ -7,7 +7,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from intctl.probes.spec import TcpProbe
-from intctl.providers.base import BASE_URL, Field, Provider, text_of
+from intctl.providers.base import BASE_URL, Field, FieldProblem, Provider, text_of
 
 
 class Tcp(Provider):
@@ -45,7 +45,7 @@ class Tcp(Provider):
         ),
     )
 
-    def check(self, config: Mapping[str, object]) -> list[tuple[str, str]]:  # noqa: ARG002 -- no secret, no danger
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:  # noqa: ARG002 -- no secret, no danger
         return []
 
     def build_probe(self, config: Mapping[str, object]) -> TcpProbe:

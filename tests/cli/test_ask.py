@@ -250,3 +250,23 @@ def test_a_preset_never_sends_a_password_in_clear(intctl: Intctl) -> None:
         terminal.type("\x03")
         assert terminal.end()[0] == 130
     assert intctl("list", "-o", "json").json == []
+
+
+def test_only_the_fields_of_a_problem_are_asked_again(intctl: Intctl, mail_starttls: MailHost) -> None:
+    """A message that mentions the password asks for the port and the security again, and not for the password."""
+    server = mail_starttls.server
+    with on_a_terminal(intctl, "add", "smtp") as terminal:
+        terminal.through(
+            ("Provider (", "smtp"),
+            ("Name", "Mail"),
+            ("host: ", server.host),
+            ("port: ", "25"),
+            ("username: ", "apikey"),
+            ("password: ", CANARY),
+            ("ca_file: ", str(mail_starttls._ca.file)),
+        )
+        terminal.through(("port: ", str(server.port)), ("security: ", "starttls"))
+        code, _ = terminal.end()
+    assert code == 0, terminal.said
+    assert "would carry the password in clear" in terminal.said
+    assert terminal.said.count("(not shown): ") == terminal.said.count("username: ") == 1

@@ -242,6 +242,29 @@ def test_wrong_assignments(assignment: str, problem: str) -> None:
     assert told(LOGIN, assignments=[assignment]) == [problem]
 
 
+@pytest.mark.parametrize(
+    ("text", "assignments", "fields"),
+    [
+        (HEAD + "  port: x\n", [], ("port",)),
+        ("name: Mail\nprovider: smtp\nconfig: {}\n", [], ("host",)),
+        ("name: -x\nprovider: smtp\nconfig: {host: a.example.com}\n", [], ("name",)),
+        ("provider: smtp\nconfig: {host: a.example.com}\n", [], ("name",)),
+        (LOGIN, ["password=cnry"], ("password",)),
+        (LOGIN, ["port=x"], ("port",)),
+        (HEAD + "  username: x\n", [], ("password", "username")),
+        (LOGIN + "  port: 25\n", [], ("port", "security")),  # its message mentions the password
+        ("name: A\nprovider: http\nconfig: {url: 'https://a.example.com', auth: bearer}\n", [], ("token", "auth")),
+        (HEAD + "  hots: x\n", [], ()),
+        (LOGIN, ["provider=ses"], ()),
+    ],
+)
+def test_a_problem_names_its_fields(text: str, assignments: list[str], fields: tuple[str, ...]) -> None:
+    """The fields that can resolve a problem are data: its message is for people."""
+    with pytest.raises(ManifestError) as caught:
+        load(text, assignments=assignments)
+    assert [problem.fields for problem in caught.value.problems] == [fields]
+
+
 def test_assigning_twice() -> None:
     """Two values for one key: nobody guesses which was meant."""
     assert told(LOGIN, assignments=["port=2525", "port=2526"]) == ["--set: port is given twice"]

@@ -91,15 +91,25 @@ def test_ways_to_log_in_are_whole(name: str) -> None:
     for way in found.ways:
         assert set(way) <= known
         given: dict[str, object] = dict.fromkeys(way, Secret("x")) | base
-        wrong = [problem for problem in found.check(given) if "not both" in problem[1] or "go together" in problem[1]]
-        assert wrong == []
+        messages = [problem.message for problem in found.check(given)]
+        assert [message for message in messages if "not both" in message or "go together" in message] == []
         for missing in way if len(way) > 1 else ():
             half = {key: value for key, value in given.items() if key != missing}
-            assert missing in [field for field, _ in found.check(half)]
+            assert missing in [problem.field for problem in found.check(half)]
     if found.ways:
         everything: dict[str, object] = dict.fromkeys([one for way in found.ways for one in way], Secret("x"))
-        assert any("not both" in message for _, message in found.check(everything | base))
-        assert any("is missing (or give" in message for _, message in found.check(base))
+        assert any("not both" in problem.message for problem in found.check(everything | base))
+        assert any("is missing (or give" in problem.message for problem in found.check(base))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_problems_name_fields_of_the_provider(name: str) -> None:
+    """Each field that a check names can be asked again: it is one of the provider's."""
+    found = provider(name)
+    known = {field.name for field in found.fields}
+    given: dict[str, object] = {one: Secret("x") if one in found.secrets else "x" for one in known}
+    for config in ({}, given, *({one: given[one]} for one in known)):
+        assert {one for problem in found.check(config) for one in problem.fields} <= known
 
 
 @pytest.mark.parametrize("name", NAMES)

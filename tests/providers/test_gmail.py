@@ -57,4 +57,4 @@ def test_by_refresh_token(gmail: Provider) -> None:
 )
 def test_what_does_not_go_together(gmail: Provider, config: dict[str, object], fields: list[str]) -> None:
     """One whole way or the other; and a token neither asked for nor shown in clear."""
-    assert [field for field, _ in gmail.check({**BASE, **config})] == fields
+    assert [problem.field for problem in gmail.check({**BASE, **config})] == fields

@@ -31,7 +31,7 @@ def asked(name: str, **config: object) -> HttpProbe:
 def complaints(name: str, **config: object) -> list[str]:
     provider = catalogue.get(name)
     assert provider is not None
-    return [field for field, _ in provider.check(config)]
+    return [problem.field for problem in provider.check(config)]
 
 
 ZOOM: dict[str, object] = {"account_id": "a", "client_id": "c", "client_secret": S}
@@ -211,5 +211,5 @@ def test_microsoft365_logs_in_by_token_alone() -> None:
     assert isinstance(found, SmtpProbe)
     assert found.auth == ClientCredentials(url, "c", S, scope="https://outlook.office365.com/.default")
     assert "password" not in {field.name for field in provider.fields}
-    assert [field for field, _ in provider.check({**application, "tenant_id": "common"})] == ["tenant_id"]
-    assert [field for field, _ in provider.check({**user, "security": "none"})] == ["security"]
+    assert [problem.field for problem in provider.check({**application, "tenant_id": "common"})] == ["tenant_id"]
+    assert [problem.field for problem in provider.check({**user, "security": "none"})] == ["security"]

@@ -171,7 +171,7 @@ _OTHER = {"smtp", "sendgrid", "ses", "gmail", "microsoft365", "http", "tcp"}
 def test_credential_stays_off_plain_http(name: str) -> None:
     """A base_url over http:// is for loopback only."""
     known = provider(name)
-    far = [field for field, _ in known.check({"base_url": "http://example.com"})]
-    near = [field for field, _ in known.check({"base_url": "http://127.0.0.1:8080"})]
+    far = [problem.field for problem in known.check({"base_url": "http://example.com"})]
+    near = [problem.field for problem in known.check({"base_url": "http://127.0.0.1:8080"})]
     assert "base_url" in far
     assert "base_url" not in near

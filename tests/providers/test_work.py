@@ -90,7 +90,7 @@ def test_personio_by_its_first_api() -> None:
     auth = http("personio", **CLIENT).auth
     assert isinstance(auth, ClientCredentials)
     assert (auth.token_url, auth.grant, auth.token_at) == ("https://api.personio.de/v1/auth", "", "/data/token")
-    wrong = [field for field, _ in provider("personio").check({**CLIENT, "scope": "x"})]
+    wrong = [problem.field for problem in provider("personio").check({**CLIENT, "scope": "x"})]
     assert wrong == ["scope"]
 
 
@@ -105,9 +105,9 @@ def test_ukg_for_its_other_products() -> None:
     assert probe.url == "https://h.example.com/configuration/v1/company-details?per_page=1"
     assert (probe.auth, probe.headers) == (Basic("u", S), {"US-Customer-Api-Key": S})
     assert "s" not in repr(probe.headers).split("'")
-    complaints = [field for field, _ in provider("ukg").check({"product": "wfm", "host": "h", "username": "u"})]
+    complaints = [problem.field for problem in provider("ukg").check({"product": "wfm", "host": "h", "username": "u"})]
     assert complaints == ["tenant", "client_id", "client_secret", "password"]
-    strangers = [field for field, _ in provider("ukg").check({"product": "hcm", "host": "h", **CLIENT, **user})]
+    strangers = [problem.field for problem in provider("ukg").check({"product": "hcm", "host": "h", **CLIENT, **user})]
     assert strangers == ["client_id", "client_secret", "customer_api_key"]
 
 
@@ -229,7 +229,7 @@ def test_only_these_have_no_credential() -> None:
 def test_certn_keeps_its_secret_off_plain_http() -> None:
     """token_url over http:// is for loopback only."""
     config = {**CLIENT, "token_url": "http://auth.example.com/t"}
-    assert [field for field, _ in provider("certn").check(config)] == ["token_url"]
+    assert [problem.field for problem in provider("certn").check(config)] == ["token_url"]
 
 
 def test_secrets_are_not_shown() -> None:
