@@ -33,7 +33,6 @@ KNOWN_LONG_SIGNATURES = (
     "intctl/cli/maintenance.py: add",
     "intctl/cli/probe.py: test",
     "intctl/cli/show.py: list_",
-    "intctl/manifest/loader.py: load",
     "intctl/render/dashboard.py: dashboard_page",
     "intctl/store/changes.py: add_maintenance",
     "intctl/store/changes.py: insert_integration",

@@ -40,11 +40,8 @@ def load(
             loaded = manifest.load(
                 data,
                 file="<stdin>" if file == "-" else file,
-                environ=context.environ,
-                allow_inline_secrets=allow_inline_secrets,
-                assignments=assignments,
-                secrets=secrets,
-                forbidden=context.forbidden_files,
+                sources=manifest.ValueSources(context.environ, context.forbidden_files, allow_inline_secrets),
+                overrides=manifest.Overrides(tuple(assignments), secrets or {}),
                 stored=stored,
                 partial=partial,
             )

@@ -8,16 +8,18 @@ the validated form, `dumper` writes it.
 from intctl.manifest.config import from_plain, masked, needs_secret_again, to_plain
 from intctl.manifest.dumper import dump
 from intctl.manifest.fields import SecretsNeeded, StoredConfig
-from intctl.manifest.loader import Loaded, Manifest, load, revise, same_names
-from intctl.manifest.references import read_file
+from intctl.manifest.loader import Loaded, Manifest, Overrides, load, revise, same_names
+from intctl.manifest.references import ValueSources, read_file
 from intctl.manifest.tree import MAX_BYTES
 
 __all__ = [
     "MAX_BYTES",
     "Loaded",
     "Manifest",
+    "Overrides",
     "SecretsNeeded",
     "StoredConfig",
+    "ValueSources",
     "dump",
     "from_plain",
     "load",

@@ -9,7 +9,7 @@ from pathlib import Path
 from intctl.errors import ManifestError
 from intctl.manifest import tree
 from intctl.manifest.loader import KEYS, Loaded, load
-from intctl.manifest.references import from_file
+from intctl.manifest.references import ValueSources, from_file
 from intctl.manifest.template import variable
 from intctl.manifest.values import Wrong, from_node, from_text
 from intctl.providers.base import Field, Provider
@@ -59,4 +59,4 @@ def load_answers(
         if value is not None:
             config[field.name] = value
     text = json.dumps({"name": name, "provider": provider.name, "config": config}, ensure_ascii=False)
-    return load(text.encode(), file=ANSWERS, environ=environ, forbidden=tuple(forbidden))
+    return load(text.encode(), file=ANSWERS, sources=ValueSources(environ, tuple(forbidden)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from intctl.errors import ManifestError, Problem
 from intctl.manifest import tree
 from intctl.manifest.config import filled, needs_secret_again, revised
-from intctl.manifest.references import from_environment, from_file
+from intctl.manifest.references import ValueSources, from_environment, from_file
 from intctl.manifest.tree import Node, Scalar, quoted
 from intctl.manifest.values import Wrong, from_node, from_text
 from intctl.providers.base import Field, Provider
@@ -40,10 +40,8 @@ class Reader:
     """What one load needs everywhere, and what it has found so far."""
 
     file: str
-    environ: Mapping[str, str]
+    sources: ValueSources
     folder: Path
-    allow_inline_secrets: bool
-    forbidden: tuple[Path, ...]
     stored: StoredConfig | None
     partial: bool
     problems: list[Problem]
@@ -157,8 +155,8 @@ def _value(here: Reader, one: Field, node: Node) -> object:
         return from_node(one, node, here.folder)
     kind, text = reference
     if kind == "env":
-        return from_text(one, from_environment(text, here.environ), here.folder)
-    content, warning = from_file(text, here.folder, here.forbidden, secret=one.secret)
+        return from_text(one, from_environment(text, here.sources.environ), here.folder)
+    content, warning = from_file(text, here.folder, here.sources.forbidden, secret=one.secret)
     if warning:
         here.warnings.append(f"{here.file}:{node.line}:{node.column}: {one.name}: {warning}")
     return from_text(one, content, here.folder)
@@ -189,7 +187,7 @@ def _reference(one: Field, node: Node) -> tuple[str, str] | None:
 def _inline(here: Reader, one: Field, node: Node) -> None:
     """A secret that is written out: its own mistakes first, then whether that is allowed at all."""
     from_node(one, node, here.folder)
-    if not here.allow_inline_secrets:
+    if not here.sources.allow_inline_secrets:
         raise Wrong("a secret is not written into the file: use {env: NAME} or {file: PATH}")
     here.warnings.append(
         f"{here.file}:{node.line}:{node.column}: {one.name}: the secret stands in the file; better use {{env: NAME}}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from intctl.errors import Problem
 from intctl.manifest import tree
 from intctl.manifest.fields import SET, Reader, StoredConfig, read_config
+from intctl.manifest.references import ValueSources
 from intctl.manifest.tree import Node, Scalar, quoted
 from intctl.manifest.values import Wrong, from_node, from_text
 from intctl.providers import catalogue
@@ -59,32 +60,39 @@ class Loaded:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Values given outside the file, which they override: `key=value` texts, and secrets by field."""
+
+    assignments: tuple[str, ...] = field(default=(), repr=False)  # may hold a secret by mistake
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+
+
+NO_OVERRIDES = Overrides()
+
+
 def load(
     data: bytes,
     *,
     file: str,
-    environ: Mapping[str, str],
-    allow_inline_secrets: bool = False,
-    assignments: Sequence[str] = (),
-    secrets: Mapping[str, Secret] | None = None,
-    forbidden: Sequence[Path] = (),
+    sources: ValueSources,
+    overrides: Overrides = NO_OVERRIDES,
     stored: StoredConfig | None = None,
     partial: bool = False,
 ) -> Loaded:
-    """The integrations that `data` asks for; `file` is its name in messages and the base of relative paths.
+    """Load the integrations in `data`; `file` is its name in messages and the base of relative paths.
 
-    `assignments` are `key=value` texts and `secrets` values given beside the file; both override it.
     With `stored` the file edits that integration: it holds one, may leave out any top-level key, and
-    `!keep` stands for a stored secret. With `partial` an item may leave out `config` (apply: what is
-    stored stays). Raises ManifestError with every problem at once.
+    `!keep` stands for a stored secret. With `partial` an item may leave out `config` (apply keeps the stored
+    one). Raises ManifestError with every problem at once.
     """
     root, problems = tree.parse(data, file)
-    here = Reader(file, environ, _folder(file), allow_inline_secrets, tuple(forbidden), stored, partial, problems)
+    here = Reader(file, sources, _folder(file), stored, partial, problems)
     nodes = _items(here, root)
-    if len(nodes) > 1 and (assignments or secrets or stored):
+    if len(nodes) > 1 and (overrides.assignments or overrides.secrets or stored):
         here.at(None, "one integration is expected here: --set, --secret and edit don't fit a list")
         nodes = nodes[:1]
-    found = [_item(here, node, assignments, secrets or {}) for node in nodes]
+    found = [_item(here, node, overrides) for node in nodes]
     items = tuple(item for item in found if item is not None)
     here.problems += same_names(items)
     if not nodes and not here.problems:
@@ -100,13 +108,13 @@ def revise(
     assignments: Sequence[str] = (),
     secrets: Mapping[str, Secret] | None = None,
 ) -> Loaded:
-    """The stored integration with `assignments` and new `secrets`: an edit without a file.
+    """Edit the stored integration without a file, by `assignments` and new `secrets`.
 
-    Raises SecretsNeeded when the destination changes and a secret was not given anew, ManifestError
+    Raises SecretsNeeded when the destination changes and a secret was not given again, ManifestError
     for everything else that is wrong.
     """
-    here = Reader(SET, environ, Path.cwd(), False, (), stored, True, [])
-    item = _item(here, tree.Mapping(0, 0, ()), assignments, secrets or {})
+    here = Reader(SET, ValueSources(environ), Path.cwd(), stored, True, [])
+    item = _item(here, tree.Mapping(0, 0, ()), Overrides(tuple(assignments), secrets or {}))
     here.finish()
     return Loaded((item,) if item else (), tuple(here.warnings))
 
@@ -156,9 +164,7 @@ def _items(here: Reader, root: Node | None) -> list[tree.Mapping]:
     return found
 
 
-def _item(
-    here: Reader, node: tree.Mapping, assignments: Sequence[str], secrets: Mapping[str, Secret]
-) -> Manifest | None:
+def _item(here: Reader, node: tree.Mapping, overrides: Overrides) -> Manifest | None:
     before = len(here.problems)
     values, nodes = _top(here, node)
     provider = here.stored.provider if here.stored else catalogue.get(str(values.get("provider", "")))
@@ -169,16 +175,16 @@ def _item(
         if "provider" not in nodes:
             here.at(node, "provider is missing", "provider")
         return None
-    given, changed = _assigned(here, provider, assignments)
+    given, changed = _assigned(here, provider, overrides.assignments)
     values |= given
-    for name in secrets:
+    for name in overrides.secrets:
         if name not in provider.secrets:
             here.on_line(f"{quoted(name)} is not a secret of {provider.name}{nearest(name, sorted(provider.secrets))}")
     if "name" not in values and "name" not in nodes and not here.stored:
         here.at(node, "name is missing", "name")
     if provider.type != "custom" and values.get("type", provider.type) != provider.type:
         here.at(nodes.get("type"), f"type: {provider.name} is of type {provider.type}", "type")
-    config, kept = read_config(here, provider, node, nodes.get("config"), changed, secrets)
+    config, kept = read_config(here, provider, node, nodes.get("config"), changed, overrides.secrets)
     if len(here.problems) > before:
         return None
     return Manifest(

@@ -7,6 +7,7 @@ import re
 import shlex
 import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from intctl.errors import ManifestError, Problem
@@ -18,6 +19,19 @@ MAX_SECRET_BYTES = 64 * 1024
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 #: Where a shell's process substitution and standard input stand: pipes that somebody is writing to.
 _STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSources:
+    """Where the values of a manifest may come from.
+
+    `!env` reads `environ`; `!file` reads any file except the `forbidden` ones. A secret may be written into the
+    manifest itself only with `allow_inline_secrets`.
+    """
+
+    environ: Mapping[str, str] = field(repr=False)
+    forbidden: tuple[Path, ...] = ()
+    allow_inline_secrets: bool = False
 
 
 def read_file(path: Path) -> bytes:

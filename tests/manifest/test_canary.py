@@ -33,13 +33,14 @@ def every_text(name: str, secret: str, value: object) -> str:
     """All that loading, editing and --set say about a config with `value` in the secret's place."""
     text = (FOLDER / f"{name}.yaml").read_text()
     environ = {**environment(text), "SET": "x"}
-    (item,) = manifest.load(text.encode(), file="m.yaml", environ=environ).items
+    (item,) = manifest.load(text.encode(), file="m.yaml", sources=manifest.ValueSources(environ)).items
     config = {key: {"env": "SET"} if key in item.provider.secrets else one for key, one in item.config.items()}
     document = json.dumps({"name": "A", "provider": name, "config": {**config, secret: value}}).encode()
     said = []
+    inline = manifest.ValueSources(environ, allow_inline_secrets=True)
     for attempt in (
-        lambda: manifest.load(document, file="m.yaml", environ=environ),
-        lambda: manifest.load(document, file="m.yaml", environ=environ, allow_inline_secrets=True),
+        lambda: manifest.load(document, file="m.yaml", sources=manifest.ValueSources(environ)),
+        lambda: manifest.load(document, file="m.yaml", sources=inline),
         lambda: manifest.revise(
             manifest.StoredConfig(item.provider, item.config),
             environ=environ,

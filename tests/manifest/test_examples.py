@@ -30,7 +30,7 @@ def environment(text: str) -> dict[str, str]:
 def example(path: Path) -> manifest.Manifest:
     """The one integration of an example."""
     data = manifest.read_file(path)
-    loaded = manifest.load(data, file=str(path), environ=environment(data.decode()))
+    loaded = manifest.load(data, file=str(path), sources=manifest.ValueSources(environment(data.decode())))
     assert loaded.warnings == ()
     (item,) = loaded.items
     return item
@@ -135,6 +135,6 @@ def test_dump_loads_back(path: Path) -> None:
         secrets="keep",
     )
     stored = manifest.StoredConfig(item.provider, item.config)
-    (back,) = manifest.load(text.encode(), file="edit.yaml", environ={}, stored=stored).items
+    (back,) = manifest.load(text.encode(), file="edit.yaml", sources=manifest.ValueSources({}), stored=stored).items
     assert (back.name, back.config, back.interval, back.enabled) == (item.name, item.config, item.interval, True)
     assert back.kept == item.provider.secrets & item.config.keys()

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -21,8 +21,17 @@ HEAD = "name: Mail\nprovider: smtp\nconfig:\n  host: mail.example.com\n"
 LOGIN = HEAD + "  username: mailer\n  password: {env: SET}\n"
 
 
-def load(text: str, **more: Any) -> manifest.Loaded:
-    return manifest.load(text.encode(), file="m.yaml", environ=ENVIRON, **more)
+def load(
+    text: str,
+    *,
+    allow_inline_secrets: bool = False,
+    assignments: Sequence[str] = (),
+    secrets: Mapping[str, Secret] | None = None,
+    **more: Any,
+) -> manifest.Loaded:
+    sources = manifest.ValueSources(ENVIRON, allow_inline_secrets=allow_inline_secrets)
+    overrides = manifest.Overrides(tuple(assignments), secrets or {})
+    return manifest.load(text.encode(), file="m.yaml", sources=sources, overrides=overrides, **more)
 
 
 def one(text: str, **more: Any) -> manifest.Manifest:
@@ -490,7 +499,7 @@ DOCUMENT = st.fixed_dictionaries({"name": SCALAR, "provider": st.sampled_from(ca
 
 def survives(data: bytes) -> None:
     try:
-        loaded = manifest.load(data, file="f.yaml", environ=ENVIRON, allow_inline_secrets=True)
+        loaded = manifest.load(data, file="f.yaml", sources=manifest.ValueSources(ENVIRON, allow_inline_secrets=True))
     except ManifestError as error:
         assert error.problems
         assert all("\n" not in problem.message and problem.message.isprintable() for problem in error.problems)
@@ -500,7 +509,7 @@ def survives(data: bytes) -> None:
         json.dumps(manifest.to_plain(item.provider, item.config), allow_nan=False)
         text = manifest.dump(item.provider, item.config, name=item.name or "", secrets="keep")
         before = manifest.StoredConfig(item.provider, item.config)
-        (again,) = manifest.load(text.encode(), file="f.yaml", environ={}, stored=before).items
+        (again,) = manifest.load(text.encode(), file="f.yaml", sources=manifest.ValueSources({}), stored=before).items
         assert (again.name, again.config) == (item.name, item.config)
 
 

@@ -16,7 +16,7 @@ def load(folder: Path, reference: str, *forbidden: Path) -> manifest.Loaded:
         "name: A\nprovider: smtp\nconfig:\n  host: mail.example.com\n  username: x\n"
         f"  password: {{file: {reference}}}\n"
     )
-    return manifest.load(text.encode(), file=str(folder / "m.yaml"), environ={}, forbidden=forbidden)
+    return manifest.load(text.encode(), file=str(folder / "m.yaml"), sources=manifest.ValueSources({}, forbidden))
 
 
 def refused(folder: Path, reference: str, *forbidden: Path) -> str:
@@ -126,7 +126,7 @@ def test_manifest_larger_than_the_limit(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="larger than 1 MiB"):
         manifest.read_file(path)
     with pytest.raises(ManifestError, match="larger than 1 MiB"):
-        manifest.load(b"#" * (manifest.MAX_BYTES + 1), file="-", environ={})
+        manifest.load(b"#" * (manifest.MAX_BYTES + 1), file="-", sources=manifest.ValueSources({}))
 
 
 def test_manifest_that_is_no_file(tmp_path: Path) -> None:
@@ -159,6 +159,7 @@ def test_pem_file_keeps_its_lines(tmp_path: Path) -> None:
         "name: A\nprovider: adp\nconfig:\n  client_id: x\n  client_secret: !env SET\n"
         "  client_certificate: !file client.pem\n  client_private_key: !file client.key\n"
     )
-    (item,) = manifest.load(text.encode(), file=str(tmp_path / "m.yaml"), environ={"SET": "cnry"}).items
+    sources = manifest.ValueSources({"SET": "cnry"})
+    (item,) = manifest.load(text.encode(), file=str(tmp_path / "m.yaml"), sources=sources).items
     assert item.config["client_certificate"] == CERTIFICATE
     assert item.config["client_private_key"] == Secret(KEY)

@@ -101,7 +101,7 @@ def read(path: Path) -> Any:
 def refused(path: Path) -> bool:
     """Whether intctl refuses the file."""
     try:
-        manifest.load(manifest.read_file(path), file=f"{FOLDER}/{path.name}", environ=ENVIRON)
+        manifest.load(manifest.read_file(path), file=f"{FOLDER}/{path.name}", sources=manifest.ValueSources(ENVIRON))
     except ManifestError:
         return True
     return False

@@ -53,7 +53,7 @@ def test_loads_once_filled_in(name: str) -> None:
     """Filled in with what the provider's example says, it is the example's config, without a warning."""
     provider = provider_of(name)
     text, environ = filled_in(provider)
-    loaded = manifest.load(text.encode(), file="filled.yaml", environ=environ)
+    loaded = manifest.load(text.encode(), file="filled.yaml", sources=manifest.ValueSources(environ))
     assert loaded.warnings == ()
     (item,) = loaded.items
     assert (item.name, item.provider) == (provider.title, provider)
@@ -73,13 +73,13 @@ def test_what_is_not_filled_in_is_named(name: str) -> None:
     environ = dict.fromkeys(re.findall(r"\{env: (\w+)\}", text), "cnry")
     if not any(field.required for field in provider.fields):
         with pytest.raises(ManifestError, match="config: keys and values are expected"):
-            manifest.load(text.encode(), file="untouched.yaml", environ=environ)
+            manifest.load(text.encode(), file="untouched.yaml", sources=manifest.ValueSources(environ))
         return
     if not empty:
         assert yaml.safe_load(text)["config"]
         return
     with pytest.raises(ManifestError) as caught:
-        manifest.load(text.encode(), file="untouched.yaml", environ=environ)
+        manifest.load(text.encode(), file="untouched.yaml", sources=manifest.ValueSources(environ))
     messages = [problem.message for problem in caught.value.problems]
     assert set(messages) >= {f"{field}: is empty" for field in empty}
     references = {field.name for field in provider.fields if field.secret or field.kind == "pem"}

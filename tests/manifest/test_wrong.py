@@ -26,7 +26,8 @@ CANARIES = ("hunter2", "cnry", "pass phrase")
 def refusal(path: Path) -> str:
     """All problems of a file, one a line, or what it loaded."""
     try:
-        loaded = manifest.load(manifest.read_file(path), file=f"{FOLDER}/{path.name}", environ=ENVIRON)
+        sources = manifest.ValueSources(ENVIRON)
+        loaded = manifest.load(manifest.read_file(path), file=f"{FOLDER}/{path.name}", sources=sources)
     except ManifestError as error:
         return str(error).replace(f"{FOLDER}/", "").replace(str(FOLDER), "FOLDER")
     return f"LOADED {loaded}"

@@ -48,7 +48,10 @@ class Kept:
 def outcome_of(box: Sandbox, provider: str, environ: Mapping[str, str]) -> Outcome:
     """What the provider's example finds here, with these variables."""
     file = EXAMPLES / f"{provider}.yaml"
-    loaded = manifest.load(file.read_bytes(), file=str(file), environ=environ, assignments=box.settings(provider))
+    overrides = manifest.Overrides(tuple(box.settings(provider)))
+    loaded = manifest.load(
+        file.read_bytes(), file=str(file), sources=manifest.ValueSources(environ), overrides=overrides
+    )
     [item] = loaded.items
     return asyncio.run(run_probe(item.provider.probe(item.config), Network(AddressPolicy.parse()), tokens=Kept()))
 

@@ -182,7 +182,9 @@ def items(box: Sandbox, names: Collection[str] = ()) -> dict[str, Manifest]:
     environ = box.environ()
     for name, text in manifests(box, every_way=True).items():
         if name in names if names else name not in UNPROVEN and not name.startswith(_UNTOLD):
-            [found[name]] = manifest.load(text.encode(), file=f"{name}.yaml", environ=environ).items
+            [found[name]] = manifest.load(
+                text.encode(), file=f"{name}.yaml", sources=manifest.ValueSources(environ)
+            ).items
     return found
 
 
@@ -222,7 +224,7 @@ def declared(name: str) -> Manifest:
 def test_example_and_template_load(name: str) -> None:
     """The example loads; the template, filled in with what the example says, makes the same config."""
     text, environ = filled_in(provider_of(name))
-    [item] = manifest.load(text.encode(), file="filled.yaml", environ=environ).items
+    [item] = manifest.load(text.encode(), file="filled.yaml", sources=manifest.ValueSources(environ)).items
     assert item.config == declared(name).config
 
 

@@ -43,7 +43,7 @@ def intctl(*argv: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[st
 def test_a_manifest_for_every_provider_loads(box: Sandbox, provider: str) -> None:
     """Each provider of the catalogue has a manifest, which needs nothing but the sandbox's environment."""
     text = manifests(box)[provider]
-    [item] = manifest.load(text.encode(), file=f"{provider}.yaml", environ=box.environ()).items
+    [item] = manifest.load(text.encode(), file=f"{provider}.yaml", sources=manifest.ValueSources(box.environ())).items
     assert item.provider.name == provider
     assert not set(box.environ().values()) & set(text.split('"'))
 
