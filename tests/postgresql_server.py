@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 _NOBODY = 65534
 _MEMORY, _WANTED_BYTES = "/dev/shm", 2 << 30
@@ -95,7 +96,7 @@ def _memory() -> str | None:
 
 
 def _keep(folder: Path, data: Path, run_pid: int) -> None:
-    identity: dict[str, object] = {}
+    identity: dict[str, Any] = {}
     if os.geteuid() == 0:  # PostgreSQL does not run as root
         identity = {"user": _NOBODY, "group": _NOBODY, "extra_groups": ()}
         os.chown(folder, _NOBODY, _NOBODY)
@@ -103,7 +104,7 @@ def _keep(folder: Path, data: Path, run_pid: int) -> None:
     programs = _programs(folder)
     environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
     with (folder / "log").open("wb") as log:
-        common = {"cwd": folder, "env": environment, "stdout": log, "stderr": log, **identity}
+        common: dict[str, Any] = {"cwd": folder, "env": environment, "stdout": log, "stderr": log, **identity}
         subprocess.run(
             [
                 programs / "initdb",

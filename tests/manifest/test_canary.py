@@ -1,6 +1,7 @@
 """A secret that was put where it does not belong is in no message, for every secret field there is."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -38,7 +39,7 @@ def every_text(name: str, secret: str, value: object) -> str:
     document = json.dumps({"name": "A", "provider": name, "config": {**config, secret: value}}).encode()
     said = []
     inline = manifest.ValueSources(environ, allow_inline_secrets=True)
-    for attempt in (
+    attempts: tuple[Callable[[], manifest.Loaded], ...] = (
         lambda: manifest.load(document, file="m.yaml", sources=manifest.ValueSources(environ)),
         lambda: manifest.load(document, file="m.yaml", sources=inline),
         lambda: manifest.revise(
@@ -46,7 +47,8 @@ def every_text(name: str, secret: str, value: object) -> str:
             environ=environ,
             assignments=[f"{secret}={CANARY}", CANARY],
         ),
-    ):
+    )
+    for attempt in attempts:
         try:
             said.append(repr(attempt()))
         except ManifestError as error:

@@ -1,6 +1,7 @@
 """The JSON Schema: what loads fits it, and it refuses most of what does not."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,12 @@ class Loader(yaml.SafeLoader):
     """YAML as an editor reads it that was told of the two short forms."""
 
 
+def _reference(tag: str, loader: yaml.SafeLoader, node: yaml.ScalarNode) -> dict[str, object]:
+    return {tag: loader.construct_scalar(node)}
+
+
 for _tag in ("env", "file"):
-    Loader.add_constructor(f"!{_tag}", lambda loader, node, key=_tag: {key: loader.construct_scalar(node)})
+    Loader.add_constructor(f"!{_tag}", partial(_reference, _tag))
 
 
 def validator(*names: str) -> Draft202012Validator:

@@ -15,7 +15,7 @@ from intctl.health.codes import CODES
 from intctl.health.outcome import Outcome
 from intctl.probes import http, usage
 from intctl.probes.reply import Reply
-from intctl.probes.spec import Balance, Bearer, ClientCredentials, HttpProbe, Quota, RefreshToken, Tokens
+from intctl.probes.spec import Balance, Bearer, ClientCredentials, HttpProbe, Quota, RefreshToken, TokenGrant, Tokens
 from intctl.text import Secret
 from tests.probes import check
 from tests.servers import Answer, Request, http_server
@@ -381,8 +381,11 @@ def test_no_token_is_asked_for_again(proof: str, status: int) -> None:
     routes = {"/token": token, "/v1/me": Answer(200, {}), "/quota": Answer(status, {"used": 9, "limit": 10})}
     for grant in (ClientCredentials, RefreshToken):
         with http_server(routes) as server:
-            more = {} if grant is ClientCredentials else {"refresh_token": Secret("rt-geheim")}
-            auth = grant(server.url + "/token", "client", TOKEN, **more)
+            token_url = server.url + "/token"
+            if grant is RefreshToken:
+                auth: TokenGrant = RefreshToken(token_url, "client", TOKEN, Secret("rt-geheim"))
+            else:
+                auth = ClientCredentials(token_url, "client", TOKEN)
             url = server.url + proof if proof else ""
             outcome = check(HttpProbe(url, auth, quotas=(DAILY,), quota_url=server.url + "/quota"))
             paths = [request.path for request in server.requests]

@@ -86,11 +86,12 @@ def test_the_catalogue_is_what_was_asked_for() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_ways_to_log_in_are_whole(name: str) -> None:
     """Of the ways to log in, one is taken, and none, a half one or two at once are refused; each names its fields."""
-    found, base = provider(name), {"base_url": "https://localhost:1"}
+    found = provider(name)
+    base: dict[str, object] = {"base_url": "https://localhost:1"}
     known = {field.name for field in found.fields}
     for way in found.ways:
         assert set(way) <= known
-        given: dict[str, object] = dict.fromkeys(way, Secret("x")) | base
+        given = {**dict.fromkeys(way, Secret("x")), **base}
         messages = [problem.message for problem in found.check(given)]
         assert [message for message in messages if "not both" in message or "go together" in message] == []
         for missing in way if len(way) > 1 else ():

@@ -21,7 +21,7 @@ from tests.servers import Answer, http_server
 
 CLIENT: dict[str, object] = {"client_id": "c", "client_secret": S}
 
-KEYS = [
+KEYS: list[tuple[str, dict[str, object], str, object]] = [
     ("hibob", {"service_user_id": "u", "token": S}, "https://api.hibob.com/v1/company/named-lists", Basic("u", S)),
     ("rippling", {"api_token": S}, "https://rest.ripplingapis.com/workers", Bearer(S)),
     ("greenhouse", {"api_key": S}, "https://harvest.greenhouse.io/v1/users?per_page=1", Basic(S, "")),

@@ -35,6 +35,7 @@ def connected(box: Sandbox, trust: ssl.SSLContext, kind: str) -> Iterator[smtpli
 def test_right_password_logs_in_and_mail_arrives(box: Sandbox, trust: ssl.SSLContext, kind: str, provider: str) -> None:
     """A mail sent after a login is in box.mails with the user who sent it."""
     login, recipient = box.logins[provider], f"{kind}-{provider}@example.org"
+    assert login.password is not None
     with connected(box, trust, kind) as session:
         session.login(login.username, login.password)
         session.sendmail("from@example.org", [recipient], "Subject: hello\r\n\r\nbody")
@@ -55,16 +56,18 @@ def test_wrong_password_is_refused_in_the_vendors_words(
     with connected(box, trust, kind) as session, pytest.raises(smtplib.SMTPAuthenticationError) as refused:
         session.login(box.logins[provider].username, "wrong")
     assert refused.value.smtp_code == 535
-    assert words in refused.value.smtp_error  # type: ignore[operator]
+    assert words in refused.value.smtp_error
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_taken_without_a_login(box: Sandbox, trust: ssl.SSLContext, kind: str) -> None:
     """MAIL FROM before AUTH is answered with 530; an unknown user with 535."""
+    password = box.logins["smtp"].password
+    assert password is not None
     with connected(box, trust, kind) as session:
         assert session.mail("from@example.org")[0] == 530
         with pytest.raises(smtplib.SMTPAuthenticationError):
-            session.login("nobody", box.logins["smtp"].password)
+            session.login("nobody", password)
 
 
 def test_auth_is_not_offered_before_tls(box: Sandbox) -> None:

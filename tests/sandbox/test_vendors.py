@@ -118,7 +118,7 @@ def test_token_endpoints(box: Sandbox, web: httpx.Client, vendor: str, client_in
         if client_in == "body":
             form |= {"client_id": client[0], "client_secret": client[1]}
         url = box.url(vendor) + path.format_map(right)
-        return web.post(url, data=form, auth=client if client_in == "basic" else None)
+        return web.post(url, data=form, auth=httpx.BasicAuth(*client) if client_in == "basic" else httpx.Auth())
 
     assert ask(right).json()["access_token"] in box.accounts[vendor].access_tokens
     for field in ("client_id", "client_secret"):
