@@ -99,7 +99,8 @@ def test_what_cannot_be_asked_ends_no_pass(fleet: Fleet, provider: Host) -> None
             "nothing": {},
         }.items():
             database.run(replace, {"config": config, "name": name})
-        for name, plain in {"bad-url": {"url": 5}, "wrong-type": {"url": None, "expect_json": "x"}}.items():
+        unfit: dict[str, dict[str, object]] = {"bad-url": {"url": 5}, "wrong-type": {"url": None, "expect_json": "x"}}
+        for name, plain in unfit.items():
             envelope = fleet.keyring.seal(plain, vault.binding(ORG_ID, ids[name], "http"))
             database.run(replace, {"config": envelope, "name": name})
         database.run("UPDATE integrations SET status='error', error_count=4, error_message='x' WHERE name='moved'")
@@ -191,7 +192,7 @@ def test_what_was_never_finished_twice_is_taken_one_at_a_time(fleet: Fleet, prov
     at_once: list[int] = []
 
     class Watching(dict[str, list[str]]):
-        def get(self, path: str, default: object = None) -> list[str]:  # type: ignore[override]
+        def get(self, path: str, default: object = None) -> list[str]:
             if path.startswith("/s"):
                 with connect(fleet.target) as database:
                     found = database.rows("SELECT 1 FROM integration_schedules WHERE attempts = 3")

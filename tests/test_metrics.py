@@ -176,8 +176,8 @@ def test_response_times_are_compared_with_what_is_usual(target: Target, newest: 
             assert found["response_time_compared"] == words
             assert (found["response_time_usual_p50_ms"], found["response_time_usual_p95_ms"]) == (100, 150)
             assert found["response_time_now_ms"] == newest
-        years = [datetime(year, 1, 1, tzinfo=UTC) for year in (2020, 2021)]
-        past = Window.of("custom", *years, reads.now(database))
+        first, second = (datetime(year, 1, 1, tzinfo=UTC) for year in (2020, 2021))
+        past = Window.of("custom", first, second, reads.now(database))
         (old,) = report.metrics(database, ORG_ID, past)
         assert old["response_time_compared"] is old["response_time_now_ms"] is None
         database.run("DELETE FROM integration_health_logs WHERE checked_at < {after -6}")

@@ -38,11 +38,11 @@ def _one_line(text: str) -> str:
 
 def _take_postgresql_away(fleet: Fleet, maintenance: psycopg.Connection) -> Callable[[], None]:
     name = fleet.target.parameters["dbname"]
-    maintenance.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')  # type: ignore[arg-type]
+    maintenance.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
     maintenance.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
 
     def back() -> None:
-        maintenance.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
+        maintenance.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
     return back
 

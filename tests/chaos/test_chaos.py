@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from intctl.db.connect import Database, connect
 from intctl.errors import StoreError
@@ -102,10 +103,7 @@ class Chaos:
     def _cut(self) -> None:
         with (
             suppress(psycopg.Error),
-            psycopg.connect(
-                **self._server.target.parameters,
-                autocommit=True,  # type: ignore[arg-type]
-            ) as connection,
+            psycopg.connect(make_conninfo(**self._server.target.parameters), autocommit=True) as connection,
         ):
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'intctl'"

@@ -149,7 +149,7 @@ def read_only(server: OwnServer) -> Iterator[None]:
     def say(value: str) -> None:
         with superuser(server) as connection:
             connection.execute("SET default_transaction_read_only = off")
-            connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")  # type: ignore[arg-type]
+            connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
             connection.execute("SELECT pg_reload_conf()")
 
         def took() -> bool:

@@ -96,7 +96,7 @@ class Vendor:
         return json.dumps({"name": "Calendar", "provider": self.provider, "config": values})
 
 
-SECRETS = {"CLIENT_SECRET": SECRET, "REFRESH_TOKEN": ORIGIN}
+SECRETS: dict[str, Any] = {"CLIENT_SECRET": SECRET, "REFRESH_TOKEN": ORIGIN}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ The vendor kills a refresh token at its first use and counts who comes with a de
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -140,7 +141,7 @@ def test_a_check_does_not_take_a_scheduled_answer_that_proved_nothing(intctl: In
 def test_edits_applies_checks_and_agents_at_once(intctl: Intctl, fleet: Fleet, strict: Vendor, times: int) -> None:
     """Whatever meets over one integration: nobody shows a dead token, and in the end it is healthy."""
     expired(intctl, strict)
-    processes = {}
+    processes: dict[str, subprocess.Popen[str]] = {}
     for number in range(times):
         processes |= {
             f"edit {number}": fleet.start("edit", "Calendar", "--set", f"client_id=edit-{number}"),

@@ -93,7 +93,8 @@ def test_a_retry_goes_on_with_the_token_that_the_first_attempt_got(intctl: Intct
     """The API cuts the line once: the second attempt does not show the dead token, and is healthy."""
     from intctl.sandbox.http import Reply, Request
 
-    account, cut = box.accounts["xero"], []
+    account = box.accounts["xero"]
+    cut: list[Request] = []
     answer = account.answer
 
     def once(request: Request) -> Reply:

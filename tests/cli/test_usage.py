@@ -33,10 +33,15 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield box
 
 
+def environ(box: Sandbox) -> dict[str, Any]:
+    """The variables of all manifests, as keywords of `intctl(…)`."""
+    return {**box.environ()}
+
+
 def added(intctl: Intctl, box: Sandbox, *names: str) -> None:
     texts = manifests(box)
     for name in names:
-        intctl("add", name, "-f", "-", stdin=texts[name], **box.environ())
+        intctl("add", name, "-f", "-", stdin=texts[name], **environ(box))
 
 
 def line(page: str, label: str) -> str:
@@ -48,7 +53,7 @@ def line(page: str, label: str) -> str:
 def test_a_check_records_what_the_vendor_tells(intctl: Intctl, box: Sandbox) -> None:
     """add and check store it; show, metrics and the dashboard have the newest, in one shape, with its time."""
     added(intctl, box, "mailgun", "brevo", "plivo", "zoom")
-    ran = intctl("check", "Brevo", "-o", "json", **box.environ())
+    ran = intctl("check", "Brevo", "-o", "json", **environ(box))
     (row,) = ran.json
     assert (row["verdict"], row["code"]) == ("degraded", "quota.high")
     assert row["message"].endswith("255 of 300 emails today are used (85 %)")
@@ -132,11 +137,11 @@ def test_quota_used_up_is_an_error_with_an_alert(intctl: Intctl, tmp_path: Path)
         folder.mkdir()
         with Sandbox(folder, faults=faults) as box:
             text = manifests(box)["resend"].replace("Resend", f"Resend {place}", 1)
-            ran = intctl("add", "resend", "-f", "-", stdin=text, code=place and 1, **box.environ())
+            ran = intctl("add", "resend", "-f", "-", stdin=text, code=place and 1, **environ(box))
             if place:
                 assert "100 of 100 emails today are used (100 %)" in ran.err + ran.out
-                intctl("add", "resend", "-f", "-", "--no-test", stdin=text, **box.environ())
-                intctl("check", "Resend 1", code=1, **box.environ())
+                intctl("add", "resend", "-f", "-", "--no-test", stdin=text, **environ(box))
+                intctl("check", "Resend 1", code=1, **environ(box))
     (alert,) = intctl("alerts", "-o", "json").json
     assert (alert["name"], alert["code"], alert["impact"]) == ("Resend 1", "quota.exhausted", "Emails not sending")
     assert intctl("show", "Resend 1", "-o", "json").json["usage"]["remaining"] == 0

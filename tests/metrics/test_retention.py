@@ -272,7 +272,7 @@ def test_two_who_fold_write_once(database: Database, old: tuple[float, float]) -
     assert count(database, "integration_health_days") == 1
     other = {"reached": (old[0] + DAY_S, "x"), "then": (old[1], None)}
     if database.dialect == SQLITE:
-        assert not steps.add_days(database, day, **other)  # type: ignore[arg-type]
+        assert not steps.add_days(database, day, **other)
 
 
 def test_what_comes_late_is_not_lost(database: Database, old: tuple[float, float]) -> None:

@@ -285,10 +285,10 @@ def test_switching_off_and_on(target: Target, org_id: str) -> None:
     _set(target, id, "integration_schedules", "rejections = 3")
     for status in ("inactive", "active"):
         with changes.unit_of_work(target) as session:
-            assert changes.set_status(session, id=id, org_id=org_id, status=status)  # type: ignore[arg-type]
+            assert changes.set_status(session, id=id, org_id=org_id, status=status)
         before = _row(target, id)
         with changes.unit_of_work(target) as session:
-            assert not changes.set_status(session, id=id, org_id=org_id, status=status)  # type: ignore[arg-type]
+            assert not changes.set_status(session, id=id, org_id=org_id, status=status)
         row = _row(target, id)
         assert {**row, "now_at": 0} == {**before, "now_at": 0}
         assert row["status"] == status
@@ -478,7 +478,7 @@ def test_each_change_that_matters_to_the_history_is_noted(target: Target, org_id
         (changes.restore_integration, {}, None),
         (changes.set_status, {"status": "active"}, (True, 10, 2)),
     ):
-        change(call, **given)  # type: ignore[arg-type]
+        change(call, **given)
         expected += [now] if now else []
         # On SQLite's clock two changes may fall on one millisecond: then the last one is what is so.
         assert _noted(target, id)[-1] == expected[-1]

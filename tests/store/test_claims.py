@@ -426,7 +426,7 @@ def test_who_is_put_off_after_it_was_off_has_no_proof(database: Database, target
         checked(database, outcome, id)
     for status in ("inactive", "active"):
         with changes.unit_of_work(target) as session:
-            changes.set_status(session, id=id, org_id=org_id, status=status)  # type: ignore[arg-type]
+            changes.set_status(session, id=id, org_id=org_id, status=status)
     assert checked(database, BUSY, id) == ("provider.busy", "unknown", "active")
 
 

@@ -29,7 +29,7 @@ def another_organisation(database: Database) -> None:
     database.run("INSERT INTO organizations (id, name, slug) VALUES (:id, 'Other', 'other')", {"id": OTHER_ORG})
 
 
-def names(database: Database, **wanted: str) -> list[str]:
+def names(database: Database, **wanted: Any) -> list[str]:
     return [row["name"] for row in reads.integrations(database, ORG_ID, **wanted)]
 
 
@@ -74,7 +74,7 @@ def test_filters(database: Database) -> None:
 def test_every_sort_key_sorts_both_ways(database: Database, key: str) -> None:
     """Each key orders by its column, absent values first, and the reverse is the reverse."""
     now = datetime.now(UTC)
-    rows: list[dict[str, object]] = [
+    rows: list[dict[str, Any]] = [
         {
             "type": "sms",
             "provider": "b",
@@ -236,7 +236,12 @@ def test_both_databases_return_the_same_types(sqlite_target: Target, postgresql_
             assert database.dialect == (SQLITE if target is sqlite_target else POSTGRESQL)
             now = datetime.now(UTC)
             id = add_integration(database, "One", status="error", last_health_check=now, last_sync=now)
-            metadata = {"verdict": "down", "code": "x", "config_version": 1, "phases_ms": {"tcp": 1.5, "dns": 1}}
+            metadata: dict[str, Any] = {
+                "verdict": "down",
+                "code": "x",
+                "config_version": 1,
+                "phases_ms": {"tcp": 1.5, "dns": 1},
+            }
             add_log(database, id, "failure", 5, **metadata, facts={"b": [1, None], "a": {"c": True}})
             add_log(database, id, "success", 5, seconds_ago=600)
             answers.append(

@@ -146,7 +146,7 @@ def test_switching_on_and_off_is_no_news(database: Database, target: Target, org
     id = add(target, org_id)
     for status in ("inactive", "active"):
         with changes.unit_of_work(target) as session:
-            changes.set_status(session, id=id, org_id=org_id, status=status)  # type: ignore[arg-type]
+            changes.set_status(session, id=id, org_id=org_id, status=status)
     assert written(database) == []
 
 
