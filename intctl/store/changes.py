@@ -26,8 +26,10 @@ from intctl.health.codes import LOG_STATUS
 from intctl.health.judge import Standing, settle
 from intctl.health.outcome import Outcome
 from intctl.health.status import interval_minutes, is_enabled
+from intctl.schema.additions import Schedule, Transition
 from intctl.schema.engine import engine
-from intctl.schema.models import Clock, HealthLog, Integration, Later, Schedule, Transition
+from intctl.schema.specification import HealthLog, Integration
+from intctl.schema.types import Clock, Later
 from intctl.store.notes import note_change, note_transition, noted_change
 
 __all__ = [

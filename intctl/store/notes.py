@@ -13,7 +13,10 @@ from sqlmodel import Session
 from intctl.db.ids import new_log_id
 from intctl.db.url import POSTGRESQL
 from intctl.health.status import DEFAULT_INTERVAL_MINUTES, ENABLED
-from intctl.schema.models import TABLES, Clock, Integration, Transition
+from intctl.schema.additions import Transition
+from intctl.schema.specification import Integration
+from intctl.schema.tables import TABLES
+from intctl.schema.types import Clock
 
 _tables = {table.name: table for table in TABLES}
 _integrations = _tables["integrations"]

@@ -17,8 +17,9 @@ from sqlmodel import Session
 from intctl.db.ids import new_id
 from intctl.db.url import POSTGRESQL
 from intctl.errors import StoreError
-from intctl.schema.models import MaintenanceWindow, Organization, OrganizationSettings
+from intctl.schema.additions import MaintenanceWindow, OrganizationSettings
 from intctl.schema.setup import organizations_are_ours
+from intctl.schema.specification import Organization
 from intctl.store.changes import database_time, require_living, rules
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -180,7 +181,7 @@ def test_a_deletion_during_the_check_is_final() -> None:
 
 
 def success(
-    age_s: float = 60.0, *, version: int = 3, facts: dict[str, object] | None = None, **more: Any
+    age_s: float = 60.0, *, version: int = 3, facts: Mapping[str, object] | None = None, **more: Any
 ) -> LastSuccess:
     """A success of that age."""
     metadata = LogMetadata("healthy", "ok", facts=facts or {}, config_version=version)
