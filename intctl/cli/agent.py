@@ -6,6 +6,8 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -25,8 +27,10 @@ from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, Usag
 if TYPE_CHECKING:
     from intctl.agent import PassSettings, Stop
     from intctl.db.connect import Database
+    from intctl.render.rows import Column
     from intctl.service.journal import Journal
     from intctl.service.service import PassRunner
+    from intctl.store.passes import AgentPass
 
 PING_VARIABLE = "INTCTL_PING_URL"
 
@@ -267,42 +271,65 @@ def status(context: Context, max_age: str, style: str) -> int:
 
     With --org, of the agents that serve that organisation.
     """
-    from intctl.render.rows import Column
     from intctl.store import passes
-    from intctl.text import rfc3339
 
     limit_s = _seconds(max_age)
     org_id = context.org_id() if context.organisation else None
-    rows = passes.agents(context.database(), org_id)
-    for row in rows:
-        row["state"] = _state(row, limit_s)
-
-    def shown(moment: object) -> str:
-        return "-" if moment is None else rfc3339(moment)[:19].replace("T", " ")  # type: ignore[arg-type]
-
+    found = [AgentStatus.of(one, limit_s) for one in passes.agents(context.database(), org_id)]
     columns = [
-        Column("Host", lambda row: row["host"]),
-        Column("Serves", lambda row: row["org_id"] or "all"),
-        Column("State", lambda row: row["state"]),
-        Column("Started (UTC)", lambda row: shown(row["started_at"])),
-        Column("Finished (UTC)", lambda row: shown(row["finished_at"])),
-        Column("Checked", lambda row: row["last"].get("checked", "-")),
-        Column("Passes", lambda row: row["passes"]),
-        Column("Version", lambda row: row["version"]),
-        Column("Failure", lambda row: row["failure"]),
+        _column("Host", lambda one: one.seen.host),
+        _column("Serves", lambda one: one.seen.org_id or "all"),
+        _column("State", lambda one: one.state),
+        _column("Started (UTC)", lambda one: _moment(one.seen.started_at)),
+        _column("Finished (UTC)", lambda one: _moment(one.seen.finished_at)),
+        _column("Checked", lambda one: one.seen.last.get("checked", "-")),
+        _column("Passes", lambda one: one.seen.passes),
+        _column("Version", lambda one: one.seen.version),
+        _column("Failure", lambda one: one.seen.failure),
     ]
+    rows = [_row(one) for one in found]
     context.rows(rows, columns, STATUS_KEYS, style, name="host", empty="No agent has run here yet.\n")
-    if any(row["age_s"] is not None and row["age_s"] <= limit_s for row in rows):
+    if any(one.is_in_time for one in found):
         return EXIT_OK
     context.say(f"No pass finished in the last {max_age}. Look at: systemctl status intctl-agent")
     return EXIT_NOT_HEALTHY
 
 
-def _state(row: dict[str, object], limit_s: float) -> str:
-    age_s = row["age_s"]
-    if row["failure"] is not None:
-        return "failed"
-    return "ok" if isinstance(age_s, float) and age_s <= limit_s else "late"
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """The last pass of an agent, and whether it finished in time."""
+
+    seen: AgentPass
+    is_in_time: bool
+
+    @classmethod
+    def of(cls, seen: AgentPass, limit_s: float) -> AgentStatus:
+        """The status of an agent whose passes may be `limit_s` apart."""
+        return cls(seen, seen.age_s is not None and seen.age_s <= limit_s)
+
+    @property
+    def state(self) -> str:
+        """failed, ok or late."""
+        if self.seen.failure is not None:
+            return "failed"
+        return "ok" if self.is_in_time else "late"
+
+
+def _row(one: AgentStatus) -> dict[str, object]:
+    """The status as `Context.rows` reads it: a value for each of STATUS_KEYS, and the status itself for the cells."""
+    return {**asdict(one.seen), "state": one.state, "": one}
+
+
+def _column(heading: str, cell: Callable[[AgentStatus], object]) -> Column:
+    from intctl.render.rows import Column
+
+    return Column(heading, lambda row: cell(row[""]))
+
+
+def _moment(moment: datetime | None) -> str:
+    from intctl.text import rfc3339
+
+    return "-" if moment is None else rfc3339(moment)[:19].replace("T", " ")
 
 
 def _seconds(text: str) -> float:

@@ -22,7 +22,7 @@ from intctl.db.persist import persist
 from intctl.errors import UsageError
 from intctl.health.codes import CODES
 from intctl.store import history, transitions
-from intctl.store.transitions import Transition
+from intctl.store.transitions import Transition, WaitingTransition
 from intctl.text import clean, rfc3339
 
 #: The most that the command may take, in seconds; then it is killed with all that it started.
@@ -216,37 +216,37 @@ class OnChange:
         self._say("warning", "on_change", f"--on-change{about}: {text}.", **(_named(one) if one else {}))
 
 
-def _inside(past: Sequence[tuple[float, float]], row: Mapping[str, Any]) -> bool:
-    return any(start <= row["changed_at"].timestamp() < end for start, end in past)
+def _is_inside(past: Sequence[tuple[float, float]], one: WaitingTransition) -> bool:
+    return any(start <= one.changed_at.timestamp() < end for start, end in past)
 
 
 def _heed_maintenance(database: Database, org_id: str | None) -> None:
-    """Puts off what an integration in maintenance did. When that is over, only what stayed different is told."""
+    """Hold back the transitions of integrations in maintenance. After it, only a lasting difference is reported."""
     from intctl.metrics import maintenance
 
     found = transitions.waiting(database, org_id)
-    windows = {org: history.maintenance(database, org) for org in {row["org_id"] for row in found}}
-    for id, group in groupby(found, key=lambda row: row["integration_id"]):
-        rows = list(group)
-        now, planned = rows[0]["now_at"], windows[rows[0]["org_id"]]
+    windows = {org: history.maintenance(database, org) for org in {one.org_id for one in found}}
+    for id, group in groupby(found, key=lambda one: one.integration_id):
+        waiting = list(group)
+        now, planned = waiting[0].now_at, windows[waiting[0].org_id]
         until = maintenance.until(planned, now)
         quiet = max((until[key] for key in (None, id) if key in until), default=None)
         if quiet is None:
-            past = maintenance.ranges(planned, id, rows[0]["changed_at"], now)
-            stays: list[dict[str, Any]] = []
-            for inside, run in groupby(rows, key=partial(_inside, past)):
+            past = maintenance.ranges(planned, id, waiting[0].changed_at, now)
+            stays: list[WaitingTransition] = []
+            for inside, run in groupby(waiting, key=partial(_is_inside, past)):
                 changes = list(run)
                 if inside:
-                    same = (changes[0]["from_status"] == "error") == (changes[-1]["to_status"] == "error")
+                    same = (changes[0].from_status == "error") == (changes[-1].to_status == "error")
                     left = [] if same else changes[-1:]
-                    for row in changes[:-1] if left else changes:
-                        transitions.drop(database, row["id"])
+                    for one in changes[:-1] if left else changes:
+                        transitions.drop(database, one.id)
                     changes = left
                 stays += changes
-            rows = stays
-        for row in rows:
-            if row["quiet_until"] != quiet and (quiet is not None or row["quiet_until"] > now):
-                transitions.quieten(database, row["id"], quiet)
+            waiting = stays
+        for one in waiting:
+            if one.quiet_until != quiet and (quiet is not None or (one.quiet_until or now) > now):
+                transitions.quieten(database, one.id, quiet)
 
 
 def _named(one: Transition) -> dict[str, Any]:

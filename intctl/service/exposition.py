@@ -1,7 +1,7 @@
-"""A file for node_exporter's textfile collector: gauges of each integration, and of the agent itself.
+"""The metrics file for node_exporter's textfile collector: gauges of each integration and of the agent.
 
-The text format is Prometheus's, without timestamps, which the collector refuses. Only files that end
-in .prom are read by it, so the temporary name beside it is never read half-written.
+The text format is Prometheus's, without timestamps, which the collector refuses. The collector reads only
+files that end in .prom, so it never reads the temporary file half-written.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from intctl import __version__
 from intctl.health.status import is_enabled
-from intctl.store.reads import is_current
+from intctl.store.passes import Gauge
 from intctl.text import clean
 
 _SUCCESS = "intctl_agent_last_pass_success"
@@ -47,7 +46,7 @@ _VERDICTS = ("healthy", "degraded", "down", "misconfigured", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The agent's last pass: when it finished, its seconds, and the counts."""
+    """The agent's last completed pass."""
 
     finished_at: datetime
     duration_s: float
@@ -57,7 +56,7 @@ class Done:
 
 
 class _Lines:
-    """The samples, each metric's together, as the format demands."""
+    """The samples, grouped by metric as the format requires."""
 
     def __init__(self) -> None:
         self._samples: dict[str, list[str]] = {name: [] for name in METRICS}
@@ -75,8 +74,8 @@ class _Lines:
         return "\n".join(out) + "\n"
 
 
-def exposition(rows: Iterable[Mapping[str, Any]], done: Done) -> str:
-    """The whole file, of `passes.gauges` and the pass that was just done."""
+def exposition(gauges: Iterable[Gauge], done: Done) -> str:
+    """The text of the whole file."""
     lines = _Lines()
     lines.add("intctl_agent_info", 1, version=__version__)
     lines.add(_SUCCESS, 1)
@@ -87,40 +86,39 @@ def exposition(rows: Iterable[Mapping[str, Any]], done: Done) -> str:
     lines.add("intctl_agent_passes_total", done.passes)
     lines.add("intctl_agent_checks_total", done.checks)
     statuses: Counter[str] = Counter(dict.fromkeys(("active", "error", "inactive"), 0))
-    for row in rows:
-        _integration(lines, row)
-        statuses[str(row["status"] or "inactive")] += 1
+    for gauge in gauges:
+        _integration(lines, gauge)
+        statuses[gauge.status or "inactive"] += 1
     for status, count in statuses.items():
         lines.add("intctl_integrations", count, status=status)
     return lines.text()
 
 
-def _integration(lines: _Lines, row: Mapping[str, Any]) -> None:
+def _integration(lines: _Lines, gauge: Gauge) -> None:
     labels = {
-        "integration": row["name"],
-        "id": row["id"],
-        "org_id": row["org_id"],
-        "provider": row["provider"],
-        "type": row["type"],
+        "integration": gauge.name,
+        "id": gauge.id,
+        "org_id": gauge.org_id,
+        "provider": gauge.provider,
+        "type": gauge.type,
     }
-    metadata = row["metadata"] if isinstance(row["metadata"], dict) else {}
-    current = is_current(row, row["metadata"])
-    verdict = str(metadata.get("verdict", "unknown")) if current else "unknown"
-    code = str(metadata.get("code", "")) if current else "self.not_checked"
-    lines.add("intctl_integration_enabled", is_enabled(row["status"]), **labels)
+    verdict, code = "unknown", "self.not_checked"
+    if gauge.is_current:
+        verdict, code = gauge.newest.verdict or "unknown", gauge.newest.code or ""
+    lines.add("intctl_integration_enabled", is_enabled(gauge.status), **labels)
     if verdict in _UP:
         lines.add("intctl_integration_up", _UP[verdict], **labels)
     lines.add("intctl_integration_verdict", 1, **labels, verdict=verdict, code=code)
-    lines.add("intctl_integration_consecutive_failures", row["error_count"] or 0, **labels)
-    if row["last_health_check"] is not None:
+    lines.add("intctl_integration_consecutive_failures", gauge.error_count or 0, **labels)
+    if gauge.last_health_check is not None:
         name = "intctl_integration_last_check_timestamp_seconds"
-        lines.add(name, row["last_health_check"].timestamp(), **labels)
-    if row["response_time_ms"] is not None:
-        lines.add("intctl_integration_response_seconds", row["response_time_ms"] / 1000, **labels)
+        lines.add(name, gauge.last_health_check.timestamp(), **labels)
+    if gauge.response_time_ms is not None:
+        lines.add("intctl_integration_response_seconds", gauge.response_time_ms / 1000, **labels)
 
 
 def _escaped(text: object) -> str:
-    """A label's value: backslash, quote and line feed escaped; what is shown nowhere else, not here either."""
+    """The value of a label: control characters removed; backslash, quote and line feed escaped."""
     return clean(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
@@ -129,7 +127,7 @@ def _number(value: float) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Puts the file there, whole, readable for everybody: the collector is another user. Raises OSError."""
+    """Replace the file atomically, readable by every user: the collector is another one. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -144,9 +142,9 @@ def write(path: Path, text: str) -> None:
 
 
 def write_failed(path: Path) -> None:
-    """After a failed pass: what the file says of the integrations stays, and that the pass failed is added.
+    """Record a failed pass in the file, and keep what it says about the integrations. Raises OSError.
 
-    An alert on an integration must not go quiet because its watcher broke. Raises OSError.
+    An alert on an integration must not go quiet because the agent broke.
     """
     try:
         before = path.read_text("utf-8", "replace")

@@ -21,6 +21,7 @@ from intctl.errors import BusyError, IntctlError, KeyringError, StoreError
 from intctl.keyring import KEY_VARIABLE, Keyring
 from intctl.service.journal import Journal
 from intctl.store import passes
+from intctl.store.passes import Agent, NotedPass, PassNote
 
 if TYPE_CHECKING:
     from intctl.notify.command import OnChange
@@ -106,7 +107,7 @@ class PassRunner:
     def _begin(self, database: Database, org_id: str | None) -> None:
         # Leases are held by now: what can't be noted must not leave them behind.
         with suppress(IntctlError):
-            passes.begin(database, host=self.host, org_id=org_id, version=__version__)
+            passes.begin(database, Agent(self.host, org_id, __version__))
 
     def _report(self, summary: Summary, duration_s: float) -> None:
         if self.say_idle or summary.recorded or summary.set_aside or summary.lost or summary.given_back:
@@ -128,27 +129,20 @@ class PassRunner:
         """Writes down that the pass was completed, in the database and in the metrics file."""
         duration_s = metadata["duration_s"]
 
-        def finish(again: bool) -> dict[str, Any]:
-            return passes.finish(
-                database,
-                host=self.host,
-                org_id=org_id,
-                version=__version__,
-                duration_s=duration_s,
-                checks=summary.recorded,
-                metadata=metadata,
-                again=again,
-            )
+        def finish(again: bool) -> NotedPass:
+            agent = Agent(self.host, org_id, __version__)
+            return passes.finish(database, agent, PassNote(duration_s, summary.recorded, metadata), again=again)
 
         try:
             noted = persist(database, finish, until)
+            persist(database, lambda _again: passes.prune(database, noted), until)
         except BusyError as error:  # the checks are recorded, and the next pass says that agents live
             self.journal.say("warning", "not_noted", f"The pass could not be noted: {error}")
             return
         if self.metrics_file is not None:
             from intctl.service.exposition import Done, exposition, write
 
-            done = Done(noted["finished_at"], duration_s, summary.verdicts, noted["passes"], noted["checks"])
+            done = Done(noted.finished_at, duration_s, summary.verdicts, noted.passes, noted.checks)
             try:
                 gauges = persist(database, lambda _again: passes.gauges(database, org_id), until)
             except IntctlError as error:  # the pass is noted, and the next one writes the file
@@ -167,14 +161,8 @@ class PassRunner:
         if database is not None and not isinstance(error, StoreError | BusyError):
             failure = str(error) if isinstance(error, IntctlError) else f"a bug of intctl ({type(error).__name__})"
             with suppress(IntctlError):
-                passes.fail(
-                    database,
-                    host=self.host,
-                    org_id=org_id,
-                    version=__version__,
-                    duration_s=time.monotonic() - began,
-                    failure=failure,
-                )
+                agent = Agent(self.host, org_id, __version__)
+                passes.fail(database, agent, duration_s=time.monotonic() - began, failure=failure)
 
     def _to_file(self, put: Callable[[Path], None]) -> None:
         assert self.metrics_file is not None

@@ -1,4 +1,4 @@
-"""The agents' passes: one row for each agent, and what a monitoring system reads beside them.
+"""The agents' passes, one row for each agent, and the gauges of a metrics file.
 
 Only the database's clock is used: an agent says how long ago its pass began.
 """
@@ -6,18 +6,20 @@ Only the database's clock is used: an agent says how long ago its pass began.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from intctl.db.connect import Database
 from intctl.db.url import POSTGRESQL, SQLITE
+from intctl.health import log_entry
+from intctl.health.log_entry import LogMetadata
 from intctl.store import transitions
-from intctl.store.reads import OFF_AT
-
-Row = dict[str, Any]
+from intctl.store.reads import OFF_AT, is_current
 
 #: How long an agent that is gone is still listed, in seconds.
 KEPT_S = 30 * 86_400
-#: Old rows are looked for in one of so many passes.
+#: Old rows are deleted in one of this many passes.
 _PRUNE_EVERY = 60
 
 _BEGIN = """
@@ -42,7 +44,7 @@ _LIST = """
 SELECT host, org_id, version, started_at, finished_at, failed_at, failure, passes, checks, metadata, {now} AS now_at
   FROM agent_passes"""
 
-# The newest log of each, found by the covering index. Asked for SQLite's way, PostgreSQL may read all logs.
+# The newest log of each, found by the covering index. With SQLite's text, PostgreSQL may read all logs.
 _NEWEST = """FROM integration_health_logs n WHERE n.integration_id = i.id
          ORDER BY n.checked_at DESC, n.id DESC LIMIT 1"""
 _JOIN = {
@@ -55,69 +57,144 @@ SELECT i.id, i.org_id, i.name, i.provider, i.type, i.status, i.error_count, i.la
   FROM integrations i {{newest}} WHERE i.deleted_at IS NULL {{scope}} ORDER BY i.org_id, i.id"""
 
 
-def agent_id(host: str, org_id: str | None) -> str:
-    """What one agent's row is known by: its host, and its organisation where it serves only one."""
-    return f"{host} {org_id}" if org_id else host
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent as its row knows it: one for each host, and for each organisation where it serves only one."""
+
+    host: str
+    org_id: str | None
+    version: str
+
+    @property
+    def id(self) -> str:
+        """The key of the agent's row."""
+        return f"{self.host} {self.org_id}" if self.org_id else self.host
+
+    def values(self) -> dict[str, object]:
+        """The agent as parameters of a statement."""
+        return {"id": self.id, "host": self.host, "org_id": self.org_id, "version": self.version}
 
 
-def _agent(host: str, org_id: str | None, version: str) -> Row:
-    return {"id": agent_id(host, org_id), "host": host, "org_id": org_id, "version": version}
+@dataclass(frozen=True, slots=True)
+class PassNote:
+    """What is noted of a completed pass. No two passes have the same `metadata`, which is JSON."""
+
+    duration_s: float
+    checks: int
+    metadata: Mapping[str, object]
 
 
-def begin(database: Database, *, host: str, org_id: str | None, version: str) -> None:
-    """Notes that a pass began which has something to do: one that hangs is seen by it."""
-    database.run(_BEGIN, _agent(host, org_id, version))
+@dataclass(frozen=True, slots=True)
+class NotedPass:
+    """The sums of an agent's passes, and when the last one finished."""
+
+    passes: int
+    checks: int
+    finished_at: datetime
 
 
-def finish(
-    database: Database,
-    *,
-    host: str,
-    org_id: str | None,
-    version: str,
-    duration_s: float,
-    checks: int,
-    metadata: Mapping[str, Any],
-    again: bool = False,
-) -> Row:
-    """Notes a pass that was completed: the agent's passes and checks until now, and when it finished.
+@dataclass(frozen=True, slots=True)
+class AgentPass:
+    """The last pass of an agent. `age_s` is the time since its finish, `last` the metadata of its note."""
 
-    `again`: it may be noted already, by a statement whose answer was lost. It is known by its metadata.
+    host: str
+    org_id: str | None
+    version: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    failed_at: datetime | None
+    failure: str | None
+    passes: int
+    checks: int
+    age_s: float | None
+    last: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """What is measured of an integration. `newest` is its newest check, current or not."""
+
+    id: str
+    org_id: str
+    name: str
+    provider: str
+    type: str
+    status: str | None
+    error_count: int | None
+    last_health_check: datetime | None
+    response_time_ms: int | None
+    newest: LogMetadata
+    is_current: bool
+
+
+def begin(database: Database, agent: Agent) -> None:
+    """Note the start of a pass that has something to do, so that a hanging pass can be seen."""
+    database.run(_BEGIN, agent.values())
+
+
+def finish(database: Database, agent: Agent, note: PassNote, *, again: bool = False) -> NotedPass:
+    """Note a completed pass.
+
+    `again`: it may be noted already, by a statement whose reply was lost. It is recognised by its metadata.
     """
     if again:
-        found = database.row(_NOTED, {"id": agent_id(host, org_id)})
-        if found is not None and found.pop("metadata") == metadata:
-            return found
-    values = {"began_s": -round(duration_s, 3), "checks": checks, "metadata": dict(metadata)}
-    noted = database.row(_FINISH, {**_agent(host, org_id, version), **values})
+        found = database.row(_NOTED, {"id": agent.id})
+        if found is not None and found.pop("metadata") == note.metadata:
+            return NotedPass(**found)
+    values = {"began_s": -round(note.duration_s, 3), "checks": note.checks, "metadata": dict(note.metadata)}
+    noted = database.row(_FINISH, {**agent.values(), **values})
     assert noted is not None
-    if noted["passes"] % _PRUNE_EVERY == 0:
+    return NotedPass(**noted)
+
+
+def prune(database: Database, noted: NotedPass) -> None:
+    """Delete the rows of agents that are gone and old transitions, in one of 60 passes."""
+    if noted.passes % _PRUNE_EVERY == 0:
         database.run(_PRUNE)
         transitions.prune(database)
-    return noted
 
 
-def fail(database: Database, *, host: str, org_id: str | None, version: str, duration_s: float, failure: str) -> None:
-    """Notes a pass that failed, and why, in our own words."""
-    values = {"began_s": -round(duration_s, 3), "failure": failure}
-    database.run(_FAIL, {**_agent(host, org_id, version), **values})
+def fail(database: Database, agent: Agent, *, duration_s: float, failure: str) -> None:
+    """Note a failed pass, and the reason in our own words."""
+    database.run(_FAIL, {**agent.values(), "began_s": -round(duration_s, 3), "failure": failure})
 
 
-def agents(database: Database, org_id: str | None = None) -> list[Row]:
-    """Each agent's last pass, by host; with `org_id` only of those that serve it. `age_s` is since its finish."""
+def agents(database: Database, org_id: str | None = None) -> list[AgentPass]:
+    """The last pass of each agent, by host; with `org_id` only of the agents that serve it."""
     text = f"{_LIST} WHERE org_id IS NULL OR org_id = :org_id" if org_id else _LIST
-    found = database.rows(f"{text} ORDER BY host, id", {"org_id": org_id} if org_id else None)
-    for row in found:
-        now = row.pop("now_at")
-        row["age_s"] = None if row["finished_at"] is None else max((now - row["finished_at"]).total_seconds(), 0.0)
-        metadata = row.pop("metadata")
-        known = metadata if isinstance(metadata, dict) else {}
-        row["last"] = {key: known[key] for key in sorted(known)}  # jsonb does not keep an order
-    return found
+    return [
+        _agent_pass(row) for row in database.rows(f"{text} ORDER BY host, id", {"org_id": org_id} if org_id else None)
+    ]
 
 
-def gauges(database: Database, org_id: str | None = None) -> list[Row]:
-    """What there is to measure of each living integration: status, newest check, failures in a row."""
+def _agent_pass(row: dict[str, Any]) -> AgentPass:
+    now, finished_at, metadata = row.pop("now_at"), row["finished_at"], row.pop("metadata")
+    known = metadata if isinstance(metadata, dict) else {}
+    return AgentPass(
+        **row,
+        age_s=None if finished_at is None else max((now - finished_at).total_seconds(), 0.0),
+        last={key: known[key] for key in sorted(known)},  # jsonb does not keep an order
+    )
+
+
+def gauges(database: Database, org_id: str | None = None) -> list[Gauge]:
+    """What is measured of each living integration: status, newest check, failures in a row."""
     scope = "AND i.org_id = :org_id" if org_id else ""
     text = _GAUGES.replace("{newest}", _JOIN[database.dialect]).replace("{scope}", scope)
-    return database.rows(text, {"org_id": org_id} if org_id else None)
+    return [_gauge(row) for row in database.rows(text, {"org_id": org_id} if org_id else None)]
+
+
+def _gauge(row: dict[str, Any]) -> Gauge:
+    return Gauge(
+        id=row["id"],
+        org_id=row["org_id"],
+        name=row["name"],
+        provider=row["provider"],
+        type=row["type"],
+        status=row["status"],
+        error_count=row["error_count"],
+        last_health_check=row["last_health_check"],
+        response_time_ms=row["response_time_ms"],
+        newest=log_entry.read(row["metadata"]),
+        is_current=is_current(row, row["metadata"]),
+    )

@@ -1,11 +1,11 @@
-"""Integrations that fell into error or left it, and the telling of it: an outbox.
+"""An outbox of transitions: integrations that fell into error or left it, until they are reported.
 
-A transition is written in the transaction that changes the status, so neither can be there without
-the other. Who tells takes a lease first, with a token that only rises, and marks the row when it is
-done: two agents never tell the same one at once, and of one integration the earlier is told first.
-What was begun and not marked (a killed agent) is begun again when the lease has run out, three times
-at most; only in that gap can something be told twice. What happens in maintenance is quiet until that
-is over.
+A transition is written in the transaction that changes the status, so neither exists without the other.
+An agent takes a lease before it reports one, with a token that only rises, and marks the row afterwards: two
+agents never report the same transition at the same time, and the transitions of one integration are reported
+in order. A transition that was begun and not marked (the agent was killed) is begun again when the lease has
+run out, three times at most; only then can one be reported twice. Transitions of an integration in
+maintenance wait until the maintenance is over.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from intctl.db.connect import Database
 from intctl.db.ids import new_log_id
 from intctl.db.url import POSTGRESQL
 from intctl.health.outcome import Outcome
 
-#: Older than this, in seconds, it is no news any more: whoever begins to listen is not told of last week.
+#: Transitions older than this, in seconds, are never reported: a new `--on-change` does not start with last week.
 NEWS_S = 86_400
-#: How often the telling of one transition is begun.
+#: How often the delivery of one transition is begun.
 MAX_ATTEMPTS = 3
-#: How long told transitions are kept, in seconds, and how many are deleted at once.
+#: How long transitions are kept, in seconds, and how many are deleted at once.
 KEPT_S = 7 * 86_400
 _PRUNED_AT_ONCE = 1000
 
@@ -36,7 +35,7 @@ _WAITING = f"""
 t.told_at IS NULL AND coalesce(t.quiet_until, t.changed_at) > {{after -{NEWS_S}}} AND t.attempts < {MAX_ATTEMPTS}
    AND (t.lease_expires_at IS NULL OR t.lease_expires_at <= {{now}} OR t.lease_expires_at > {{after 600}})"""
 _PENDING = f"{_WAITING} AND (t.quiet_until IS NULL OR t.quiet_until <= {{now}})"
-# The earlier ones of the same integration first, also those that somebody is telling at this moment.
+# The earlier ones of the same integration first, also those that another agent is delivering at this moment.
 _FIRST = f"""
 NOT EXISTS (SELECT 1 FROM integration_transitions o
              WHERE o.integration_id = t.integration_id AND o.told_at IS NULL
@@ -89,13 +88,13 @@ class Change:
 
     @property
     def is_notifiable(self) -> bool:
-        """Whether somebody is told: of what falls into error, and of what leaves it."""
+        """Whether the change is reported: the integration falls into error, or leaves it."""
         return self.from_status != self.to_status and "error" in (self.from_status, self.to_status)
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One that this process may tell now, under `lease_token`; `attempts` counts this time too."""
+    """A transition that this process may deliver now, under `lease_token`; `attempts` includes this one."""
 
     id: str
     integration_id: str
@@ -113,8 +112,25 @@ class Transition:
     type: str
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingTransition:
+    """A transition that is neither delivered nor being delivered; it is held back until `quiet_until`.
+
+    `now_at` is the moment of the look-up, by the database's clock.
+    """
+
+    id: str
+    integration_id: str
+    org_id: str
+    from_status: str
+    to_status: str
+    changed_at: datetime
+    quiet_until: datetime | None
+    now_at: datetime
+
+
 def add(database: Database, changes: Iterable[Change]) -> None:
-    """Writes those of `changes` that somebody is told of, inside the transaction that is open."""
+    """Write the notifiable ones of `changes`, inside the transaction that is open."""
     rows = [
         {
             "id": new_log_id(),
@@ -133,9 +149,9 @@ def add(database: Database, changes: Iterable[Change]) -> None:
 
 
 def claim(database: Database, owner: str, *, limit: int, lease_s: float, org_id: str | None = None) -> list[Transition]:
-    """Takes up to `limit` that nobody was told of, oldest first, at most one of each integration."""
+    """Claim up to `limit` that are due, oldest first, at most one of each integration."""
     due, parameters = _scoped(_DUE, org_id)
-    if database.row(due, parameters) is None:  # the rule; so no pass takes a lock for it
+    if database.row(due, parameters) is None:  # nearly always, and then no pass takes a lock for it
         return []
     text, _ = _scoped(_CLAIM_POSTGRESQL if database.dialect == POSTGRESQL else _CLAIM_SQLITE, org_id)
     with database.transaction():
@@ -152,30 +168,27 @@ def _scoped(sql: str, org_id: str | None) -> tuple[str, dict[str, object]]:
     return sql.replace("{scope}", "AND i.org_id = :org_id"), {"org_id": org_id}
 
 
-def waiting(database: Database, org_id: str | None = None) -> list[dict[str, Any]]:
-    """What nobody was told of and nobody is telling, also what is quiet; of each integration in order.
-
-    A row has id, integration_id, org_id, from_status, to_status, changed_at, quiet_until and now_at.
-    """
-    return database.rows(*_scoped(_LIST_WAITING, org_id))
+def waiting(database: Database, org_id: str | None = None) -> list[WaitingTransition]:
+    """The transitions that wait to be delivered, held back or not; those of one integration together, in order."""
+    return [WaitingTransition(**row) for row in database.rows(*_scoped(_LIST_WAITING, org_id))]
 
 
 def quieten(database: Database, id: str, until: datetime | None) -> None:
-    """Nobody is told of it before that moment."""
+    """Hold a transition back until that moment; with None release it."""
     database.run(_QUIET, {"id": id, "until": until})
 
 
 def drop(database: Database, id: str) -> None:
-    """Marks it as told, without telling."""
+    """Mark a transition as delivered, without delivering it."""
     database.run(_DROP, {"id": id})
 
 
 def mark_delivered(
     database: Database, owner: str, one: Transition, exit_code: int | None, *, again: bool = False
 ) -> bool:
-    """Marks it as told. False when the lease was lost meanwhile: then somebody else tells it, too.
+    """Mark a transition as delivered. False when the lease was lost: another agent delivers it as well.
 
-    `again`: it may be marked already, by a statement whose answer was lost.
+    `again`: it may be marked already, by a statement whose reply was lost.
     """
     lease = {"id": one.id, "lease_token": one.lease_token}
     if database.run(_TOLD, {**lease, "owner": owner, "exit_code": exit_code}) == 1:
@@ -184,10 +197,10 @@ def mark_delivered(
 
 
 def give_back(database: Database, owner: str, one: Transition) -> None:
-    """Frees one whose telling could not even begin; it stays due, its attempt counted."""
+    """Release a transition whose delivery could not even begin; it stays due, and the attempt counts."""
     database.run(_GIVE_BACK, {"id": one.id, "owner": owner, "lease_token": one.lease_token})
 
 
 def prune(database: Database) -> int:
-    """Deletes old transitions, so many at once; how many."""
+    """Delete old transitions, a limited number at once. Returns how many."""
     return database.run(_PRUNE)

@@ -435,7 +435,7 @@ def test_status_of_several_hosts(intctl: Intctl) -> None:
 
     intctl("agent", "--once")
     with connect(intctl.target) as database:
-        passes.finish(database, host="gone", org_id=None, version="1", duration_s=1.0, checks=0, metadata={})
+        passes.finish(database, passes.Agent("gone", None, "1"), passes.PassNote(1.0, 0, {}))
         database.run("UPDATE agent_passes SET finished_at = {after -3600} WHERE host = 'gone'")
     states = {row["host"]: row["state"] for row in intctl("agent", "status", "-o", "json").json}
     assert states == {"gone": "late", socket.gethostname(): "ok"}

@@ -15,8 +15,8 @@ MUTATIONS = (
     Mutation(
         "tell: not before the planned end of maintenance",
         "intctl.notify.command:_heed_maintenance",
-        'if row["quiet_until"] != quiet and (quiet is not None or row["quiet_until"] > now):',
-        'if row["quiet_until"] != quiet and quiet is not None:',
+        "if one.quiet_until != quiet and (quiet is not None or (one.quiet_until or now) > now):",
+        "if one.quiet_until != quiet and quiet is not None:",
         "tests/notify/test_command.py::test_maintenance_that_is_ended_early",
     ),
 )

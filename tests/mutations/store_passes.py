@@ -8,7 +8,7 @@ MUTATIONS = (
     Mutation(
         "end: a note whose answer was lost counts twice",
         "intctl.store.passes:finish",
-        'if found is not None and found.pop("metadata") == metadata:',
+        'if found is not None and found.pop("metadata") == note.metadata:',
         "if False:",
         "tests/store/test_passes.py::test_a_pass_whose_note_got_no_answer_counts_once",
     ),

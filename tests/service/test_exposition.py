@@ -14,15 +14,18 @@ from typing import Any
 
 import pytest
 
+from intctl.health.codes import Verdict
+from intctl.health.log_entry import NO_METADATA, LogMetadata
 from intctl.service.exposition import METRICS, Done, exposition, write, write_failed
+from intctl.store.passes import Gauge
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 DONE = Done(NOW, 1.25, {"healthy": 2, "down": 1}, 7, 21)
 ODD = 'a "quoted" \\ name\nwith a line, {braces} and ü'
 
 
-def row(name: str = "Email", verdict: str = "healthy", code: str = "ok", **values: Any) -> dict[str, Any]:
-    return {
+def gauge(name: str = "Email", verdict: Verdict = "healthy", code: str = "ok", **values: Any) -> Gauge:
+    usual: dict[str, Any] = {
         "id": f"id-of-{name}",
         "org_id": "0a0a",
         "name": name,
@@ -31,28 +34,28 @@ def row(name: str = "Email", verdict: str = "healthy", code: str = "ok", **value
         "status": "active",
         "error_count": 0,
         "last_health_check": NOW,
-        "config_version": 1,
-        "off_at": None,
         "response_time_ms": 212,
-        "metadata": {"verdict": verdict, "code": code, "config_version": 1},
-        **values,
+        "newest": LogMetadata(verdict=verdict, code=code),
+        "is_current": True,
     }
+    return Gauge(**{**usual, **values})
 
 
 NEVER: dict[str, Any] = {
-    "metadata": None,
+    "newest": NO_METADATA,
+    "is_current": False,
     "last_health_check": None,
     "response_time_ms": None,
     "error_count": None,
     "status": "inactive",
 }
-ROWS = [
-    row(),
-    row("SMS", "down", "connect.refused", status="error", error_count=3),
-    row(ODD, "unknown", "self.no_network"),
-    row("New", **NEVER),
-    row("Edited", config_version=2),
-    row("Portal's", status=None),
+GAUGES = [
+    gauge(),
+    gauge("SMS", "down", "connect.refused", status="error", error_count=3),
+    gauge(ODD, "unknown", "self.no_network"),
+    gauge("New", **NEVER),
+    gauge("Edited", is_current=False),
+    gauge("Portal's", status=None),
 ]
 
 _SAMPLE = re.compile(r'([a-z_][a-z0-9_]*)(\{(?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*\})? (\S+)')
@@ -92,7 +95,7 @@ def of(found: dict[str, str], metric: str) -> dict[str, str]:
 
 def test_what_is_said_of_each() -> None:
     """Up only where something is known; unknown is neither up nor down; an edited config has no verdict yet."""
-    found = samples(exposition(ROWS, DONE))
+    found = samples(exposition(GAUGES, DONE))
     odd = 'a \\"quoted\\" \\\\ name with a line, {braces} and ü'
     assert of(found, "intctl_integration_up") == {"Email": "1", "SMS": "0", "Portal's": "1"}
     assert of(found, "intctl_integration_enabled") == {
@@ -138,7 +141,7 @@ def test_names_follow_the_conventions() -> None:
         assert name.startswith("intctl_") and (kind == "counter") == name.endswith("_total")
         assert not re.search("_(ms|milliseconds|minutes|count|sum|bucket)(_|$)", name)
         assert words.endswith(".") and "\\" not in words and "\n" not in words
-    assert {key.partition("{")[0] for key in samples(exposition(ROWS, DONE))} == set(METRICS)
+    assert {key.partition("{")[0] for key in samples(exposition(GAUGES, DONE))} == set(METRICS)
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: only our own parser judged")
@@ -146,7 +149,7 @@ def test_names_follow_the_conventions() -> None:
 def test_promtool_has_nothing_to_say(tmp_path: Path, failed: bool) -> None:
     """`promtool check metrics` takes the file and its lint finds nothing, after a failed pass too."""
     path = tmp_path / "intctl.prom"
-    write(path, exposition(ROWS, DONE))
+    write(path, exposition(GAUGES, DONE))
     if failed:
         write_failed(path)
     with path.open() as file:
@@ -160,7 +163,7 @@ def test_the_file_is_for_everybody_to_read(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         for _ in range(2):
-            write(path, exposition(ROWS, DONE))
+            write(path, exposition(GAUGES, DONE))
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
@@ -169,7 +172,7 @@ def test_the_file_is_for_everybody_to_read(tmp_path: Path) -> None:
 
 def test_no_reader_sees_half_a_file(tmp_path: Path) -> None:
     """While it is written again and again, who reads finds all of it, and nothing else that ends in .prom."""
-    path, text = tmp_path / "intctl.prom", exposition([row(f"n{i}") for i in range(300)], DONE)
+    path, text = tmp_path / "intctl.prom", exposition([gauge(f"n{i}") for i in range(300)], DONE)
     write(path, text)
     done = threading.Event()
 
@@ -208,11 +211,11 @@ def test_what_can_not_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch:
 def test_a_failed_pass_keeps_what_is_known(tmp_path: Path) -> None:
     """After a failure the integrations stay as they were, and one line says that the pass failed."""
     path = tmp_path / "intctl.prom"
-    write(path, exposition(ROWS, DONE))
+    write(path, exposition(GAUGES, DONE))
     before = samples(path.read_text())
     write_failed(path)
     assert samples(path.read_text()) == {**before, "intctl_agent_last_pass_success": "0"}
-    write(path, exposition(ROWS, DONE))
+    write(path, exposition(GAUGES, DONE))
     assert samples(path.read_text()) == before
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from intctl.db.connect import Database, connect
 from intctl.db.url import Target
+from intctl.health.log_entry import NO_METADATA
 from intctl.store import passes
+from intctl.store.passes import Agent, NotedPass, PassNote
 
 from ..agent_rig import shift
 from .test_claims import OK, REJECTED, add
@@ -22,16 +23,15 @@ def database(target: Target) -> Iterator[Database]:
         yield opened
 
 
-def finish(database: Database, host: str = "web1", org_id: str | None = None, checks: int = 3) -> dict[str, Any]:
-    return passes.finish(
-        database,
-        host=host,
-        org_id=org_id,
-        version="1.2.3",
-        duration_s=2.5,
-        checks=checks,
-        metadata={"checked": checks, "keys": ["k_1"]},
-    )
+def agent(host: str = "web1", org_id: str | None = None, version: str = "1.2.3") -> Agent:
+    return Agent(host, org_id, version)
+
+
+def finish(database: Database, host: str = "web1", org_id: str | None = None, checks: int = 3) -> NotedPass:
+    note = PassNote(2.5, checks, {"checked": checks, "keys": ["k_1"]})
+    noted = passes.finish(database, agent(host, org_id), note)
+    passes.prune(database, noted)
+    return noted
 
 
 def long_ago(database: Database, seconds: int) -> None:
@@ -42,29 +42,21 @@ def long_ago(database: Database, seconds: int) -> None:
 def test_a_pass_is_one_row_of_its_agent(database: Database) -> None:
     """One row a host, overwritten; its passes and checks add up; it began when it says."""
     first, second = finish(database), finish(database, checks=4)
-    assert [(one["passes"], one["checks"]) for one in (first, second)] == [(1, 3), (2, 7)]
+    assert [(one.passes, one.checks) for one in (first, second)] == [(1, 3), (2, 7)]
     (row,) = passes.agents(database)
-    assert (row["host"], row["org_id"], row["version"], row["passes"], row["checks"]) == ("web1", None, "1.2.3", 2, 7)
-    assert row["last"] == {"checked": 4, "keys": ["k_1"]}
-    assert 2.4 <= (row["finished_at"] - row["started_at"]).total_seconds() <= 2.7
-    assert 0 <= row["age_s"] < 60
+    assert (row.host, row.org_id, row.version, row.passes, row.checks) == ("web1", None, "1.2.3", 2, 7)
+    assert row.last == {"checked": 4, "keys": ["k_1"]}
+    assert 2.4 <= (row.finished_at - row.started_at).total_seconds() <= 2.7
+    assert 0 <= row.age_s < 60
 
 
 def test_a_pass_whose_note_got_no_answer_counts_once(database: Database) -> None:
     """Written again, it is found by what it is known by; another pass of the same agent is not it."""
 
     def note(pass_id: str, again: bool) -> tuple[int, int]:
-        noted = passes.finish(
-            database,
-            host="web1",
-            org_id=None,
-            version="1.2.3",
-            duration_s=2.5,
-            checks=3,
-            metadata={"checked": 3, "duration_s": 2.5, "pass_id": pass_id},
-            again=again,
-        )
-        return noted["passes"], noted["checks"]
+        metadata = {"checked": 3, "duration_s": 2.5, "pass_id": pass_id}
+        noted = passes.finish(database, agent(), PassNote(2.5, 3, metadata), again=again)
+        return noted.passes, noted.checks
 
     assert [note("p1", True), note("p1", True)] == [(1, 3), (1, 3)]
     assert [note("p2", True), note("p2", True)] == [(2, 6), (2, 6)]
@@ -74,26 +66,25 @@ def test_a_pass_that_hangs_is_seen_by_its_start(database: Database) -> None:
     """The start is noted before the first check; the last finish stays what it was."""
     finish(database)
     long_ago(database, 600)
-    passes.begin(database, host="web1", org_id=None, version="1.2.4")
+    passes.begin(database, agent(version="1.2.4"))
     (row,) = passes.agents(database)
-    assert (row["started_at"] - row["finished_at"]).total_seconds() > 500
-    assert (row["version"], row["passes"]) == ("1.2.4", 1)
+    assert (row.started_at - row.finished_at).total_seconds() > 500
+    assert (row.version, row.passes) == ("1.2.4", 1)
 
 
 def test_a_failure_stands_until_a_pass_is_completed(database: Database) -> None:
     """Why the last pass failed, and when; a finish clears it, a failure leaves the last finish alone."""
-    common: dict[str, Any] = {"host": "web1", "org_id": None, "version": "1"}
-    passes.fail(database, **common, duration_s=1.0, failure="No encryption key.")
+    passes.fail(database, agent(), duration_s=1.0, failure="No encryption key.")
     (row,) = passes.agents(database)
-    assert (row["failure"], row["finished_at"], row["age_s"]) == ("No encryption key.", None, None)
-    assert row["failed_at"] is not None
+    assert (row.failure, row.finished_at, row.age_s) == ("No encryption key.", None, None)
+    assert row.failed_at is not None
     finish(database)
     (row,) = passes.agents(database)
-    assert (row["failure"], row["failed_at"]) == (None, None)
-    finished_at = row["finished_at"]
-    passes.fail(database, **common, duration_s=1.0, failure="No encryption key.")
+    assert (row.failure, row.failed_at) == (None, None)
+    finished_at = row.finished_at
+    passes.fail(database, agent(), duration_s=1.0, failure="No encryption key.")
     (row,) = passes.agents(database)
-    assert (row["failure"], row["finished_at"], row["passes"]) == ("No encryption key.", finished_at, 1)
+    assert (row.failure, row.finished_at, row.passes) == ("No encryption key.", finished_at, 1)
 
 
 def test_agents_of_one_host_and_of_one_organisation(database: Database, org_id: str) -> None:
@@ -101,12 +92,12 @@ def test_agents_of_one_host_and_of_one_organisation(database: Database, org_id: 
     other = "0" * 8 + org_id[8:]
     for host, serves in (("web2", None), ("web1", org_id), ("web1", None), ("web1", other)):
         finish(database, host, serves)
-    listed = [(row["host"], row["org_id"]) for row in passes.agents(database)]
+    listed = [(row.host, row.org_id) for row in passes.agents(database)]
     assert sorted(listed, key=str) == sorted(
         [("web1", None), ("web1", org_id), ("web1", other), ("web2", None)], key=str
     )
     assert [host for host, _ in listed] == ["web1", "web1", "web1", "web2"]
-    assert {(row["host"], row["org_id"]) for row in passes.agents(database, org_id)} == {
+    assert {(row.host, row.org_id) for row in passes.agents(database, org_id)} == {
         ("web1", None),
         ("web1", org_id),
         ("web2", None),
@@ -121,7 +112,7 @@ def test_a_host_that_is_gone_is_forgotten(database: Database) -> None:
         finish(database)
     assert len(passes.agents(database)) == 2
     finish(database)
-    assert [row["host"] for row in passes.agents(database)] == ["web1"]
+    assert [row.host for row in passes.agents(database)] == ["web1"]
 
 
 def test_gauges_show_the_newest_check_of_each(database: Database, target: Target, org_id: str) -> None:
@@ -132,10 +123,12 @@ def test_gauges_show_the_newest_check_of_each(database: Database, target: Target
     add(target, org_id, "New")
     gone = add(target, org_id, "Gone")
     database.run("UPDATE integrations SET deleted_at = {now} WHERE id = :id", {"id": gone})
-    rows = {row["name"]: row for row in passes.gauges(database)}
+    rows = {row.name: row for row in passes.gauges(database)}
     assert set(rows) == {"Email", "New"}
-    assert (rows["Email"]["status"], rows["Email"]["error_count"]) == ("active", 0)
-    assert (rows["Email"]["metadata"]["code"], rows["Email"]["response_time_ms"]) == ("ok", 7)
-    assert (rows["New"]["metadata"], rows["New"]["response_time_ms"], rows["New"]["last_health_check"]) == (None,) * 3
+    assert (rows["Email"].status, rows["Email"].error_count) == ("active", 0)
+    assert (rows["Email"].newest.code, rows["Email"].response_time_ms) == ("ok", 7)
+    assert (rows["New"].newest, rows["New"].response_time_ms) == (NO_METADATA, None)
+    assert rows["New"].last_health_check is None
+    assert (rows["Email"].is_current, rows["New"].is_current) == (True, False)
     assert passes.gauges(database, "0" * 8 + org_id[8:]) == []
     assert len(passes.gauges(database, org_id)) == 2
