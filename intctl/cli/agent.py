@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -23,16 +23,18 @@ from intctl.cli.context import (
     timeout_option,
 )
 from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError
+from intctl.notify.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from intctl.agent import PassSettings, Stop
     from intctl.db.connect import Database
+    from intctl.notify.catalogue import Subscriber
     from intctl.render.rows import Column
     from intctl.service.journal import Journal
-    from intctl.service.service import PassRunner
+    from intctl.service.runner import PassRunner
     from intctl.store.passes import AgentPass
 
-PING_VARIABLE = "INTCTL_PING_URL"
+F = TypeVar("F", bound=Callable[..., Any])
 
 STATUS_KEYS = (
     "host", "org_id", "version", "state", "started_at", "finished_at", "age_s", "failed_at", "failure", "passes",
@@ -44,7 +46,35 @@ _MINUTE_TIMER_S = 55.0
 
 
 class Agent(SharedOptions, click.Group):
-    """A command of its own, and the group of what is about it."""
+    """The command `agent`, which has subcommands and an action of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """The options of a pass. `targets` has the value of each notifier's option, by its name in the catalogue."""
+
+    once: bool
+    every: float
+    concurrency: int
+    budget: float | None
+    deadline_s: float
+    log_format: str
+    metrics_file: str | None
+    targets: Mapping[str, str | None]
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> AgentOptions:
+        """The options as click gives them, by the names of their parameters."""
+        targets = {name: entry.parameter for name, entry in CATALOGUE.items()}
+        own = {name: value for name, value in given.items() if name not in targets.values()}
+        return cls(**own, targets={name: given[parameter] for name, parameter in targets.items()})
+
+
+def notifier_options(command: F) -> F:
+    """Add the option of each notifier, in the order of the catalogue."""
+    for entry in reversed(CATALOGUE.values()):
+        command = click.option(entry.option, metavar=entry.metavar, help=entry.help)(command)
+    return command
 
 
 @click.group(cls=Agent, invoke_without_command=True, subcommand_metavar="[COMMAND]")
@@ -74,18 +104,7 @@ class Agent(SharedOptions, click.Group):
     show_default=True,
     help="Lines for people, or one JSON object a line.",
 )
-@click.option(
-    "--on-change",
-    metavar="COMMAND",
-    help="Run this, without a shell, when an integration falls into error or leaves it: JSON on its "
-    "standard input, 10 seconds.",
-)
-@click.option(
-    "--ping-url",
-    metavar="URL",
-    help="Ask URL/start, then URL or URL/fail, at each pass, as healthchecks.io takes it "
-    f"(or {PING_VARIABLE}, which no process list shows).",
-)
+@notifier_options
 @click.option(
     "--metrics-file",
     metavar="FILE",
@@ -93,19 +112,7 @@ class Agent(SharedOptions, click.Group):
 )
 @pass_context
 @click.pass_context
-def agent(
-    click_context: click.Context,
-    context: Context,
-    once: bool,
-    every: float,
-    concurrency: int,
-    budget: float | None,
-    deadline_s: float,
-    log_format: str,
-    on_change: str | None,
-    ping_url: str | None,
-    metrics_file: str | None,
-) -> int:
+def agent(click_context: click.Context, context: Context, /, **given: Any) -> int:
     """Check what is due: once, or as a service that SIGTERM ends.
 
     Serves all organisations unless --org is given. Exits 0 when the pass was completed and
@@ -115,34 +122,35 @@ def agent(
     """
     if (subcommand := click_context.invoked_subcommand) is not None:
         for option in click_context.command.params:
-            given = option.name and click_context.get_parameter_source(option.name)
-            if option.name in click_context.params and given is click.core.ParameterSource.COMMANDLINE:
+            source = option.name and click_context.get_parameter_source(option.name)
+            if option.name in click_context.params and source is click.core.ParameterSource.COMMANDLINE:
                 raise UsageError(f"{option.opts[0]} is for a pass; it does not go with: intctl agent {subcommand}")
         return EXIT_OK
     from intctl.service.journal import Journal
 
-    journal = Journal(log_format, _write, time.time)
+    options = AgentOptions.of(given)
+    journal = Journal(options.log_format, _write, time.time)
     context.listener = lambda text: journal.say("warning", "warning", text)
 
     def work() -> None:
         from intctl import agent as agents
 
-        runner = _runner(context, journal, on_change, ping_url, metrics_file, spaced=not once)
+        runner = _runner(context, journal, options)
         if context.environ.get("INTCTL_DENY_NETWORKS") or context.environ.get("INTCTL_ALLOW_NETWORKS"):
             context.policy()  # a wrong one is said before anything is claimed
         with agents.Stop() as stop:
-            if once:
-                ends = time.monotonic() + (budget or _MINUTE_TIMER_S)
+            if options.once:
+                ends = time.monotonic() + (options.budget or _MINUTE_TIMER_S)
                 runner.run(
                     lambda: _arrived(context, ends),
                     context.keyring,
-                    lambda: _settings(context, concurrency, deadline_s, max(1.0, ends - time.monotonic())),
+                    lambda: _settings(context, options, max(1.0, ends - time.monotonic())),
                     stop,
                 )
             else:
-                _serve(context, runner, _settings(context, concurrency, deadline_s, budget), stop, every)
+                _serve(context, runner, _settings(context, options, options.budget), stop, options.every)
 
-    return _told(journal, work)
+    return _exit_code(journal, work)
 
 
 def _write(data: bool, line: str) -> None:
@@ -151,8 +159,8 @@ def _write(data: bool, line: str) -> None:
     stream.flush()
 
 
-def _told(journal: Journal, work: Callable[[], None]) -> int:
-    """The exit code of `work`. Where machines read along, an error is a line for them, too."""
+def _exit_code(journal: Journal, work: Callable[[], None]) -> int:
+    """The exit code of `work`. In a journal for machines, an error is a line as well."""
     if not journal.json:
         work()
         return EXIT_OK
@@ -172,13 +180,13 @@ def _told(journal: Journal, work: Callable[[], None]) -> int:
     return EXIT_OK
 
 
-def _settings(context: Context, concurrency: int, deadline_s: float, budget_s: float | None) -> PassSettings:
+def _settings(context: Context, options: AgentOptions, budget_s: float | None) -> PassSettings:
     from intctl.agent import PassSettings
 
     return PassSettings(
         host=context.host,
-        concurrency=affordable(concurrency),
-        deadline_s=deadline_s,
+        concurrency=affordable(options.concurrency),
+        deadline_s=options.deadline_s,
         org_id=context.org_id() if context.organisation else None,
         policy=context.policy,
         witness=context.witness,
@@ -193,62 +201,58 @@ def _arrived(context: Context, ends: float) -> Database:
     return patiently(lambda _again: context.database(), lambda: ends)
 
 
-def _runner(
-    context: Context,
-    journal: Journal,
-    on_change: str | None,
-    ping_url: str | None,
-    metrics_file: str | None,
-    *,
-    spaced: bool,
-) -> PassRunner:
+def _runner(context: Context, journal: Journal, options: AgentOptions) -> PassRunner:
     """What surrounds a pass, as the options say. Raises UsageError."""
-    from intctl.service.service import PassRunner
+    from pathlib import Path
 
-    runner = PassRunner(journal, context.host, say_idle=not spaced)
-    if on_change is not None:
-        from intctl.notify import command as changes
+    from intctl.service.reporter import Reporter
+    from intctl.service.runner import PassRunner
+    from intctl.service.steps import Surroundings
 
-        runner.on_change = changes.OnChange(changes.parse(on_change), context.environ, journal.say)
-    source = "--ping-url" if ping_url is not None else PING_VARIABLE
-    url = context.environ.get(PING_VARIABLE) if ping_url is None else ping_url
-    if url:
-        from intctl.notify import ping
+    metrics_file = None if options.metrics_file is None else Path(options.metrics_file)
+    around = Surroundings(journal, Reporter(journal, _subscribers(context, options)), metrics_file)
+    return PassRunner(around, context.host, say_idle=options.once)
 
-        runner.ping = ping.Ping(
-            ping.parse(url, source),
-            context.policy,
-            lambda text: journal.say("warning", "ping_failed", text),
-            spaced=spaced,
-        )
-    if metrics_file is not None:
-        from pathlib import Path
 
-        runner.metrics_file = Path(metrics_file)
-    return runner
+def _subscribers(context: Context, options: AgentOptions) -> list[Subscriber]:
+    """The notifiers that the options or the environment ask for. Raises UsageError."""
+    from intctl.notify.catalogue import subscriber
+    from intctl.notify.notifier import Setting
+
+    found = []
+    for name, entry in CATALOGUE.items():
+        target, source = options.targets[name], entry.option
+        if target is None and entry.variable:
+            target, source = context.environ.get(entry.variable), entry.variable
+        # An empty value switches off a notifier that has a variable; for the others it is a wrong target.
+        if target is None or (entry.variable and not target):
+            continue
+        setting = Setting(target, source, context.environ, context.policy, is_service=not options.once)
+        found.append(subscriber(entry, setting))
+    return found
 
 
 def _serve(context: Context, runner: PassRunner, settings: PassSettings, stop: Stop, every: float) -> None:
     from intctl import keyring
     from intctl.db.connect import connect
-    from intctl.service.service import Service
-    from intctl.service.systemd import Notifier
+    from intctl.service.loop import Service
+    from intctl.service.systemd import ServiceManager
 
     def opened() -> Database:
         return connect(context.target)
 
-    # One that is not ready is said at once, with its exit code; one that is just restarting is waited for.
+    # A database that is not ready is an error at once, with its exit code; one that is just restarting is waited for.
     _arrived(context, time.monotonic() + (settings.budget_s or _MINUTE_TIMER_S))
-    context.close()  # each pass opens it anew
-    notifier = Notifier(context.environ)
-    runner.progress = notifier.progress
+    context.close()  # each pass opens its own connection
+    manager = ServiceManager(context.environ)
+    runner.around.progress = manager.progress
     Service(
         runner=runner,
         connect=opened,
         keyring=context.keyring(),
         reload=lambda: keyring.load(context.environ, context.home),
         settings=settings,
-        notifier=notifier,
+        manager=manager,
         every_s=every,
     ).run(stop)
 

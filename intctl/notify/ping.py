@@ -1,29 +1,38 @@
-"""Who watches the watcher: a URL that is asked at the start and at the end of a pass.
+"""The ping: a monitor's URL is requested at the start and at the end of a pass, so that a missing pass is noticed.
 
-As healthchecks.io takes them (healthchecks.io/docs/http_api): URL/start, URL, URL/fail. The URL is
-the credential: whoever has it can say that all is well, so it is never shown.
+The protocol is that of healthchecks.io (healthchecks.io/docs/http_api): URL/start, URL, URL/fail. The URL is a
+credential: with it, anyone can report that all is well. It is never shown.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from intctl.errors import UsageError
+from intctl.notify.event import Event, PassFailed, PassFinished, PassStarted
+from intctl.notify.notifier import Result, Setting
 from intctl.text import Secret
 
 if TYPE_CHECKING:
     from intctl.probes.guard import AddressPolicy
 
-#: The most that one ping may take, in seconds.
+#: The deadline of one ping, in seconds.
 LIMIT_S = 5.0
-#: A service pings for one pass in this many seconds: the hosted healthchecks.io drops what comes faster.
+#: A service pings for one pass in this many seconds: the hosted healthchecks.io drops more frequent pings.
 _EVERY_S = 60.0
-#: What a monitor that took it looks like, its certificate's last days included.
-_TAKEN = frozenset({"ok", "tls.expires_soon"})
+#: The codes of a monitor that accepted the ping, its certificate's last days included.
+_ACCEPTED = frozenset({"ok", "tls.expires_soon"})
+
+#: What each event adds to the path of the URL.
+_SUFFIXES: dict[type[Event], str] = {PassStarted: "/start", PassFinished: "", PassFailed: "/fail"}
+
+
+def build(setting: Setting) -> Ping:
+    """The ping to a URL. Raises UsageError."""
+    return Ping(parse(setting.target, setting.source), setting.policy, spaced=setting.is_service)
 
 
 def parse(text: str, source: str) -> Secret:
@@ -42,61 +51,59 @@ def parse(text: str, source: str) -> Secret:
 
 
 class Ping:
-    """Tells a monitor how the passes go. `policy` is the address guard's; `complain` gets what went wrong.
+    """Requests the monitor's URL for each event of a pass. `policy` is the address guard's.
 
-    Never raises and never takes longer than 5 s. `spaced`: only one pass in a minute is told of,
-    for a service; a change between success and failure always is.
+    `spaced`, for a service: one pass in a minute is reported, and every change between success and failure.
     """
+
+    at_once = 1
+    limit_s = LIMIT_S
 
     def __init__(
         self,
         url: Secret,
         policy: Callable[[], AddressPolicy],
-        complain: Callable[[str], None],
         *,
         spaced: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
         self._policy = policy
-        self._complain = complain
         self._spaced = spaced
         self._clock = clock
-        self._told_at = float("-inf")
-        self._told: str | None = None
-        self._start: threading.Thread | None = None
-        self._open = False
+        self._reported_at = float("-inf")
+        self._reported: type[Event] | None = None
+        self._is_open = False
 
-    def start(self) -> None:
-        """A pass begins. Sent beside it: the pass does not wait."""
-        self._open = not self._spaced or self._clock() - self._told_at >= _EVERY_S
-        if self._open:
-            self._start = threading.Thread(target=self._send, args=("/start",), name="ping", daemon=True)
-            self._start.start()
+    def obstacle(self) -> str:
+        """Never one: a monitor that is away is found out by the ping itself."""
+        return ""
 
-    def success(self) -> None:
-        """The pass was completed and recorded."""
-        self._end("")
+    def deliver(self, events: Sequence[Event]) -> Iterator[Result]:
+        """Send a ping for each event, one after another."""
+        for event in events:
+            yield self._send(event) if self._accept(event) else Result(event, "skipped")
 
-    def fail(self) -> None:
-        """The pass failed."""
-        self._end("/fail")
+    def _accept(self, event: Event) -> bool:
+        """Decide whether this event is sent, and remember it."""
+        if type(event) not in _SUFFIXES:
+            return False
+        if isinstance(event, PassStarted):
+            self._is_open = not self._spaced or self._clock() - self._reported_at >= _EVERY_S
+            return self._is_open
+        if not self._is_open and type(event) is self._reported:
+            return False
+        self._reported, self._reported_at = type(event), self._clock()
+        return True
 
-    def _end(self, how: str) -> None:
-        if self._start is not None:
-            self._start.join(LIMIT_S)  # what began first arrives first
-            self._start = None
-        if self._open or how != self._told:
-            self._told, self._told_at = how, self._clock()
-            self._send(how)
-
-    def _send(self, suffix: str) -> None:
+    def _send(self, event: Event) -> Result:
         import asyncio
 
         from intctl.health.codes import CODES
         from intctl.probes.run import Network, run_probe
         from intctl.probes.spec import Answer, HttpProbe
 
+        suffix = _SUFFIXES[type(event)]
         probe = HttpProbe(
             _with(self._url.reveal(), suffix),
             None,
@@ -106,11 +113,12 @@ class Ping:
         try:
             outcome = asyncio.run(run_probe(probe, Network(self._policy()), deadline_s=LIMIT_S))
         except Exception as error:
-            self._complain(f"The ping was not sent ({type(error).__name__}).")
-            return
-        if outcome.code not in _TAKEN:
-            # The outcome's own details may hold the URL: a redirect's target, a server's words.
-            self._complain(f"The ping{suffix and f' of {suffix}'} was not taken: {CODES[outcome.code].meaning}.")
+            return Result(event, "not_started", f"The ping was not sent ({type(error).__name__})")
+        if outcome.code in _ACCEPTED:
+            return Result(event, "delivered")
+        # Only the meaning of the code: the outcome's details may hold the URL, in a redirect's target for example.
+        of = f" of {suffix}" if suffix else ""
+        return Result(event, "failed", f"The ping{of} was not taken: {CODES[outcome.code].meaning}")
 
 
 def _with(url: str, suffix: str) -> str:

@@ -1,5 +1,6 @@
-"""What surrounds a pass: the journal, systemd, a command at transitions, a ping, a metrics file.
+"""What surrounds a pass: signals, systemd, the journal, the metrics file, and the steps after the pass.
 
-None of these ever fails a pass. Who runs an agent and is not told that it stopped finds out by its
-silence: the watchdog, the ping and `intctl agent status` speak only of real progress.
+`runner.py` makes one pass, `steps.py` lists what follows it, `loop.py` makes one pass after another. No notifier
+and no metrics file ever fails a pass. A stopped agent is noticed by its silence: the watchdog, the ping and
+`intctl agent status` report only real progress.
 """

@@ -1,4 +1,4 @@
-"""What an agent says: lines for people, or one JSON object a line for machines. Never a secret."""
+"""The agent's journal: lines for people, or one JSON object a line for machines. Never a secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Journal:
         self._clock = clock
 
     def say(self, level: Level, event: str, text: str, *, quiet: bool = False, **fields: Any) -> None:
-        """One line. `quiet`: only machines are told. `fields` are JSON values, for machines only."""
+        """Write one line. `quiet`: for machines only. `fields` are JSON values, for machines only."""
         if self.json:
             entry = {"time": _moment(self._clock()), "level": level, "event": event, "message": clean(text, 2000)}
             self._write(level == "info", json.dumps({**entry, **fields}, ensure_ascii=False))
@@ -33,7 +33,7 @@ class Journal:
             self._write(level == "info", f"{_PREFIX[level]}{text}")
 
     def local_issues(self, found: Mapping[str, int], notice: str) -> None:
-        """What this machine itself was the cause of: one line for people, one a code for machines."""
+        """Write the faults of this machine itself: one line for people, one line a code for machines."""
         from intctl.health.codes import CODES
 
         if self.json:

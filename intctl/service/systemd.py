@@ -1,4 +1,4 @@
-"""What a service tells systemd: datagrams to the socket that $NOTIFY_SOCKET names (sd_notify(3))."""
+"""Messages to systemd: datagrams to the socket that $NOTIFY_SOCKET names (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from intctl.text import clean
 _SPACING_S = 1.0
 
 
-class Notifier:
-    """Speaks to the service manager, where there is one. It never fails, and never waits.
+class ServiceManager:
+    """Sends states to the service manager, where there is one. It never fails, and never waits.
 
-    Takes the variables out of `environ`, so that no child speaks for us. `clock` is monotonic.
+    Removes the variables from `environ`, so that no child process speaks for the agent. `clock` is monotonic.
     """
 
     def __init__(self, environ: MutableMapping[str, str], clock: Callable[[], float] = time.monotonic) -> None:
@@ -65,4 +65,4 @@ class Notifier:
                 sock.setblocking(False)
                 sock.sendto("\n".join(lines).encode(), self._address)
         except OSError:
-            pass  # a manager that does not listen is no reason to stop checking
+            pass  # the agent checks on, whether the manager listens or not

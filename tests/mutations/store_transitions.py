@@ -17,6 +17,6 @@ MUTATIONS = (
         "intctl.store.transitions:_PENDING",
         '_PENDING = f"{_WAITING} AND (t.quiet_until IS NULL OR t.quiet_until <= {{now}})"',
         "_PENDING = _WAITING",
-        "tests/notify/test_command.py::test_maintenance_is_quiet_until_it_is_over",
+        "tests/notify/test_rules.py::test_maintenance_is_quiet_until_it_is_over",
     ),
 )

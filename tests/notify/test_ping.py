@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from intctl.errors import UsageError
+from intctl.notify.catalogue import CATALOGUE, Subscriber
+from intctl.notify.event import PassFailed, PassFinished, PassStarted
+from intctl.notify.notifier import Result
 from intctl.notify.ping import LIMIT_S, Ping, parse
 from intctl.probes.guard import AddressPolicy
+from intctl.service.journal import Journal
+from intctl.service.reporter import Reporter
 from intctl.text import Secret
 
 from ..servers import Answer, HttpServer, Request, http_server, raw_server
@@ -32,9 +38,11 @@ class Clock:
         return self.now
 
 
-def ping(url: str, **options: Any) -> tuple[Ping, list[str]]:
+def ping(url: str, policy: Callable[[], AddressPolicy] = AddressPolicy, **options: Any) -> tuple[Reporter, list[str]]:
+    """What reports the passes to this URL, and the messages that the journal gets."""
     said: list[str] = []
-    return Ping(Secret(url), AddressPolicy, said.append, **options), said
+    journal = Journal("json", lambda _data, line: said.append(json.loads(line)["message"]), time.time)
+    return Reporter(journal, [Subscriber(CATALOGUE["ping"], Ping(Secret(url), policy, **options))]), said
 
 
 def asked(server: HttpServer) -> list[str]:
@@ -44,8 +52,8 @@ def asked(server: HttpServer) -> list[str]:
 def test_a_pass_that_goes_well(monitor: HttpServer) -> None:
     """URL/start at its begin, URL at its end, in this order, and nothing to complain of."""
     one, said = ping(f"{monitor.url}/{SECRET}")
-    one.start()
-    one.success()
+    one.pass_started()
+    one.pass_ended(PassFinished())
     assert (asked(monitor), said) == (["/start", ""], [])
     assert {request.method for request in monitor.requests} == {"GET"}
 
@@ -53,16 +61,27 @@ def test_a_pass_that_goes_well(monitor: HttpServer) -> None:
 def test_a_pass_that_fails(monitor: HttpServer) -> None:
     """URL/fail, and never the URL alone."""
     one, said = ping(f"{monitor.url}/{SECRET}")
-    one.start()
-    one.fail()
+    one.pass_started()
+    one.pass_ended(PassFailed())
     assert (asked(monitor), said) == (["/start", "/fail"], [])
+
+
+def test_the_results_of_pings(monitor: HttpServer) -> None:
+    """The notifier itself only returns: delivered, failed with its words, skipped where a service pinged just now."""
+    started, finished, failed = PassStarted(), PassFinished(), PassFailed()
+    one = Ping(Secret(f"{monitor.url}/{SECRET}"), AddressPolicy, spaced=True, clock=lambda: 1000.0)
+    assert list(one.deliver([started, finished])) == [Result(started, "delivered"), Result(finished, "delivered")]
+    assert list(one.deliver([started, finished])) == [Result(started, "skipped"), Result(finished, "skipped")]
+    del monitor.routes[f"/{SECRET}/fail"]
+    (result,) = one.deliver([failed])
+    assert (result.status, result.words.partition(":")[0]) == ("failed", "The ping of /fail was not taken")
 
 
 def test_a_url_with_a_query_and_a_slash(monitor: HttpServer) -> None:
     """The ending goes to the path, before the query; a slash at the end is not doubled."""
     one, _ = ping(f"{monitor.url}/{SECRET}/?create=1")
-    one.start()
-    one.fail()
+    one.pass_started()
+    one.pass_ended(PassFailed())
     assert asked(monitor) == ["/start?create=1", "/fail?create=1"]
 
 
@@ -71,7 +90,7 @@ def test_any_success_of_the_monitor_counts(status: int) -> None:
     """Monitors answer with what they like, as long as it says yes."""
     with http_server({f"/{SECRET}": Answer(status, b"")}) as server:
         one, said = ping(f"{server.url}/{SECRET}")
-        one.success()
+        one.pass_ended(PassFinished())
     assert said == []
 
 
@@ -90,7 +109,7 @@ def test_a_monitor_that_does_not_take_it(answer: Answer) -> None:
     """What went wrong is said in our own words, without the URL and without the monitor's; nothing is raised."""
     with http_server({f"/{SECRET}": answer}) as server:
         one, said = ping(f"{server.url}/{SECRET}")
-        one.success()
+        one.pass_ended(PassFinished())
         assert "/elsewhere" not in {request.path for request in server.requests}
     assert len(said) == 1 and said[0].startswith("The ping was not taken: ")
     assert SECRET not in "".join(said)
@@ -101,8 +120,8 @@ def test_a_monitor_that_is_away() -> None:
     with http_server({}) as server:
         url = f"{server.url}/{SECRET}"
     one, said = ping(url)
-    one.start()
-    one.fail()
+    one.pass_started()
+    one.pass_ended(PassFailed())
     assert [text.partition(" was")[0] for text in said] == ["The ping of /start", "The ping of /fail"]
     assert SECRET not in "".join(said)
 
@@ -116,9 +135,9 @@ def test_a_monitor_that_never_answers() -> None:
     with raw_server(silent) as server:
         one, said = ping(f"http://{server.host}:{server.port}/{SECRET}")
         before = time.monotonic()
-        one.start()
+        one.pass_started()
         started_s = time.monotonic() - before
-        one.success()
+        one.pass_ended(PassFinished())
         assert server.connections >= 2
     assert started_s < LIMIT_S / 2
     assert len(said) == 2
@@ -127,9 +146,8 @@ def test_a_monitor_that_never_answers() -> None:
 
 def test_the_address_guard_stands_before_it(monitor: HttpServer) -> None:
     """The ping goes through the same guard as a probe: what is closed is not asked."""
-    said: list[str] = []
-    one = Ping(Secret(f"{monitor.url}/{SECRET}"), lambda: AddressPolicy.parse("loopback"), said.append)
-    one.success()
+    one, said = ping(f"{monitor.url}/{SECRET}", lambda: AddressPolicy.parse("loopback"))
+    one.pass_ended(PassFinished())
     assert monitor.requests == []
     assert len(said) == 1 and SECRET not in said[0]
 
@@ -140,8 +158,8 @@ def test_a_bug_in_between_is_no_reason_to_stop() -> None:
     def broken() -> AddressPolicy:
         raise RuntimeError(SECRET)
 
-    said: list[str] = []
-    Ping(Secret(f"https://127.0.0.1/{SECRET}"), broken, said.append).success()
+    one, said = ping(f"https://127.0.0.1/{SECRET}", broken)
+    one.pass_ended(PassFinished())
     assert said == ["The ping was not sent (RuntimeError)."]
 
 
@@ -153,8 +171,8 @@ def test_a_service_pings_once_a_minute(monitor: HttpServer) -> None:
     clock = Clock()
     one, _ = ping(f"{monitor.url}/{SECRET}", spaced=True, clock=clock)
     for clock.now in (1000.0, 1015.0, 1059.0, 1060.0, 1075.0):
-        one.start()
-        one.success()
+        one.pass_started()
+        one.pass_ended(PassFinished())
     assert asked(monitor) == ["/start", "", "/start", ""]
 
 
@@ -162,9 +180,9 @@ def test_a_change_is_told_at_once(monitor: HttpServer) -> None:
     """The first failure does not wait for the minute to pass, nor does the first success after it."""
     clock = Clock()
     one, _ = ping(f"{monitor.url}/{SECRET}", spaced=True, clock=clock)
-    for how in (one.success, one.fail, one.fail, one.success, one.success):
-        one.start()
-        how()
+    for how in (PassFinished, PassFailed, PassFailed, PassFinished, PassFinished):
+        one.pass_started()
+        one.pass_ended(how())
         clock.now += 10
     assert asked(monitor) == ["/start", "", "/fail", ""]
 
@@ -173,8 +191,8 @@ def test_a_timer_tells_of_every_pass(monitor: HttpServer) -> None:
     """Without a service every pass is told of."""
     for _ in range(2):
         one, _said = ping(f"{monitor.url}/{SECRET}")
-        one.start()
-        one.success()
+        one.pass_started()
+        one.pass_ended(PassFinished())
     assert asked(monitor) == ["/start", ""] * 2
 
 
@@ -190,8 +208,8 @@ def test_what_is_told_last_arrives_last() -> None:
     routes = {f"/{SECRET}/start": slow, f"/{SECRET}": slow}
     with http_server(routes) as server:
         one, _ = ping(f"{server.url}/{SECRET}")
-        one.start()
-        one.success()
+        one.pass_started()
+        one.pass_ended(PassFinished())
     assert order == [f"/{SECRET}/start", f"/{SECRET}"]
 
 

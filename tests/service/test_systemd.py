@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from intctl.service.systemd import Notifier
+from intctl.service.systemd import ServiceManager
 
 from ..agent_rig import until
 from .manager import manager
@@ -18,11 +18,11 @@ from .manager import manager
 def test_what_is_said(tmp_path: Path, kind: str) -> None:
     """Each state is one datagram as sd_notify(3) has it, on a socket in the file system or an abstract one."""
     with manager(tmp_path, f"@intctl-{uuid.uuid4().hex}" if kind == "abstract" else "") as made:
-        notifier = Notifier({"NOTIFY_SOCKET": made.address})
-        notifier.ready("Started")
-        notifier.status("checked 1:\n1 healthy\x1b[31m")
-        notifier.reloading()
-        notifier.stopping()
+        service_manager = ServiceManager({"NOTIFY_SOCKET": made.address})
+        service_manager.ready("Started")
+        service_manager.status("checked 1:\n1 healthy\x1b[31m")
+        service_manager.reloading()
+        service_manager.stopping()
         until(lambda: len(made.received_any) == 4, "four messages")
     ready, status, reloading, stopping = made.messages()
     assert (ready, stopping.splitlines()[0]) == ("READY=1\nSTATUS=Started", "STOPPING=1")
@@ -35,7 +35,7 @@ def test_what_is_said(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("address", ["", "relative", "/does/not/exist", "vsock:2:1234"])
 def test_nobody_listens(address: str) -> None:
     """Without a manager, or with one that does not listen, nothing happens and nothing fails."""
-    Notifier({"NOTIFY_SOCKET": address} if address else {}).ready("Started")
+    ServiceManager({"NOTIFY_SOCKET": address} if address else {}).ready("Started")
 
 
 def test_a_manager_that_is_full_is_not_waited_for(tmp_path: Path) -> None:
@@ -44,9 +44,9 @@ def test_a_manager_that_is_full_is_not_waited_for(tmp_path: Path) -> None:
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
         deaf.bind(str(tmp_path / "deaf"))
-        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "deaf")})
+        service_manager = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "deaf")})
         for _ in range(2000):
-            notifier.status("x" * 400)
+            service_manager.status("x" * 400)
 
 
 class Clock:
@@ -60,10 +60,10 @@ def signs(tmp_path: Path, times: list[float], **environ: str) -> int:
     """How many signs of life are sent for progress at these times."""
     with manager(tmp_path) as made:
         clock = Clock()
-        notifier = Notifier({"NOTIFY_SOCKET": made.address, **environ}, clock)
+        service_manager = ServiceManager({"NOTIFY_SOCKET": made.address, **environ}, clock)
         for clock.now in times:
-            notifier.progress()
-        notifier.stopping()
+            service_manager.progress()
+        service_manager.stopping()
         until(lambda: made.messages("STOPPING"), "the end")
         return len(made.messages("WATCHDOG=1"))
 
@@ -93,5 +93,5 @@ def test_the_watchdog_of_this_process_is_ours(tmp_path: Path) -> None:
 def test_no_child_can_speak_for_us() -> None:
     """The variables are taken out of the environment."""
     environ = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "LANG": "C"}
-    Notifier(environ)
+    ServiceManager(environ)
     assert environ == {"LANG": "C"}

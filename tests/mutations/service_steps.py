@@ -1,4 +1,4 @@
-"""Mutations of intctl.service.service."""
+"""Mutations of intctl.service.steps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from tests.mutate import Mutation
 MUTATIONS = (
     Mutation(
         "end: nothing is noted over a new connection",
-        "intctl.service.service:PassRunner._note",
-        "noted = persist(database, finish, until)",
-        "noted = finish(False)",
+        "intctl.service.steps:note",
+        "one.noted = persist(one.database, finish, one.until(ends))",
+        "one.noted = finish(False)",
         "tests/chaos/test_database.py::test_a_reply_that_is_lost",
     ),
 )

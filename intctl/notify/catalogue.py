@@ -1,0 +1,75 @@
+"""The catalogue: every notifier that this version knows, in one literal table.
+
+A row is all that `intctl agent` knows of a notifier: its option, and the events that it is given. The module of
+a row has a function `build`, which makes the notifier from a `Setting` and raises UsageError for a wrong target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from intctl.notify.event import PASS_EVENTS, Event, StatusChanged
+
+if TYPE_CHECKING:
+    from intctl.notify.notifier import Notifier, Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The row of a notifier.
+
+    `variable` is the environment variable that is read where the option is not given. `failed_event` is the
+    journal's event for a delivery that went wrong.
+    """
+
+    module: str
+    events: tuple[type[Event], ...]
+    option: str
+    metavar: str
+    help: str
+    failed_event: str
+    variable: str = ""
+
+    @property
+    def parameter(self) -> str:
+        """The option as the name of a function's parameter."""
+        return self.option.removeprefix("--").replace("-", "_")
+
+
+CATALOGUE: dict[str, Entry] = {
+    "command": Entry(
+        "intctl.notify.command",
+        events=(StatusChanged,),
+        option="--on-change",
+        metavar="COMMAND",
+        help="Run this, without a shell, when an integration falls into error or leaves it: JSON on its "
+        "standard input, 10 seconds.",
+        failed_event="on_change",
+    ),
+    "ping": Entry(
+        "intctl.notify.ping",
+        events=PASS_EVENTS,
+        option="--ping-url",
+        metavar="URL",
+        help="Ask URL/start, then URL or URL/fail, at each pass, as healthchecks.io takes it "
+        "(or INTCTL_PING_URL, which no process list shows).",
+        failed_event="ping_failed",
+        variable="INTCTL_PING_URL",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A notifier in use, and its row."""
+
+    entry: Entry
+    notifier: Notifier
+
+
+def subscriber(entry: Entry, setting: Setting) -> Subscriber:
+    """The notifier of a row, built from its setting. Imports its module only. Raises UsageError."""
+    notifier: Notifier = import_module(entry.module).build(setting)
+    return Subscriber(entry, notifier)

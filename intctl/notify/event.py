@@ -1,0 +1,77 @@
+"""Events that a notifier delivers, and the document that describes a status change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from intctl.text import clean, rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanged:
+    """An integration fell into error, or left it. `attempt` counts the deliveries that were begun, this one included.
+
+    `id` is the same for every attempt.
+    """
+
+    id: str
+    occurred_at: datetime
+    name: str
+    integration_id: str
+    org_id: str
+    provider: str
+    type: str
+    from_status: str
+    to_status: str
+    verdict: str | None
+    code: str | None
+    message: str | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassStarted:
+    """A pass of this agent began."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassFinished:
+    """A pass of this agent was completed and recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassFailed:
+    """A pass of this agent failed."""
+
+
+Event = StatusChanged | PassStarted | PassFinished | PassFailed
+
+#: What a notifier of passes is given; StatusChanged goes to the notifiers of status changes.
+PASS_EVENTS = (PassStarted, PassFinished, PassFailed)
+
+
+def document(event: StatusChanged) -> dict[str, object]:
+    """The JSON document that describes a status change. Its keys are stable."""
+    from intctl.health.codes import CODES
+    from intctl.providers.catalogue import secret_field
+    from intctl.views.steps import next_step
+
+    code = event.code or ""
+    secret = secret_field(event.provider) if code in CODES and CODES[code].rejection else ""
+    return {
+        "transition_id": event.id,
+        "at": rfc3339(event.occurred_at),
+        "integration": clean(event.name),
+        "id": event.integration_id,
+        "org_id": event.org_id,
+        "provider": clean(event.provider),
+        "type": clean(event.type),
+        "from": event.from_status,
+        "to": event.to_status,
+        "verdict": event.verdict,
+        "code": event.code,
+        "message": None if event.message is None else clean(event.message),
+        "next_step": next_step(code, event.name, secret) if code else None,
+        "attempt": event.attempt,
+    }

@@ -1,0 +1,69 @@
+"""The interface of a notifier: events in, results out.
+
+A notifier knows neither the database nor the journal. `rules.py` decides which events it is given and what a
+result means for the next attempt; the service writes the results to the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from intctl.notify.event import Event
+
+if TYPE_CHECKING:
+    from intctl.probes.guard import AddressPolicy
+
+#: delivered: the recipient accepted the event. failed: it was sent, and the recipient did not accept it.
+#: not_started: it could not be sent at all. skipped: the notifier has no use for this event.
+Status = Literal["delivered", "failed", "not_started", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The end of one delivery. `words` say what went wrong, without a full stop; they never hold a secret.
+
+    `exit_code` is the one of a process that ended by itself.
+    """
+
+    event: Event
+    status: Status
+    words: str = ""
+    exit_code: int | None = None
+
+
+class Notifier(Protocol):
+    """One way to deliver events.
+
+    `at_once` is how many events it is given at a time, `limit_s` how long it may take for them, in seconds:
+    a lease on the events outlasts it.
+    """
+
+    at_once: int
+    limit_s: float
+
+    def obstacle(self) -> str:
+        """The reason why no event can be delivered at present, without a full stop; "" when there is none."""
+        ...
+
+    def deliver(self, events: Sequence[Event]) -> Iterator[Result]:
+        """Deliver these events, and yield one result for each as it ends.
+
+        A delivery that goes wrong is a result, never an exception.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a notifier is built from. `target` is its option's value, `source` the option or variable that gave it.
+
+    `environ` is the agent's environment. `is_service`: one agent process makes many passes.
+    """
+
+    target: str
+    source: str
+    environ: Mapping[str, str]
+    policy: Callable[[], AddressPolicy]
+    is_service: bool = False

@@ -1,0 +1,170 @@
+"""The rules of delivery: which status changes are due, in which order, how often, and not in maintenance.
+
+A transition of the outbox (`store/transitions.py`) is claimed under a lease, given to every notifier of status
+changes, and marked when all of them are done with it. A delivery that failed counts as done; one that could not
+be started is given back, and is due again until its attempts are used up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+
+from intctl.db.connect import Database
+from intctl.db.persist import persist
+from intctl.notify.catalogue import Subscriber
+from intctl.notify.event import StatusChanged
+from intctl.notify.notifier import Result
+from intctl.store import history, transitions
+from intctl.store.transitions import Transition, WaitingTransition
+
+#: A lease outlasts the notifiers by the time that it takes to mark the transition, in seconds.
+_MARKING_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The result of one notifier. `was_ours` is False where the lease was lost, and another agent delivers it too."""
+
+    subscriber: Subscriber
+    result: Result
+    was_ours: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """The transitions of one organisation, or of all, for one agent.
+
+    `owner` names this agent in the leases. `stop` says whether a signal came; nothing is begun then.
+    """
+
+    database: Database
+    owner: str
+    org_id: str | None
+    stop: Callable[[], bool]
+
+    def deliver_due(self, subscribers: Sequence[Subscriber], ends: float) -> Iterator[Delivery]:
+        """Deliver what is due, begun before `ends` on the monotonic clock. Raises StoreError or BusyError.
+
+        A claim whose reply was lost is not looked for: its transitions are due again when the lease runs out.
+        """
+        lease_s = sum(one.notifier.limit_s for one in subscribers) + _MARKING_S
+        at_once = min(one.notifier.at_once for one in subscribers)
+
+        def until() -> float:  # a signal ends the retries, not the last try
+            return time.monotonic() + (0.0 if self.stop() else lease_s)
+
+        def claim(_again: bool) -> list[Transition]:
+            return transitions.claim(self.database, self.owner, limit=at_once, lease_s=lease_s, org_id=self.org_id)
+
+        persist(self.database, lambda _again: hold_back_in_maintenance(self.database, self.org_id), until)
+        while not self.stop() and time.monotonic() < ends:
+            due = persist(self.database, claim, until)
+            if not due:
+                return
+            yield from self._deliver(due, subscribers, until)
+
+    def _deliver(
+        self, due: Sequence[Transition], subscribers: Sequence[Subscriber], until: Callable[[], float]
+    ) -> Iterator[Delivery]:
+        """Give the claimed transitions to each notifier, and mark each one after the last of its results."""
+        claimed = {one.id: _Claimed(one, len(subscribers)) for one in due}
+        events = [status_changed(one) for one in due]
+        for subscriber in subscribers:
+            for result in subscriber.notifier.deliver(events):
+                assert isinstance(result.event, StatusChanged)
+                one = claimed[result.event.id]
+                one.results.append(result)
+                yield Delivery(subscriber, result, was_ours=self._mark(one, until) if one.is_done else True)
+        for one in claimed.values():
+            if not one.is_started:
+                self._give_back(one.transition, until)
+
+    def _mark(self, one: _Claimed, until: Callable[[], float]) -> bool:
+        exit_code = next((result.exit_code for result in one.results if result.exit_code is not None), None)
+        mark = partial(transitions.mark_delivered, self.database, self.owner, one.transition, exit_code)
+        return persist(self.database, lambda again: mark(again=again), until)
+
+    def _give_back(self, transition: Transition, until: Callable[[], float]) -> None:
+        persist(self.database, lambda _again: transitions.give_back(self.database, self.owner, transition), until)
+
+
+@dataclass(slots=True)
+class _Claimed:
+    """A claimed transition, and what became of it so far. `notifiers` is how many it is given to."""
+
+    transition: Transition
+    notifiers: int
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether every notifier that has answered could start."""
+        return all(result.status != "not_started" for result in self.results)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no notifier has to be given it again."""
+        return len(self.results) == self.notifiers and self.is_started
+
+
+def status_changed(one: Transition) -> StatusChanged:
+    """The event of a claimed transition."""
+    return StatusChanged(
+        id=one.id,
+        occurred_at=one.changed_at,
+        name=one.name,
+        integration_id=one.integration_id,
+        org_id=one.org_id,
+        provider=one.provider,
+        type=one.type,
+        from_status=one.from_status,
+        to_status=one.to_status,
+        verdict=one.verdict,
+        code=one.code,
+        message=one.message,
+        attempt=one.attempts,
+    )
+
+
+def hold_back_in_maintenance(database: Database, org_id: str | None) -> None:
+    """Hold back the transitions of integrations in maintenance until it is over."""
+    from intctl.metrics import maintenance
+
+    found = transitions.waiting(database, org_id)
+    windows = {org: history.maintenance(database, org) for org in {one.org_id for one in found}}
+    for id, group in groupby(found, key=lambda one: one.integration_id):
+        waiting = list(group)
+        now, planned = waiting[0].now_at, windows[waiting[0].org_id]
+        until = maintenance.until(planned, now)
+        quiet = max((until[key] for key in (None, id) if key in until), default=None)
+        if quiet is None:
+            past = maintenance.ranges(planned, id, waiting[0].changed_at, now)
+            waiting = _drop_passing(database, waiting, past)
+        for one in waiting:
+            if one.quiet_until != quiet and (quiet is not None or (one.quiet_until or now) > now):
+                transitions.quieten(database, one.id, quiet)
+
+
+def _drop_passing(
+    database: Database, waiting: Sequence[WaitingTransition], past: Sequence[tuple[float, float]]
+) -> list[WaitingTransition]:
+    """Drop what came and went in past maintenance. Of each such time, the last transition stays if it made a change."""
+    stays: list[WaitingTransition] = []
+    for inside, run in groupby(waiting, key=partial(_is_inside, past)):
+        changes = list(run)
+        if inside:
+            same = (changes[0].from_status == "error") == (changes[-1].to_status == "error")
+            left = [] if same else changes[-1:]
+            for one in changes[:-1] if left else changes:
+                transitions.drop(database, one.id)
+            changes = left
+        stays += changes
+    return stays
+
+
+def _is_inside(past: Sequence[tuple[float, float]], one: WaitingTransition) -> bool:
+    return any(start <= one.changed_at.timestamp() < end for start, end in past)

@@ -1,0 +1,118 @@
+"""Gives events to the notifiers, and writes the results to the journal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from intctl.notify.catalogue import Subscriber
+from intctl.notify.event import Event, PassFailed, PassFinished, PassStarted, StatusChanged
+from intctl.notify.notifier import Result
+from intctl.service.journal import Journal
+from intctl.text import clean
+
+if TYPE_CHECKING:
+    from intctl.notify.rules import Outbox
+
+
+class Reporter:
+    """Reports status changes and passes to `subscribers`."""
+
+    def __init__(self, journal: Journal, subscribers: Sequence[Subscriber] = ()) -> None:
+        self._journal = journal
+        self._subscribers = tuple(subscribers)
+        self._obstacles: dict[str, str] = {}
+        self._starting: list[tuple[Subscriber, threading.Thread]] = []
+
+    # --- passes
+
+    def pass_started(self) -> None:
+        """Report the start of a pass, in the background: the pass does not wait."""
+        self._starting = []
+        for one in self._takers(PassStarted):
+            thread = threading.Thread(target=self._report, args=(one, PassStarted()), name="pass started", daemon=True)
+            thread.start()
+            self._starting.append((one, thread))
+
+    def pass_ended(self, event: PassFinished | PassFailed) -> None:
+        """Report the end of a pass. The start is waited for, so that it arrives first."""
+        for one, thread in self._starting:
+            thread.join(one.notifier.limit_s)
+        self._starting = []
+        for one in self._takers(type(event)):
+            self._report(one, event)
+
+    def _report(self, one: Subscriber, event: Event) -> None:
+        """Give one notifier an event of a pass. A bug in the notifier is a line in the journal."""
+        try:
+            results = list(one.notifier.deliver([event]))
+        except Exception as error:
+            self._journal.say("warning", one.entry.failed_event, _bug(one, error))
+            return
+        for result in results:
+            self._say(one, result)
+
+    # --- status changes
+
+    def report_changes(self, outbox: Outbox, ends: float, progress: Callable[[], None]) -> None:
+        """Deliver the status changes that are due, begun before `ends`. Raises StoreError or BusyError."""
+        subscribers = self._takers(StatusChanged)
+        if not subscribers or self._has_obstacle(subscribers):
+            return
+        for delivery in outbox.deliver_due(subscribers, ends):
+            self._say(delivery.subscriber, delivery.result)
+            if not delivery.was_ours:
+                words = "this agent was held up, and another one told it too"
+                self._warn(delivery.subscriber, words, delivery.result.event)
+            if delivery.result.status != "not_started":
+                progress()
+
+    @property
+    def has_change_notifiers(self) -> bool:
+        """Whether any notifier is given status changes."""
+        return bool(self._takers(StatusChanged))
+
+    def _has_obstacle(self, subscribers: Sequence[Subscriber]) -> bool:
+        """Whether a notifier can't deliver, which is said once. Nothing is claimed then, so the changes stay due."""
+        before, self._obstacles = self._obstacles, {}
+        for one in subscribers:
+            if words := one.notifier.obstacle():
+                self._obstacles[one.entry.option] = words
+                if before.get(one.entry.option) != words:
+                    self._warn(one, words)
+        return bool(self._obstacles)
+
+    # --- both
+
+    def _takers(self, event: type[Event]) -> list[Subscriber]:
+        return [one for one in self._subscribers if event in one.entry.events]
+
+    def _say(self, one: Subscriber, result: Result) -> None:
+        if result.status in ("failed", "not_started"):
+            self._warn(one, result.words, result.event)
+        elif result.status == "delivered" and isinstance(result.event, StatusChanged):
+            event = result.event
+            self._journal.say("info", "told", f"{clean(event.name)}: told", quiet=True, **_fields(event))
+
+    def _warn(self, one: Subscriber, words: str, event: Event | None = None) -> None:
+        if event is not None and not isinstance(event, StatusChanged):
+            self._journal.say("warning", one.entry.failed_event, f"{words}.")
+            return
+        about = f" for {clean(event.name)} ({event.from_status} to {event.to_status})" if event else ""
+        fields = _fields(event) if event else {}
+        self._journal.say("warning", one.entry.failed_event, f"{one.entry.option}{about}: {words}.", **fields)
+
+
+def _fields(event: StatusChanged) -> dict[str, Any]:
+    return {
+        "integration": clean(event.name),
+        "id": event.integration_id,
+        "transition_id": event.id,
+        "from": event.from_status,
+        "to": event.to_status,
+    }
+
+
+def _bug(one: Subscriber, error: Exception) -> str:
+    return f"{one.entry.option} failed: a bug of intctl ({type(error).__name__})."

@@ -1,0 +1,90 @@
+"""One pass, with what precedes it and what follows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from intctl import __version__, agent
+from intctl.agent import PassSettings, Stop, Summary
+from intctl.db.connect import Database
+from intctl.db.ids import new_owner
+from intctl.errors import IntctlError, KeyringError
+from intctl.keyring import Keyring
+from intctl.service.steps import AFTER_FAILURE, AFTER_PASS, DonePass, FailedPass, Surroundings, counted, run_steps
+from intctl.store import passes
+from intctl.store.passes import Agent
+
+
+@dataclass(slots=True)
+class PassRunner:
+    """Makes a pass, and runs the steps after it. `say_idle`: a pass that did nothing is a line in the journal, too."""
+
+    around: Surroundings
+    host: str
+    say_idle: bool = True
+
+    def run(
+        self,
+        opened: Callable[[], Database],
+        keyring: Callable[[], Keyring],
+        settings: Callable[[], PassSettings],
+        stop: Stop,
+    ) -> Summary:
+        """Make one pass, from opening the database on. What fails it is reported, and raised again.
+
+        Raises KeyringError, besides, when not one config could be opened.
+        """
+        began = time.monotonic()
+        database: Database | None = None
+        me = Agent(self.host, None, __version__)
+        self.around.reporter.pass_started()
+        try:
+            database = opened()
+            keys, how = keyring(), settings()
+            me = Agent(self.host, how.org_id, __version__)
+            summary = self._pass(database, me, keys, how, stop, began)
+        except Exception as error:
+            run_steps(AFTER_FAILURE, FailedPass(self.around, database, me, error, began))
+            raise
+        return summary
+
+    def _pass(
+        self, database: Database, me: Agent, keyring: Keyring, settings: PassSettings, stop: Stop, began: float
+    ) -> Summary:
+        around = self.around
+        summary = agent.run_once(
+            database,
+            keyring,
+            settings,
+            stop,
+            begin=partial(_begin, database, me),
+            progress=lambda _batch: around.progress(),
+        )
+        self._report(summary, round(time.monotonic() - began, 3))
+        kids = [key.kid for key in keyring.keys]
+        pass_id = new_owner(self.host)
+        done = DonePass(around, database, me, stop, summary, kids, pass_id, began, settings.budget_s)
+        run_steps(AFTER_PASS, done)
+        if summary.keyless:
+            raise KeyringError(summary.notice)
+        return summary
+
+    def _report(self, summary: Summary, duration_s: float) -> None:
+        journal = self.around.journal
+        if self.say_idle or summary.recorded or summary.set_aside or summary.lost or summary.given_back:
+            counts = {name: value for name, value in counted(summary).items() if name not in ("faults", "history")}
+            journal.say("info", "pass", summary.line(), **counts, duration_s=duration_s)
+        if not summary.keyless:
+            journal.local_issues(summary.local_issues, summary.notice)
+        if summary.history:
+            journal.say("warning", "history", summary.history)
+
+
+def _begin(database: Database, agent: Agent) -> None:
+    # Leases are held by now: a start that can't be noted must not leave them behind.
+    with suppress(IntctlError):
+        passes.begin(database, agent)
