@@ -2,7 +2,8 @@
 
 commands.md is the help of every command, codes.md the table of causes, providers/ has a page for each
 provider of the catalogue, and some blocks (between `<!-- name -->` and `<!-- end -->`) are texts that
-stand elsewhere: in the README the root help and the exit codes, in add-a-provider.md a provider's file.
+stand elsewhere: in the README the root help and the exit codes, in add-a-provider.md a provider's file, in
+add-a-notifier.md a notifier's.
 """
 
 from __future__ import annotations
@@ -88,15 +89,20 @@ def readme() -> str:
 
 def add_a_provider() -> str:
     """docs/add-a-provider.md with the provider's file and its example as they are."""
-    files = ("intctl/providers/bamboohr.py", "examples/bamboohr.yaml")
+    return _with_files("docs/add-a-provider.md", "intctl/providers/bamboohr.py", "examples/bamboohr.yaml")
+
+
+def add_a_notifier() -> str:
+    """docs/add-a-notifier.md with the notifier's file as it is."""
+    return _with_files("docs/add-a-notifier.md", "intctl/notify/ping.py")
+
+
+def _with_files(name: str, *files: str) -> str:
+    """A document in which each block that has the name of a file holds that file."""
     source = Path(__file__).parent.parent
-    return _with_blocks(
-        "docs/add-a-provider.md",
-        {
-            name: f"```{'python' if name.endswith('.py') else 'yaml'}\n{(source / name).read_text('utf-8')}```"
-            for name in files
-        },
-    )
+    language = {".py": "python", ".yaml": "yaml"}
+    blocks = {file: f"```{language[Path(file).suffix]}\n{(source / file).read_text('utf-8')}```" for file in files}
+    return _with_blocks(name, blocks)
 
 
 def _with_blocks(name: str, blocks: dict[str, str]) -> str:
@@ -168,6 +174,7 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/codes.md": codes,
     "README.md": readme,
     "docs/add-a-provider.md": add_a_provider,
+    "docs/add-a-notifier.md": add_a_notifier,
     "docs/providers/README.md": index,
     **{f"docs/providers/{name}.md": partial(page, name) for name in catalogue.names()},
 }

@@ -42,6 +42,7 @@ def test_a_stale_document_is_noticed(generate: ModuleType, tmp_path: Path, monke
     guide = (ROOT / "docs" / "add-a-provider.md").read_text("utf-8")
     (tmp_path / "docs" / "add-a-provider.md").write_text(guide.replace("class BambooHR", "class Other"))
     (tmp_path / "README.md").write_text((ROOT / "README.md").read_text("utf-8").replace("interrupted |", "gone |"))
+    shutil.copy(ROOT / "docs" / "add-a-notifier.md", tmp_path / "docs")
     (tmp_path / "docs" / "codes.md").write_text((ROOT / "docs" / "codes.md").read_text("utf-8"))
     monkeypatch.setattr(generate, "ROOT", tmp_path)
     assert generate.stale() == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +36,14 @@ class Reporter:
             thread.start()
             self._starting.append((one, thread))
 
-    def pass_ended(self, event: PassFinished | PassFailed) -> None:
-        """Report the end of a pass. The start is waited for, so that it arrives first."""
+    def pass_ended(self, event: PassFinished | PassFailed, ends: float) -> None:
+        """Report the end of a pass, begun before `ends`. The start is waited for, so that it arrives first."""
         for one, thread in self._starting:
-            thread.join(one.notifier.limit_s)
+            thread.join(max(min(one.notifier.limit_s, ends - time.monotonic()), 0.0))
         self._starting = []
         for one in self._takers(type(event)):
-            self._report(one, event)
+            if time.monotonic() < ends:
+                self._report(one, event)
 
     def _report(self, one: Subscriber, event: Event) -> None:
         """Give one notifier an event of a pass. A bug in the notifier is a line in the journal."""

@@ -167,10 +167,10 @@ def write_metrics(one: DonePass, ends: float) -> None:
     _to_file(one.around, lambda path: write(path, exposition(found, done)))
 
 
-def ping(one: DonePass, _ends: float) -> None:
+def ping(one: DonePass, ends: float) -> None:
     """Report the pass as finished. A pass that a signal ended is neither a success nor a failure."""
     if not one.stop:
-        one.around.reporter.pass_ended(PassFinished())
+        one.around.reporter.pass_ended(PassFinished(), ends)
 
 
 AFTER_PASS: tuple[Step[DonePass], ...] = (
@@ -185,9 +185,9 @@ AFTER_PASS: tuple[Step[DonePass], ...] = (
 # --- after a failed pass
 
 
-def ping_failure(one: FailedPass, _ends: float) -> None:
+def ping_failure(one: FailedPass, ends: float) -> None:
     """Report the pass as failed."""
-    one.around.reporter.pass_ended(PassFailed())
+    one.around.reporter.pass_ended(PassFailed(), ends)
 
 
 def write_failed_metrics(one: FailedPass, _ends: float) -> None:

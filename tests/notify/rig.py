@@ -6,12 +6,14 @@ import json
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from intctl.db.connect import connect
 from intctl.notify import command
 from intctl.notify.catalogue import CATALOGUE, Subscriber
+from intctl.notify.event import StatusChanged
 from intctl.notify.rules import Outbox
 from intctl.service.journal import Journal
 from intctl.service.reporter import Reporter
@@ -73,3 +75,22 @@ def failing(fleet: Fleet, provider: Host, *names: str) -> None:
     fleet.add({name: f"{provider.url}/{name}" for name in names})
     fleet.once()
     assert set(fleet.statuses().values()) == {"error"}
+
+
+def changed(name: str = "Email", id: str = "t1") -> StatusChanged:
+    """An integration that fell into error."""
+    return StatusChanged(
+        id=id,
+        occurred_at=datetime(2026, 1, 31, 9, 30, tzinfo=UTC),
+        name=name,
+        integration_id="i1",
+        org_id="o1",
+        provider="smtp",
+        type="email",
+        from_status="active",
+        to_status="error",
+        verdict="down",
+        code="connect.refused",
+        message="The server refused the connection",
+        attempt=1,
+    )

@@ -21,6 +21,8 @@ from intctl.text import Secret
 
 from ..servers import Answer, HttpServer, Request, http_server, raw_server
 
+#: No budget ends before the limit of a ping.
+SOON = float("inf")
 SECRET = "5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
 
 
@@ -53,7 +55,7 @@ def test_a_pass_that_goes_well(monitor: HttpServer) -> None:
     """URL/start at its begin, URL at its end, in this order, and nothing to complain of."""
     one, said = ping(f"{monitor.url}/{SECRET}")
     one.pass_started()
-    one.pass_ended(PassFinished())
+    one.pass_ended(PassFinished(), SOON)
     assert (asked(monitor), said) == (["/start", ""], [])
     assert {request.method for request in monitor.requests} == {"GET"}
 
@@ -62,7 +64,7 @@ def test_a_pass_that_fails(monitor: HttpServer) -> None:
     """URL/fail, and never the URL alone."""
     one, said = ping(f"{monitor.url}/{SECRET}")
     one.pass_started()
-    one.pass_ended(PassFailed())
+    one.pass_ended(PassFailed(), SOON)
     assert (asked(monitor), said) == (["/start", "/fail"], [])
 
 
@@ -81,7 +83,7 @@ def test_a_url_with_a_query_and_a_slash(monitor: HttpServer) -> None:
     """The ending goes to the path, before the query; a slash at the end is not doubled."""
     one, _ = ping(f"{monitor.url}/{SECRET}/?create=1")
     one.pass_started()
-    one.pass_ended(PassFailed())
+    one.pass_ended(PassFailed(), SOON)
     assert asked(monitor) == ["/start?create=1", "/fail?create=1"]
 
 
@@ -90,7 +92,7 @@ def test_any_success_of_the_monitor_counts(status: int) -> None:
     """Monitors answer with what they like, as long as it says yes."""
     with http_server({f"/{SECRET}": Answer(status, b"")}) as server:
         one, said = ping(f"{server.url}/{SECRET}")
-        one.pass_ended(PassFinished())
+        one.pass_ended(PassFinished(), SOON)
     assert said == []
 
 
@@ -109,7 +111,7 @@ def test_a_monitor_that_does_not_take_it(answer: Answer) -> None:
     """What went wrong is said in our own words, without the URL and without the monitor's; nothing is raised."""
     with http_server({f"/{SECRET}": answer}) as server:
         one, said = ping(f"{server.url}/{SECRET}")
-        one.pass_ended(PassFinished())
+        one.pass_ended(PassFinished(), SOON)
         assert "/elsewhere" not in {request.path for request in server.requests}
     assert len(said) == 1 and said[0].startswith("The ping was not taken: ")
     assert SECRET not in "".join(said)
@@ -121,7 +123,7 @@ def test_a_monitor_that_is_away() -> None:
         url = f"{server.url}/{SECRET}"
     one, said = ping(url)
     one.pass_started()
-    one.pass_ended(PassFailed())
+    one.pass_ended(PassFailed(), SOON)
     assert [text.partition(" was")[0] for text in said] == ["The ping of /start", "The ping of /fail"]
     assert SECRET not in "".join(said)
 
@@ -137,7 +139,7 @@ def test_a_monitor_that_never_answers() -> None:
         before = time.monotonic()
         one.pass_started()
         started_s = time.monotonic() - before
-        one.pass_ended(PassFinished())
+        one.pass_ended(PassFinished(), SOON)
         assert server.connections >= 2
     assert started_s < LIMIT_S / 2
     assert len(said) == 2
@@ -147,7 +149,7 @@ def test_a_monitor_that_never_answers() -> None:
 def test_the_address_guard_stands_before_it(monitor: HttpServer) -> None:
     """The ping goes through the same guard as a probe: what is closed is not asked."""
     one, said = ping(f"{monitor.url}/{SECRET}", lambda: AddressPolicy.parse("loopback"))
-    one.pass_ended(PassFinished())
+    one.pass_ended(PassFinished(), SOON)
     assert monitor.requests == []
     assert len(said) == 1 and SECRET not in said[0]
 
@@ -159,7 +161,7 @@ def test_a_bug_in_between_is_no_reason_to_stop() -> None:
         raise RuntimeError(SECRET)
 
     one, said = ping(f"https://127.0.0.1/{SECRET}", broken)
-    one.pass_ended(PassFinished())
+    one.pass_ended(PassFinished(), SOON)
     assert said == ["The ping was not sent (RuntimeError)."]
 
 
@@ -172,7 +174,7 @@ def test_a_service_pings_once_a_minute(monitor: HttpServer) -> None:
     one, _ = ping(f"{monitor.url}/{SECRET}", spaced=True, clock=clock)
     for clock.now in (1000.0, 1015.0, 1059.0, 1060.0, 1075.0):
         one.pass_started()
-        one.pass_ended(PassFinished())
+        one.pass_ended(PassFinished(), SOON)
     assert asked(monitor) == ["/start", "", "/start", ""]
 
 
@@ -182,7 +184,7 @@ def test_a_change_is_told_at_once(monitor: HttpServer) -> None:
     one, _ = ping(f"{monitor.url}/{SECRET}", spaced=True, clock=clock)
     for how in (PassFinished, PassFailed, PassFailed, PassFinished, PassFinished):
         one.pass_started()
-        one.pass_ended(how())
+        one.pass_ended(how(), SOON)
         clock.now += 10
     assert asked(monitor) == ["/start", "", "/fail", ""]
 
@@ -192,7 +194,7 @@ def test_a_timer_tells_of_every_pass(monitor: HttpServer) -> None:
     for _ in range(2):
         one, _said = ping(f"{monitor.url}/{SECRET}")
         one.pass_started()
-        one.pass_ended(PassFinished())
+        one.pass_ended(PassFinished(), SOON)
     assert asked(monitor) == ["/start", ""] * 2
 
 
@@ -209,7 +211,7 @@ def test_what_is_told_last_arrives_last() -> None:
     with http_server(routes) as server:
         one, _ = ping(f"{server.url}/{SECRET}")
         one.pass_started()
-        one.pass_ended(PassFinished())
+        one.pass_ended(PassFinished(), SOON)
     assert order == [f"/{SECRET}/start", f"/{SECRET}"]
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from intctl.db.connect import connect
+from intctl.notify.catalogue import CATALOGUE, Subscriber
+from intctl.notify.event import Event
+from intctl.notify.notifier import Notifier, Result, Status
 from intctl.store import changes, transitions
 
 from ..agent_rig import Fleet, Host, finished, shift, until
 from ..store.test_transitions import later
-from .rig import Teller, deliver, failing
+from .rig import Teller, deliver, deliver_to, failing
 
 # --- once, also when agents die
 
@@ -262,3 +266,60 @@ def test_what_happened_between_two_maintenances_is_told(
     for _ in range(2):
         deliver(fleet, teller.command)
     assert [(was, became) for _, was, became in teller.told()[before:]] == told
+
+
+# --- several notifiers
+
+
+class Recorder:
+    """A notifier that gives the same result for each event."""
+
+    at_once = 2
+    limit_s = 1.0
+
+    def __init__(self, status: Status, obstacle: str = "") -> None:
+        self.given: list[Event] = []
+        self._status = status
+        self._obstacle = obstacle
+
+    def obstacle(self) -> str:
+        return self._obstacle
+
+    def deliver(self, events: Sequence[Event]) -> Iterator[Result]:
+        for event in events:
+            self.given.append(event)
+            yield Result(event, self._status, "no words" if self._status == "not_started" else "")
+
+
+def subscribers(*notifiers: Notifier) -> list[Subscriber]:
+    return [Subscriber(CATALOGUE["command"], one) for one in notifiers]
+
+
+def test_each_of_several_notifiers_gets_each_change_once(fleet: Fleet, provider: Host) -> None:
+    """A transition is marked when every notifier is done with it; more than they take at once come one batch later."""
+    failing(fleet, provider, "a", "b", "c")
+    first, second = Recorder("delivered"), Recorder("failed")
+    for _ in range(2):
+        deliver_to(fleet, *subscribers(first, second))
+    names = [Counter(one.name for one in notifier.given) for notifier in (first, second)]  # type: ignore[attr-defined]
+    assert names == [dict.fromkeys("abc", 1)] * 2
+
+
+def test_a_change_that_one_notifier_could_not_begin_is_due_again(fleet: Fleet, provider: Host) -> None:
+    """It is given back, to every notifier and three times at most; what was begun elsewhere is not lost for it."""
+    failing(fleet, provider, "a")
+    first, second = Recorder("delivered"), Recorder("not_started")
+    deliver_to(fleet, *subscribers(first, second))
+    assert len(first.given) == len(second.given) == 3
+    (row,) = fleet.rows("SELECT attempts, told_at, lease_owner FROM integration_transitions")
+    assert row == {"attempts": 3, "told_at": None, "lease_owner": None}
+
+
+def test_nothing_is_claimed_while_a_notifier_has_an_obstacle(fleet: Fleet, provider: Host) -> None:
+    """The changes stay due for all of them, and no attempt is used up."""
+    failing(fleet, provider, "a")
+    ready = Recorder("delivered")
+    said = deliver_to(fleet, *subscribers(ready, Recorder("delivered", "the recipient is away")))
+    assert [one["message"] for one in said] == ["--on-change: the recipient is away."]
+    assert ready.given == []
+    assert fleet.rows("SELECT attempts FROM integration_transitions") == [{"attempts": 0}]
