@@ -283,6 +283,11 @@ def record_outcome(session: Session, *, id: str, org_id: str, check_type: str, o
         error_message=settled.error_message,
         last_health_check=database_time(),
     )
+    # The change of status gets the finding: that of this outcome, or of the save before this test.
+    written: Transition | None = session.info.get(("transition", id))
+    if written is not None:
+        written.verdict, written.code, written.message = outcome.verdict, outcome.code, outcome.message
+    session.flush()
     session.add(
         HealthLog(
             id=new_log_id(),
@@ -295,10 +300,6 @@ def record_outcome(session: Session, *, id: str, org_id: str, check_type: str, o
             checked_at=database_time(),
         )
     )
-    # The change of status gets the finding: that of this outcome, or of the save before this test.
-    written: Transition | None = session.info.get(("transition", id))
-    if written is not None:
-        written.verdict, written.code, written.message = outcome.verdict, outcome.code, outcome.message
     session.flush()
 
 

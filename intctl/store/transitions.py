@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from intctl.db import lease
 from intctl.db.connect import Database
 from intctl.db.ids import new_log_id
 from intctl.db.url import POSTGRESQL
@@ -33,7 +34,7 @@ VALUES (:id, :integration_id, :from_status, :to_status, :verdict, :code, :messag
 
 _WAITING = f"""
 t.told_at IS NULL AND coalesce(t.quiet_until, t.changed_at) > {{after -{NEWS_S}}} AND t.attempts < {MAX_ATTEMPTS}
-   AND (t.lease_expires_at IS NULL OR t.lease_expires_at <= {{now}} OR t.lease_expires_at > {{after 600}})"""
+   AND {lease.is_free("t")}"""
 _PENDING = f"{_WAITING} AND (t.quiet_until IS NULL OR t.quiet_until <= {{now}})"
 # The earlier ones of the same integration first, also those that another agent is delivering at this moment.
 _FIRST = f"""
@@ -47,8 +48,7 @@ _FROM = """
 _DUE = f"SELECT 1 AS found{_FROM} WHERE {_PENDING} {{scope}} LIMIT 1"
 _CANDIDATES = f"""
 SELECT t.id{_FROM} WHERE {_PENDING} AND {_FIRST} {{scope}} ORDER BY t.changed_at, t.id LIMIT :limit"""
-_TAKE = """lease_owner = :owner, lease_token = t.lease_token + 1, attempts = t.attempts + 1,
-       lease_expires_at = {after :lease_s}"""
+_TAKE = lease.take("t")
 _CLAIM_POSTGRESQL = f"""
 WITH due AS MATERIALIZED ({_CANDIDATES} FOR UPDATE OF t SKIP LOCKED)
 UPDATE integration_transitions t SET {_TAKE} FROM due WHERE t.id = due.id RETURNING t.id"""
@@ -57,8 +57,8 @@ _CLAIMED = f"""
 SELECT t.id, t.integration_id, t.from_status, t.to_status, t.verdict, t.code, t.message, t.changed_at,
        t.lease_token, t.attempts, i.name, i.org_id, i.provider, i.type{_FROM}
  WHERE t.lease_owner = :owner AND t.told_at IS NULL ORDER BY t.changed_at, t.id"""
-_TOLD = """
-UPDATE integration_transitions SET told_at = {now}, exit_code = :exit_code, lease_owner = NULL, lease_expires_at = NULL
+_TOLD = f"""
+UPDATE integration_transitions SET told_at = {{now}}, exit_code = :exit_code, {lease.RELEASE}
  WHERE id = :id AND lease_owner = :owner AND lease_token = :lease_token"""
 _LIST_WAITING = f"""
 SELECT t.id, t.integration_id, i.org_id, t.from_status, t.to_status, t.changed_at, t.quiet_until, {{now}} AS now_at
@@ -67,8 +67,8 @@ _QUIET = "UPDATE integration_transitions AS t SET quiet_until = :until WHERE t.i
 _DROP = f"UPDATE integration_transitions AS t SET told_at = {{now}} WHERE t.id = :id AND {_WAITING}"
 _IS_TOLD = """
 SELECT 1 AS found FROM integration_transitions WHERE id = :id AND lease_token = :lease_token AND told_at IS NOT NULL"""
-_GIVE_BACK = """
-UPDATE integration_transitions SET lease_owner = NULL, lease_expires_at = NULL
+_GIVE_BACK = f"""
+UPDATE integration_transitions SET {lease.RELEASE}
  WHERE id = :id AND lease_owner = :owner AND lease_token = :lease_token"""
 _PRUNE = f"""
 DELETE FROM integration_transitions WHERE id IN (
@@ -190,10 +190,10 @@ def mark_delivered(
 
     `again`: it may be marked already, by a statement whose reply was lost.
     """
-    lease = {"id": one.id, "lease_token": one.lease_token}
-    if database.run(_TOLD, {**lease, "owner": owner, "exit_code": exit_code}) == 1:
+    key = {"id": one.id, "lease_token": one.lease_token}
+    if database.run(_TOLD, {**key, "owner": owner, "exit_code": exit_code}) == 1:
         return True
-    return again and database.row(_IS_TOLD, lease) is not None
+    return again and database.row(_IS_TOLD, key) is not None
 
 
 def give_back(database: Database, owner: str, one: Transition) -> None:

@@ -8,7 +8,7 @@ MUTATIONS = (
     Mutation(
         "tell: a mark whose answer was lost is another's",
         "intctl.store.transitions:mark_delivered",
-        "return again and database.row(_IS_TOLD, lease) is not None",
+        "return again and database.row(_IS_TOLD, key) is not None",
         "return False",
         "tests/store/test_transitions.py::test_a_death_in_between_is_told_again",
     ),

@@ -63,8 +63,8 @@ CHANGES: dict[str, tuple[Run, list[str]]] = {
             *_READ,
             "insert integration_transitions",
             _INTEGRATION,
-            "insert integration_health_logs",
             "update integration_transitions",
+            "insert integration_health_logs",
         ],
     ),
     "set_retention": (

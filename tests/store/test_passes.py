@@ -46,6 +46,7 @@ def test_a_pass_is_one_row_of_its_agent(database: Database) -> None:
     (row,) = passes.agents(database)
     assert (row.host, row.org_id, row.version, row.passes, row.checks) == ("web1", None, "1.2.3", 2, 7)
     assert row.last == {"checked": 4, "keys": ["k_1"]}
+    assert row.started_at is not None and row.finished_at is not None and row.age_s is not None
     assert 2.4 <= (row.finished_at - row.started_at).total_seconds() <= 2.7
     assert 0 <= row.age_s < 60
 
@@ -68,6 +69,7 @@ def test_a_pass_that_hangs_is_seen_by_its_start(database: Database) -> None:
     long_ago(database, 600)
     passes.begin(database, agent(version="1.2.4"))
     (row,) = passes.agents(database)
+    assert row.started_at is not None and row.finished_at is not None
     assert (row.started_at - row.finished_at).total_seconds() > 500
     assert (row.version, row.passes) == ("1.2.4", 1)
 
