@@ -13,7 +13,7 @@ help:
 	@echo "make test-slow  the long fuzz and chaos runs"
 	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml allows"
 	@echo "make mutations  break the agent's protocol on purpose: each break must turn a test red (ONLY=word)"
-	@echo "make lint       ruff (rules and format), mypy --strict and the import contracts"
+	@echo "make lint       ruff (rules and format), mypy --strict, the import contracts and the CI workflow"
 	@echo "make schema     write schema.sql from the models and migrations"
 	@echo "make clean      remove .venv and everything built"
 
@@ -76,6 +76,7 @@ lint: $(VENV)/.lint
 	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 schema: $(VENV)/.test
 	@$(PY) -m intctl.schema.ddl >schema.sql.new && mv schema.sql.new schema.sql
