@@ -2,8 +2,8 @@
 
 commands.md is the help of every command, codes.md the table of causes, providers/ has a page for each
 provider of the catalogue, and some blocks (between `<!-- name -->` and `<!-- end -->`) are texts that
-stand elsewhere: in the README the root help and the exit codes, in add-a-provider.md a provider's file, in
-add-a-notifier.md a notifier's.
+come from the code: in the README the providers, the root help and the exit codes, in add-a-provider.md a
+provider's file, in add-a-notifier.md a notifier's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from intctl.errors import EXIT_CODES
 from intctl.health.codes import ACTORS, CODES
 from intctl.manifest.template import takes, template
 from intctl.providers import catalogue
-from intctl.providers.base import CONFIDENCE, Field, Provider
+from intctl.providers.base import CONFIDENCE, TYPES, Field, Provider
 from intctl.render.providers import facts, need, notes, row
 
 ROOT = Path(__file__).parent.parent
@@ -81,10 +81,25 @@ def codes() -> str:
 
 
 def readme() -> str:
-    """The README with its two blocks made anew."""
+    """The README with its blocks rewritten."""
     table = "\n".join(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
-    blocks = {"exit codes": f"| code | meaning |\n|---|---|\n{table}", "help": f"```text\n{helps()['intctl']}\n```"}
-    return _with_blocks("README.md", blocks)
+    return _with_blocks("README.md", {
+        "exit codes": f"| code | meaning |\n|---|---|\n{table}",
+        "providers": providers_by_type(),
+        "help": f"```text\n{helps()['intctl']}\n```",
+    })  # fmt: skip
+
+
+def providers_by_type() -> str:
+    """A list item for each type with the providers that have a proof, then a sentence on those without one."""
+    unproven = [name for name in catalogue.names() if _provider(name).confidence == "none"]
+    lines = []
+    for kind in TYPES:
+        names = [name for name, entry in catalogue.CATALOGUE.items() if entry.type == kind and name not in unproven]
+        lines += [f"- `{kind}`: {', '.join(names)}"] if names else []
+    *most, last = unproven
+    kept = f"{', '.join(most)} and {last} can be stored, but are never shown as healthy:"
+    return "\n".join([*lines, "", kept, "intctl knows no read-only proof for them."])
 
 
 def add_a_provider() -> str:

@@ -54,6 +54,15 @@ def test_a_stale_document_is_noticed(generate: ModuleType, tmp_path: Path, monke
     ]
 
 
+def test_the_readme_lists_each_provider_once(generate: ModuleType) -> None:
+    """Each provider of the catalogue is listed once under its type, or once as one without a proof."""
+    types, unproven = generate.providers_by_type().split("\n\n")
+    listed = [name for line in types.splitlines() for name in line.partition(": ")[2].split(", ")]
+    listed += re.split(", | and ", unproven.partition(" can be stored")[0])
+    assert sorted(listed) == sorted(generate.catalogue.names())
+    assert "- `video`: zoom" in types
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     """Every relative link in a document names a file that is there."""
     links = [
