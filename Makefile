@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install
 
-.PHONY: help demo test coverage test-slow test-lowest mutations lint schema clean
+.PHONY: help demo test coverage test-slow test-lowest mutations lint schema release-check clean
 
 help:
 	@echo "make demo       try intctl on loopback providers; nothing outside this folder is touched"
@@ -15,6 +15,7 @@ help:
 	@echo "make mutations  break the agent's protocol on purpose: each break must turn a test red (ONLY=word)"
 	@echo "make lint       ruff (rules and format), mypy --strict, the import contracts and the CI workflow"
 	@echo "make schema     write schema.sql from the models and migrations"
+	@echo "make release-check  compare version, changelog, tag, working tree and wheel"
 	@echo "make clean      remove .venv and everything built"
 
 $(PY):
@@ -80,6 +81,9 @@ lint: $(VENV)/.lint
 
 schema: $(VENV)/.test
 	@$(PY) -m intctl.schema.ddl >schema.sql.new && mv schema.sql.new schema.sql
+
+release-check: $(VENV)/.lint
+	@$(PY) .ci/release_check.py $(TAG)
 
 clean:
 	@rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
