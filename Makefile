@@ -4,10 +4,11 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install
 
-.PHONY: help demo test coverage test-slow test-lowest mutations lint schema release-check clean
+.PHONY: help demo quick test coverage test-slow test-lowest mutations lint schema release-check clean
 
 help:
 	@echo "make demo       try intctl on loopback providers; nothing outside this folder is touched"
+	@echo "make quick      lint, and the tests that need no database and no process (seconds)"
 	@echo "make test       the tests (PostgreSQL comes from a wheel)"
 	@echo "make coverage   the tests once more, and which lines and branches they reach"
 	@echo "make test-slow  the long fuzz and chaos runs"
@@ -51,6 +52,15 @@ test: $(VENV)/.test
 	@$(PY) -m coverage report --include=intctl/keyring.py --fail-under=100 >/dev/null \
 	  || { echo "intctl/keyring.py must be covered to 100 %" >&2; exit 1; }
 	@$(PY) $(PYTEST)
+
+# No database, no process of the program, no clock to wait for: two workers keep two cores busy. The tests of
+# the JSON Schema take as long as all others here.
+QUICK := contrib manifest providers render \
+  $(addprefix metrics/test_,maintenance.py percentiles.py timeline.py) \
+  $(addprefix probes/test_,guard.py sigv4.py texts.py trace.py) \
+  $(addprefix test_,architecture.py codes.py commit_subjects.py docs.py keyring.py mutations.py release.py text.py)
+quick: lint
+	@$(PY) -m pytest -n 2 --dist worksteal $(addprefix tests/,$(QUICK)) --ignore tests/manifest/test_schema.py
 
 coverage: $(VENV)/.test
 	@$(PY) -m coverage erase
