@@ -55,10 +55,10 @@ test: $(VENV)/.test
 
 # No database, no process of the program, no clock to wait for: two workers keep two cores busy. The tests of
 # the JSON Schema take as long as all others here.
-QUICK := contrib manifest providers render \
+QUICK := contrib health manifest providers render \
   $(addprefix metrics/test_,maintenance.py percentiles.py timeline.py) \
   $(addprefix probes/test_,guard.py sigv4.py texts.py trace.py) \
-  $(addprefix test_,architecture.py codes.py commit_subjects.py docs.py keyring.py mutations.py release.py text.py)
+  $(addprefix test_,architecture.py commit_subjects.py docs.py imports.py keyring.py mutations.py release.py text.py)
 quick: lint
 	@$(PY) -m pytest -n 2 --dist worksteal $(addprefix tests/,$(QUICK)) --ignore tests/manifest/test_schema.py
 

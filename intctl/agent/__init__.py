@@ -5,8 +5,8 @@ and no transaction is open during a probe. An idle pass imports neither asyncio 
 """
 
 from intctl.agent.on_demand import Checked, check
-from intctl.agent.scheduled import run_once
+from intctl.agent.scheduled import fuse, run_once
 from intctl.agent.settings import PassSettings, Stop
 from intctl.agent.summary import Summary
 
-__all__ = ["Checked", "PassSettings", "Stop", "Summary", "check", "run_once"]
+__all__ = ["Checked", "PassSettings", "Stop", "Summary", "check", "fuse", "run_once"]

@@ -15,7 +15,6 @@ from intctl.db.connect import Database
 from intctl.errors import EXIT_DATABASE
 from intctl.failpoint import hit
 from intctl.keyring import Keyring
-from intctl.metrics import retention
 from intctl.store import claims, results
 from intctl.store.claims import Claimed
 from intctl.store.results import Recorded
@@ -40,20 +39,18 @@ def run_once(
     Trouble with the database that may pass is borne for half a minute, within the budget. Raises
     StoreError when it does not pass, and the results are not taken.
     """
-    with _fuse(settings.budget_s):
+    with fuse(settings.budget_s):
         work = Pass(database, keyring, settings, "scheduled", Summary(), stop, progress)
         due = _Due(work)
         if first := due.claim(settings.concurrency, False):
             begin()
             work.run(first, due)
-        if not stop and not work.summary.out_of_time:
-            work.summary.history = work.persist(lambda again: retention.maintain_history(database, again=again))
     work.summary.stopped = bool(stop)
     return work.summary
 
 
 @contextmanager
-def _fuse(budget_s: float | None) -> Iterator[None]:
+def fuse(budget_s: float | None) -> Iterator[None]:
     """Ends this process when the budget is spent and something holds the pass all the same, a disk or a resolver."""
     if budget_s is None:
         yield

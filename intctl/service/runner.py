@@ -80,8 +80,6 @@ class PassRunner:
             journal.say("info", "pass", summary.line(), **counts, duration_s=duration_s)
         if not summary.keyless:
             journal.local_issues(summary.local_issues, summary.notice)
-        if summary.history:
-            journal.say("warning", "history", summary.history)
 
 
 def _begin(database: Database, agent: Agent) -> None:

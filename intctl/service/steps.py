@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from intctl.agent import Stop, Summary
+from intctl.agent import Stop, Summary, fuse
 from intctl.db.connect import Database
 from intctl.db.persist import GIVE_UP_S, persist
 from intctl.errors import BusyError, IntctlError, StoreError
+from intctl.metrics.retention import maintain_history
 from intctl.notify.event import PassFailed, PassFinished
 from intctl.service.journal import Journal
 from intctl.service.reporter import Reporter
@@ -130,6 +131,18 @@ def tell(one: DonePass, ends: float) -> None:
     around.reporter.report_changes(outbox, ends, around.progress)
 
 
+def roll_up(one: DonePass, ends: float) -> None:
+    """Roll up closed days of the history and delete old checks, for about a second, if a turn is due."""
+    summary = one.summary
+    if one.stop or summary.out_of_time:
+        return
+    until = one.until(ends)
+    with fuse(max(1.0, until() - time.monotonic()) if one.budget_s is not None else None):
+        summary.history = persist(one.database, lambda again: maintain_history(one.database, again=again), until)
+    if summary.history:
+        one.around.journal.say("warning", "history", summary.history)
+
+
 def note(one: DonePass, ends: float) -> None:
     """Note in the database that the pass was completed."""
     one.duration_s = round(time.monotonic() - one.began, 3)  # the time of the steps before is part of it
@@ -175,6 +188,7 @@ def ping(one: DonePass, ends: float) -> None:
 
 AFTER_PASS: tuple[Step[DonePass], ...] = (
     Step("tell", 30.0, tell, fails_pass=(IntctlError,), needs_completed=False),
+    Step("roll up", _NOTE_S, roll_up, fails_pass=(IntctlError,), needs_completed=False),
     Step("note", _NOTE_S, note, fails_pass=(IntctlError,)),
     Step("prune", _NOTE_S, prune, fails_pass=(StoreError,)),
     Step("metrics file", _NOTE_S, write_metrics),
@@ -216,9 +230,9 @@ AFTER_FAILURE: tuple[Step[FailedPass], ...] = (
 
 
 def counted(summary: Summary) -> dict[str, Any]:
-    """A pass in counts, as JSON values."""
+    """A pass in counts, as JSON values. The keys are older than the names of the fields."""
     counts = asdict(summary)
-    return {"checked": counts.pop("recorded"), **counts}
+    return {"checked": counts.pop("recorded"), "faults": counts.pop("local_issues"), **counts}
 
 
 def _to_file(around: Surroundings, put: Callable[[Path], None]) -> None:

@@ -35,7 +35,7 @@ MUTATIONS = (
     ),
     Mutation(
         "trouble: a pass may last for ever",
-        "intctl.agent.scheduled:_fuse",
+        "intctl.agent.scheduled:fuse",
         "    fuse.start()\n",
         "",
         "tests/chaos/test_database.py::test_a_pass_that_the_database_holds_for_ever",

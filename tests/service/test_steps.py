@@ -61,7 +61,7 @@ def run(fleet: Fleet, around: Surroundings) -> Summary:
 
 def test_the_lists_are_literal() -> None:
     """What follows a pass is one list in one order, and each step has a budget."""
-    assert [step.name for step in AFTER_PASS] == ["tell", "note", "prune", "metrics file", "ping"]
+    assert [step.name for step in AFTER_PASS] == ["tell", "roll up", "note", "prune", "metrics file", "ping"]
     assert [step.name for step in AFTER_FAILURE] == ["ping", "metrics file", "note"]
     assert all(step.budget_s > 0 for step in AFTER_PASS)
     assert all(step.budget_s > 0 for step in AFTER_FAILURE)
@@ -138,3 +138,23 @@ def test_old_rows_are_pruned_after_a_pass(fleet: Fleet) -> None:
     assert len(fleet.rows("SELECT host FROM agent_passes")) == 2
     run(fleet, around)
     assert fleet.rows("SELECT host, passes FROM agent_passes") == [{"host": "here", "passes": 60}]
+
+
+def test_the_keys_of_a_pass_stay(fleet: Fleet) -> None:
+    """Scripts read them: of the note in the database, and of the journal's line for machines."""
+    around, lines = surroundings()
+    run(fleet, around)
+    counts = "checked given_back lost out_of_time set_aside stopped verdicts duration_s"
+    (row,) = fleet.rows("SELECT metadata FROM agent_passes")
+    assert sorted(row["metadata"]) == sorted(f"{counts} faults history keys pass_id".split())
+    (line,) = [entry for entry in lines if entry["event"] == "pass"]
+    assert sorted(line) == sorted(f"{counts} event level message time".split())
+
+
+def test_a_turn_of_the_history_follows_the_pass(fleet: Fleet) -> None:
+    """What is due is rolled up once, and the next pass leaves it alone."""
+    for _ in range(2):
+        assert run(fleet, surroundings()[0]).history == ""
+    with connect(fleet.target) as database:
+        row = database.row("SELECT next_at, {now} AS now_at FROM history_progress")
+    assert row is not None and row["next_at"] > row["now_at"]
