@@ -33,7 +33,7 @@ from intctl.db.connect import Database, connect, time_text  # noqa: E402
 from intctl.db.url import POSTGRESQL, Target, sqlite_target  # noqa: E402
 from intctl.metrics import report, retention  # noqa: E402
 from intctl.schema.setup import prepare  # noqa: E402
-from intctl.store import reads  # noqa: E402
+from intctl.store import clock, logs, organizations  # noqa: E402
 from intctl.store.organization_changes import first_organization  # noqa: E402
 
 INTEGRATIONS = 1_000
@@ -131,8 +131,8 @@ def load(target: Target, rows: int) -> str:
     """Fills the database; the id of one integration."""
     prepare(target, first_organization("Bench", "bench"))
     with connect(target) as database:
-        org = reads.organizations(database)[0]["id"]
-        now = reads.now(database)
+        org = organizations.find_all(database)[0].id
+        now = clock.now(database)
         raw = database._connection
         each = rows // INTEGRATIONS
         minutes = max(1, min(60, round(DAYS * 1440 / each)))
@@ -246,7 +246,7 @@ def measured(target: Target, url: str, folder: Path, rows: int, rounds: int) -> 
     told(target.dialect, "loaded", begun)
     found: dict[str, float] = {}
     with connect(target) as database:
-        org = reads.organizations(database)[0]["id"]
+        org = organizations.find_all(database)[0].id
         begun = time.perf_counter()
         retention.roll_up(database)
         told(target.dialect, "folded", begun)
@@ -256,7 +256,7 @@ def measured(target: Target, url: str, folder: Path, rows: int, rounds: int) -> 
             database.run("SET statement_timeout = 0")
             database.run("VACUUM ANALYZE")
         reads_of: dict[str, Callable[[], object]] = {
-            "last 50 checks of one": lambda: reads.logs(database, org, id=one, limit=50),
+            "last 50 checks of one": lambda: logs.newest(database, org, id=one, limit=50),
             "metrics of one, 90 d": lambda: report.metrics(database, org, window(database, "90d"), id=one),
         }
         for label, read in reads_of.items():
@@ -270,7 +270,7 @@ def measured(target: Target, url: str, folder: Path, rows: int, rounds: int) -> 
 
 
 def window(database: Database, name: str) -> report.Window:
-    now = reads.now(database)
+    now = clock.now(database)
     return report.Window.of(name, now - report.WINDOWS[name], now, now)
 
 

@@ -23,7 +23,8 @@ from intctl.health.codes import ACTORS, CODES
 from intctl.manifest.template import takes, template
 from intctl.providers import catalogue
 from intctl.providers.base import CONFIDENCE, TYPES, Field, Provider
-from intctl.render.providers import facts, need, notes, row
+from intctl.render.providers import facts, need
+from intctl.views.providers import provider_view
 
 ROOT = Path(__file__).parent.parent
 
@@ -151,13 +152,14 @@ def index() -> str:
 def page(name: str) -> str:
     """docs/providers/NAME.md."""
     one = _provider(name)
-    lines = [f"# {one.title}", "", *notes(one).replace("\n", "\n\n").splitlines(), ""]
+    view = provider_view(one)
+    lines = [f"# {one.title}", "", *view.notes.replace("\n", "\n\n").splitlines(), ""]
     lines += [f"- Provider: `{one.name}`", f"- Type: {one.type}"]
     lines += [f"- Speaks: {one.speaks} (`intctl add {one.speaks}` takes it)"] if one.speaks else []
-    known = facts(row(one))
+    known = facts(view)
     lines += [f"- Proven by: {known.pop('Proof')}", *(f"- {label}: {text}" for label, text in known.items())]
     lines += ["", "| field | takes | | what it is |", "|---|---|---|---|"]
-    needs = {shown["name"]: need(shown) for shown in row(one)["fields"]}
+    needs = {shown.name: need(shown) for shown in view.fields}
     lines += [f"| `{field.name}` | {_takes(field)} | {needs[field.name]} | {_help(field)} |" for field in one.fields]
     lines += ["", f"A manifest to fill in (`intctl providers template {name} > {name}.yaml`):", ""]
     return "\n".join([*lines, f"```yaml\n{template(one)}```"]) + "\n"

@@ -15,6 +15,7 @@ from intctl.keyring import Binding, Keyring
 from intctl.manifest.config import from_plain, to_plain
 from intctl.probes.spec import HttpProbe, RefreshToken, SmtpProbe, TcpProbe, TokenGrant
 from intctl.providers import catalogue
+from intctl.store.configs import SealedConfig
 from intctl.store.tokens import SealedTokens
 from intctl.text import Secret
 
@@ -65,21 +66,25 @@ def origin(config: Mapping[str, object]) -> Secret | None:
     return value if isinstance(value, Secret) else None
 
 
-def open_config(keyring: Keyring, row: Mapping[str, Any], provider: Provider) -> dict[str, object]:
-    """The config of a stored row, secrets wrapped. Raises SealError when it does not open or does not fit."""
-    plain = keyring.open(row["config"], binding(row["org_id"], row["id"], row["provider"]), row["name"])
-    return from_plain(provider, plain)
+def open_plain(keyring: Keyring, sealed: SealedConfig) -> dict[str, Any]:
+    """A stored config as plain JSON, secrets included. Raises SealError when it does not open."""
+    return keyring.open(sealed.config, binding(sealed.org_id, sealed.id, sealed.provider), sealed.name)
 
 
-def open_integration(keyring: Keyring, row: Mapping[str, Any]) -> OpenedIntegration | Outcome:
-    """What to ask for a stored row; or, as an outcome of our own fault, why nothing can be asked."""
+def open_config(keyring: Keyring, sealed: SealedConfig, provider: Provider) -> dict[str, object]:
+    """A stored config, secrets wrapped. Raises SealError when it does not open or does not fit."""
+    return from_plain(provider, open_plain(keyring, sealed))
+
+
+def open_integration(keyring: Keyring, sealed: SealedConfig) -> OpenedIntegration | Outcome:
+    """What to ask for a stored integration; or the reason in intctl itself why nothing can be asked, as an outcome."""
     from intctl.health.outcome import Outcome
 
-    provider = catalogue.get(row["provider"])
+    provider = catalogue.get(sealed.provider)
     if provider is None:
-        return Outcome("self.provider_unknown", detail=f'"{row["provider"]}"')
+        return Outcome("self.provider_unknown", detail=f'"{sealed.provider}"')
     try:
-        config = open_config(keyring, row, provider)
+        config = open_config(keyring, sealed, provider)
         return OpenedIntegration(provider, config, provider.probe(config), origin(config))
     except SealError as error:
         return Outcome(error.code, detail=error.detail)
@@ -100,16 +105,29 @@ def refreshes(probe: Probe) -> bool:
     return isinstance(getattr(probe, "auth", None), RefreshToken)
 
 
+@dataclass(frozen=True, slots=True)
+class TokenOwner:
+    """The integration that stored tokens belong to."""
+
+    org_id: str
+    id: str
+    name: str
+
+
 def tokens(
-    database: Database, keyring: Keyring, row: Mapping[str, Any], provider: Provider, config: Mapping[str, object]
+    database: Database,
+    keyring: Keyring,
+    owner: TokenOwner | SealedConfig,
+    provider: Provider,
+    config: Mapping[str, object],
 ) -> SealedTokens:
-    """The stored tokens of an integration (org_id, id and name of `row`) under this very config."""
+    """The stored tokens of an integration under this very config."""
     plain = json.dumps(to_plain(provider, config), sort_keys=True)
     return SealedTokens(
         database,
         keyring,
-        token_binding(row["org_id"], row["id"], provider.name),
-        name=row["name"],
+        token_binding(owner.org_id, owner.id, provider.name),
+        name=owner.name,
         origin=origin(config),
         config=sha256(plain.encode()).hexdigest(),
     )

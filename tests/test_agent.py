@@ -15,6 +15,7 @@ from intctl.db.url import POSTGRESQL
 from intctl.errors import ConflictError, StoreError
 from intctl.health.outcome import Outcome
 from intctl.store import changes, claims, organization_changes, results
+from intctl.store.configs import SealedConfig
 
 from .agent_rig import Fleet, Host, each_once, shift
 from .conftest import ORG_ID
@@ -257,10 +258,10 @@ def test_a_crash_outside_of_a_probe_is_one_result(
     """Whatever breaks while a config is opened: that one is unknown, the worker goes on."""
     real = vault.open_integration
 
-    def open_integration(keyring: object, row: dict[str, object]) -> object:
-        if row["name"] == "b":
+    def open_integration(keyring: object, sealed: SealedConfig) -> object:
+        if sealed.name == "b":
             raise MemoryError
-        return real(keyring, row)  # type: ignore[arg-type]
+        return real(keyring, sealed)  # type: ignore[arg-type]
 
     monkeypatch.setattr(vault, "open_integration", open_integration)
     fleet.add({name: f"{provider.url}/{name}" for name in "abc"})

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from intctl.agent.settings import PassSettings, Stop
 from intctl.agent.summary import Summary
 from intctl.agent.work import Pass
 from intctl.db.connect import Database
 from intctl.keyring import Keyring
-from intctl.store import claims, reads
+from intctl.store import claims, clock, logs
 from intctl.store.claims import Claimed
+from intctl.store.integrations import Integration
 from intctl.store.results import Recorded
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One check that a person asked for. `outcome` is None when somebody else held the lease throughout."""
+    """One check that a person asked for. `outcome` is None when another process held the lease throughout."""
 
-    row: Mapping[str, Any]
+    integration: Integration
     outcome: Outcome | None
     checked_at: datetime
 
@@ -35,7 +36,7 @@ def check(
     database: Database,
     keyring: Keyring,
     settings: PassSettings,
-    rows: Sequence[Mapping[str, Any]],
+    integrations: Sequence[Integration],
     stop: Stop,
     progress: Callable[[], None] = lambda: None,
     summary: Summary | None = None,
@@ -48,9 +49,9 @@ def check(
     from intctl.health.outcome import Outcome
 
     found: dict[str, Outcome] = {
-        row["id"]: Outcome("self.config_foreign")
-        for row in rows
-        if row["rejections"] is None  # a portal's own row, which has no schedule and gets none
+        one.id: Outcome("self.config_foreign")
+        for one in integrations
+        if one.rejections is None  # a portal's own row, which has no schedule and gets none
     }
 
     def recorded(batch: Sequence[Recorded]) -> None:
@@ -59,37 +60,37 @@ def check(
             progress()
 
     work = Pass(database, keyring, settings, "manual", summary or Summary(), stop, recorded)
-    named = _Named(work, rows)
+    named = _Named(work, integrations)
     if first := named.claim(settings.concurrency, False):
         work.run(first, named)
     ends = time.monotonic() + settings.deadline_s
     while named.busy and not stop and time.monotonic() < ends:
         still, named.busy = named.busy, []
-        for row, token in still:
-            _, held = claims.holder(database, row["id"])  # before the logs: who frees it has written by then
-            outcome = _recorded(database, row, token)
+        for one, token in still:
+            _, held = claims.holder(database, one.id)  # before the logs: who frees it has written by then
+            outcome = _recorded(database, one, token)
             if outcome is not None:
-                found[row["id"]] = outcome
+                found[one.id] = outcome
                 progress()
             elif held:
-                named.busy.append((row, token))
+                named.busy.append((one, token))
             else:
-                named.waiting.append(row)
+                named.waiting.append(one)
         if first := named.claim(settings.concurrency, False):
             work.run(first, named)
         elif named.busy:
             time.sleep(0.2)
-    now = reads.now(database)
-    return [Checked(row, found.get(row["id"]), now) for row in rows]
+    now = clock.now(database)
+    return [Checked(one, found.get(one.id), now) for one in integrations]
 
 
 class _Named:
     """What a person named, as far as nobody else is at it."""
 
-    def __init__(self, work: Pass, rows: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, work: Pass, integrations: Sequence[Integration]) -> None:
         self._work = work
-        self.waiting = [row for row in rows if row["rejections"] is not None]
-        self.busy: list[tuple[Mapping[str, Any], int]] = []
+        self.waiting = [one for one in integrations if one.rejections is not None]
+        self.busy: list[tuple[Integration, int]] = []
 
     def has_more(self, _suspect: bool) -> bool:
         """Whether it is worth asking."""
@@ -100,11 +101,11 @@ class _Named:
         work, taken = self._work, list[Claimed]()
         known = work.known()
         while self.waiting and len(taken) < free_slots:
-            row = self.waiting.pop(0)
+            one = self.waiting.pop(0)
             ours = [*known, *(claimed.id for claimed in taken)]
-            claimed = work.persist(partial(self._claim, row["id"], ours))
+            claimed = work.persist(partial(self._claim, one.id, ours))
             if claimed is None:
-                self.busy.append((row, claims.holder(work.database, row["id"])[0]))
+                self.busy.append((one, claims.holder(work.database, one.id)[0]))
             else:
                 taken.append(claimed)
         return taken
@@ -116,15 +117,15 @@ class _Named:
         return claims.claim_one(work.database, work.owner, id, deadline_s=work.settings.deadline_s)
 
 
-def _recorded(database: Database, row: Mapping[str, Any], token: int) -> Outcome | None:
-    """What somebody else found under this lease or a later one with the config that stands now, if it is recorded."""
+def _recorded(database: Database, integration: Integration, token: int) -> Outcome | None:
+    """What another process found under this lease or a later one with the present config, if it is recorded."""
     from intctl.health.outcome import Outcome
 
-    for log in reads.logs(database, row["org_id"], id=row["id"], limit=5):
-        if not log["current"]:
-            continue  # it was edited meanwhile: a verdict on what it was before is none
-        if log["facts"].get("token_exchanged") is False:
+    for log in logs.newest(database, integration.org_id, id=integration.id, limit=5):
+        if not log.current:
+            continue  # a verdict on an earlier config is none on this one
+        if log.facts.get("token_exchanged") is False:
             continue  # answered from an access token that was got before: not what a person asked for
-        if log["lease_token"] is not None and log["lease_token"] >= token:
-            return Outcome(log["code"], log["phase"], log["phases_ms"], log["facts"], log["detail"])
+        if log.lease_token is not None and log.lease_token >= token:
+            return Outcome(log.code, log.phase, log.phases_ms, log.facts, log.detail)
     return None

@@ -288,7 +288,7 @@ class Pass:
         from intctl.probes.witness import SUSPECT
         from intctl.vault import OpenedIntegration, PersistentTokenStore, exchanges, open_integration, tokens
 
-        found = open_integration(self._keyring, claimed.row())
+        found = open_integration(self._keyring, claimed.sealed)
         if not isinstance(found, OpenedIntegration):
             return found
         probe = found.probe
@@ -297,7 +297,7 @@ class Pass:
             probe = replace(probe, compare_without=False)
         kept = None
         if exchanges(probe):
-            sealed = tokens(self.database, self._keyring, claimed.row(), found.provider, found.config)
+            sealed = tokens(self.database, self._keyring, claimed.sealed, found.provider, found.config)
             # A person who asks is not answered from an access token that was got before.
             kept = PersistentTokenStore(sealed, self._in_database, fresh=self._check_type == "manual")
         outcome = await run_probe(probe, self._network, deadline_s=self.settings.deadline_s, tokens=kept)

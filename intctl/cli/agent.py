@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,13 +26,15 @@ from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, Usag
 from intctl.notify.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from intctl.agent import PassSettings, Stop
     from intctl.db.connect import Database
     from intctl.notify.catalogue import Subscriber
     from intctl.render.rows import Column
     from intctl.service.journal import Journal
     from intctl.service.runner import PassRunner
-    from intctl.store.passes import AgentPass
+    from intctl.views.agents import AgentStatus
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -275,65 +277,33 @@ def status(context: Context, max_age: str, style: str) -> int:
 
     With --org, of the agents that serve that organisation.
     """
-    from intctl.store import passes
+    from intctl.render.rows import Column
+    from intctl.text import rfc3339
+    from intctl.views.agents import agents
 
     limit_s = _seconds(max_age)
     org_id = context.org_id() if context.organisation else None
-    found = [AgentStatus.of(one, limit_s) for one in passes.agents(context.database(), org_id)]
-    columns = [
-        _column("Host", lambda one: one.seen.host),
-        _column("Serves", lambda one: one.seen.org_id or "all"),
-        _column("State", lambda one: one.state),
-        _column("Started (UTC)", lambda one: _moment(one.seen.started_at)),
-        _column("Finished (UTC)", lambda one: _moment(one.seen.finished_at)),
-        _column("Checked", lambda one: one.seen.last.get("checked", "-")),
-        _column("Passes", lambda one: one.seen.passes),
-        _column("Version", lambda one: one.seen.version),
-        _column("Failure", lambda one: one.seen.failure),
+    rows = agents(context.database(), org_id, limit_s)
+
+    def shown(moment: datetime | None) -> str:
+        return "-" if moment is None else rfc3339(moment)[:19].replace("T", " ")
+
+    columns: list[Column[AgentStatus]] = [
+        Column("Host", lambda row: row.host),
+        Column("Serves", lambda row: row.org_id or "all"),
+        Column("State", lambda row: row.state),
+        Column("Started (UTC)", lambda row: shown(row.started_at)),
+        Column("Finished (UTC)", lambda row: shown(row.finished_at)),
+        Column("Checked", lambda row: row.last.get("checked", "-")),
+        Column("Passes", lambda row: row.passes),
+        Column("Version", lambda row: row.version),
+        Column("Failure", lambda row: row.failure),
     ]
-    rows = [_row(one) for one in found]
     context.rows(rows, columns, STATUS_KEYS, style, name="host", empty="No agent has run here yet.\n")
-    if any(one.is_in_time for one in found):
+    if any(row.in_time for row in rows):
         return EXIT_OK
     context.say(f"No pass finished in the last {max_age}. Look at: systemctl status intctl-agent")
     return EXIT_NOT_HEALTHY
-
-
-@dataclass(frozen=True, slots=True)
-class AgentStatus:
-    """The last pass of an agent, and whether it finished in time."""
-
-    seen: AgentPass
-    is_in_time: bool
-
-    @classmethod
-    def of(cls, seen: AgentPass, limit_s: float) -> AgentStatus:
-        """The status of an agent whose passes may be `limit_s` apart."""
-        return cls(seen, seen.age_s is not None and seen.age_s <= limit_s)
-
-    @property
-    def state(self) -> str:
-        """failed, ok or late."""
-        if self.seen.failure is not None:
-            return "failed"
-        return "ok" if self.is_in_time else "late"
-
-
-def _row(one: AgentStatus) -> dict[str, object]:
-    """The status as `Context.rows` reads it: a value for each of STATUS_KEYS, and the status itself for the cells."""
-    return {**asdict(one.seen), "state": one.state, "": one}
-
-
-def _column(heading: str, cell: Callable[[AgentStatus], object]) -> Column:
-    from intctl.render.rows import Column
-
-    return Column(heading, lambda row: cell(row[""]))
-
-
-def _moment(moment: datetime | None) -> str:
-    from intctl.text import rfc3339
-
-    return "-" if moment is None else rfc3339(moment)[:19].replace("T", " ")
 
 
 def _seconds(text: str) -> float:

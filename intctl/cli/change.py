@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +20,6 @@ from intctl.cli.editing import from_editor, from_file, provider_of, revised, sto
 from intctl.cli.manifests import files_of, load
 from intctl.cli.runtime import make_runtime, progress
 
-Row = dict[str, Any]
 _set_option = click.option(
     "--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Override what is not secret; for one integration."
 )
@@ -89,10 +88,10 @@ def add(
 def _asked(context: Context, kind: str) -> Manifest:
     """What a person answers. Nobody is asked anything before database and keyring are known to be there."""
     from intctl.cli.ask import ask
-    from intctl.store import reads
+    from intctl.store import configs
 
     context.keyring()
-    return ask(context, kind, [row["name"] for row in reads.sealed(context.database(), context.org_id())])
+    return ask(context, kind, [one.name for one in configs.sealed(context.database(), context.org_id())])
 
 
 @command()
@@ -168,13 +167,13 @@ def edit(
     A change of where the secrets go asks for them again.
     """
     from intctl import plan
-    from intctl.store import reads
+    from intctl.store import configs, integrations
 
     if file is not None and secrets:
         raise UsageError("--secret goes with --set or alone; with -f, the file says where its secrets are.")
-    row = reads.find(context.database(), context.org_id(), name)
+    id = integrations.find(context.database(), context.org_id(), name).id
     runtime = make_runtime(context, deadline_s)
-    sealed = reads.sealed(runtime.database, runtime.org_id, id=row["id"])[0]
+    sealed = configs.sealed(runtime.database, runtime.org_id, id=id)[0]
     provider = provider_of(sealed)
     if file is not None:
         manifest = from_file(context, runtime, sealed, provider, file, assignments, allow_inline_secrets)
@@ -183,7 +182,7 @@ def edit(
     else:
         edited = from_editor(context, runtime, sealed, provider)
         if edited is None:
-            context.out(f"{clean(row['name'])}: nothing was changed.\n")
+            context.out(f"{clean(sealed.name)}: nothing was changed.\n")
             return EXIT_OK
         manifest = edited
     change = plan.compare(runtime.keyring, manifest, sealed, replace_lost=file is not None)

@@ -3,45 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from intctl.cli.context import Context
 from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK
 from intctl.text import clean
 
 if TYPE_CHECKING:
+    from intctl.health.codes import Verdict
     from intctl.plan import Change
+    from intctl.render.rows import Column
 
-
-Row = dict[str, Any]
 _DONE = {"create": "created", "update": "updated", "unchanged": "unchanged"}
 CHANGE_KEYS = ("name", "id", "provider", "action", "changed", "verdict", "code", "message", "response_time_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedChange:
+    """What became of one change; verdict, code, message and time are None where nothing was tested."""
+
+    name: str
+    id: str
+    provider: str
+    action: str
+    changed: Sequence[str]
+    verdict: Verdict | None
+    code: str | None
+    message: str | None
+    response_time_ms: int | None
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether nothing of it is left to do; of a dry run, nothing is."""
+        return self.action not in ("failed", "not saved")
 
 
 def report(context: Context, changes: Sequence[Change], style: str, *, saved: Sequence[Change] | None) -> int:
     """Says what was done; `saved` is None for a dry run."""
     from intctl.render.rows import Column
 
-    rows = [_row(change, saved) for change in changes]
+    rows = [_reported(change, saved) for change in changes]
     _notices(context, changes, saved)
     if style != "table":
         context.rows(rows, [], CHANGE_KEYS, style)
     elif len(rows) == 1 and saved is not None:
-        context.out(_line(rows[0]) if rows[0]["action"] != "failed" else "")
+        context.out(_line(rows[0]) if rows[0].action != "failed" else "")
     else:
-        columns = [
-            Column("Integration", lambda row: row["name"]),
-            Column("Provider", lambda row: row["provider"]),
-            Column("Action", lambda row: row["action"]),
-            Column("Changed", lambda row: ", ".join(row["changed"])),
-            Column("Verdict", lambda row: row["verdict"] or "-"),
+        columns: list[Column[ReportedChange]] = [
+            Column("Integration", lambda row: row.name),
+            Column("Provider", lambda row: row.provider),
+            Column("Action", lambda row: row.action),
+            Column("Changed", lambda row: ", ".join(row.changed)),
+            Column("Verdict", lambda row: row.verdict or "-"),
         ]
         context.rows(rows, columns, CHANGE_KEYS, style)
         context.out(_totals(rows, dry_run=saved is None))
-    return EXIT_NOT_HEALTHY if any(row["action"] in ("failed", "not saved") for row in rows) else EXIT_OK
+    return EXIT_OK if all(row.is_saved for row in rows) else EXIT_NOT_HEALTHY
 
 
-def _row(change: Change, saved: Sequence[Change] | None) -> Row:
+def _reported(change: Change, saved: Sequence[Change] | None) -> ReportedChange:
     from intctl import plan
 
     outcome = change.outcome
@@ -50,37 +71,34 @@ def _row(change: Change, saved: Sequence[Change] | None) -> Row:
         action = "not saved" if plan.savable(change) else "failed"
     elif saved is None and change.action != "unchanged":
         action = f"would be {action}"
-    return {
-        "name": change.name,
-        "id": change.id,
-        "provider": change.provider.name,
-        "action": action,
-        "changed": list(change.changed),
-        "verdict": outcome.verdict if outcome else None,
-        "code": outcome.code if outcome else None,
-        "message": outcome.message if outcome else None,
-        "response_time_ms": outcome.response_time_ms if outcome else None,
-    }
+    return ReportedChange(
+        name=change.name,
+        id=change.id,
+        provider=change.provider.name,
+        action=action,
+        changed=change.changed,
+        verdict=outcome.verdict if outcome else None,
+        code=outcome.code if outcome else None,
+        message=outcome.message if outcome else None,
+        response_time_ms=outcome.response_time_ms if outcome else None,
+    )
 
 
-def _line(row: Row) -> str:
+def _line(one: ReportedChange) -> str:
     """One change in one line: name, id, verdict, time."""
-    verdict = f"{row['verdict']}, {row['response_time_ms']} ms" if row["verdict"] else "not tested"
-    if row["action"] == "unchanged":
-        return f"Unchanged: {clean(row['name'])} ({row['id']})\n"
-    if (
-        row["action"] == "updated"
-        and row["verdict"] is None
-        and not any(c.startswith("config") for c in row["changed"])
-    ):
-        verdict = f"changed {', '.join(row['changed'])}"
-    return f"{row['action'].capitalize()} {clean(row['name'])} ({row['id']}): {verdict}\n"
+    label = f"{clean(one.name)} ({one.id})"
+    if one.action == "unchanged":
+        return f"Unchanged: {label}\n"
+    verdict = f"{one.verdict}, {one.response_time_ms} ms" if one.verdict else "not tested"
+    if one.action == "updated" and one.verdict is None and not any(key.startswith("config") for key in one.changed):
+        verdict = f"changed {', '.join(one.changed)}"
+    return f"{one.action.capitalize()} {label}: {verdict}\n"
 
 
-def _totals(rows: Sequence[Row], *, dry_run: bool) -> str:
-    created = sum(row["action"].endswith("created") for row in rows)
-    updated = sum(row["action"].endswith("updated") for row in rows)
-    unchanged = sum(row["action"] == "unchanged" for row in rows)
+def _totals(rows: Sequence[ReportedChange], *, dry_run: bool) -> str:
+    created = sum(row.action.endswith("created") for row in rows)
+    updated = sum(row.action.endswith("updated") for row in rows)
+    unchanged = sum(row.action == "unchanged" for row in rows)
     missed = len(rows) - created - updated - unchanged
     verb = "to change" if dry_run else "changed"
     text = f"{created + updated} {verb} ({created} created, {updated} updated), {unchanged} unchanged"

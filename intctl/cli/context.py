@@ -9,7 +9,7 @@ import functools
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FORMATS = ("table", "json", "yaml", "csv", "name")
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Context:
@@ -88,9 +90,9 @@ class Context:
 
     def org_id(self) -> str:
         """The organisation that the command acts in."""
-        from intctl.store.reads import organization_id
+        from intctl.store.organizations import find_id
 
-        return organization_id(self.database(), self.organisation)
+        return find_id(self.database(), self.organisation)
 
     @property
     def organisation(self) -> str | None:
@@ -167,24 +169,24 @@ class Context:
 
     def rows(
         self,
-        rows: Sequence[Mapping[str, Any]],
-        columns: Sequence[Column],
+        rows: Sequence[T],
+        columns: Sequence[Column[T]],
         keys: Sequence[str],
         style: str,
         *,
         name: str = "name",
         empty: str = "",
     ) -> None:
-        """Rows, in the style that -o asks for."""
+        """Records, in the style that -o asks for."""
         from intctl.render.rows import render
 
         self.out(render(rows, columns, keys, style, name=name, width=self.width, empty=empty))
 
-    def one(self, row: Mapping[str, Any], keys: Sequence[str], style: str, table: str, name: str) -> None:
-        """One thing, in the style that -o asks for."""
+    def one(self, record: object, keys: Sequence[str], style: str, table: str, name: str) -> None:
+        """One record, in the style that -o asks for."""
         from intctl.render.rows import render_one
 
-        self.out(render_one(row, keys, style, table, name))
+        self.out(render_one(record, keys, style, table, name))
 
     @property
     def width(self) -> int | None:
@@ -272,6 +274,22 @@ class Command(SharedOptions):
 
 command = functools.partial(click.command, cls=Command)
 pass_context = click.make_pass_decorator(Context, ensure=True)
+
+
+def takes(options: Callable[..., T]) -> Callable[[Callable[[Context, T], R]], Callable[..., R]]:
+    """Collect the arguments and options of a command into one value: its function takes (context, options).
+
+    `options` is a frozen dataclass with a field for each of them. Goes below `pass_context`.
+    """
+
+    def decorated(function: Callable[[Context, T], R]) -> Callable[..., R]:
+        @functools.wraps(function)
+        def collected(context: Context, /, **given: object) -> R:
+            return function(context, options(**given))
+
+        return collected
+
+    return decorated
 
 
 def output_option(function: F) -> F:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     from intctl.manifest import Manifest, StoredConfig
     from intctl.plan import Runtime
     from intctl.providers.base import Provider
+    from intctl.store.configs import SealedConfig
 from intctl.cli.manifests import load
 
-Row = dict[str, Any]
 
-
-def provider_of(row: Row) -> Provider:
+def provider_of(sealed: SealedConfig) -> Provider:
+    """Its provider. Raises UsageError where this version does not know it."""
     from intctl.providers import catalogue
 
-    provider = catalogue.get(row["provider"])
+    provider = catalogue.get(sealed.provider)
     if provider is None:
-        raise UsageError(f'This version of intctl does not know the provider "{row["provider"]}". Upgrade intctl.')
+        raise UsageError(f'This version of intctl does not know the provider "{sealed.provider}". Upgrade intctl.')
     return provider
 
 
-def stored_config(runtime: Runtime, row: Row, provider: Provider) -> StoredConfig:
+def stored_config(runtime: Runtime, sealed: SealedConfig, provider: Provider) -> StoredConfig:
     """The config as it is now, secrets wrapped. Raises SealError when it does not open."""
     from intctl.manifest import StoredConfig
     from intctl.vault import open_config
 
-    return StoredConfig(provider, open_config(runtime.keyring, row, provider))
+    return StoredConfig(provider, open_config(runtime.keyring, sealed, provider))
 
 
 def from_file(
     context: Context,
     runtime: Runtime,
-    row: Row,
+    sealed: SealedConfig,
     provider: Provider,
     file: str,
     assignments: Sequence[str],
@@ -54,7 +54,7 @@ def from_file(
     from intctl.manifest import StoredConfig
 
     try:
-        stored = stored_config(runtime, row, provider)
+        stored = stored_config(runtime, sealed, provider)
     except SealError:
         stored = StoredConfig(provider, {})
     return load(context, [file], assignments, allow_inline_secrets, stored=stored)[0]
@@ -88,7 +88,7 @@ def revised(context: Context, stored: StoredConfig, assignments: Sequence[str], 
     return revised.items[0]
 
 
-def from_editor(context: Context, runtime: Runtime, row: Row, provider: Provider) -> Manifest | None:
+def from_editor(context: Context, runtime: Runtime, sealed: SealedConfig, provider: Provider) -> Manifest | None:
     """What the person left in the editor; None when it is as it was."""
     import tempfile
 
@@ -96,13 +96,13 @@ def from_editor(context: Context, runtime: Runtime, row: Row, provider: Provider
 
     if not sys.stdin.isatty():
         raise UsageError("There is no terminal to edit on. Use -f FILE, --set KEY=VALUE or --secret FIELD.")
-    stored = stored_config(runtime, row, provider)
+    stored = stored_config(runtime, sealed, provider)
     before = manifest.dump(
-        name=row["name"],
+        name=sealed.name,
         provider=provider,
         config=stored.config,
-        interval=row["health_check_interval_minutes"],
-        enabled=is_enabled(row["status"]),
+        interval=sealed.health_check_interval_minutes,
+        enabled=is_enabled(sealed.status),
         secrets="keep",
     )
     with tempfile.TemporaryDirectory(prefix="intctl-") as folder:

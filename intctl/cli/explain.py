@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +11,10 @@ from intctl.cli.context import Context, command, output_option, pass_context, ti
 from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK, NotFoundError
 
 if TYPE_CHECKING:
-    from intctl.health.outcome import Outcome
-
-Row = dict[str, Any]
+    from intctl.probes.guard import AddressPolicy
+    from intctl.render.rows import Column
+    from intctl.views.causes import ExplainedCode
+    from intctl.views.trouble import StatusPage
 
 CODE_KEYS = ("code", "verdict", "who_acts", "meaning", "next_step", "docs")
 TROUBLE_KEYS = (
@@ -34,40 +35,27 @@ def explain(context: Context, code: str | None, style: str) -> None:
     from intctl.health.codes import CODES
     from intctl.render.rows import Column
     from intctl.text import clean, nearest
+    from intctl.views.causes import explained
 
     wanted = [name for name in CODES if code in (None, name) or name.startswith(f"{code}.")]
     if not wanted:
         meant = nearest(str(code), tuple(CODES)) or "."
         raise NotFoundError(f'There is no code "{clean(code, 60)}"{meant} All: intctl explain')
-    rows = [_code_row(name) for name in wanted]
+    rows = [explained(name) for name in wanted]
     if style == "table" and len(rows) == 1:
         row = rows[0]
         context.out(
-            f"{row['code']}\n  Meaning:   {row['meaning']}.\n  Verdict:   {row['verdict']}\n"
-            f"  Who acts:  {row['who_acts']}\n  Next step: {row['next_step']}\n  Docs:      {row['docs']}\n"
+            f"{row.code}\n  Meaning:   {row.meaning}.\n  Verdict:   {row.verdict}\n"
+            f"  Who acts:  {row.who_acts}\n  Next step: {row.next_step}\n  Docs:      {row.docs}\n"
         )
         return
-    columns = [
-        Column("Code", lambda row: row["code"]),
-        Column("Verdict", lambda row: row["verdict"]),
-        Column("Who acts", lambda row: row["who_acts"]),
-        Column("Meaning", lambda row: row["meaning"]),
+    columns: list[Column[ExplainedCode]] = [
+        Column("Code", lambda row: row.code),
+        Column("Verdict", lambda row: row.verdict),
+        Column("Who acts", lambda row: row.who_acts),
+        Column("Meaning", lambda row: row.meaning),
     ]
     context.rows(rows, columns, CODE_KEYS, style, name="code")
-
-
-def _code_row(code: str) -> Row:
-    from intctl.health.codes import ACTORS, CODES, anchor
-
-    cause = CODES[code]
-    return {
-        "code": code,
-        "verdict": cause.verdict,
-        "who_acts": ACTORS[cause.actor],
-        "meaning": cause.meaning,
-        "next_step": cause.next_step,
-        "docs": f"docs/codes.md#{anchor(code)}",
-    }
 
 
 @command()
@@ -82,45 +70,37 @@ def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: flo
     Asks the provider now and records nothing; only a refresh token that the provider replaces is kept.
     """
     from intctl.cli.runtime import make_runtime
-    from intctl.metrics.pattern import pattern
     from intctl.plan import trial
-    from intctl.render.trouble import steps, trouble, walked
-    from intctl.store import reads
+    from intctl.render.trouble import trouble
+    from intctl.store import integrations, logs
+    from intctl.store.clock import now
+    from intctl.views.trouble import troubleshot
 
-    row = reads.find(context.database(), context.org_id(), name)
+    integration = integrations.find(context.database(), context.org_id(), name)
     runtime = make_runtime(context, deadline_s)
-    outcome = trial.troubleshoot_stored(runtime, row)
-    logs = reads.logs(context.database(), row["org_id"], id=row["id"], limit=50)
-    found: Row = {
-        "integration": row["name"],
-        "id": row["id"],
-        "provider": row["provider"],
-        "verdict": outcome.verdict,
-        "code": outcome.code,
-        "phase": outcome.phase,
-        "message": outcome.message,
-        "phases": walked(outcome),
-        "facts": dict(outcome.facts),
-        "steps": steps(outcome, row["name"]),
-        "pattern": pattern(logs, reads.now(context.database())),
-        "status_page": _status_page(runtime.policy, row["provider"], deadline_s) if status_page else None,
-        "checked_at": datetime.now(UTC),
-    }
-    context.one(found, TROUBLE_KEYS, style, trouble(found, plain=context.plain), row["name"])
-    return EXIT_OK if outcome.verdict in ("healthy", "degraded") else EXIT_NOT_HEALTHY
+    view = troubleshot(
+        integration,
+        trial.troubleshoot_stored(runtime, integration),
+        logs.newest(context.database(), integration.org_id, id=integration.id, limit=50),
+        status_page=_status_page(runtime.policy, integration.provider, deadline_s) if status_page else None,
+        database_now=now(context.database()),
+        checked_at=datetime.now(UTC),
+    )
+    context.one(view, TROUBLE_KEYS, style, trouble(view, plain=context.plain), integration.name)
+    return EXIT_OK if view.verdict in ("healthy", "degraded") else EXIT_NOT_HEALTHY
 
 
-def _status_page(policy: Any, provider: str, deadline_s: float) -> Row:
+def _status_page(policy: AddressPolicy | None, provider: str, deadline_s: float) -> StatusPage:
     """What the vendor's status page says; a page that can't be asked says nothing about the vendor."""
     from intctl.plan import trial
     from intctl.providers import catalogue
+    from intctl.views.trouble import StatusPage
 
     known = catalogue.get(provider)
     url = known.status_page if known else ""
     if not url:
-        return {"url": None, "says": "no status page is known for this provider"}
-    outcome: Outcome = trial.ask_status_page(url, policy=policy, deadline_s=deadline_s)
+        return StatusPage(None, "no status page is known for this provider")
+    outcome = trial.ask_status_page(url, policy=policy, deadline_s=deadline_s)
     if outcome.verdict != "healthy":
-        return {"url": url, "says": f"unknown: the page could not be read ({outcome.code})"}
-    facts = outcome.facts
-    return {"url": url, "says": str(facts.get("description") or facts.get("indicator"))}
+        return StatusPage(url, f"unknown: the page could not be read ({outcome.code})")
+    return StatusPage(url, str(outcome.facts.get("description") or outcome.facts.get("indicator")))

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from intctl.cli.context import Command, Context, command, output_option, pass_context
+from intctl.cli.context import Command, Context, command, output_option, pass_context, takes
 from intctl.cli.times import moment, span, zone, zone_option
 from intctl.errors import UsageError
 
 if TYPE_CHECKING:
     from intctl.metrics.report import Window
+    from intctl.store.logs import LogEntry
 
 LOG_KEYS = (
     "integration", "checked_at", "check_type", "status", "verdict", "code", "phase", "response_time_ms",
@@ -53,21 +55,23 @@ def logs(context: Context, name: str | None, limit: int, failures: bool, since: 
     intctl logs prune deletes old ones. What is called prune itself: intctl logs -- prune
     """
     from intctl.render.rows import Column
-    from intctl.store import reads
+    from intctl.store import integrations
+    from intctl.store import logs as store
+    from intctl.store.clock import now
     from intctl.text import rfc3339
 
     database, org_id = context.database(), context.org_id()
-    row = reads.find(database, org_id, name) if name else None
-    start = _since(since, reads.now(database)) if since else None
-    found = reads.logs(database, org_id, id=row["id"] if row else None, limit=limit, failures=failures, since=start)
-    columns = [
-        Column("Checked (UTC)", lambda log: rfc3339(log["checked_at"])[:19].replace("T", " ")),
-        Column("Integration", lambda log: log["integration"]),
-        Column("Type", lambda log: log["check_type"]),
-        Column("Verdict", lambda log: log["verdict"]),
-        Column("Code", lambda log: log["code"]),
-        Column("ms", lambda log: log["response_time_ms"]),
-        Column("Message", lambda log: log["error_message"]),
+    id = integrations.find(database, org_id, name).id if name else None
+    start = _since(since, now(database)) if since else None
+    found = store.newest(database, org_id, id=id, limit=limit, failures=failures, since=start)
+    columns: list[Column[LogEntry]] = [
+        Column("Checked (UTC)", lambda log: rfc3339(log.checked_at)[:19].replace("T", " ")),
+        Column("Integration", lambda log: log.integration),
+        Column("Type", lambda log: log.check_type),
+        Column("Verdict", lambda log: log.verdict),
+        Column("Code", lambda log: log.code),
+        Column("ms", lambda log: log.response_time_ms),
+        Column("Message", lambda log: log.error_message),
     ]
     context.rows(found, columns, LOG_KEYS, style, name="integration", empty="No checks are recorded there.\n")
 
@@ -135,6 +139,19 @@ def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) ->
     context.out(f"Deleted {gone} checks from before {day} (UTC); their days are folded.\n")
 
 
+@dataclass(frozen=True, slots=True)
+class MetricsOptions:
+    """The arguments of `intctl metrics`."""
+
+    name: str | None
+    window: str | None
+    start: str | None
+    end: str | None
+    tz: str
+    target: float | None
+    style: str
+
+
 @command()
 @click.argument("name", required=False)
 @click.option("--window", type=click.Choice(["24h", "7d", "30d", "90d"]), help="How far back.  [default: 24h]")
@@ -149,56 +166,49 @@ def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) ->
 )
 @output_option
 @pass_context
-def metrics(
-    context: Context,
-    name: str | None,
-    window: str | None,
-    start: str | None,
-    end: str | None,
-    tz: str,
-    target: float | None,
-    style: str,
-) -> None:
+@takes(MetricsOptions)
+def metrics(context: Context, options: MetricsOptions) -> None:
     """Show uptime, response times, errors, incidents and usage of NAME, or of all.
 
     Uptime is time: what a check found holds until the next one, for two intervals at most. What
     nobody knew, maintenance, and time when it was switched off are neither up nor down. What each
     figure means: docs/metrics.md. The usage is what the provider told last, where it tells.
     """
-    from intctl.metrics import report
+    from intctl.metrics.figures import KEYS
     from intctl.render.history import page, report_columns, usage_column
-    from intctl.store import reads
+    from intctl.store import integrations
+    from intctl.store.clock import now
+    from intctl.views.figures import figures
 
+    target = options.target
     if target is not None and target != target:  # noqa: PLR0124 - NaN, which click lets through
         raise UsageError("--target is not a number.")
-    within = zone(tz)
+    within = zone(options.tz)
     database, org_id = context.database(), context.org_id()
-    row = reads.find(database, org_id, name) if name else None
-    now = reads.now(database)
-    asked = _window(now, window, start, end, within)
-    found = report.metrics(database, org_id, asked, id=row["id"] if row else None, target=target)
-    told = reads.usages(database, org_id, id=row["id"] if row else None)
-    for one in found:
-        one["usage"] = told.get(one["id"])
-    if style == "table" and row:
-        context.out(page(found[0], within, now, plain=context.plain))
+    id = integrations.find(database, org_id, options.name).id if options.name else None
+    moment = now(database)
+    found = figures(database, org_id, _window(moment, options, within), id=id, target=target)
+    if options.style == "table" and id:
+        context.out(page(found[0], within, moment, plain=context.plain))
         return
     columns = report_columns(plain=context.plain, target=target is not None)
-    if told:
-        columns.append(usage_column(now))
-    context.rows(found, columns, (*report.KEYS, "usage"), style, name="integration", empty="No integrations yet.\n")
+    if any(one.usage for one in found):
+        columns.append(usage_column(moment))
+    keys = (*(f"report.{key}" for key in KEYS), "usage")
+    context.rows(found, columns, keys, options.style, name="report.integration", empty="No integrations yet.\n")
 
 
-def _window(now: datetime, window: str | None, start: str | None, end: str | None, within: Any) -> Window:
+def _window(now: datetime, options: MetricsOptions, within: tzinfo) -> Window:
     """The window that the options name."""
     from intctl.metrics.report import WINDOWS, Window
 
+    start, end = options.start, options.end
     if start is None:
         if end is not None:
             raise UsageError("--to goes with --from.")
-        name = window or "24h"
+        name = options.window or "24h"
         return Window.of(name, now - WINDOWS[name], now, now)
-    if window is not None:
+    if options.window is not None:
         raise UsageError("Either --window or --from, not both.")
     begins = moment(start, "--from", within)
     ends = moment(end, "--to", within, end_of_day=True) if end is not None else now

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import functools
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING
 
 import click
 
-from intctl.cli.context import Command, Context, output_option, pass_context
+from intctl.cli.context import Command, Context, output_option, pass_context, takes
 from intctl.cli.times import moment, span, zone, zone_option
 from intctl.errors import ConflictError, NotFoundError, UsageError
 from intctl.text import clean
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from intctl.render.rows import Column
+    from intctl.store.history import MaintenanceWindow
+    from intctl.store.integrations import Integration
+    from intctl.views.planned import PlannedMaintenance
 
 KEYS = (
-    "id", "integration", "integration_id", "from", "to", "weekly", "time_zone", "state", "next_from", "next_to",
-    "reason", "created_at",
+    "window.id", "window.integration", "window.integration_id", "from", "to", "window.weekly", "window.time_zone",
+    "state", "next_from", "next_to", "window.reason", "window.created_at",
 )  # fmt: skip
 
 
@@ -27,6 +32,20 @@ def maintenance() -> None:
 
 
 _command = functools.partial(maintenance.command, cls=Command)
+
+
+@dataclass(frozen=True, slots=True)
+class AddOptions:
+    """The arguments of `intctl maintenance add`."""
+
+    name: str | None
+    everything: bool
+    start: str | None
+    end: str | None
+    lasts: str | None
+    weekly: bool
+    tz: str
+    reason: str | None
 
 
 @_command("add")
@@ -39,76 +58,84 @@ _command = functools.partial(maintenance.command, cls=Command)
 @zone_option
 @click.option("--reason", metavar="TEXT", help="What is done, for those who look.")
 @pass_context
-def add(
-    context: Context,
-    name: str | None,
-    everything: bool,
-    start: str | None,
-    end: str | None,
-    lasts: str | None,
-    weekly: bool,
-    tz: str,
-    reason: str | None,
-) -> None:
+@takes(AddOptions)
+def add(context: Context, options: AddOptions) -> None:
     """Plan maintenance of the integration NAME, or of --all.
 
     It may lie in the past: then that time stops counting. What falls into error in it is told by
     the agent's --on-change when it is over, if it is in error still.
     """
-    from intctl.metrics import maintenance as windows
-    from intctl.store import changes, history, organization_changes, reads
+    from intctl.store import changes, integrations, organization_changes
+    from intctl.store.clock import now
 
-    if (name is None) != everything:
+    if (options.name is None) != options.everything:
         raise UsageError("Name an integration, or write --all.")
-    if (end is None) == (lasts is None):
+    if (options.end is None) == (options.lasts is None):
         raise UsageError("Say when it ends: with --to, or with --for.")
-    within = zone(tz)
+    within = zone(options.tz)
     database, org_id = context.database(), context.org_id()
-    row = reads.find(database, org_id, name) if name is not None else None
-    now = reads.now(database)
-    begins = moment(start, "--from", within) if start is not None else now
-    if abs(begins - now) > timedelta(days=3660):
-        raise UsageError("--from is more than ten years away.")
-    if lasts is not None:
-        ends = begins + span(lasts, "--for")
-    else:
-        ends = moment(end or "", "--to", within, end_of_day=True)
-    _check(begins, ends, weekly)
-    new: Row = {
-        "id": changes.new_id(),
-        "integration_id": row["id"] if row else None,
-        "starts_at": begins,
-        "ends_at": ends,
-        "weekly": weekly,
-        "time_zone": "UTC" if within is UTC else tz,
-        "stopped_at": None,
-    }
-    planned = [window for window in history.maintenance(database, org_id) if _lasts(window, now)]
-    if other := windows.overlap(new, planned):
-        raise ConflictError(
-            f"That overlaps with {other['id'][:8]}, from {_shown(other['starts_at'], within)} to "
-            f"{_shown(other['ends_at'], within)}{' every week' if other['weekly'] else ''}. "
-            f"To replace it: intctl maintenance remove {other['id'][:8]}"
-        )
+    integration = integrations.find(database, org_id, options.name) if options.name is not None else None
+    moment_now = now(database)
+    new = _window(options, within, moment_now, integration)
+    _refuse_overlap(context, new, within, moment_now)
     with changes.unit_of_work(context.target) as session:
         organization_changes.add_maintenance(
             session,
             organization_changes.NewMaintenance(
-                id=new["id"],
+                id=new.id,
                 org_id=org_id,
-                integration_id=new["integration_id"],
-                starts_at=begins,
-                ends_at=ends,
-                weekly=weekly,
-                time_zone=new["time_zone"],
-                reason=clean(reason) or None if reason else None,
+                integration_id=new.integration_id,
+                starts_at=new.starts_at,
+                ends_at=new.ends_at,
+                weekly=new.weekly,
+                time_zone=new.time_zone,
+                reason=new.reason,
             ),
         )
-    whom = clean(row["name"]) if row else "All integrations"
-    when = f"from {_shown(begins, within)} to {_shown(ends, within)} ({within})"
-    context.out(f"{whom}: maintenance {when}{', every week' if weekly else ''}. Id: {new['id'][:8]}\n")
-    if ends <= now and not weekly:
+    whom = clean(integration.name) if integration else "All integrations"
+    when = f"from {_shown(new.starts_at, within)} to {_shown(new.ends_at, within)} ({within})"
+    context.out(f"{whom}: maintenance {when}{', every week' if new.weekly else ''}. Id: {new.id[:8]}\n")
+    if new.ends_at <= moment_now and not new.weekly:
         context.say("It is over already: that time does not count any more.")
+
+
+def _window(options: AddOptions, within: tzinfo, now: datetime, integration: Integration | None) -> MaintenanceWindow:
+    """The window that the options describe. Raises UsageError."""
+    from intctl.db.ids import new_id
+    from intctl.store.history import MaintenanceWindow
+
+    begins = moment(options.start, "--from", within) if options.start is not None else now
+    if abs(begins - now) > timedelta(days=3660):
+        raise UsageError("--from is more than ten years away.")
+    if options.lasts is not None:
+        ends = begins + span(options.lasts, "--for")
+    else:
+        ends = moment(options.end or "", "--to", within, end_of_day=True)
+    _check(begins, ends, options.weekly)
+    return MaintenanceWindow(
+        id=new_id(),
+        integration_id=integration.id if integration else None,
+        integration=integration.name if integration else None,
+        starts_at=begins,
+        ends_at=ends,
+        weekly=options.weekly,
+        time_zone="UTC" if within is UTC else options.tz,
+        reason=clean(options.reason) or None if options.reason else None,
+    )
+
+
+def _refuse_overlap(context: Context, new: MaintenanceWindow, within: tzinfo, now: datetime) -> None:
+    """Raises ConflictError where a window for the same integrations has a moment in common with the new one."""
+    from intctl.metrics.maintenance import overlap
+    from intctl.store import history
+
+    planned = [one for one in history.maintenance(context.database(), context.org_id()) if _lasts(one, now)]
+    if other := overlap(new, planned):
+        raise ConflictError(
+            f"That overlaps with {other.id[:8]}, from {_shown(other.starts_at, within)} to "
+            f"{_shown(other.ends_at, within)}{' every week' if other.weekly else ''}. "
+            f"To replace it: intctl maintenance remove {other.id[:8]}"
+        )
 
 
 def _check(begins: datetime, ends: datetime, weekly: bool) -> None:
@@ -125,12 +152,12 @@ def _check(begins: datetime, ends: datetime, weekly: bool) -> None:
         )
 
 
-def _lasts(window: Row, now: datetime) -> bool:
+def _lasts(window: MaintenanceWindow, now: datetime) -> bool:
     """Whether the window has not been ended."""
-    return window["stopped_at"] is None or window["stopped_at"] > now
+    return window.stopped_at is None or window.stopped_at > now
 
 
-def _shown(moment: datetime, within: Any) -> str:
+def _shown(moment: datetime, within: tzinfo) -> str:
     return f"{moment.astimezone(within):%Y-%m-%d %H:%M}"
 
 
@@ -143,39 +170,26 @@ def _shown(moment: datetime, within: Any) -> str:
 def list_(context: Context, name: str | None, past: bool, tz: str, style: str) -> None:
     """List what is running and planned: of NAME, or of all."""
     from intctl.render.rows import Column
-    from intctl.store import history, reads
+    from intctl.store import history, integrations
+    from intctl.store.clock import now
+    from intctl.views.planned import planned
 
     within = zone(tz)
     database, org_id = context.database(), context.org_id()
-    row = reads.find(database, org_id, name) if name is not None else None
-    now = reads.now(database)
-    found = [_described(window, now) for window in history.maintenance(database, org_id)]
-    if row:
-        found = [window for window in found if window["integration_id"] in (None, row["id"])]
-    if not past:
-        found = [window for window in found if window["state"] in ("running", "planned")]
-    columns = [
-        Column("Id", lambda one: one["id"][:8]),
-        Column("Integration", lambda one: one["integration"] or "(all)"),
-        Column(f"From ({within})", lambda one: _shown(one["next_from"], within)),
-        Column("To", lambda one: _shown(one["next_to"], within)),
-        Column("Weekly", lambda one: f"yes ({one['time_zone']})" if one["weekly"] else ""),
-        Column("State", lambda one: one["state"]),
-        Column("Reason", lambda one: one["reason"]),
+    id = integrations.find(database, org_id, name).id if name is not None else None
+    windows = [one for one in history.maintenance(database, org_id) if id is None or one.integration_id in (None, id)]
+    moment_now = now(database)
+    found = [one for one in (planned(window, moment_now) for window in windows) if past or one.is_open]
+    columns: list[Column[PlannedMaintenance]] = [
+        Column("Id", lambda one: one.window.id[:8]),
+        Column("Integration", lambda one: one.window.integration or "(all)"),
+        Column(f"From ({within})", lambda one: _shown(one.next_from, within)),
+        Column("To", lambda one: _shown(one.next_to, within)),
+        Column("Weekly", lambda one: f"yes ({one.window.time_zone})" if one.window.weekly else ""),
+        Column("State", lambda one: one.state),
+        Column("Reason", lambda one: one.window.reason),
     ]
-    context.rows(found, columns, KEYS, style, name="id", empty="No maintenance is planned.\n")
-
-
-def _described(window: Row, now: datetime) -> Row:
-    from intctl.metrics.maintenance import next_time
-
-    when = next_time(window, now)
-    state = "over" if when is None else "running" if when[0] <= now else "planned"
-    begins, ends = when or (window["starts_at"], min(window["ends_at"], window["stopped_at"] or window["ends_at"]))
-    if ends <= begins:  # removed before it began
-        state, ends = "cancelled", window["ends_at"]
-    first = {"from": window["starts_at"], "to": window["ends_at"]}
-    return {**window, **first, "state": state, "next_from": begins, "next_to": ends}
+    context.rows(found, columns, KEYS, style, name="window.id", empty="No maintenance is planned.\n")
 
 
 @_command("remove")
@@ -187,12 +201,12 @@ def remove(context: Context, id: str, erase: bool) -> None:
     from intctl.store import changes, history, organization_changes
 
     database, org_id = context.database(), context.org_id()
-    found = [one for one in history.maintenance(database, org_id) if one["id"].startswith(id.lower())] if id else []
+    found = [one for one in history.maintenance(database, org_id) if one.id.startswith(id.lower())] if id else []
     if not found:
         raise NotFoundError(f'There is no maintenance "{clean(id, 40)}". See: intctl maintenance list --past')
     if len(found) > 1:
         raise UsageError(f'"{clean(id, 40)}" could be {len(found)} of them. Write more of the id.')
     with changes.unit_of_work(context.target) as session:
-        organization_changes.end_maintenance(session, id=found[0]["id"], org_id=org_id, erase=erase)
-    whom = clean(found[0]["integration"] or "all integrations")
-    context.out(f"Maintenance {found[0]['id'][:8]} of {whom} is {'erased' if erase else 'ended'}.\n")
+        organization_changes.end_maintenance(session, id=found[0].id, org_id=org_id, erase=erase)
+    whom = clean(found[0].integration or "all integrations")
+    context.out(f"Maintenance {found[0].id[:8]} of {whom} is {'erased' if erase else 'ended'}.\n")

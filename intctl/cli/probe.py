@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from intctl.cli.context import Context, affordable, command, output_option, pass_context, timeout_option
+from intctl.cli.context import Context, affordable, command, output_option, pass_context, takes, timeout_option
 from intctl.errors import EXIT_BUSY, EXIT_OK, IntctlError, UsageError
 from intctl.health.status import is_enabled
 from intctl.text import clean
@@ -16,11 +17,11 @@ from intctl.text import clean
 if TYPE_CHECKING:
     from intctl.health.outcome import Outcome
     from intctl.manifest import Manifest
+    from intctl.store.integrations import Integration
+    from intctl.views.finding import Finding
 from intctl.cli.manifests import load
-from intctl.cli.outcomes import outcome_row, tell
+from intctl.cli.outcomes import tell
 from intctl.cli.runtime import agent_settings, make_runtime, progress
-
-Row = dict[str, Any]
 
 
 @command()
@@ -54,21 +55,24 @@ def _as_plugin(context: Context, names: Sequence[str], all_: bool, deadline_s: f
         return 3
 
 
-def _named(context: Context, names: Sequence[str], all_: bool) -> list[Row]:
-    from intctl.store import reads
+def _named(context: Context, names: Sequence[str], all_: bool) -> list[Integration]:
+    from intctl.store import integrations
 
     database, org_id = context.database(), context.org_id()
     if all_:
-        return [row for row in reads.integrations(database, org_id) if is_enabled(row["status"])]
-    found = {row["id"]: row for row in (reads.find(database, org_id, name) for name in names)}
+        return [one for one in integrations.find_all(database, org_id) if is_enabled(one.status)]
+    found = {one.id: one for one in (integrations.find(database, org_id, name) for name in names)}
     return list(found.values())
 
 
-def run_checks(context: Context, rows: Sequence[Row], deadline_s: float, style: str, *, nagios: bool = False) -> int:
-    """Checks `rows`, shows what was found; the exit code."""
+def run_checks(
+    context: Context, integrations: Sequence[Integration], deadline_s: float, style: str, *, nagios: bool = False
+) -> int:
+    """Checks integrations, shows what was found; the exit code."""
     from intctl import agent
+    from intctl.views.finding import Finding
 
-    if not rows and not nagios:
+    if not integrations and not nagios:
         if style == "table":
             context.say("Nothing to check: no integration is enabled.")
         else:
@@ -76,19 +80,25 @@ def run_checks(context: Context, rows: Sequence[Row], deadline_s: float, style: 
         return EXIT_OK
     database, keyring = context.database(), context.keyring()
     summary = agent.Summary()
-    with progress(len(rows), "Checking") as step, agent.Stop() as stop:
-        checked = agent.check(database, keyring, agent_settings(context, deadline_s), rows, stop, step, summary)
+    with progress(len(integrations), "Checking") as step, agent.Stop() as stop:
+        checked = agent.check(database, keyring, agent_settings(context, deadline_s), integrations, stop, step, summary)
     if stop:
         raise KeyboardInterrupt
     found = [
-        outcome_row(one.row["name"], one.row["id"], one.row["provider"], one.outcome, one.checked_at)
+        Finding.of(
+            one.outcome,
+            name=one.integration.name,
+            id=one.integration.id,
+            provider=one.integration.provider,
+            checked_at=one.checked_at,
+        )
         for one in checked
         if one.outcome is not None
     ]
     if summary.notice:
         context.warn(summary.notice)
     code = tell(context, found, style, nagios=nagios)
-    busy = [str(one.row["name"]) for one in checked if one.outcome is None]
+    busy = [one.integration.name for one in checked if one.outcome is None]
     if busy:
         context.say(f"Being checked by another process, which did not finish in time: {', '.join(busy)}")
         return code if code != EXIT_OK else 3 if nagios else EXIT_BUSY
@@ -102,15 +112,29 @@ def run_checks(context: Context, rows: Sequence[Row], deadline_s: float, style: 
 @pass_context
 def reconnect(context: Context, name: str, deadline_s: float, style: str) -> int:
     """Clear the error state of NAME, test it, and activate it when the test passes."""
-    from intctl.store import changes, reads
+    from intctl.store import changes, integrations
 
     org_id = context.org_id()
-    row = reads.find(context.database(), org_id, name)
-    code = run_checks(context, [row], deadline_s, style)
-    if code == EXIT_OK and not is_enabled(row["status"]):
+    integration = integrations.find(context.database(), org_id, name)
+    code = run_checks(context, [integration], deadline_s, style)
+    if code == EXIT_OK and not is_enabled(integration.status):
         with changes.unit_of_work(context.target) as session:
-            changes.set_status(session, id=row["id"], org_id=org_id, status="active")
+            changes.set_status(session, id=integration.id, org_id=org_id, status="active")
     return code
+
+
+@dataclass(frozen=True, slots=True)
+class TestOptions:
+    """The arguments of `intctl test`."""
+
+    name: str | None
+    file: str | None
+    send_to: str | None
+    assignments: tuple[str, ...]
+    allow_inline_secrets: bool
+    spend_token: bool
+    deadline_s: float
+    style: str
 
 
 @command()
@@ -123,89 +147,64 @@ def reconnect(context: Context, name: str, deadline_s: float, style: str) -> int
 @timeout_option
 @output_option
 @pass_context
-def test(
-    context: Context,
-    name: str | None,
-    file: str | None,
-    send_to: str | None,
-    assignments: tuple[str, ...],
-    allow_inline_secrets: bool,
-    spend_token: bool,
-    deadline_s: float,
-    style: str,
-) -> int:
+@takes(TestOptions)
+def test(context: Context, options: TestOptions) -> int:
     """Test a connection: of the integration NAME, or of what a file says. Writes nothing, ever.
 
     So it spends no refresh token that its provider replaces at use: intctl check NAME does, and
     keeps the new one. With --spend-token the file's token is used up, and its successor lost.
     """
-    from datetime import UTC
-
-    if (name is None) == (file is None):
+    if (options.name is None) == (options.file is None):
         raise UsageError("Name an integration to test, or a file with -f, not both.")
-    if name is not None and (assignments or allow_inline_secrets):
+    if options.name is not None and (options.assignments or options.allow_inline_secrets):
         raise UsageError("--set and --allow-inline-secrets go with -f.")
-    if name is not None and spend_token:
+    if options.name is not None and options.spend_token:
         raise UsageError("--spend-token goes with -f: a saved integration's new token can be kept. Run: intctl check")
-    if name is not None:
-        outcomes = [_test_stored(context, name, send_to, deadline_s)]
+    if options.name is not None:
+        found = [_test_stored(context, options.name, options)]
     else:
-        outcomes = _test_file(
-            context, str(file), assignments, allow_inline_secrets, send_to, deadline_s, spend_token=spend_token
-        )
-    now = datetime.now(UTC)
-    for label, _, _, outcome in outcomes if send_to else []:
-        if outcome.code == "ok":
-            context.say(
-                f"{clean(label)}: the test mail to {clean(send_to)} was accepted ({outcome.facts['server_reply']})."
-            )
-    rows = [outcome_row(label, id, provider, outcome, now) for label, id, provider, outcome in outcomes]
-    return tell(context, rows, style)
+        found = _test_file(context, str(options.file), options)
+    for one in found if options.send_to else []:
+        if one.code == "ok":
+            accepted = f"was accepted ({one.facts['server_reply']})"
+            context.say(f"{clean(one.integration)}: the test mail to {clean(options.send_to)} {accepted}.")
+    return tell(context, found, options.style)
 
 
-_Tested = tuple[str, str | None, str, "Outcome"]
-
-
-def _test_stored(context: Context, name: str, send_to: str | None, deadline_s: float) -> _Tested:
+def _test_stored(context: Context, name: str, options: TestOptions) -> Finding:
     from intctl.plan import trial
-    from intctl.store import reads
+    from intctl.store import integrations
+    from intctl.views.finding import Finding
 
-    row = reads.find(context.database(), context.org_id(), name)
-    outcome = trial.test_stored(make_runtime(context, deadline_s), row, send_to)
-    return row["name"], row["id"], row["provider"], outcome
+    stored = integrations.find(context.database(), context.org_id(), name)
+    outcome = trial.test_stored(make_runtime(context, options.deadline_s), stored, options.send_to)
+    now = datetime.now(UTC)
+    return Finding.of(outcome, name=stored.name, id=stored.id, provider=stored.provider, checked_at=now)
 
 
-def _test_file(
-    context: Context,
-    file: str,
-    assignments: Sequence[str],
-    allow_inline_secrets: bool,
-    send_to: str | None,
-    deadline_s: float,
-    *,
-    spend_token: bool,
-) -> list[_Tested]:
+def _test_file(context: Context, file: str, options: TestOptions) -> list[Finding]:
     from intctl import plan
     from intctl.plan import trial
+    from intctl.views.finding import Finding
 
-    manifests = load(context, [file], assignments, allow_inline_secrets)
-    for manifest in manifests if spend_token else []:
+    manifests = load(context, [file], options.assignments, options.allow_inline_secrets)
+    for manifest in manifests if options.spend_token else []:
         if plan.single_use(manifest):
             context.warn(f"{_label(manifest)}: this test uses up its refresh token, and the new one is not kept.")
     outcomes = trial.test_manifests(
         manifests,
         policy=context.policy(),
-        deadline_s=deadline_s,
+        deadline_s=options.deadline_s,
         concurrency=affordable(),
-        send_to=send_to,
-        spend_token=spend_token,
+        send_to=options.send_to,
+        spend_token=options.spend_token,
     )
+    now, found = datetime.now(UTC), []
     for manifest, outcome in zip(manifests, outcomes, strict=True):
         _say_spent(context, manifest, outcome)
-    return [
-        (manifest.name or manifest.provider.name, None, manifest.provider.name, outcome)
-        for manifest, outcome in zip(manifests, outcomes, strict=True)
-    ]
+        provider = manifest.provider.name
+        found.append(Finding.of(outcome, name=manifest.name or provider, id=None, provider=provider, checked_at=now))
+    return found
 
 
 def _say_spent(context: Context, manifest: Manifest, outcome: Outcome) -> None:

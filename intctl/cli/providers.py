@@ -11,6 +11,8 @@ from intctl.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from intctl.providers.base import Provider
+    from intctl.render.rows import Column
+    from intctl.views.providers import ProviderView
 
 
 @click.group()
@@ -26,21 +28,23 @@ def list_(context: Context, type_: str | None, style: str) -> None:
     """List the providers that can be integrated."""
     from intctl.providers import catalogue
     from intctl.providers.base import TYPES
-    from intctl.render.providers import LIST_KEYS, row
+    from intctl.render.providers import LIST_KEYS
     from intctl.render.rows import Column
     from intctl.text import clean, nearest
+    from intctl.views.providers import provider_view
 
     if type_ is not None and type_ not in TYPES:
         raise UsageError(
             f'There is no type "{clean(type_, 40)}"{nearest(type_, TYPES)} (there are: {", ".join(TYPES)})'
         )
-    rows = [row(known(name)) for name, entry in catalogue.CATALOGUE.items() if type_ is None or entry.type == type_]
-    columns = [
-        Column("Name", lambda row: row["name"]),
-        Column("Title", lambda row: row["title"]),
-        Column("Type", lambda row: row["type"]),
-        Column("Speaks", lambda row: row["speaks"]),
-        Column("Proof", lambda row: row["proof"]),
+    names = [name for name, entry in catalogue.CATALOGUE.items() if type_ is None or entry.type == type_]
+    rows = [provider_view(known(name)) for name in names]
+    columns: list[Column[ProviderView]] = [
+        Column("Name", lambda row: row.name),
+        Column("Title", lambda row: row.title),
+        Column("Type", lambda row: row.type),
+        Column("Speaks", lambda row: row.speaks),
+        Column("Proof", lambda row: row.proof),
     ]
     empty = f"No provider of the type {type_} is known. A provider of the type custom takes any type.\n"
     context.rows(rows, columns, LIST_KEYS, style, empty=empty)
@@ -52,10 +56,11 @@ def list_(context: Context, type_: str | None, style: str) -> None:
 @pass_context
 def show(context: Context, name: str, style: str) -> None:
     """Show the provider NAME: its fields, how it is proven, and how sure that is."""
-    from intctl.render.providers import SHOW_KEYS, page, row
+    from intctl.render.providers import SHOW_KEYS, page
+    from intctl.views.providers import provider_view
 
-    found = row(known(name))
-    context.one(found, SHOW_KEYS, style, page(found), found["name"])
+    found = provider_view(known(name))
+    context.one(found, SHOW_KEYS, style, page(found), found.name)
 
 
 @providers.command("template", cls=command.keywords["cls"])

@@ -11,7 +11,9 @@ from intctl.cli.context import Context, command, output_option, pass_context
 from intctl.errors import KeyringError, UsageError
 
 if TYPE_CHECKING:
+    from intctl.render.rows import Column
     from intctl.schema.setup import Prepared
+    from intctl.views.organizations import ListedOrganization
 
 
 @command()
@@ -61,7 +63,7 @@ def _make_folder(context: Context) -> None:
 
 def _require_unsealed(context: Context) -> None:
     """A second keyring beside a lost one would split the secrets: some open here, some there."""
-    from intctl.store.reads import key_ids
+    from intctl.store.configs import key_ids
 
     found = key_ids(context.database())
     if found:
@@ -134,19 +136,16 @@ def org() -> None:
 def list_(context: Context, style: str) -> None:
     """List the organisations that can be read."""
     from intctl.render.rows import Column
-    from intctl.store.history import retention_days
-    from intctl.store.reads import organizations
+    from intctl.views.organizations import listed
 
-    columns = [
-        Column("Name", lambda row: row["name"]),
-        Column("Slug", lambda row: row["slug"]),
-        Column("Id", lambda row: row["id"]),
-        Column("Keeps checks", lambda row: f"{row['retention_days']} days"),
+    columns: list[Column[ListedOrganization]] = [
+        Column("Name", lambda row: row.name),
+        Column("Slug", lambda row: row.slug),
+        Column("Id", lambda row: row.id),
+        Column("Keeps checks", lambda row: f"{row.retention_days} days"),
     ]
-    database = context.database()
-    rows = [row | {"retention_days": retention_days(database, row["id"])} for row in organizations(database)]
     context.rows(
-        rows,
+        listed(context.database()),
         columns,
         ("id", "name", "slug", "retention_days"),
         style,
@@ -163,12 +162,12 @@ def create(context: Context, name: str, slug: str | None) -> None:
     from intctl.store import changes, organization_changes
 
     _check_name(name)
-    from intctl.store.reads import organizations
+    from intctl.store import organizations
 
     with changes.unit_of_work(context.target) as session:
         made = organization_changes.create_organization(session, name, slug or _slug(name))
     context.out(f"Created {made['name']} ({made['id']})\n")
-    if len(organizations(context.database())) == 2:
+    if len(organizations.find_all(context.database())) == 2:
         context.say("There are two organisations now: from here on, commands want --org or INTCTL_ORG.")
 
 

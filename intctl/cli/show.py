@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
-from intctl.cli.context import Context, Seconds, command, output_option, pass_context
-from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK, KeyringError, UsageError
+from intctl.cli.context import Context, Seconds, command, output_option, pass_context, takes
+from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK, UsageError
 from intctl.text import clean
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from intctl.render.rows import Column
+    from intctl.views.alerts import Alert
+    from intctl.views.maintenance import Listed
 
-LIST_KEYS = (
+_STORED_KEYS = (
     "id", "name", "type", "provider", "status", "verdict", "last_health_check", "last_sync", "last_sync_error",
-    "error_message", "error_count", "health_check_interval_minutes", "maintenance_until",
+    "error_message", "error_count", "health_check_interval_minutes",
+)  # fmt: skip
+LIST_KEYS = (*(f"integration.{key}" for key in _STORED_KEYS), "maintenance_until")
+_SHOWN_KEYS = ("code", "phase", "phases_ms", "facts")
+SHOW_KEYS = (
+    *LIST_KEYS, *(f"integration.{key}" for key in _SHOWN_KEYS), "next_step", "integration.next_check_at",
+    "integration.created_at", "integration.updated_at", "config", "config_problem", "metrics", "recent_errors", "usage",
 )  # fmt: skip
 STATS_KEYS = ("total", "active", "error", "disabled")
 ALERT_KEYS = (
@@ -25,6 +34,19 @@ ALERT_KEYS = (
 )  # fmt: skip
 #: What people write for a status, and what the database has.
 STATUSES = {"active": "active", "error": "error", "inactive": "inactive", "disabled": "inactive"}
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """The options of `intctl list`."""
+
+    search: str
+    type_: str
+    provider: str
+    status: str | None
+    deleted: bool
+    sort: str
+    style: str
 
 
 @command("list")
@@ -36,65 +58,45 @@ STATUSES = {"active": "active", "error": "error", "inactive": "inactive", "disab
 @click.option("--sort", metavar="KEY", default="name", show_default=True, help="Sort by this; -KEY reverses.")
 @output_option
 @pass_context
-def list_(
-    context: Context, search: str, type_: str, provider: str, status: str | None, deleted: bool, sort: str, style: str
-) -> None:
+@takes(ListOptions)
+def list_(context: Context, options: ListOptions) -> None:
     """List the integrations."""
     from intctl.render.rows import Column
     from intctl.render.words import ago, last_sync_text, status_text
-    from intctl.store import reads
+    from intctl.store import integrations
+    from intctl.store.clock import now
+    from intctl.views.maintenance import listed
+    from intctl.views.titles import title
 
-    if sort.removeprefix("-") not in reads.SORTS:
-        raise UsageError(f"--sort takes one of: {', '.join(reads.SORTS)}; with a leading - it is reversed.")
-    if len(search) > 256:
+    if options.sort.removeprefix("-") not in integrations.SORTS:
+        raise UsageError(f"--sort takes one of: {', '.join(integrations.SORTS)}; with a leading - it is reversed.")
+    if len(options.search) > 256:
         raise UsageError("--search takes at most 256 characters.")
-    database, org_id = context.database(), context.org_id()
-    rows = reads.integrations(
-        database,
-        org_id,
-        search=search,
-        type_=type_,
-        provider=provider,
-        status=STATUSES.get(status or "", ""),
-        sort=sort,
-        deleted=deleted,
+    wanted = integrations.Selection(
+        search=options.search,
+        type=options.type_,
+        provider=options.provider,
+        status=STATUSES.get(options.status or "", ""),
+        sort=options.sort,
+        deleted=options.deleted,
     )
-    now = reads.now(database)
-    _add_maintenance(context, rows)
-    titles = _titles()
-    columns = [
-        Column("Integration", lambda row: row["name"]),
-        Column("Type", lambda row: row["type"]),
-        Column("Provider", lambda row: titles.get(row["provider"], row["provider"])),
-        Column("Status", status_text),
-        Column("Last Check", lambda row: ago(row["last_health_check"], now)),
-        Column("Last Sync", lambda row: last_sync_text(row, now)),
+    database, org_id = context.database(), context.org_id()
+    rows = listed(database, org_id, integrations.find_all(database, org_id, wanted))
+    moment = now(database)
+    columns: list[Column[Listed]] = [
+        Column("Integration", lambda row: row.integration.name),
+        Column("Type", lambda row: row.integration.type),
+        Column("Provider", lambda row: title(row.integration.provider)),
+        Column("Status", lambda row: status_text(row.integration, row.maintenance_until)),
+        Column("Last Check", lambda row: ago(row.integration.last_health_check, moment)),
+        Column("Last Sync", lambda row: last_sync_text(row.integration, moment)),
     ]
     found_none = (
         "No integration matches.\n"
-        if search or type_ or provider or status or deleted
-        else ("No integrations yet. Add one: intctl add smtp -f smtp.yaml\n")
+        if wanted.narrows
+        else "No integrations yet. Add one: intctl add smtp -f smtp.yaml\n"
     )
-    context.rows(rows, columns, LIST_KEYS, style, empty=found_none)
-
-
-def _add_maintenance(context: Context, rows: list[Row]) -> None:
-    """Says of each row until when it is in maintenance: `maintenance_until`, None where it is not."""
-    from intctl.metrics.maintenance import until
-    from intctl.store import history, reads
-
-    database = context.database()
-    windows = history.maintenance(database, context.org_id())
-    found = until(windows, reads.now(database)) if windows else {}
-    for row in rows:
-        ends = [moment for moment in (found.get(None), found.get(row["id"])) if moment is not None]
-        row["maintenance_until"] = max(ends, default=None)
-
-
-def _titles() -> Mapping[str, str]:
-    from intctl.providers.catalogue import CATALOGUE
-
-    return {name: entry.title for name, entry in CATALOGUE.items()}
+    context.rows(rows, columns, LIST_KEYS, options.style, name="integration.name", empty=found_none)
 
 
 @command()
@@ -102,48 +104,13 @@ def _titles() -> Mapping[str, str]:
 @pass_context
 def stats(context: Context, style: str) -> None:
     """Count total, active, error and disabled integrations."""
-    from intctl.render.dashboard import overview
-    from intctl.store import reads
+    from intctl.render.dashboard import numbers
+    from intctl.store import integrations
 
-    counts = reads.stats(context.database(), context.org_id())
+    counts = integrations.stats(context.database(), context.org_id())
     if style == "name":
         raise UsageError("stats has no names to show; use another -o.")
-    context.one(counts, STATS_KEYS, style, overview(counts), "")
-
-
-def _alerts(context: Context) -> list[Row]:
-    """The alerts with their words: message, impact, next step, the command to type."""
-    from intctl.health.codes import CODES
-    from intctl.health.judge import MAX_REJECTIONS
-    from intctl.providers.base import IMPACT
-    from intctl.providers.catalogue import secret_field
-    from intctl.store import reads
-    from intctl.views.steps import next_step, quoted
-
-    found = reads.alerts(context.database(), context.org_id())
-    _add_maintenance(context, found)
-    for row in found:
-        code = row["code"] if row["code"] in CODES else ""
-        rejected = bool(code) and CODES[code].rejection
-        secret = secret_field(row["provider"]) if rejected else ""
-        blind = row["status"] != "error"
-        if blind and code:
-            row["message"] = CODES[code].meaning
-        else:
-            row["message"] = row["error_message"] or "in error, and no check says why"
-        row["impact"] = "Not known: it cannot be checked" if blind else IMPACT.get(row["type"], IMPACT["custom"])
-        row["since"] = row["since_at"]
-        row["scheduled_checks_stopped"] = (row["rejections"] or 0) >= MAX_REJECTIONS
-        row["next_step"] = next_step(code, row["name"], secret)
-        if row["scheduled_checks_stopped"]:
-            row["next_step"] += (
-                f" Scheduled logins stopped after {row['rejections']} refusals, so as not to lock the account."
-            )
-        if secret:
-            row["command"] = f"intctl edit {quoted(row['name'])} --secret {secret}"
-        else:
-            row["command"] = f"intctl {'check' if blind else 'reconnect'} {quoted(row['name'])}"
-    return found
+    context.one(counts, STATS_KEYS, style, numbers(counts), "")
 
 
 @command()
@@ -158,19 +125,20 @@ def alerts(context: Context, exit_code: bool, style: str) -> int:
     For cron: intctl alerts --exit-code >alerts.txt 2>&1 || mail -s alerts ops@example.com <alerts.txt
     """
     from intctl.render.dashboard import alert_lines
-    from intctl.render.rows import Column
     from intctl.render.words import alert_light, maintained
-    from intctl.store import reads
+    from intctl.store.clock import now
+    from intctl.views import alerts as views
 
-    everything = _alerts(context)
-    found = [row for row in everything if row["maintenance_until"] is None]
+    everything = views.alerts(context.database(), context.org_id())
+    found = [alert for alert in everything if alert.maintenance_until is None]
     if style == "table":
-        now = reads.now(context.database())
-        texts = ["\n".join(alert_lines(row, now, alert_light(row, plain=context.plain))) for row in found]
-        texts += [maintained(row) for row in everything if row["maintenance_until"] is not None]
+        moment = now(context.database())
+        texts = ["\n".join(alert_lines(one, moment, alert_light(one, plain=context.plain))) for one in found]
+        texts += [maintained(alert) for alert in everything if alert.maintenance_until is not None]
         context.out("\n\n".join(texts) + "\n" if texts else "No alerts: nothing is in error.\n")
     else:
-        context.rows(found, [Column("Integration", lambda row: row["name"])], ALERT_KEYS, style)
+        no_columns: list[Column[Alert]] = []
+        context.rows(found, no_columns, ALERT_KEYS, style)
     return EXIT_NOT_HEALTHY if found and exit_code else EXIT_OK
 
 
@@ -184,8 +152,12 @@ def dashboard(context: Context, watch: bool, every: float) -> None:
     """Show overview, critical alerts and all integrations."""
     import sys
 
+    from intctl.render.dashboard import dashboard_page
+    from intctl.views.overview import overview
+
     while True:
-        text = _dashboard(context)
+        view = overview(context.database(), context.org_id())
+        text = dashboard_page(view, width=context.width, plain=context.plain)
         if watch and sys.stdout.isatty():
             click.clear()
         context.out(text)
@@ -196,31 +168,6 @@ def dashboard(context: Context, watch: bool, every: float) -> None:
         time.sleep(every)
 
 
-def _dashboard(context: Context) -> str:
-    from intctl.errors import StoreError
-    from intctl.render.dashboard import dashboard_page
-    from intctl.store import reads
-
-    database, org_id = context.database(), context.org_id()
-    try:
-        names = {row["id"]: row["name"] for row in reads.organizations(database)}
-    except StoreError:
-        names = {}
-    rows = reads.integrations(database, org_id)
-    _add_maintenance(context, rows)
-    return dashboard_page(
-        reads.stats(database, org_id),
-        _alerts(context),
-        rows,
-        organisation=names.get(org_id, org_id),
-        now=reads.now(database),
-        width=context.width,
-        plain=context.plain,
-        titles=_titles(),
-        usages=reads.usages(database, org_id),
-    )
-
-
 @command()
 @click.argument("name")
 @click.option("--reveal", is_flag=True, help="Show the secrets in clear; asks first.")
@@ -229,47 +176,12 @@ def _dashboard(context: Context) -> str:
 @pass_context
 def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> None:
     """Show the integration NAME: its config with secrets masked, health, metrics and recent errors."""
-    from intctl.metrics.report import of_day
     from intctl.render.detail import detail
-    from intctl.store import reads
-    from intctl.views.steps import next_step
+    from intctl.store import integrations
+    from intctl.views.integration import integration_page
 
     if reveal:
         context.confirm(f"Show the secrets of {clean(name)} in clear?", yes)
-    database, org_id = context.database(), context.org_id()
-    row = reads.find(database, org_id, name)
-    row["config"], row["config_problem"] = _config(context, row, reveal)
-    row["title"] = _titles().get(row["provider"], row["provider"])
-    row["next_step"] = next_step(row["code"], row["name"])
-    row["metrics"] = of_day(database, org_id, row["id"])
-    _add_maintenance(context, [row])
-    row["usage"] = reads.usages(database, org_id, id=row["id"]).get(row["id"])
-    row["recent_errors"] = [
-        {key: log[key] for key in ("checked_at", "verdict", "code", "phase", "error_message")}
-        for log in reads.logs(database, org_id, id=row["id"], limit=5, failures=True)
-    ]
-    context.one(row, SHOW_KEYS, style, detail(row, reads.now(database)), row["name"])
-
-
-SHOW_KEYS = (
-    *LIST_KEYS, "code", "phase", "phases_ms", "facts", "next_step", "next_check_at", "created_at", "updated_at",
-    "config", "config_problem", "metrics", "recent_errors", "usage",
-)  # fmt: skip
-
-
-def _config(context: Context, row: Row, reveal: bool) -> tuple[Row | None, str | None]:
-    """The config as it may be shown, or why it can't be: one unreadable row hides nothing else."""
-    from intctl.manifest import masked, to_plain
-    from intctl.providers import catalogue
-    from intctl.store import reads
-    from intctl.vault import open_config
-
-    provider = catalogue.get(row["provider"])
-    if provider is None:
-        return None, f'This version of intctl does not know the provider "{row["provider"]}".'
-    sealed = reads.sealed(context.database(), row["org_id"], id=row["id"])[0]
-    try:
-        config = open_config(context.keyring(), sealed, provider)
-    except KeyringError as error:
-        return None, str(error)
-    return (to_plain(provider, config) if reveal else masked(provider, config)), None
+    integration = integrations.find(context.database(), context.org_id(), name)
+    page = integration_page(context.database(), context.keyring, integration, reveal=reveal)
+    context.one(page, SHOW_KEYS, style, detail(page), integration.name)

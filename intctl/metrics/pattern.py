@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+
+from intctl.store.logs import LogEntry
 
 #: What failures in a phase point to, for people.
 _POINTS_TO = {
@@ -18,24 +19,24 @@ _POINTS_TO = {
 }
 
 
-def pattern(logs: Sequence[Mapping[str, Any]], now: datetime) -> str | None:
+def pattern(logs: Sequence[LogEntry], now: datetime) -> str | None:
     """What the failures since the last success have in common, or None when there are fewer than two.
 
     `logs` are health logs, newest first.
     """
-    failures: list[Mapping[str, Any]] = []
+    failures: list[LogEntry] = []
     for log in logs:
-        if log["status"] == "success":
+        if log.status == "success":
             break
-        if log["status"] == "failure":
+        if log.status == "failure":
             failures.append(log)
     if len(failures) < 2:
         return None
-    phase, count = Counter(log["phase"] for log in failures).most_common(1)[0]
-    alike = [log for log in failures if log["phase"] == phase]
-    waits = sum(log["code"].endswith(("timeout", "deadline")) for log in alike)
+    phase, count = Counter(log.phase for log in failures).most_common(1)[0]
+    alike = [log for log in failures if log.phase == phase]
+    waits = sum(log.code.endswith(("timeout", "deadline")) for log in alike)
     kind = "time-outs" if waits == count else "failures"
-    minutes = max(1, round((now - alike[-1]["checked_at"]).total_seconds() / 60))
+    minutes = max(1, round((now - alike[-1].checked_at).total_seconds() / 60))
     span = "a minute" if minutes == 1 else f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
     others = f", and {len(failures) - count} elsewhere" if len(failures) > count else ""
     return f"{count} {kind} in {span}, {phase or 'no'} phase: {_POINTS_TO.get(phase, 'this machine')}{others}"

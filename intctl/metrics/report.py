@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from intctl.db.connect import Database
 from intctl.health.status import interval_minutes
 from intctl.metrics import maintenance
+from intctl.metrics.figures import Outage, Report
 from intctl.metrics.percentiles import percentiles, unpacked
 from intctl.metrics.retention import changes_of
 from intctl.metrics.timeline import (
@@ -36,26 +36,13 @@ from intctl.metrics.timeline import (
     union,
     without,
 )
-from intctl.store import history, reads
-from intctl.store.history import DAY_S, Logged
-
-Row = dict[str, Any]
+from intctl.store import clock, history
+from intctl.store.history import DAY_S, Logged, Member
 
 #: The windows that can be asked for by name, and in how many parts their history is shown.
 WINDOWS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30), "90d": timedelta(days=90)}
 _PARTS = {"24h": 24, "7d": 28}
 PARTS = 30
-
-#: The keys of a report, in order. Those of the first line are older than the others.
-KEYS = (
-    "integration", "id", "window", "checks", "successes", "failures", "unknown", "uptime_percent",
-    "error_rate_percent", "response_time_average_ms", "response_time_p95_ms",
-    "from", "to", "coverage_percent", "up_seconds", "down_seconds", "unknown_seconds", "maintenance_seconds",
-    "inactive_seconds", "response_time_p50_ms", "response_time_p99_ms", "response_time_now_ms",
-    "response_time_usual_p50_ms", "response_time_usual_p95_ms", "response_time_compared", "incidents",
-    "mttr_seconds", "history", "whole_days_before", "target_percent", "target_met", "error_budget_seconds",
-    "error_budget_left_seconds",
-)  # fmt: skip
 
 #: With what response times are compared: so many days, if there are so many successes in them.
 USUAL_DAYS = 30
@@ -105,28 +92,28 @@ class _Figures:
 
 def metrics(
     database: Database, org_id: str, window: Window, *, id: str | None = None, target: float | None = None
-) -> list[Row]:
-    """The report of each living integration, or of one, under KEYS; by name."""
+) -> list[Report]:
+    """The report of each living integration, or of one, by name."""
     windows = history.maintenance(database, org_id)
-    rows = history.members(database, org_id, id)
+    members = history.members(database, org_id, id)
     border = history.folded_before(database) or 0.0
     found = []
-    for place in range(0, len(rows), history.CHUNK):
-        chunk = rows[place : place + history.CHUNK]
-        ids = [row["id"] for row in chunk]
+    for place in range(0, len(members), history.CHUNK):
+        chunk = members[place : place + history.CHUNK]
+        ids = [member.id for member in chunk]
         changes = changes_of(database, ids)
         figures = _read(database, chunk, changes, window, border)
-        for row in chunk:
-            known = changes.get(row["id"], [])
-            off = _not_there(row, known, figures[row["id"]], window)
-            down = maintenance.ranges(windows, row["id"], window.start_at, window.end_at)
-            found.append(_report(row, figures[row["id"]], off, union(down), window, target))
+        for member in chunk:
+            known, read = changes.get(member.id, []), figures[member.id]
+            off = _not_there(member, known, read, window)
+            down = maintenance.ranges(windows, member.id, window.start_at, window.end_at)
+            found.append(_report(member, read, off, union(down), window, target))
     return found
 
 
-def of_day(database: Database, org_id: str, id: str) -> Row:
+def of_day(database: Database, org_id: str, id: str) -> Report:
     """The report of one integration over the last 24 hours."""
-    now = reads.now(database)
+    now = clock.now(database)
     return metrics(database, org_id, Window.of("24h", now - WINDOWS["24h"], now, now), id=id)[0]
 
 
@@ -134,10 +121,14 @@ def of_day(database: Database, org_id: str, id: str) -> Row:
 
 
 def _read(
-    database: Database, rows: Sequence[Row], changes: Mapping[str, Sequence[Change]], window: Window, border: float
+    database: Database,
+    members: Sequence[Member],
+    changes: Mapping[str, Sequence[Change]],
+    window: Window,
+    border: float,
 ) -> dict[str, _Figures]:
     """`border`: all days before it are folded."""
-    figures = {row["id"]: _Figures() for row in rows}
+    figures = {member.id: _Figures() for member in members}
     ids = list(figures)
     first, last = -(-window.start // DAY_S) * DAY_S, window.end // DAY_S * DAY_S
     folded = history.folded(
@@ -159,7 +150,7 @@ def _read(
             found.segments = _segments(folded[id].timeline)
             found.whole_days_before = max(folded[id].gone, default=-DAY_S) + DAY_S or None
     _read_usual(database, window, border, figures)
-    _read_newest(database, rows, changes, window, border, figures)
+    _read_newest(database, members, changes, window, border, figures)
     return figures
 
 
@@ -210,7 +201,7 @@ def _read_usual(database: Database, window: Window, border: float, figures: Mapp
 
 def _read_newest(
     database: Database,
-    rows: Sequence[Row],
+    members: Sequence[Member],
     changes: Mapping[str, Sequence[Change]],
     window: Window,
     border: float,
@@ -219,7 +210,7 @@ def _read_newest(
     """The time that is not folded yet, check by check. Nothing that seems to come from the future counts."""
     if window.end <= border:
         return
-    ids = [row["id"] for row in rows]
+    ids = [member.id for member in members]
     start = max(border, window.start) - LONGEST_HOLD_S
     end = min(window.end + BETWEEN_FAILURES_S, window.now + 0.001)
     by_id: dict[str, list[Logged]] = defaultdict(list)
@@ -227,8 +218,8 @@ def _read_newest(
     causes = history.causes(database, there)
     for log in there:
         by_id[log[0]].append(log)
-    for row in rows:
-        id, found = row["id"], figures[row["id"]]
+    for member in members:
+        id, found = member.id, figures[member.id]
         logs = by_id.get(id, [])
         checks = [Check(at, status, causes.get((id, at), "") if causes else "") for _, at, status, _ in logs]
         checks.sort()
@@ -236,16 +227,18 @@ def _read_newest(
         if window.usual_from is not None:
             good = [(at, ms) for _, at, status, ms in logs if status == "success" and ms is not None]
             found.newest = [ms for _, ms in sorted(good)[-_NOW_MOST:]]
-        interval_s = interval_minutes(row["health_check_interval_minutes"]) * 60.0
+        interval_s = interval_minutes(member.health_check_interval_minutes) * 60.0
         known = states(checks, changes.get(id, ()), interval_s, window.end)
         found.segments += clipped(known, max(border, window.start), window.end)
 
 
-def _not_there(row: Row, changes: Sequence[Change], figures: _Figures, window: Window) -> list[tuple[float, float]]:
+def _not_there(
+    member: Member, changes: Sequence[Change], figures: _Figures, window: Window
+) -> list[tuple[float, float]]:
     """When it was switched off, deleted, or not made yet: nothing is promised then."""
     off = inactive(changes, window.start, window.end)
-    if row["created_at"] is not None:
-        born = row["created_at"].timestamp()
+    if member.created_at is not None:
+        born = member.created_at.timestamp()
         # A check from before proves that it was there: the row came from elsewhere.
         known = [figures.first, *(segment.start for segment in figures.segments[:1])]
         off.append((window.start, min([born, *(moment for moment in known if moment is not None)])))
@@ -256,13 +249,13 @@ def _not_there(row: Row, changes: Sequence[Change], figures: _Figures, window: W
 
 
 def _report(
-    row: Row,
+    member: Member,
     figures: _Figures,
     off: Sequence[tuple[float, float]],
     down: Sequence[tuple[float, float]],
     window: Window,
     target: float | None,
-) -> Row:
+) -> Report:
     segments = clipped(figures.segments, window.start, window.end)
     excluded = union([*off, *down])
     excluded = [(max(start, window.start), min(end, window.end)) for start, end in excluded]
@@ -275,35 +268,43 @@ def _report(
     p50, p95, p99 = percentiles(figures.times, (50, 95, 99))
     timed = len(figures.times)
     outages = incidents(segments, off, excluded, window.start)
-    return {
-        "integration": row["name"],
-        "id": row["id"],
-        "window": window.name,
-        "checks": judged + figures.unknowns,
-        "successes": figures.successes,
-        "failures": figures.failures,
-        "unknown": figures.unknowns,
-        "uptime_percent": _share(up_s, up_s + down_s),
-        "error_rate_percent": round(100 * figures.failures / judged, 2) if judged else None,
-        "response_time_average_ms": round(figures.response_ms / timed, 1) if timed else None,
-        "response_time_p95_ms": p95,
-        "from": window.start_at,
-        "to": window.end_at,
-        "coverage_percent": _share(up_s + down_s, counting_s),
-        "up_seconds": round(up_s),
-        "down_seconds": round(down_s),
-        "unknown_seconds": round(max(counting_s - up_s - down_s, 0)),
-        "maintenance_seconds": round(window.end - window.start - counting_s - inactive_s),
-        "inactive_seconds": round(inactive_s),
-        "response_time_p50_ms": p50,
-        "response_time_p99_ms": p99,
-        **_compared(figures),
-        "incidents": [_incident(one, window) for one in outages],
-        "mttr_seconds": _mean([one.end - one.start for one in outages if one.end is not None]),
-        "history": _parts(known, window),
-        "whole_days_before": history.time_at(figures.whole_days_before) if figures.whole_days_before else None,
-        **_against(target, up_s, down_s),
-    }
+    now, usual_p50, usual_p95, compared = _compared(figures)
+    met, budget, left = _against(target, up_s, down_s)
+    return Report(
+        integration=member.name,
+        id=member.id,
+        window=window.name,
+        checks=judged + figures.unknowns,
+        successes=figures.successes,
+        failures=figures.failures,
+        unknown=figures.unknowns,
+        uptime_percent=_share(up_s, up_s + down_s),
+        error_rate_percent=round(100 * figures.failures / judged, 2) if judged else None,
+        response_time_average_ms=round(figures.response_ms / timed, 1) if timed else None,
+        response_time_p95_ms=p95,
+        from_=window.start_at,
+        to=window.end_at,
+        coverage_percent=_share(up_s + down_s, counting_s),
+        up_seconds=round(up_s),
+        down_seconds=round(down_s),
+        unknown_seconds=round(max(counting_s - up_s - down_s, 0)),
+        maintenance_seconds=round(window.end - window.start - counting_s - inactive_s),
+        inactive_seconds=round(inactive_s),
+        response_time_p50_ms=p50,
+        response_time_p99_ms=p99,
+        response_time_now_ms=now,
+        response_time_usual_p50_ms=usual_p50,
+        response_time_usual_p95_ms=usual_p95,
+        response_time_compared=compared,
+        incidents=[_outage(one, window) for one in outages],
+        mttr_seconds=_mean([one.end - one.start for one in outages if one.end is not None]),
+        history=_parts(known, window),
+        whole_days_before=history.time_at(figures.whole_days_before) if figures.whole_days_before else None,
+        target_percent=target,
+        target_met=met,
+        error_budget_seconds=budget,
+        error_budget_left_seconds=left,
+    )
 
 
 def _share(part: float, whole: float) -> float | None:
@@ -315,20 +316,19 @@ def _mean(values: Sequence[float]) -> int | None:
     return round(sum(values) / len(values)) if values else None
 
 
-def _incident(one: Incident, window: Window) -> Row:
-    """An incident under the keys that are shown. `end` is None where it is not over at the end of the window."""
-    return {
-        "start": history.time_at(one.start),
-        "end": history.time_at(one.end) if one.end is not None else None,
-        "code": one.cause,
-        "duration_seconds": round((one.end if one.end is not None else window.end) - one.start),
-        "down_seconds": round(one.down_s),
-        "began_before": one.before,
-    }
+def _outage(one: Incident, window: Window) -> Outage:
+    return Outage(
+        start=history.time_at(one.start),
+        end=history.time_at(one.end) if one.end is not None else None,
+        code=one.cause,
+        duration_seconds=round((one.end if one.end is not None else window.end) - one.start),
+        down_seconds=round(one.down_s),
+        began_before=one.before,
+    )
 
 
-def _compared(figures: _Figures) -> Row:
-    """How the newest response times are beside what is usual for this integration."""
+def _compared(figures: _Figures) -> tuple[int | None, int | None, int | None, str | None]:
+    """The newest response time, the usual median and 95th percentile of this integration, and how they compare."""
     newest = sorted(figures.newest)
     now = newest[len(newest) // 2] if len(newest) >= _NOW_LEAST else None
     p50, p95 = percentiles(figures.usual, (50, 95)) if len(figures.usual) >= _USUAL_LEAST else (None, None)
@@ -339,24 +339,16 @@ def _compared(figures: _Figures) -> Row:
             compared = "much slower than usual" if now > 2 * p95 else "slower than usual"
         elif 2 * now < p50:
             compared = "faster than usual"
-    return {
-        "response_time_now_ms": now,
-        "response_time_usual_p50_ms": p50,
-        "response_time_usual_p95_ms": p95,
-        "response_time_compared": compared,
-    }
+    return now, p50, p95, compared
 
 
-def _against(target: float | None, up_s: float, down_s: float) -> Row:
-    """The target: met or not, how much may fail of the time that is known, and how much of that is left."""
+def _against(target: float | None, up_s: float, down_s: float) -> tuple[bool | None, int | None, int | None]:
+    """The target: whether it is met, how many seconds of the known time may fail, and how many of those are left."""
     known_s = up_s + down_s
-    budget = None if target is None or not known_s else known_s * (100 - target) / 100
-    return {
-        "target_percent": target,
-        "target_met": None if budget is None else down_s <= budget + 1e-6,
-        "error_budget_seconds": None if budget is None else round(budget),
-        "error_budget_left_seconds": None if budget is None else round(budget - down_s),
-    }
+    if target is None or not known_s:
+        return None, None, None
+    budget = known_s * (100 - target) / 100
+    return down_s <= budget + 1e-6, round(budget), round(budget - down_s)
 
 
 def _parts(known: Iterable[Segment], window: Window) -> list[float | None]:

@@ -209,6 +209,6 @@ def prune(
 
 
 def _now(database: Database) -> float:
-    from intctl.store.reads import now
+    from intctl.store.clock import now
 
     return now(database).timestamp()

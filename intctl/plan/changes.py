@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from intctl import vault
 from intctl.db.connect import Database
@@ -15,13 +15,10 @@ from intctl.health.status import is_enabled
 from intctl.keyring import Keyring
 from intctl.manifest import Manifest, to_plain
 from intctl.providers.base import Provider
-from intctl.store import reads
+from intctl.store import configs
+from intctl.store.configs import SealedConfig
 from intctl.text import fold
 from intctl.vault import MemoryTokenStore
-
-if TYPE_CHECKING:
-    pass
-
 
 Action = Literal["create", "update", "unchanged"]
 
@@ -34,7 +31,7 @@ class Change:
     manifest: Manifest
     id: str
     name: str
-    row: Mapping[str, Any] | None = None
+    stored: SealedConfig | None = None
     changed: tuple[str, ...] = ()
     outcome: Outcome | None = None
     drafted: bool = False  # an inactive row stands for it already: what the test rotates has a place
@@ -61,14 +58,14 @@ def diff(database: Database, keyring: Keyring, org_id: str, manifests: Sequence[
 
     The draft that an unfinished creation left is finished: it is no integration yet.
     """
-    living = {fold(row["name"]): row for row in reads.sealed(database, org_id)}
+    living = {fold(one.name): one for one in configs.sealed(database, org_id)}
     changes = []
     for manifest in manifests:
         assert manifest.name is not None
-        row = living.get(fold(manifest.name))
-        changes.append(compare(keyring, manifest, row) if row else creation(manifest))
-        if row and row["config_version"] == 0 and not is_enabled(row["status"]):
-            changes[-1] = replace(creation(manifest), id=str(row["id"]), drafted=True)
+        stored = living.get(fold(manifest.name))
+        changes.append(compare(keyring, manifest, stored) if stored else creation(manifest))
+        if stored and stored.config_version == 0 and not is_enabled(stored.status):
+            changes[-1] = replace(creation(manifest), id=stored.id, drafted=True)
     return changes
 
 
@@ -81,37 +78,37 @@ def creation(manifest: Manifest) -> Change:
     return Change("create", manifest, new_id(), manifest.name)
 
 
-def compare(keyring: Keyring, manifest: Manifest, row: Mapping[str, Any], *, replace_lost: bool = False) -> Change:
-    """What it takes to make the stored `row` what the manifest says. An absent key keeps its stored value.
+def compare(keyring: Keyring, manifest: Manifest, stored: SealedConfig, *, replace_lost: bool = False) -> Change:
+    """The change that makes a stored integration what the manifest says. An absent key keeps its stored value.
 
-    Raises SealError where the keyring lacks the row's key, unless `replace_lost`: whoever has that
-    key elsewhere could no longer open what this one would seal.
+    Raises SealError where the keyring lacks the key of the stored config, unless `replace_lost`: a machine that has
+    that key could no longer open what this keyring would seal.
     """
-    name = manifest.name or row["name"]
-    if manifest.provider.name != row["provider"]:
+    name = manifest.name or stored.name
+    if manifest.provider.name != stored.provider:
         raise ConflictError(
-            f'"{row["name"]}" is {row["provider"]}, and the file says {manifest.provider.name}: '
+            f'"{stored.name}" is {stored.provider}, and the file says {manifest.provider.name}: '
             "a provider can't be changed. Delete it first, or use another name."
         )
-    changed = [f"config.{key}" for key in _config_differences(keyring, manifest, row, replace_lost)]
-    if name != row["name"]:
+    changed = [f"config.{key}" for key in _config_differences(keyring, manifest, stored, replace_lost)]
+    if name != stored.name:
         changed.append("name")
-    if manifest.type is not None and manifest.type != row["type"]:
+    if manifest.type is not None and manifest.type != stored.type:
         changed.append("type")
-    if manifest.interval is not None and manifest.interval != row["health_check_interval_minutes"]:
+    if manifest.interval is not None and manifest.interval != stored.health_check_interval_minutes:
         changed.append("health_check_interval_minutes")
-    if manifest.enabled is not None and manifest.enabled != is_enabled(row["status"]):
+    if manifest.enabled is not None and manifest.enabled != is_enabled(stored.status):
         changed.append("enabled")
     action: Action = "update" if changed else "unchanged"
-    return Change(action, manifest, str(row["id"]), name, row, tuple(changed))
+    return Change(action, manifest, stored.id, name, stored, tuple(changed))
 
 
-def _config_differences(keyring: Keyring, manifest: Manifest, row: Mapping[str, Any], replace_lost: bool) -> list[str]:
+def _config_differences(keyring: Keyring, manifest: Manifest, stored: SealedConfig, replace_lost: bool) -> list[str]:
     if not manifest.has_config:
         return []
     wanted = to_plain(manifest.provider, manifest.config)
     try:
-        kept = keyring.open(row["config"], vault.binding(row["org_id"], row["id"], row["provider"]), row["name"])
+        kept = vault.open_plain(keyring, stored)
     except SealError as error:
         if error.code == "self.key_missing" and not replace_lost:
             raise

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypedDict
 
 from intctl import vault
 from intctl.failpoint import hit
 from intctl.health.status import interval_minutes, is_enabled
-
-if TYPE_CHECKING:
-    pass
 from intctl.plan.changes import Change
 from intctl.plan.runtime import Runtime, sealed_tokens
+
+_Due = Literal["now", "later", "never"]
 
 
 def savable(change: Change) -> bool:
@@ -75,7 +74,21 @@ def insert_drafts(runtime: Runtime, changes: Sequence[Change]) -> None:
             )
 
 
-def _values(runtime: Runtime, change: Change, status: str) -> dict[str, Any]:
+class _Values(TypedDict):
+    """What `insert_integration` is given."""
+
+    id: str
+    org_id: str
+    type: str
+    provider: str
+    name: str
+    config: dict[str, Any]
+    status: str
+    interval_minutes: int
+    due: _Due
+
+
+def _values(runtime: Runtime, change: Change, status: str) -> _Values:
     manifest = change.manifest
     return {
         "id": change.id,
@@ -94,12 +107,12 @@ def _status(change: Change) -> str:
     """Saved is enabled, unless the file or an earlier toggle says otherwise."""
     if change.manifest.enabled is not None:
         return "active" if change.manifest.enabled else "inactive"
-    if change.row is not None and not is_enabled(change.row["status"]):
+    if change.stored is not None and not is_enabled(change.stored.status):
         return "inactive"
     return "active"
 
 
-def _due(change: Change, status: str) -> Literal["now", "later", "never"]:
+def _due(change: Change, status: str) -> _Due:
     if status != "active":
         return "never"
     return "now" if change.outcome is None else "later"
@@ -108,12 +121,12 @@ def _due(change: Change, status: str) -> Literal["now", "later", "never"]:
 def _update(runtime: Runtime, session: Any, change: Change) -> None:
     from intctl.store import changes as store
 
-    manifest, row = change.manifest, change.row
+    manifest = change.manifest
     status = _status(change)
     values: dict[str, Any] = {}
     if change.drafted:  # perhaps by an earlier run, from another manifest
         drafted = _values(runtime, change, status)
-        values = {key: drafted[key] for key in ("name", "type", "config", "status", "interval_minutes", "due")}
+        values = {key: value for key, value in drafted.items() if key not in ("id", "org_id", "provider")}
     elif change.wants_test:
         envelope = vault.seal(runtime.keyring, runtime.org_id, change.id, change.provider, manifest.config)
         values.update(config=envelope, status=status, due=_due(change, status))
@@ -125,7 +138,7 @@ def _update(runtime: Runtime, session: Any, change: Change) -> None:
         values["type"] = manifest.type
     if "health_check_interval_minutes" in change.changed:
         values["interval_minutes"] = manifest.interval
-    version = int(row["config_version"]) if row else 0
+    version = change.stored.config_version if change.stored else 0
     store.update_integration(
         session, id=change.id, org_id=runtime.org_id, expected_version=version, changed=store.Changed(**values)
     )
@@ -136,5 +149,5 @@ def _settle_tokens(runtime: Runtime, change: Change) -> None:
     store = sealed_tokens(runtime, change)
     if change.passing is not None and change.passing.found is not None:
         store.save(change.passing.found, None)
-    if change.row is not None or change.drafted:
+    if change.stored is not None or change.drafted:
         store.drop_others()

@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from intctl import vault
 from intctl.db import lease
 from intctl.db.ids import new_owner
+from intctl.db.thread import database_thread
 from intctl.failpoint import hit
 from intctl.health import judge
 from intctl.health.outcome import Outcome
 from intctl.manifest import Manifest
-from intctl.probes.spec import RefreshToken
-from intctl.store import claims, results
-from intctl.vault import MemoryTokenStore
-
-if TYPE_CHECKING:
-    pass
-from intctl.db.thread import database_thread
 from intctl.plan.changes import Change
 from intctl.plan.commit import insert_drafts
 from intctl.plan.runtime import Call, Runtime, sealed_tokens
+from intctl.probes.spec import RefreshToken
+from intctl.store import claims, results
+from intctl.vault import MemoryTokenStore
 
 
 def test(runtime: Runtime, changes: Sequence[Change]) -> None:
@@ -64,9 +60,9 @@ async def _test_all(runtime: Runtime, changes: Sequence[Change]) -> None:
                 outcome = await run_probe(probe, network, deadline_s=runtime.deadline_s, tokens=tokens)
             else:
                 outcome = Outcome("self.busy")
-        if change.row is not None and judge.needs_last_success(outcome, change.provider.name):
+        if change.stored is not None and judge.needs_last_success(outcome, change.provider.name):
             previous = await call(results.last_success, runtime.database, change.id)
-            version = int(change.row["config_version"]) + 1  # a changed config: what was known of the old one is not
+            version = change.stored.config_version + 1  # a changed config: what was known of the old one is not
             outcome = judge.compare_with_last_success(outcome, previous, version)
         change.outcome = judge.as_unverified(outcome)
         runtime.progress()
@@ -76,7 +72,7 @@ async def _test_all(runtime: Runtime, changes: Sequence[Change]) -> None:
 
 
 def _token_store(runtime: Runtime, change: Change, call: Call) -> MemoryTokenStore | vault.PersistentTokenStore:
-    if change.row is None and not change.drafted:
+    if change.stored is None and not change.drafted:
         change.passing = vault.MemoryTokenStore()
         return change.passing
     return vault.PersistentTokenStore(sealed_tokens(runtime, change), call, fresh=True)

@@ -39,5 +39,5 @@ class Runtime:
 
 def sealed_tokens(runtime: Runtime, change: Change) -> SealedTokens:
     """The stored tokens that belong to this change's config."""
-    row = {"org_id": runtime.org_id, "id": change.id, "name": change.name}
-    return vault.tokens(runtime.database, runtime.keyring, row, change.provider, change.manifest.config)
+    owner = vault.TokenOwner(runtime.org_id, change.id, change.name)
+    return vault.tokens(runtime.database, runtime.keyring, owner, change.provider, change.manifest.config)

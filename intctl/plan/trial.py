@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from intctl import vault
 from intctl.db.thread import database_thread
@@ -20,7 +20,8 @@ from intctl.manifest import Manifest
 from intctl.plan.exchange import right_to_ask, single_use
 from intctl.plan.runtime import CONCURRENCY, Runtime
 from intctl.probes.spec import HttpProbe, Probe, RefreshToken, SmtpProbe, TestMail
-from intctl.store import reads, results
+from intctl.store import clock, configs, results
+from intctl.store.integrations import Integration
 from intctl.store.tokens import SealedTokens
 from intctl.vault import MemoryTokenStore
 
@@ -51,12 +52,12 @@ def test_manifests(
     return [Outcome("self.token_single_use") if no else next(found) for no in refused]
 
 
-def test_stored(runtime: Runtime, row: Mapping[str, Any], send_to: str | None = None) -> Outcome:
-    """What an exchange finds with the stored config of `row`. Writes nothing, not even a new token.
+def test_stored(runtime: Runtime, integration: Integration, send_to: str | None = None) -> Outcome:
+    """What an exchange finds with a stored config. Writes nothing, not even a new token.
 
     So it spends no refresh token that the provider replaces, by its own words or as it was seen.
     """
-    found = _opened_with_tokens(runtime, row)
+    found = _opened_with_tokens(runtime, integration.id)
     if isinstance(found, Outcome):
         return found
     opened, tokens, rotates = found
@@ -67,27 +68,27 @@ def test_stored(runtime: Runtime, row: Mapping[str, Any], send_to: str | None = 
     outcome = _probe_all([(opened.probe, opened.config, passing)], runtime.policy, runtime.deadline_s, send_to)[0]
     return judge.apply_throttling(
         outcome,
-        results.last_success(runtime.database, row["id"]),
-        config_version=row["config_version"],
-        interval_minutes=interval_minutes(row["health_check_interval_minutes"]),
-        now=reads.now(runtime.database),
+        results.last_success(runtime.database, integration.id),
+        config_version=integration.config_version,
+        interval_minutes=interval_minutes(integration.health_check_interval_minutes),
+        now=clock.now(runtime.database),
     )
 
 
-def troubleshoot_stored(runtime: Runtime, row: Mapping[str, Any]) -> Outcome:
-    """What an exchange finds with the stored config of `row`. Records nothing; a token that was replaced is kept."""
+def troubleshoot_stored(runtime: Runtime, integration: Integration) -> Outcome:
+    """What an exchange finds with a stored config. Records nothing; a token that was replaced is kept."""
     import asyncio
 
     from intctl.probes.run import Network, run_probe
 
-    found = _opened_with_tokens(runtime, row)
+    found = _opened_with_tokens(runtime, integration.id)
     if isinstance(found, Outcome):
         return found
     opened, tokens, rotates = found
 
     async def asking() -> Outcome:
         with database_thread() as call:
-            async with right_to_ask(runtime, row["id"], call, needed=rotates) as given:
+            async with right_to_ask(runtime, integration.id, call, needed=rotates) as given:
                 if not given:
                     return Outcome("self.busy")
                 kept = vault.PersistentTokenStore(tokens, call, fresh=True)
@@ -95,14 +96,12 @@ def troubleshoot_stored(runtime: Runtime, row: Mapping[str, Any]) -> Outcome:
                     opened.probe, Network(runtime.policy), deadline_s=runtime.deadline_s, tokens=kept
                 )
 
-    return asyncio.run(asking()) if rotates else test_stored(runtime, row)
+    return asyncio.run(asking()) if rotates else test_stored(runtime, integration)
 
 
-def _opened_with_tokens(
-    runtime: Runtime, row: Mapping[str, Any]
-) -> tuple[vault.OpenedIntegration, SealedTokens, bool] | Outcome:
-    """What to ask for a stored row, its tokens, and whether a use of its refresh token replaces that."""
-    sealed = reads.sealed(runtime.database, runtime.org_id, id=row["id"])[0]
+def _opened_with_tokens(runtime: Runtime, id: str) -> tuple[vault.OpenedIntegration, SealedTokens, bool] | Outcome:
+    """What to ask for a stored integration, its tokens, and whether a use of its refresh token replaces that."""
+    sealed = configs.sealed(runtime.database, runtime.org_id, id=id)[0]
     opened = vault.open_integration(runtime.keyring, sealed)
     if not isinstance(opened, vault.OpenedIntegration):
         return opened

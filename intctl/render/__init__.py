@@ -1,1 +1,1 @@
-"""Rows in, text out. Nothing here reads a clock, a terminal or the environment: it is told."""
+"""Views in, text out. Nothing here reads a clock, a terminal or the environment: it is told."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from intctl.render.rows import Column, as_table
 from intctl.render.words import (
@@ -22,8 +21,13 @@ from intctl.render.words import (
 )
 from intctl.text import clean, rfc3339
 from intctl.views.steps import quoted
+from intctl.views.titles import title
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from intctl.store.integrations import Stats
+    from intctl.views.alerts import Alert
+    from intctl.views.maintenance import Listed
+    from intctl.views.overview import Overview
 
 # A picture is two cells wide but one character long: two stand-ins keep the columns straight.
 _STAND_INS = 0x2801
@@ -50,78 +54,75 @@ class _Pictures:
         return text
 
 
-def overview(counts: Mapping[str, int]) -> str:
+def numbers(stats: Stats) -> str:
     """The four numbers, with percentages."""
-    total = counts["total"]
-    shown = {"total": str(total), **{key: percent(counts[key], total) for key in ("active", "error", "disabled")}}
-    columns = [
-        Column("Total", lambda row: row["total"]),
-        Column("Active", lambda row: row["active"]),
-        Column("Errors", lambda row: row["error"]),
-        Column("Disabled", lambda row: row["disabled"]),
+    columns: list[Column[Stats]] = [
+        Column("Total", lambda stats: str(stats.total)),
+        Column("Active", lambda stats: percent(stats.active, stats.total)),
+        Column("Errors", lambda stats: percent(stats.error, stats.total)),
+        Column("Disabled", lambda stats: percent(stats.disabled, stats.total)),
     ]
-    return as_table([shown], columns, None)
+    return as_table([stats], columns, None)
 
 
-def alert_lines(alert: Row, now: datetime, mark: str) -> list[str]:
+def alert_lines(alert: Alert, now: datetime, mark: str) -> list[str]:
     """One alert: what fails since when, what stops, why, and what to type next."""
     return [
-        f"{mark} {clean(alert['name'])}: {clean(alert['message'], 300)} ({ago(alert['since_at'], now)})",
-        f"   Impact: {alert['impact']}",
-        f"   Cause:  {alert['code'] or 'not recorded'}",
-        f"   Next:   {alert['next_step']}",
-        f"   Type:   {alert['command']}   or: intctl logs {quoted(alert['name'])}",
+        f"{mark} {clean(alert.name)}: {clean(alert.message, 300)} ({ago(alert.since, now)})",
+        f"   Impact: {alert.impact}",
+        f"   Cause:  {alert.code or 'not recorded'}",
+        f"   Next:   {alert.next_step}",
+        f"   Type:   {alert.command}   or: intctl logs {quoted(alert.name)}",
     ]
 
 
-def dashboard_page(
-    counts: Mapping[str, int],
-    alerts: Sequence[Row],
-    rows: Sequence[Row],
-    *,
-    organisation: str,
-    now: datetime,
-    width: int | None,
-    plain: bool,
-    titles: Mapping[str, str],
-    usages: Mapping[str, Row] | None = None,
-) -> str:
+def dashboard_page(view: Overview, *, width: int | None, plain: bool) -> str:
     """The three panels of the specification. `plain` is for terminals without UTF-8.
 
-    `usages` are those known, by integration; each stands under its integration.
+    The known usage of an integration is a line under it.
     """
     pictures = _Pictures(plain)
-    dash = "-" if plain else "—"
+    dash, now = "-" if plain else "—", view.now
     lines = [
-        f"Integrations Dashboard {dash} {clean(organisation)} {dash} {rfc3339(now)[:19].replace('T', ' ')} UTC",
+        f"Integrations Dashboard {dash} {clean(view.organisation)} {dash} {rfc3339(now)[:19].replace('T', ' ')} UTC",
         "",
     ]
-    lines += ["HEALTH OVERVIEW", overview(counts)]
+    lines += ["HEALTH OVERVIEW", numbers(view.stats)]
     lines.append("CRITICAL ALERTS")
-    quiet = [alert for alert in alerts if alert.get("maintenance_until")]
-    for alert in alerts:
+    quiet = [alert for alert in view.alerts if alert.maintenance_until]
+    for alert in view.alerts:
         if alert not in quiet:
             lines += [*alert_lines(alert, now, alert_light(alert, plain=plain)), ""]
     lines += [line for alert in quiet for line in (maintained(alert), "")]
-    if not alerts:
+    if not view.alerts:
         lines += ["None: nothing is in error.", ""]
     lines.append("ALL INTEGRATIONS")
-    columns = [
-        Column("Integration", lambda row: pictures.type(row["type"]) + row["name"]),
-        Column("Provider", lambda row: titles.get(row["provider"], row["provider"])),
-        Column("Status", lambda row: f"{pictures.light(light(row))} {status_text(row)}"),
-        Column("Last Sync", lambda row: last_sync_text(row, now)),
+    return pictures.put("\n".join(lines) + "\n" + _integrations(view, pictures, width))
+
+
+def _integrations(view: Overview, pictures: _Pictures, width: int | None) -> str:
+    if not view.integrations:
+        return "None yet. Add one: intctl add smtp -f smtp.yaml\n"
+    columns: list[Column[Listed]] = [
+        Column("Integration", lambda row: pictures.type(row.integration.type) + row.integration.name),
+        Column("Provider", lambda row: title(row.integration.provider)),
+        Column("Status", lambda row: _status(row, pictures)),
+        Column("Last Sync", lambda row: last_sync_text(row.integration, view.now)),
     ]
-    body = as_table(rows, columns, width) if rows else "None yet. Add one: intctl add smtp -f smtp.yaml\n"
-    body = _with_usages(body, rows, usages or {}, now, width)
-    return pictures.put("\n".join(lines) + "\n" + body)
+    return _with_usages(as_table(view.integrations, columns, width), view, width)
 
 
-def _with_usages(table: str, rows: Sequence[Row], usages: Mapping[str, Row], now: datetime, width: int | None) -> str:
+def _status(row: Listed, pictures: _Pictures) -> str:
+    one, until = row.integration, row.maintenance_until
+    return f"{pictures.light(light(one, until))} {status_text(one, until)}"
+
+
+def _with_usages(table: str, view: Overview, width: int | None) -> str:
     """The table with a line under each integration whose usage is known. Each row of it is one line."""
     lines = table.splitlines()
-    heading = len(lines) - len(rows)
-    for place, row in reversed(list(enumerate(rows, heading + 1))):
-        if said := usage_text(usages.get(row["id"]), now, row["last_health_check"]):
+    heading = len(lines) - len(view.integrations)
+    for place, row in reversed(list(enumerate(view.integrations, heading + 1))):
+        usage = view.usages.get(row.integration.id)
+        if said := usage_text(usage, view.now, row.integration.last_health_check):
             lines.insert(place, f"   Usage: {said}"[: width or None])
     return "\n".join(lines) + "\n"

@@ -4,69 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from intctl.render.history import known
 from intctl.render.words import ago, last_sync_text, own_limits_text, status_text, usage_text
 from intctl.text import clean, rfc3339
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from intctl.metrics.figures import Report
+    from intctl.views.finding import Finding
+    from intctl.views.integration import IntegrationPage
 
 
-def detail(row: Row, now: datetime) -> str:
+def detail(page: IntegrationPage) -> str:
     """The page of `intctl show`."""
-    lines = [clean(row["name"]), "=" * len(clean(row["name"]))]
+    one, now = page.integration, page.now
+    lines = [clean(one.name), "=" * len(clean(one.name))]
     lines += _pairs(
         {
-            "Id": row["id"],
-            "Provider": f"{row['title']} ({row['type']})",
-            "Status": status_text(row),
-            "Last sync": last_sync_text(row, now),
-            "Sync error": row["last_sync_error"],
-            "Checked every": f"{row['health_check_interval_minutes']} min",
-            "Created": rfc3339(row["created_at"]) if row["created_at"] else None,
+            "Id": one.id,
+            "Provider": f"{page.title} ({one.type})",
+            "Status": status_text(one, page.maintenance_until),
+            "Last sync": last_sync_text(one, now),
+            "Sync error": one.last_sync_error,
+            "Checked every": f"{one.health_check_interval_minutes} min",
+            "Created": rfc3339(one.created_at) if one.created_at else None,
         }
     )
     lines += ["", "Health"]
     lines += _pairs(
         {
-            "Verdict": f"{row['verdict']} ({row['code']})",
-            "Last check": ago(row["last_health_check"], now),
-            "Next check": _until(row["next_check_at"], now),
-            "Usage": usage_text(row["usage"], now, row["last_health_check"]),
-            "Own limits": own_limits_text(row["config"]),
-            "Error": row["error_message"],
-            "Failures in a row": row["error_count"] or None,
-            "Phases": phases(row["phases_ms"]),
-            "Next step": row["next_step"] if row["verdict"] != "healthy" else None,
+            "Verdict": f"{one.verdict} ({one.code})",
+            "Last check": ago(one.last_health_check, now),
+            "Next check": _until(one.next_check_at, now),
+            "Usage": usage_text(page.usage, now, one.last_health_check),
+            "Own limits": own_limits_text(page.config),
+            "Error": one.error_message,
+            "Failures in a row": one.error_count or None,
+            "Phases": phases(one.phases_ms),
+            "Next step": page.next_step if one.verdict != "healthy" else None,
         }
     )
-    if row["facts"]:
+    if one.facts:
         lines += ["", "Facts"]
-        lines += _pairs({key.replace("_", " "): value for key, value in row["facts"].items()})
+        lines += _pairs({key.replace("_", " "): value for key, value in one.facts.items()})
     lines += ["", "Config"]
-    lines += _pairs(row["config"]) if row["config"] is not None else [f"  {clean(row['config_problem'])}"]
+    lines += _pairs(page.config) if page.config is not None else [f"  {clean(page.config_problem)}"]
     lines += ["", "Last 24 hours"]
-    lines += _pairs(_figures(row["metrics"]))
-    if row["recent_errors"]:
+    lines += _pairs(_figures(page.metrics))
+    if page.recent_errors:
         lines += ["", "Recent errors"]
-        for error in row["recent_errors"]:
-            lines.append(f"  {ago(error['checked_at'], now)}: {clean(error['error_message'] or error['code'], 300)}")
+        for error in page.recent_errors:
+            lines.append(f"  {ago(error.checked_at, now)}: {clean(error.error_message or error.code, 300)}")
     return "\n".join(lines) + "\n"
 
 
-def _figures(metrics: Row) -> dict[str, object]:
-    shown: dict[str, object] = {"Checks": metrics["checks"]}
-    for label, key, unit in (
-        ("Uptime", "uptime_percent", " %"),
-        ("Error rate", "error_rate_percent", " %"),
-        ("Response time", "response_time_average_ms", " ms on average"),
-        ("95th percentile", "response_time_p95_ms", " ms"),
+def _figures(report: Report) -> dict[str, object]:
+    shown: dict[str, object] = {"Checks": report.checks}
+    for label, value, unit in (
+        ("Uptime", report.uptime_percent, " %"),
+        ("Error rate", report.error_rate_percent, " %"),
+        ("Response time", report.response_time_average_ms, " ms on average"),
+        ("95th percentile", report.response_time_p95_ms, " ms"),
     ):
-        if metrics[key] is not None:
-            shown[label] = f"{metrics[key]}{unit}"
-    if metrics["uptime_percent"] is not None:
-        shown["Uptime"] = f"{shown['Uptime']} ({known(metrics)} of the time is known)"
+        if value is not None:
+            shown[label] = f"{value}{unit}"
+    if report.uptime_percent is not None:
+        shown["Uptime"] = f"{report.uptime_percent} % ({known(report)} of the time is known)"
     return shown
 
 
@@ -92,13 +96,13 @@ def phases(phases_ms: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {ms:g} ms" for name, ms in phases_ms.items())
 
 
-def finding(row: Row) -> str:
+def finding(one: Finding) -> str:
     """One checked integration, in one line; a second one says what to do."""
-    where = f", {row['phase']} phase" if row["phase"] and row["verdict"] not in ("healthy", "degraded") else ""
-    line = f"{clean(row['integration'])}: {row['verdict']} — {clean(row['message'])}"
-    line += f" ({row['code']}{where}, {row['response_time_ms']} ms)"
-    if row["verdict"] != "healthy":
-        line += f"\n  Next: {row['next_step']}"
+    where = f", {one.phase} phase" if one.phase and one.verdict not in ("healthy", "degraded") else ""
+    line = f"{clean(one.integration)}: {one.verdict} — {clean(one.message)}"
+    line += f" ({one.code}{where}, {one.response_time_ms} ms)"
+    if one.verdict != "healthy":
+        line += f"\n  Next: {one.next_step}"
     return line
 
 
@@ -106,14 +110,14 @@ _NAGIOS = {"healthy": 0, "degraded": 1, "down": 2, "misconfigured": 2, "unknown"
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 
-def nagios(rows: Sequence[Row]) -> tuple[str, int]:
+def nagios(findings: Sequence[Finding]) -> tuple[str, int]:
     """One line for a monitoring plugin, and its exit code: the worst of all."""
-    if not rows:
+    if not findings:
         return "INTCTL UNKNOWN - nothing to check\n", 3
     # critical is worse than unknown, unknown worse than a warning
-    code = max((_NAGIOS[row["verdict"]] for row in rows), key=(0, 1, 3, 2).index)
-    bad = [row for row in rows if row["verdict"] != "healthy"]
-    said = "; ".join(f"{clean(row['integration'])} {row['verdict']} ({row['code']})" for row in bad)
-    said = said or f"{len(rows)} healthy"
-    times = " ".join(f"'{clean(row['integration']).replace(chr(39), ' ')}'={row['response_time_ms']}ms" for row in rows)
+    code = max((_NAGIOS[one.verdict] for one in findings), key=(0, 1, 3, 2).index)
+    bad = [one for one in findings if one.verdict != "healthy"]
+    said = "; ".join(f"{clean(one.integration)} {one.verdict} ({one.code})" for one in bad)
+    said = said or f"{len(findings)} healthy"
+    times = " ".join(f"'{clean(one.integration).replace(chr(39), ' ')}'={one.response_time_ms}ms" for one in findings)
     return f"INTCTL {_WORDS[code]} - {said.replace('|', ' ')} | {times.replace('|', ' ')}\n", code

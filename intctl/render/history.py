@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING
 
 from intctl.render.rows import Column
 from intctl.render.words import usage_text
 from intctl.text import clean
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from intctl.metrics.figures import Outage, Report
+    from intctl.views.figures import Figures
 
 _BARS = "▁▂▃▄▅▆▇█"
 # Down, three steps between, up: what any terminal can show.
@@ -47,116 +49,119 @@ def _figure(value: object, unit: str) -> str:
     return "-" if value is None else f"{value:g}{unit}" if isinstance(value, float) else f"{value}{unit}"
 
 
-def known(row: Row) -> str:
+def known(report: Report) -> str:
     """How much of the time that counts is known; whole per cents, of which 100 is all."""
-    share = row["coverage_percent"]
+    share = report.coverage_percent
     return "-" if share is None else f"{int(share)} %"
 
 
-def report_columns(*, plain: bool, target: bool) -> list[Column]:
+def report_columns(*, plain: bool, target: bool) -> list[Column[Figures]]:
     """The columns of `intctl metrics`."""
-    against = [Column("Target", _met), Column("Budget left", _budget)]
+    against: list[Column[Figures]] = [
+        Column("Target", lambda one: _met(one.report)),
+        Column("Budget left", lambda one: _budget(one.report)),
+    ]
     return [
-        Column("Integration", lambda row: row["integration"]),
-        Column("Uptime", lambda row: _figure(row["uptime_percent"], " %")),
+        Column("Integration", lambda one: one.report.integration),
+        Column("Uptime", lambda one: _figure(one.report.uptime_percent, " %")),
         *(against if target else []),
-        Column("Known", known),
-        Column("Down", lambda row: length(row["down_seconds"]) if row["down_seconds"] else "-"),
-        Column("Incidents", lambda row: len(row["incidents"])),
-        Column("Error rate", lambda row: _figure(row["error_rate_percent"], " %")),
-        Column("Average", lambda row: _figure(row["response_time_average_ms"], " ms")),
-        Column("p95", lambda row: _figure(row["response_time_p95_ms"], " ms")),
-        Column("Checks", lambda row: row["checks"]),
-        Column("Uptime by time", lambda row: sparkline(row["history"], plain=plain)),
+        Column("Known", lambda one: known(one.report)),
+        Column("Down", lambda one: length(one.report.down_seconds) if one.report.down_seconds else "-"),
+        Column("Incidents", lambda one: len(one.report.incidents)),
+        Column("Error rate", lambda one: _figure(one.report.error_rate_percent, " %")),
+        Column("Average", lambda one: _figure(one.report.response_time_average_ms, " ms")),
+        Column("p95", lambda one: _figure(one.report.response_time_p95_ms, " ms")),
+        Column("Checks", lambda one: one.report.checks),
+        Column("Uptime by time", lambda one: sparkline(one.report.history, plain=plain)),
     ]
 
 
-def _met(row: Row) -> str:
-    return "-" if row["target_met"] is None else "met" if row["target_met"] else "missed"
+def _met(report: Report) -> str:
+    return "-" if report.target_met is None else "met" if report.target_met else "missed"
 
 
-def _budget(row: Row) -> str:
-    left = row["error_budget_left_seconds"]
+def _budget(report: Report) -> str:
+    left = report.error_budget_left_seconds
     return "-" if left is None else length(left)
 
 
-def usage_column(now: datetime) -> Column:
-    """What the providers told last of the use of their quotas."""
-    return Column("Usage", lambda row: usage_text(row["usage"], now) or "-")
+def usage_column(now: datetime) -> Column[Figures]:
+    """The use of the quotas, as the providers reported it last."""
+    return Column("Usage", lambda one: usage_text(one.usage, now) or "-")
 
 
-def page(row: Row, zone: tzinfo, now: datetime, *, plain: bool) -> str:
+def page(figures: Figures, zone: tzinfo, now: datetime, *, plain: bool) -> str:
     """The page of `intctl metrics NAME`; times in `zone`."""
-    dash = "-" if plain else "—"
-    span = f"{_time(row['from'], zone)} to {_time(row['to'], zone)} ({zone})"
-    heading = f"{clean(row['integration'])} {dash} {span}"
+    report, dash = figures.report, "-" if plain else "—"
+    span = f"{_time(report.from_, zone)} to {_time(report.to, zone)} ({zone})"
+    heading = f"{clean(report.integration)} {dash} {span}"
     lines = [heading, "=" * len(heading)]
-    lines += [f"  {label:<16}{text}" for label, text in _lines(row, plain)]
-    if row["usage"]:
-        lines.append(f"  {'Usage':<16}{usage_text(row['usage'], now)}")
+    lines += [f"  {label:<16}{text}" for label, text in _lines(report, plain)]
+    if figures.usage:
+        lines.append(f"  {'Usage':<16}{usage_text(figures.usage, now)}")
     lines += ["", "Incidents"]
-    lines += [f"  {line}" for one in reversed(row["incidents"]) for line in _incident(one, zone)]
-    if not row["incidents"]:
+    lines += [f"  {line}" for one in reversed(report.incidents) for line in _incident(one, zone)]
+    if not report.incidents:
         lines.append("  None.")
     return "\n".join(lines) + "\n"
 
 
-def _lines(row: Row, plain: bool) -> list[tuple[str, str]]:
-    down = row["down_seconds"]
-    found = [("Uptime", _figure(row["uptime_percent"], " %") + (f" (down for {length(down)})" if down else ""))]
-    if row["target_met"] is not None:
-        left = row["error_budget_left_seconds"]
+def _lines(report: Report, plain: bool) -> list[tuple[str, str]]:
+    down = report.down_seconds
+    found = [("Uptime", _figure(report.uptime_percent, " %") + (f" (down for {length(down)})" if down else ""))]
+    budget_s, left = report.error_budget_seconds, report.error_budget_left_seconds
+    if budget_s is not None and left is not None:
         rest = f"{length(left)} left" if left >= 0 else f"overspent by {length(-left)}"
-        budget = f"{length(row['error_budget_seconds'])} may fail, {rest}"
-        found.append(("Target", f"{row['target_percent']:g} %: {_met(row)} ({budget})"))
-    elif row["target_percent"] is not None:
-        found.append(("Target", f"{row['target_percent']:g} %: nothing is known to hold against it"))
+        budget = f"{length(budget_s)} may fail, {rest}"
+        found.append(("Target", f"{report.target_percent:g} %: {_met(report)} ({budget})"))
+    elif report.target_percent is not None:
+        found.append(("Target", f"{report.target_percent:g} %: nothing is known to hold against it"))
     found.append(
         (
             "Known",
-            f"{known(row)} of the time that counts"
-            + (f"; nobody knows about {length(row['unknown_seconds'])}" if row["unknown_seconds"] else ""),
+            f"{known(report)} of the time that counts"
+            + (f"; nobody knows about {length(report.unknown_seconds)}" if report.unknown_seconds else ""),
         )
     )
-    for label, key in (("Maintenance", "maintenance_seconds"), ("Not active", "inactive_seconds")):
-        if row[key]:
-            found.append((label, f"{length(row[key])}, which does not count"))
-    checks = f"{row['checks']}: {row['successes']} good, {row['failures']} failed, {row['unknown']} unknown"
+    for label, seconds in (("Maintenance", report.maintenance_seconds), ("Not active", report.inactive_seconds)):
+        if seconds:
+            found.append((label, f"{length(seconds)}, which does not count"))
+    checks = f"{report.checks}: {report.successes} good, {report.failures} failed, {report.unknown} unknown"
     found.append(("Checks", checks))
-    found.append(("Error rate", _figure(row["error_rate_percent"], " %")))
-    if row["response_time_p50_ms"] is not None:
+    found.append(("Error rate", _figure(report.error_rate_percent, " %")))
+    if report.response_time_p50_ms is not None:
         found.append(
             (
                 "Response time",
-                f"{row['response_time_average_ms']:g} ms on average; half within "
-                f"{row['response_time_p50_ms']}, 95 % within {row['response_time_p95_ms']}, "
-                f"99 % within {row['response_time_p99_ms']} ms",
+                f"{report.response_time_average_ms:g} ms on average; half within "
+                f"{report.response_time_p50_ms}, 95 % within {report.response_time_p95_ms}, "
+                f"99 % within {report.response_time_p99_ms} ms",
             )
         )
-    if row["response_time_compared"] is not None:
+    if report.response_time_compared is not None:
         found.append(
             (
                 "Now",
-                f"{row['response_time_now_ms']} ms, {row['response_time_compared']}: its last 30 days "
-                f"were half within {row['response_time_usual_p50_ms']}, 95 % within "
-                f"{row['response_time_usual_p95_ms']} ms",
+                f"{report.response_time_now_ms} ms, {report.response_time_compared}: its last 30 days "
+                f"were half within {report.response_time_usual_p50_ms}, 95 % within "
+                f"{report.response_time_usual_p95_ms} ms",
             )
         )
-    if row["mttr_seconds"] is not None:
-        found.append(("Time to repair", f"{length(row['mttr_seconds'])} on average"))
-    found.append(("Uptime by time", sparkline(row["history"], plain=plain)))
-    if row["whole_days_before"] is not None:
-        day = f"{row['whole_days_before']:%Y-%m-%d}"
+    if report.mttr_seconds is not None:
+        found.append(("Time to repair", f"{length(report.mttr_seconds)} on average"))
+    found.append(("Uptime by time", sparkline(report.history, plain=plain)))
+    if report.whole_days_before is not None:
+        day = f"{report.whole_days_before:%Y-%m-%d}"
         found.append(("Note", f"checks from before {day} are deleted: their counts are of whole days (UTC)"))
     return found
 
 
-def _incident(one: Row, zone: tzinfo) -> list[str]:
-    since = ("before " if one["began_before"] else "") + _time(one["start"], zone)
-    until = _time(one["end"], zone) if one["end"] is not None else "not over"
-    part = one["duration_seconds"] - one["down_seconds"]
+def _incident(one: Outage, zone: tzinfo) -> list[str]:
+    since = ("before " if one.began_before else "") + _time(one.start, zone)
+    until = _time(one.end, zone) if one.end is not None else "not over"
+    part = one.duration_seconds - one.down_seconds
     known = f"; {length(part)} of it unknown or not counted" if part > 1 else ""
-    return [f"{since} to {until}: {length(one['duration_seconds'])}, {one['code'] or 'no code recorded'}{known}"]
+    return [f"{since} to {until}: {length(one.duration_seconds)}, {one.code or 'no code recorded'}{known}"]
 
 
 def _time(moment: datetime, zone: tzinfo) -> str:

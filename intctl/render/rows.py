@@ -1,12 +1,14 @@
-"""Rows as a table, JSON, YAML, CSV or bare names. Whatever came from outside is made harmless first."""
+"""Records as a table, JSON, YAML, CSV or bare names. Whatever came from outside is made harmless first."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
-from typing import Any
+from keyword import iskeyword
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
 
 from intctl.text import clean, rfc3339
 
@@ -19,16 +21,36 @@ _LONGEST = 2000
 _PADDING = 2
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table: its heading, and the cell made of a row."""
+class Column(Generic[T]):
+    """A column of a table: its heading, and the cell made of a record."""
 
     heading: str
-    cell: Callable[[Mapping[str, Any]], object]
+    cell: Callable[[T], object]
+
+
+def shape(record: object, keys: Sequence[str]) -> dict[str, object]:
+    """What a record shows to machines: the value of each key, in order.
+
+    A key is an attribute, or the path of one: `integration.id` is shown as `id`. A key that is a keyword of Python,
+    such as `from`, is the attribute `from_`.
+    """
+    return {label: value(record) for label, value in _getters(keys)}
+
+
+def _getters(keys: Sequence[str]) -> list[tuple[str, Callable[[object], object]]]:
+    found: list[tuple[str, Callable[[object], object]]] = []
+    for key in keys:
+        label = key.rpartition(".")[2]
+        found.append((label, attrgetter(f"{key}_" if iskeyword(label) else key)))
+    return found
 
 
 def plain(value: object) -> Any:
-    """`value` as JSON knows it: times in UTC with a Z, texts without what a terminal would obey."""
+    """`value` as JSON knows it: times in UTC with a Z, texts without control characters, records as objects."""
     if isinstance(value, str):
         return clean(value, _LONGEST)
     if isinstance(value, datetime):
@@ -37,6 +59,8 @@ def plain(value: object) -> Any:
         return {clean(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if is_dataclass(value):
+        return {field.name.rstrip("_"): plain(getattr(value, field.name)) for field in fields(value)}
     return value
 
 
@@ -52,23 +76,23 @@ def as_yaml(value: object) -> str:
     return str(yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True))
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
-    """CSV with a heading line; what is nested stands as JSON."""
+def as_csv(rows: Sequence[object], keys: Sequence[str]) -> str:
+    """CSV with a heading line; nested values are JSON."""
     import csv
     import io
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(keys)
+    writer.writerow(label for label, _ in _getters(keys))
     for row in rows:
-        cells = [plain(row[key]) for key in keys]
+        cells = [plain(value) for value in shape(row, keys).values()]
         writer.writerow(
             json.dumps(cell, ensure_ascii=False) if isinstance(cell, dict | list) else cell for cell in cells
         )
     return out.getvalue()
 
 
-def as_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], width: int | None) -> str:
+def as_table(rows: Sequence[T], columns: Sequence[Column[T]], width: int | None) -> str:
     """An aligned table; cut to `width` columns when it is given."""
     cells = [[_cell(column.cell(row)) for column in columns] for row in rows]
     return _grid(cells, [column.heading for column in columns], width)
@@ -101,21 +125,20 @@ def _narrow(cells: list[list[str]], headings: list[str], width: int) -> None:
                 row[i] = cell[: max(widths[i] - 1, 1)] + "…"
 
 
-def render_one(row: Mapping[str, Any], keys: Sequence[str], style: str, table: str, name: str) -> str:
-    """One thing in one of FORMATS. `table` is its page for people, `name` what -o name shows."""
-    shape = {key: row[key] for key in keys}
+def render_one(record: object, keys: Sequence[str], style: str, table: str, name: str) -> str:
+    """One record in one of FORMATS. `table` is its page for people, `name` what -o name shows."""
     if style == "json":
-        return as_json(shape)
+        return as_json(shape(record, keys))
     if style == "yaml":
-        return as_yaml(shape)
+        return as_yaml(shape(record, keys))
     if style == "csv":
-        return as_csv([shape], keys)
+        return as_csv([record], keys)
     return f"{clean(name)}\n" if style == "name" else table
 
 
 def render(
-    rows: Sequence[Mapping[str, Any]],
-    columns: Sequence[Column],
+    rows: Sequence[T],
+    columns: Sequence[Column[T]],
     keys: Sequence[str],
     style: str,
     *,
@@ -123,13 +146,17 @@ def render(
     width: int | None = None,
     empty: str = "",
 ) -> str:
-    """`rows` in one of FORMATS. `keys` are the stable ones that scripts rely on; `empty` is for an empty table."""
+    """`rows` in one of FORMATS.
+
+    `keys` are the stable ones that scripts rely on (see `shape`), `name` the one that -o name shows; `empty` is for
+    an empty table.
+    """
     if style == "json":
-        return as_json([{key: row[key] for key in keys} for row in rows])
+        return as_json([shape(row, keys) for row in rows])
     if style == "yaml":
-        return as_yaml([{key: row[key] for key in keys} for row in rows])
+        return as_yaml([shape(row, keys) for row in rows])
     if style == "csv":
         return as_csv(rows, keys)
     if style == "name":
-        return "".join(f"{clean(row[name])}\n" for row in rows)
+        return "".join(f"{clean(attrgetter(name)(row))}\n" for row in rows)
     return as_table(rows, columns, width) if rows else empty

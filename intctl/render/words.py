@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from intctl.health.status import is_enabled
-from intctl.probes.usage import worded
 from intctl.text import clean
+
+if TYPE_CHECKING:
+    from intctl.store.integrations import Integration
+    from intctl.store.logs import Usage
+    from intctl.views.alerts import Alert
 
 #: The specification's pictures, two cells wide each, and what stands for them in plain ASCII.
 TYPE_ICONS = {
@@ -36,10 +40,10 @@ def ago(moment: datetime | None, now: datetime) -> str:
     return f"{seconds} sec ago"
 
 
-def light(row: Mapping[str, Any]) -> str:
+def light(integration: Integration, maintenance_until: datetime | None = None) -> str:
     """good, bad, care or none: green is only what a real exchange proved."""
-    status, verdict = row["status"], row["verdict"]
-    if row.get("maintenance_until") and status == "error":
+    status, verdict = integration.status, integration.verdict
+    if maintenance_until and status == "error":
         return "care"
     if status == "error":
         return "bad"
@@ -48,22 +52,22 @@ def light(row: Mapping[str, Any]) -> str:
     return "good" if verdict == "healthy" else "care"
 
 
-def alert_light(alert: Mapping[str, Any], *, plain: bool) -> str:
-    """The mark of an alert: red for a failure, white where nobody knows."""
-    name = "bad" if alert["status"] == "error" else "none"
+def alert_light(alert: Alert, *, plain: bool) -> str:
+    """The mark of an alert: red for a failure, white where the state is not known."""
+    name = "bad" if alert.status == "error" else "none"
     return (PLAIN_LIGHTS if plain else LIGHTS)[name]
 
 
-def status_text(row: Mapping[str, Any]) -> str:
-    """Active, Error, Disabled or Unchecked, with what else is to be known; in maintenance, until when."""
-    status, verdict = row["status"], row["verdict"]
-    if row.get("maintenance_until") and is_enabled(status):
-        return f"In maintenance until {row['maintenance_until']:%Y-%m-%d %H:%M} UTC"
+def status_text(integration: Integration, maintenance_until: datetime | None = None) -> str:
+    """Active, Error, Disabled or Unchecked, with its particulars; in maintenance, until when."""
+    status, verdict = integration.status, integration.verdict
+    if maintenance_until and is_enabled(status):
+        return f"In maintenance until {maintenance_until:%Y-%m-%d %H:%M} UTC"
     if status == "error":
         return "Error"
     if status != "active":
         return "Disabled"
-    if row["code"] == "self.not_checked":
+    if integration.code == "self.not_checked":
         return "Unchecked"
     if verdict == "unknown":
         return "Unknown"
@@ -72,34 +76,34 @@ def status_text(row: Mapping[str, Any]) -> str:
     return "Active" if verdict == "healthy" else "Active (failing)"
 
 
-def maintained(row: Mapping[str, Any]) -> str:
-    """What would be an alert, were it not in maintenance."""
-    return f"{clean(row['name'])}: in maintenance until {row['maintenance_until']:%Y-%m-%d %H:%M} UTC, no alert"
+def maintained(alert: Alert) -> str:
+    """The line for what would be an alert, were it not in maintenance."""
+    return f"{clean(alert.name)}: in maintenance until {alert.maintenance_until:%Y-%m-%d %H:%M} UTC, no alert"
 
 
-def last_sync_text(row: Mapping[str, Any], now: datetime) -> str:
+def last_sync_text(integration: Integration, now: datetime) -> str:
     """The last sync that was reported; where none is, the last check, marked as one."""
-    if row["last_sync_error"]:
-        return f"{ago(row['last_sync'], now)} (failed)" if row["last_sync"] else "failed"
-    if row["last_sync"]:
-        return ago(row["last_sync"], now)
-    if row["verdict"] in ("down", "misconfigured"):
-        return f"{ago(row['last_health_check'], now)} (check failed)"
-    if row["last_success_at"]:
-        return f"{ago(row['last_success_at'], now)} (check)"
+    if integration.last_sync_error:
+        return f"{ago(integration.last_sync, now)} (failed)" if integration.last_sync else "failed"
+    if integration.last_sync:
+        return ago(integration.last_sync, now)
+    if integration.verdict in ("down", "misconfigured"):
+        return f"{ago(integration.last_health_check, now)} (check failed)"
+    if integration.last_success_at:
+        return f"{ago(integration.last_success_at, now)} (check)"
     return "never"
 
 
-def usage_text(usage: Mapping[str, Any] | None, now: datetime, checked_at: datetime | None = None) -> str:
+def usage_text(usage: Usage | None, now: datetime, checked_at: datetime | None = None) -> str:
     """`247 of 25,000 emails today (1 %)`, "" when nothing is known; how old it is, if older than the last check."""
     if usage is None:
         return ""
-    stale = checked_at is None or (checked_at - usage["as_of"]).total_seconds() > _SAME_CHECK_S
-    return clean(worded(usage)) + (f", {ago(usage['as_of'], now)}" if stale else "")
+    stale = checked_at is None or (checked_at - usage.as_of).total_seconds() > _SAME_CHECK_S
+    return clean(usage.text) + (f", {ago(usage.as_of, now)}" if stale else "")
 
 
-def own_limits_text(config: Mapping[str, Any] | None) -> str:
-    """The sending limits that a mail config states: stated, and not measured by anybody."""
+def own_limits_text(config: Mapping[str, object] | None) -> str:
+    """The sending limits that a mail config states. intctl does not measure them."""
     found = []
     for key, span in (("max_emails_per_hour", "an hour"), ("max_emails_per_day", "a day")):
         limit = (config or {}).get(key)

@@ -17,6 +17,7 @@ from intctl.db.url import POSTGRESQL
 from intctl.health import log_entry
 from intctl.health.judge import LastSuccess, credential_proven
 from intctl.health.status import ENABLED
+from intctl.store.configs import SealedConfig
 
 #: Claims without a finish after which an integration is set aside for an hour.
 MAX_ATTEMPTS = 3
@@ -97,15 +98,20 @@ class Claimed:
         """Whether it is known what the API says to this very config without its credential."""
         return credential_proven(self.last_success, self.config_version) is not None
 
-    def row(self) -> dict[str, object]:
-        """The stored row, as the reads give it."""
-        return {
-            "id": self.id,
-            "org_id": self.org_id,
-            "name": self.name,
-            "provider": self.provider,
-            "config": self.config,
-        }
+    @property
+    def sealed(self) -> SealedConfig:
+        """Its config, as `vault` opens it."""
+        return SealedConfig(
+            id=self.id,
+            org_id=self.org_id,
+            name=self.name,
+            type=self.type,
+            provider=self.provider,
+            status=self.status,
+            config=self.config,
+            config_version=self.config_version,
+            health_check_interval_minutes=self.health_check_interval_minutes,
+        )
 
 
 def claim_due(

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from intctl.db.connect import Database, among, time_text, time_value
 from intctl.db.url import POSTGRESQL, SQLITE
-
-Row = dict[str, Any]
+from intctl.health.log_entry import read_code
+from intctl.store.configs import folded_name
 
 DAY_S = 86400
 #: How long the checks are kept where an organisation has chosen nothing, in days.
@@ -64,6 +65,35 @@ class Folded(NamedTuple):
     counts: Counts
     timeline: str
     gone: frozenset[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A living integration, as far as a report needs it."""
+
+    id: str
+    name: str
+    created_at: datetime | None
+    health_check_interval_minutes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceWindow:
+    """Planned maintenance, once or weekly; `integration_id` and `integration` (its name) are None where it is for all.
+
+    A weekly one keeps its time of day in `time_zone`. `stopped_at`: a person ended it.
+    """
+
+    id: str
+    integration_id: str | None
+    integration: str | None
+    starts_at: datetime
+    ends_at: datetime
+    weekly: bool
+    time_zone: str
+    stopped_at: datetime | None = None
+    reason: str | None = None
+    created_at: datetime | None = None
 
 
 #: The timeline of a day that was up from its beginning to its end: the usual one.
@@ -157,14 +187,13 @@ def timed(database: Database, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ..
 # --- read for the figures ------------------------------------------------------------------------
 
 
-def members(database: Database, org_id: str, id: str | None = None) -> list[Row]:
-    """The living integrations of an organisation (or one): id, name, created_at and interval, by name."""
+def members(database: Database, org_id: str, id: str | None = None) -> list[Member]:
+    """The living integrations of an organisation, or one, by name."""
     text, parameters = _MEMBERS, {"org_id": org_id}
     if id is not None:
         text += " AND i.id = :id"
         parameters["id"] = id
-    folded = 'lower(i.name COLLATE "C")' if database.dialect == POSTGRESQL else "lower(i.name)"
-    return database.rows(f"{text} ORDER BY {folded}", parameters)
+    return [Member(**row) for row in database.rows(f"{text} ORDER BY {folded_name(database)}", parameters)]
 
 
 def logged(database: Database, ids: Sequence[str], start: float, end: float) -> list[Logged]:
@@ -188,16 +217,7 @@ def causes(database: Database, logs: Iterable[Logged]) -> dict[tuple[str, float]
     else:
         parameters = {"pairs": json.dumps([(id, time_text(time_at(at))) for id, at in failed])}
     found = database.tuples(_CAUSES[database.dialect], parameters)
-    return {failed[place - 1]: _code(metadata) for _, place, metadata in found}
-
-
-def _code(metadata: object) -> str:
-    if isinstance(metadata, str):
-        try:
-            metadata = json.loads(metadata)
-        except ValueError:
-            return ""
-    return str(metadata.get("code", "")) if isinstance(metadata, dict) else ""
+    return {failed[place - 1]: read_code(metadata) for _, place, metadata in found}
 
 
 def counted(database: Database, ids: Sequence[str], start: float, end: float) -> dict[str, Counts]:
@@ -240,9 +260,10 @@ def changes(database: Database, ids: Sequence[str]) -> list[tuple[str, float, bo
     return [(id, at, bool(on), *rest) for id, at, on, *rest in timed(database, database.tuples(text, parameters))]
 
 
-def maintenance(database: Database, org_id: str) -> list[Row]:
-    """All maintenance windows of an organisation, by their start; `integration` is None where it is for all."""
-    return [row | {"weekly": bool(row["weekly"])} for row in database.rows(_MAINTENANCE, {"org_id": org_id})]
+def maintenance(database: Database, org_id: str) -> list[MaintenanceWindow]:
+    """All maintenance windows of an organisation, by their start."""
+    rows = database.rows(_MAINTENANCE, {"org_id": org_id})
+    return [MaintenanceWindow(**{**row, "weekly": bool(row["weekly"])}) for row in rows]
 
 
 def folded_before(database: Database) -> float | None:

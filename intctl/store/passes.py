@@ -15,7 +15,7 @@ from intctl.db.url import POSTGRESQL, SQLITE
 from intctl.health import log_entry
 from intctl.health.log_entry import LogMetadata
 from intctl.store import transitions
-from intctl.store.reads import OFF_AT, is_current
+from intctl.store.current import OFF_AT, is_current
 
 #: How long an agent that is gone is still listed, in seconds.
 KEPT_S = 30 * 86_400
@@ -185,6 +185,7 @@ def gauges(database: Database, org_id: str | None = None) -> list[Gauge]:
 
 
 def _gauge(row: dict[str, Any]) -> Gauge:
+    newest = log_entry.read(row["metadata"])
     return Gauge(
         id=row["id"],
         org_id=row["org_id"],
@@ -195,6 +196,12 @@ def _gauge(row: dict[str, Any]) -> Gauge:
         error_count=row["error_count"],
         last_health_check=row["last_health_check"],
         response_time_ms=row["response_time_ms"],
-        newest=log_entry.read(row["metadata"]),
-        is_current=is_current(row, row["metadata"]),
+        newest=newest,
+        is_current=is_current(
+            newest,
+            config_version=row["config_version"],
+            status=row["status"],
+            off_at=row["off_at"],
+            last_health_check=row["last_health_check"],
+        ),
     )

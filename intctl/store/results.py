@@ -21,7 +21,7 @@ from intctl.health.outcome import Outcome
 from intctl.health.status import interval_minutes
 from intctl.store import transitions
 from intctl.store.claims import MAX_ATTEMPTS, Claimed
-from intctl.store.reads import OFF_AT
+from intctl.store.current import OFF_AT
 
 # The guard: who lost the lease finds no row here. The rows stay locked until the results are written.
 _HELD = f"""

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from intctl.db import lease
 from intctl.db.connect import Database, time_text
 from intctl.db.url import POSTGRESQL
 from intctl.health.status import interval_minutes
-from intctl.store.history import DAY_S, PROGRESS, RETENTION_DAYS, Day, Row, asked, moment, time_at, timed
+from intctl.store.history import DAY_S, PROGRESS, RETENTION_DAYS, Day, asked, moment, time_at, timed
+
+Row = dict[str, Any]
 
 # --- folding -------------------------------------------------------------------------------------
 

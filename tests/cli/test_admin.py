@@ -7,7 +7,7 @@ from typing import Any
 
 from intctl.db.connect import connect
 from intctl.db.url import POSTGRESQL
-from intctl.store import reads
+from intctl.store import configs
 
 from .conftest import CANARY, Intctl, MailHost
 
@@ -52,7 +52,8 @@ def test_admin_int_002_add_smtp(intctl: Intctl, mail: MailHost) -> None:
     assert (row["status"], row["verdict"], row["type"], row["provider"]) == ("active", "healthy", "email", "sendgrid")
     assert [(login[1], login[3]) for login in mail.server.logins] == [("apikey", True)]
     with connect(intctl.target) as database:
-        config = reads.sealed(database, row_org(intctl))[0]["config"]
+        config = configs.sealed(database, row_org(intctl))[0].config
+    assert isinstance(config, dict)
     assert set(config) == {"v", "alg", "kid", "n", "ct"}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from intctl.db.connect import connect
-from intctl.store import reads
+from intctl.store import configs
 
 from ..conftest import ORG_ID
 from .conftest import CANARY, Intctl, MailHost
@@ -303,10 +303,9 @@ def test_rows_hold_envelopes_and_open_only_where_they_belong(intctl: Intctl, ema
     """A config copied to another row is refused as damaged, and harms nothing else."""
     intctl("add", "smtp", "-f", "-", stdin=email.manifest("Second"), MAIL_PASSWORD=CANARY)
     with connect(intctl.target) as database:
-        rows = reads.sealed(database, ORG_ID)
+        rows = configs.sealed(database, ORG_ID)
         database.run(
-            "UPDATE integrations SET config = :config WHERE id = :id",
-            {"config": rows[0]["config"], "id": rows[1]["id"]},
+            "UPDATE integrations SET config = :config WHERE id = :id", {"config": rows[0].config, "id": rows[1].id}
         )
     (outcome,) = intctl("check", "Second", "-o", "json", code=1).json
     assert (outcome["verdict"], outcome["code"]) == ("unknown", "self.config_damaged")

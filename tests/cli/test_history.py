@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from intctl.db.connect import connect
-from intctl.store import reads
+from intctl.store import clock, integrations
 
 from ..conftest import ORG_ID
 from ..test_metrics import add_integration, add_log
@@ -96,7 +96,7 @@ def test_metrics_by_window(history: Intctl, window: str, checks: int, error_rate
 def during(intctl: Intctl, name: str, *moments: tuple[str, str]) -> None:
     """Checks at these moments."""
     with connect(intctl.target) as database:
-        id = reads.find(database, ORG_ID, name)["id"]
+        id = integrations.find(database, ORG_ID, name).id
         for at, status in moments:
             add_log(database, id, status, 100, code="tcp.timeout")
             database.run(
@@ -192,7 +192,7 @@ def test_windows_that_make_no_sense(history: Intctl, words: tuple[str, ...]) -> 
 def test_prune_says_asks_and_deletes(intctl: Intctl) -> None:
     """--dry-run deletes nothing, without an answer nothing is deleted, --yes deletes; the figures stay."""
     with connect(intctl.target) as database:
-        id = add_integration(database, "One", created_at=reads.now(database) - timedelta(days=300))
+        id = add_integration(database, "One", created_at=clock.now(database) - timedelta(days=300))
         for days in range(1, 200, 2):
             add_log(database, id, "success", 10, seconds_ago=days * 86400)
     before = intctl("metrics", "--from", _days_ago(299), "-o", "json").json

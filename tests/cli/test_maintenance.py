@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from intctl.db.connect import connect
-from intctl.store import reads
+from intctl.store import integrations
 
 from ..conftest import ORG_ID
 from ..test_metrics import add_integration, add_log
@@ -187,7 +187,7 @@ def test_switching_off_and_on_is_known(broken: Intctl) -> None:
         database.run(
             "UPDATE integration_changes SET changed_at = {after -1800} WHERE changed_at > {after -600} AND NOT enabled"
         )
-        assert reads.find(database, ORG_ID, "Mail")["status"] == "inactive"
+        assert integrations.find(database, ORG_ID, "Mail").status == "inactive"
     (one,) = broken("metrics", "Mail", "-o", "json").json
     assert one["inactive_seconds"] >= 1800
     assert one["incidents"][0]["end"] is not None

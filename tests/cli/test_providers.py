@@ -83,7 +83,7 @@ def test_show_tells_all_of_a_provider(intctl: Intctl, name: str) -> None:
 def test_show_speaks_of_what_is_there() -> None:
     """Notes are the provider's own docstring, never one that it inherited."""
     from intctl.providers.smtp import Smtp
-    from intctl.render.providers import notes
+    from intctl.views.providers import notes
 
     class Silent(Smtp):
         pass

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from intctl.db.connect import connect
-from intctl.store import reads
+from intctl.store import integrations
 
 from ..conftest import ORG_ID
 from ..test_metrics import add_integration
@@ -128,7 +128,7 @@ def test_alerts_name_the_command_that_mends(intctl: Intctl, email: MailHost) -> 
     with connect(intctl.target) as database:
         database.run(
             "UPDATE integration_schedules SET rejections = 3 WHERE integration_id = :id",
-            {"id": reads.find(database, ORG_ID, "Refused")["id"]},
+            {"id": integrations.find(database, ORG_ID, "Refused").id},
         )
     (stopped,) = [row for row in intctl("alerts", "-o", "json").json if row["scheduled_checks_stopped"]]
     assert stopped["name"] == "Refused" and "stopped after 3 refusals" in stopped["next_step"]

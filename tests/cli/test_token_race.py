@@ -19,7 +19,7 @@ from intctl import agent, keyring
 from intctl.agent import PassSettings, Stop, Summary
 from intctl.db import lease
 from intctl.db.connect import connect
-from intctl.store import claims, reads
+from intctl.store import claims, integrations
 
 from ..agent_rig import Fleet, finished, shift, until
 from ..conftest import ORG_ID
@@ -77,7 +77,7 @@ def test_twenty_checks_make_one_call(intctl: Intctl, strict: Vendor) -> None:
 
     def check(stop: Stop) -> agent.Checked:
         with connect(intctl.target) as database:
-            row = reads.find(database, ORG_ID, "Calendar")
+            row = integrations.find(database, ORG_ID, "Calendar")
             (found,) = agent.check(database, keyring.load({}, intctl.home), PassSettings("here"), [row], stop)
         return found
 
@@ -121,7 +121,7 @@ def test_a_check_does_not_take_a_scheduled_answer_that_proved_nothing(intctl: In
 
     def check() -> agent.Checked:
         with connect(intctl.target) as database:
-            row = reads.find(database, ORG_ID, "Calendar")
+            row = integrations.find(database, ORG_ID, "Calendar")
             (found,) = agent.check(database, keyring.load({}, intctl.home), PassSettings("here"), [row], waiting)
         return found
 

@@ -14,10 +14,15 @@ from intctl.db.connect import connect
 from intctl.render.dashboard import dashboard_page
 from intctl.sandbox import Sandbox
 from intctl.sandbox.manifests import manifests
-from intctl.store import reads
+from intctl.store import clock, integrations, logs
+from intctl.store.integrations import Stats
+from intctl.store.logs import Usage
+from intctl.views.maintenance import Listed
+from intctl.views.overview import Overview
 
+from .. import records
 from ..conftest import ORG_ID
-from ..render.test_detail import NOW
+from ..records import NOW
 from ..test_metrics import add_integration, add_log
 from .conftest import CANARY, Intctl, MailHost
 
@@ -93,7 +98,7 @@ def test_the_newest_figures_of_the_config_as_it_is(intctl: Intctl) -> None:
     """The newest check's, else the last success's; none from before an edit, none that is not in our shape."""
     with connect(intctl.target) as database:
         ids = {name: add_integration(database, name) for name in ("Newest", "Failing", "Used up", "Edited", "Odd")}
-        version = reads.find(database, ORG_ID, "Newest")["config_version"]
+        version = integrations.find(database, ORG_ID, "Newest").config_version
 
         def log(name: str, status: str, seconds_ago: int, usage: object, version: int = version) -> None:
             add_log(
@@ -114,17 +119,17 @@ def test_the_newest_figures_of_the_config_as_it_is(intctl: Intctl) -> None:
         log("Used up", "success", 120, USAGE)
         log("Edited", "success", 60, HIGH, version - 1)
         log("Odd", "success", 60, {**HIGH, "used": "many"})
-        found = reads.usages(database, ORG_ID)
-        assert {name: (found.get(id) or {}).get("percent") for name, id in ids.items()} == {
+        found = logs.usages(database, ORG_ID)
+        assert {name: getattr(found.get(id), "percent", None) for name, id in ids.items()} == {
             "Newest": 85,
             "Failing": 85,
             "Used up": 85,
             "Edited": None,
             "Odd": None,
         }
-        assert reads.usages(database, ORG_ID, id=ids["Failing"]).keys() == {ids["Failing"]}
-        assert reads.usages(database, ORG_ID.replace("0a", "0b")) == {}
-        age = reads.now(database) - found[ids["Failing"]]["as_of"]
+        assert logs.usages(database, ORG_ID, id=ids["Failing"]).keys() == {ids["Failing"]}
+        assert logs.usages(database, ORG_ID.replace("0a", "0b")) == {}
+        age = clock.now(database) - found[ids["Failing"]].as_of
         assert 3000 < age.total_seconds() < 4200
         database.run("UPDATE integrations SET last_health_check = {now} WHERE id = :id", {"id": ids["Failing"]})
     assert line(intctl("show", "Failing").out, "Usage") == "21,340 of 25,000 emails today (85 %), 1 hour ago"
@@ -161,24 +166,17 @@ def test_own_limits_are_shown_as_what_they_are(intctl: Intctl, email: MailHost) 
 @pytest.mark.parametrize("plain", [True, False])
 def test_the_dashboard_puts_each_usage_under_its_integration(plain: bool) -> None:
     """Whatever the order, the pictures and the width: one line below its own row, never wider than the terminal."""
-    base = {
-        "type": "email",
-        "provider": "smtp",
-        "status": "active",
-        "verdict": "healthy",
-        "code": "ok",
-        "last_sync": None,
-        "last_sync_error": None,
-        "last_health_check": NOW,
-        "last_success_at": NOW,
-    }
-    rows = [{**base, "id": name, "name": name} for name in ("A", "B", "C")]
-    usages = {name: {**USAGE, "as_of": NOW} for name in ("A", "C")}
-    counts = {"total": 3, "active": 3, "error": 0, "disabled": 0}
+    stored = [records.integration(id=name, name=name, last_health_check=NOW, last_success_at=NOW) for name in "ABC"]
+    view = Overview(
+        organisation="Acme",
+        now=NOW,
+        stats=Stats(total=3, active=3, error=0, disabled=0),
+        alerts=[],
+        integrations=[Listed(one) for one in stored],
+        usages={name: Usage(**USAGE, as_of=NOW) for name in ("A", "C")},
+    )
     for width in (None, 30):
-        text = dashboard_page(
-            counts, [], rows, organisation="Acme", now=NOW, width=width, plain=plain, titles={}, usages=usages
-        )
+        text = dashboard_page(view, width=width, plain=plain)
         lines = text.partition("ALL INTEGRATIONS\n")[2].splitlines()
         assert len(lines) == 7 and text.endswith("\n") and not text.endswith("\n\n")
         said = "   Usage: 247 of 25,000 emails today (0 %)"[:width]

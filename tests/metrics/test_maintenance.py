@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,23 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intctl.metrics import maintenance
+from intctl.store.history import MaintenanceWindow
+
+from .. import records
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def window(start: datetime, hours: float, **values: Any) -> dict[str, Any]:
+def window(start: datetime, hours: float, **values: Any) -> MaintenanceWindow:
     """A window that begins then."""
     ends = (start.replace(tzinfo=None) + timedelta(hours=hours)).replace(tzinfo=start.tzinfo)
-    found = {
-        "id": "w",
-        "integration_id": "1",
-        "starts_at": start.astimezone(UTC),
-        "ends_at": ends.astimezone(UTC),
-        "weekly": False,
-        "time_zone": "Europe/Berlin",
-        "stopped_at": None,
-    }
-    return {**found, **values}
+    return records.window(start.astimezone(UTC), ends.astimezone(UTC), **{"time_zone": "Europe/Berlin", **values})
 
 
 def utc(text: str) -> datetime:
@@ -84,7 +79,7 @@ def test_weekly_windows_agree_with_the_wall_clock(quarter: int, length: int, hal
     first = datetime(2024, 1, 1) + timedelta(minutes=15 * quarter)
     last = first + timedelta(minutes=15 * length)
     weekly = window(first.replace(tzinfo=tz), 0, weekly=True, time_zone=zone)
-    weekly["ends_at"] = last.replace(tzinfo=tz).astimezone(UTC)
+    weekly = replace(weekly, ends_at=last.replace(tzinfo=tz).astimezone(UTC))
     moment = utc("2024-01-15T00:07") + timedelta(minutes=30 * half_hours)
     wall = moment.astimezone(tz).replace(tzinfo=None)
     since = (wall - first) % timedelta(days=7)
@@ -107,14 +102,14 @@ def test_once_and_stopped() -> None:
     ]
     assert maintenance.until([once], utc("2024-03-01T11:00")) == {"1": utc("2024-03-01T12:00")}
     assert maintenance.until([once], utc("2024-03-01T12:00")) == {}
-    half = {**once, "stopped_at": utc("2024-03-01T11:00")}
+    half = replace(once, stopped_at=utc("2024-03-01T11:00"))
     assert maintenance.until([half], utc("2024-03-01T11:30")) == {}
     assert maintenance.ranges([half], "1", utc("2024-02-01"), utc("2024-04-01")) == [
         (utc("2024-03-01T10:00").timestamp(), utc("2024-03-01T11:00").timestamp())
     ]
-    never = {**once, "stopped_at": utc("2024-02-01")}
+    never = replace(once, stopped_at=utc("2024-02-01"))
     assert list(maintenance.occurrences(never, utc("2024-01-01"), utc("2025-01-01"))) == []
-    weekly = {**once, "weekly": True, "stopped_at": utc("2024-03-10")}
+    weekly = replace(once, weekly=True, stopped_at=utc("2024-03-10"))
     assert len(list(maintenance.occurrences(weekly, utc("2024-02-01"), utc("2025-01-01")))) == 2
     assert maintenance.next_time(weekly, utc("2024-03-09")) is None
     assert maintenance.next_time(once, utc("2024-02-01")) == (utc("2024-03-01T10:00"), utc("2024-03-01T12:00"))
@@ -123,7 +118,7 @@ def test_once_and_stopped() -> None:
 def test_for_one_and_for_all() -> None:
     """A window without an integration is for every one, and the longest wins."""
     one = window(datetime(2024, 3, 1, 10, tzinfo=UTC), 2)
-    everything = {**window(datetime(2024, 3, 1, 11, tzinfo=UTC), 2), "integration_id": None}
+    everything = replace(window(datetime(2024, 3, 1, 11, tzinfo=UTC), 2), integration_id=None)
     assert maintenance.until([one, everything], utc("2024-03-01T11:30")) == {
         "1": utc("2024-03-01T12:00"),
         None: utc("2024-03-01T13:00"),
@@ -147,7 +142,7 @@ def test_overlaps(start: str, hours: int, weekly: bool, overlaps: bool) -> None:
     there = window(datetime(2024, 3, 1, 10, tzinfo=UTC), 2)
     new = window(utc(start), hours, weekly=weekly, time_zone="UTC")
     assert (maintenance.overlap(new, [there]) is there) == overlaps
-    assert maintenance.overlap({**new, "integration_id": "2"}, [there]) is None
+    assert maintenance.overlap(replace(new, integration_id="2"), [there]) is None
 
 
 def test_an_unknown_zone_breaks_nothing() -> None:

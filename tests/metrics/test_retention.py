@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 from intctl.db.connect import Database, connect
 from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.metrics import report, retention
+from intctl.metrics.figures import KEYS, Report
 from intctl.metrics.report import Window
-from intctl.store import changes, history, organization_changes, reads
+from intctl.render.rows import shape
+from intctl.store import changes, clock, history, integrations, logs, organization_changes
 from intctl.store import retention as steps
 from intctl.store.history import DAY_S, time_at
 
@@ -58,9 +60,9 @@ def put(database: Database, id: str, checks: list[tuple[float, str]], code: str 
         )
 
 
-def figures(database: Database, start: float, end: float, id: str | None = None) -> list[dict[str, Any]]:
+def figures(database: Database, start: float, end: float, id: str | None = None) -> list[Report]:
     """The reports of a window that is over."""
-    now = reads.now(database)
+    now = clock.now(database)
     window = Window.of("custom", time_at(start), time_at(end), now)
     return report.metrics(database, ORG_ID, window, id=id)
 
@@ -146,16 +148,14 @@ def hold_to_the_definition(target: Target, found: tuple[Any, ...]) -> None:
                 assert retention.prune(database, ORG_ID, 90)
                 assert count(database) <= 2
             (one,) = figures(database, start, end, id)
-            assert (one["up_seconds"], one["down_seconds"]) == pytest.approx((expected.up, expected.down), abs=1), step
-            assert one["up_seconds"] + one["down_seconds"] + one["unknown_seconds"] == pytest.approx(
-                expected.counted, abs=2
-            )
-            assert one["uptime_percent"] is None or 0 <= one["uptime_percent"] <= 100
+            assert (one.up_seconds, one.down_seconds) == pytest.approx((expected.up, expected.down), abs=1), step
+            assert one.up_seconds + one.down_seconds + one.unknown_seconds == pytest.approx(expected.counted, abs=2)
+            assert one.uptime_percent is None or 0 <= one.uptime_percent <= 100
             if step == "folded":
                 assert one == before
             if step == "deleted":  # only the counts of the days at the edges are coarser
-                timed = [key for key in one if "seconds" in key or key in ("uptime_percent", "history", "incidents")]
-                assert before is not None and {key: one[key] for key in timed} == {key: before[key] for key in timed}
+                timed = [key for key in KEYS if "seconds" in key or key in ("uptime_percent", "history", "incidents")]
+                assert before is not None and shape(one, timed) == shape(before, timed)
             before = one
 
 
@@ -183,7 +183,7 @@ def test_uptime_agrees_to_a_second_for_long(target: Target, found: tuple[Any, ..
 @pytest.fixture
 def old(database: Database) -> tuple[float, float]:
     """Two integrations, checked every 10 minutes for four days that are over for 200; from when to when."""
-    start = (reads.now(database) - timedelta(days=200)).timestamp() // DAY_S * DAY_S
+    start = (clock.now(database) - timedelta(days=200)).timestamp() // DAY_S * DAY_S
     for name in ("One", "Two"):
         id = add_integration(database, name, created_at=time_at(start))
         with database.transaction():
@@ -204,14 +204,14 @@ def old(database: Database) -> tuple[float, float]:
 def test_the_figures_stay_when_days_are_folded_and_deleted(database: Database, old: tuple[float, float]) -> None:
     """Counts, response times, uptime, incidents with their causes: the same before, folded, and deleted."""
     before = figures(database, *old)
-    assert before[0]["failures"] == 24 and before[0]["incidents"][0]["code"] == "http.server_error"
+    assert before[0].failures == 24 and before[0].incidents[0].code == "http.server_error"
     assert retention.roll_up(database) and retention.roll_up(database)
     assert (count(database), count(database, "integration_health_days")) == (1152, 8)
     assert figures(database, *old) == before
     assert retention.prune(database, ORG_ID, 90)
     assert figures(database, *old) == before
     assert count(database) == 2  # the newest check, a success, of each
-    assert reads.find(database, ORG_ID, "One")["last_success_at"] is not None
+    assert integrations.find(database, ORG_ID, "One").last_success_at is not None
 
 
 def test_a_part_of_a_day_whose_checks_are_gone(database: Database, old: tuple[float, float]) -> None:
@@ -221,14 +221,14 @@ def test_a_part_of_a_day_whose_checks_are_gone(database: Database, old: tuple[fl
     before, _ = figures(database, start, end)
     retention.prune(database, ORG_ID, 90)
     after, _ = figures(database, start, end)
-    assert (before["whole_days_before"], after["whole_days_before"]) == (None, time_at(old[1]))
-    assert (after["up_seconds"], after["incidents"]) == (before["up_seconds"], before["incidents"])
-    assert (before["checks"], after["checks"]) == (3 * 144, 4 * 144)
+    assert (before.whole_days_before, after.whole_days_before) == (None, time_at(old[1]))
+    assert (after.up_seconds, after.incidents) == (before.up_seconds, before.incidents)
+    assert (before.checks, after.checks) == (3 * 144, 4 * 144)
 
 
 def test_a_day_is_folded_when_nothing_of_it_can_change(database: Database) -> None:
     """Not before three hours after its end; days without a check are passed over, however many."""
-    now = reads.now(database).timestamp()
+    now = clock.now(database).timestamp()
     closed = (now - 3 * 3600) // DAY_S * DAY_S
     id = add_integration(database, "One")
     put(database, id, [(closed - 1, "success"), (closed, "success"), (now, "success"), (DAY_S * 3.5, "success")])
@@ -242,12 +242,12 @@ def test_a_day_is_folded_when_nothing_of_it_can_change(database: Database) -> No
 
 def test_what_holds_past_midnight_is_in_the_next_day(database: Database) -> None:
     """A late check's time counts to its end, also where the next day has no check of its own."""
-    start = (reads.now(database) - timedelta(days=20)).timestamp() // DAY_S * DAY_S
+    start = (clock.now(database) - timedelta(days=20)).timestamp() // DAY_S * DAY_S
     id = add_integration(database, "One", health_check_interval_minutes=60, created_at=time_at(start))
     put(database, id, [(start + 23 * 3600, "success")])
     assert retention.roll_up(database)
     (one,) = figures(database, start, start + 2 * DAY_S)
-    assert one["up_seconds"] == 7200
+    assert one.up_seconds == 7200
     assert count(database, "integration_health_days") == 2
 
 
@@ -282,12 +282,12 @@ def test_what_comes_late_is_not_lost(database: Database, old: tuple[float, float
     put(database, one, [(old[0] + 3700, "failure"), (old[0] + 3701, "success")])
     retention.prune(database, ORG_ID, 90)
     found, other = figures(database, *old)
-    assert (found["failures"], found["checks"]) == (25, 578) and other["checks"] == 576
+    assert (found.failures, found.checks) == (25, 578) and other.checks == 576
 
 
 def test_a_long_day_is_deleted_in_pieces(database: Database) -> None:
     """More checks in a day than a batch takes: none is lost, and in between the figures are right."""
-    start = (reads.now(database) - timedelta(days=200)).timestamp() // DAY_S * DAY_S
+    start = (clock.now(database) - timedelta(days=200)).timestamp() // DAY_S * DAY_S
     id = add_integration(database, "One", created_at=time_at(start))
     with database.transaction():
         put(database, id, [(start + 30 * turn, "success") for turn in range(900)])
@@ -324,9 +324,9 @@ def test_what_is_kept_is_kept(database: Database, old: tuple[float, float]) -> N
     put(database, one, [(old[1] + 600 * turn, "failure") for turn in range(100)])
     retention.roll_up(database)
     retention.prune(database, ORG_ID, 90)
-    left = reads.logs(database, ORG_ID, id=one)
-    assert [row["status"] for row in left] == ["failure", "success"]
-    assert left[0]["checked_at"].timestamp() == old[1] + 99 * 600
+    left = logs.newest(database, ORG_ID, id=one)
+    assert [row.status for row in left] == ["failure", "success"]
+    assert left[0].checked_at.timestamp() == old[1] + 99 * 600
 
 
 def test_each_organisation_keeps_what_it_chose(database: Database, old: tuple[float, float], target: Target) -> None:
@@ -340,7 +340,7 @@ def test_each_organisation_keeps_what_it_chose(database: Database, old: tuple[fl
         organization_changes.set_retention(session, org_id=ORG_ID, days=365)
     assert sorted(steps.retentions(database)) == [(ORG_ID, 365), (other, 90)]
     assert retention.maintain_history(database) == ""
-    assert (count(database), len(reads.logs(database, ORG_ID, limit=2000))) == (1153, 1152)
+    assert (count(database), len(logs.newest(database, ORG_ID, limit=2000))) == (1153, 1152)
 
 
 # --- a turn of the agent

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from intctl.render.dashboard import dashboard_page
 from intctl.render.detail import detail, finding, nagios
+from intctl.store.integrations import Stats
+from intctl.views.finding import Finding
+from intctl.views.integration import RecentError
+from intctl.views.maintenance import Listed
+from intctl.views.overview import Overview
 
-NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+from .. import records
+from ..records import NOW
 
 
-def outcome(name: str, verdict: str, code: str = "x.y", **values: Any) -> dict[str, Any]:
-    return {
-        "integration": name,
-        "verdict": verdict,
-        "code": code,
-        "phase": "auth",
-        "message": "It said no",
-        "next_step": "Do this.",
-        "response_time_ms": 12,
-        **values,
-    }
+def outcome(name: str, verdict: str, code: str = "x.y", **values: Any) -> Finding:
+    return records.finding(integration=name, verdict=verdict, code=code, **values)
 
 
 @pytest.mark.parametrize(
@@ -60,41 +58,9 @@ def test_a_finding_says_what_to_do_unless_all_is_well() -> None:
     assert "phase" not in finding(outcome("A", "unknown", phase=""))
 
 
-def page(**values: Any) -> str:
-    row: dict[str, Any] = {
-        "name": "Mail",
-        "id": "1",
-        "title": "SMTP",
-        "type": "email",
-        "status": "active",
-        "verdict": "unknown",
-        "code": "self.not_checked",
-        "last_sync": None,
-        "last_sync_error": None,
-        "last_health_check": None,
-        "last_success_at": None,
-        "health_check_interval_minutes": 5,
-        "created_at": None,
-        "next_check_at": None,
-        "error_message": None,
-        "error_count": 0,
-        "phases_ms": {},
-        "next_step": "Check it.",
-        "facts": {},
-        "config": {},
-        "config_problem": None,
-        "recent_errors": [],
-        "usage": None,
-        "metrics": {
-            "checks": 0,
-            "uptime_percent": None,
-            "error_rate_percent": None,
-            "response_time_average_ms": None,
-            "response_time_p95_ms": None,
-            "coverage_percent": None,
-        },
-    }
-    return detail({**row, **values}, NOW)
+def page(stored: dict[str, Any] | None = None, **values: Any) -> str:
+    unchecked = records.integration(verdict="unknown", code="self.not_checked")
+    return detail(records.page(replace(unchecked, **stored or {}), **values))
 
 
 def test_a_page_of_something_never_checked() -> None:
@@ -107,15 +73,17 @@ def test_a_page_of_something_never_checked() -> None:
 def test_a_page_of_something_that_fails() -> None:
     """Error, count, phases, facts and what went wrong lately, made harmless."""
     text = page(
-        name="Mail\x1b[31m",
-        error_message="no\x1b]0;x\x07",
-        error_count=3,
-        phases_ms={"dns": 1.25, "tcp": 2.0},
-        facts={"tls_version": "TLSv1.3"},
+        {
+            "name": "Mail\x1b[31m",
+            "error_message": "no\x1b]0;x\x07",
+            "error_count": 3,
+            "phases_ms": {"dns": 1.25, "tcp": 2.0},
+            "facts": {"tls_version": "TLSv1.3"},
+            "next_check_at": NOW + timedelta(seconds=30),
+        },
         config=None,
         config_problem="It does not open.",
-        recent_errors=[{"checked_at": NOW - timedelta(minutes=3), "error_message": None, "code": "a.b"}],
-        next_check_at=NOW + timedelta(seconds=30),
+        recent_errors=[RecentError(NOW - timedelta(minutes=3), "down", "a.b", "tcp", None)],
     )
     assert "\x1b" not in text and "\x07" not in text
     for words in (
@@ -127,34 +95,26 @@ def test_a_page_of_something_that_fails() -> None:
         "in 30 sec",
     ):
         assert words in text, words
-    assert "due now" in page(next_check_at=NOW) and "in 2 min" in page(next_check_at=NOW + timedelta(seconds=150))
+    assert "due now" in page({"next_check_at": NOW})
+    assert "in 2 min" in page({"next_check_at": NOW + timedelta(seconds=150)})
 
 
 def test_the_dashboard_without_pictures_is_ascii_and_straight() -> None:
     """A terminal without UTF-8 gets words for the lights, and the same columns."""
-    row = {
-        "id": "1",
-        "name": "Mail",
-        "type": "unheard_of",
-        "provider": "smtp",
-        "status": "error",
-        "verdict": "down",
-        "code": "x",
-        "last_sync": None,
-        "last_sync_error": None,
-        "last_health_check": NOW,
-        "last_success_at": None,
-    }
-    alert = {**row, "message": "no", "since_at": NOW, "impact": "I", "next_step": "N", "command": "C"}
-    counts = {"total": 1, "active": 0, "error": 1, "disabled": 0}
+    failing = {"status": "error", "verdict": "down", "code": "x", "last_health_check": NOW}
+    row = Listed(records.integration(type="unheard_of", **failing))
+    view = Overview(
+        organisation="Acme\x1b",
+        now=NOW,
+        stats=Stats(total=1, active=0, error=1, disabled=0),
+        alerts=[records.alert(type="unheard_of")],
+        integrations=[row],
+    )
     for plain in (True, False):
-        text = dashboard_page(
-            counts, [alert], [row], organisation="Acme\x1b", now=NOW, width=80, plain=plain, titles={}
-        )
+        text = dashboard_page(view, width=80, plain=plain)
         assert text.isascii() == plain and "\x1b" not in text
         assert ("!! Error" in text) == plain and ("🔴 Error" in text) != plain
         assert "Cause:  x" in text and "2026-01-31 09:30:00 UTC" in text
-    empty = dashboard_page(
-        {**counts, "total": 0, "error": 0}, [], [], organisation="A", now=NOW, width=None, plain=True, titles={}
-    )
+    none = Overview(organisation="A", now=NOW, stats=Stats(0, 0, 0, 0), alerts=[], integrations=[])
+    empty = dashboard_page(none, width=None, plain=True)
     assert "nothing is in error" in empty and "None yet" in empty

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
-from intctl.metrics.report import KEYS
+from intctl.metrics.figures import Outage
 from intctl.render.history import known, length, page, report_columns, sparkline
+from intctl.views.figures import Figures
+
+from .. import records
+from ..records import NOW
 
 
 @pytest.mark.parametrize(("plain", "text"), [(False, "·▁▁▄▇▇█"), (True, "._-=++#")])
@@ -38,24 +42,8 @@ def test_lengths_of_time(seconds: int, text: str) -> None:
     assert length(seconds) == text
 
 
-NOW = datetime(2026, 1, 31, tzinfo=UTC)
-
-
-def report(**values: Any) -> dict[str, Any]:
-    moment = datetime(2026, 1, 31, tzinfo=UTC)
-    counts = ("checks", "successes", "failures", "unknown")
-    empty = {key: 0 if key in counts or (key.endswith("_seconds") and "budget" not in key) else None for key in KEYS}
-    return {
-        **empty,
-        "integration": "One",
-        "from": moment,
-        "to": moment,
-        "incidents": [],
-        "history": [None, 100.0],
-        "mttr_seconds": None,
-        "usage": None,
-        **values,
-    }
+def report(**values: Any) -> Figures:
+    return Figures(records.report(**values))
 
 
 def test_a_page_in_plain_ascii() -> None:
@@ -80,16 +68,7 @@ def test_a_page_says_what_does_not_count_and_what_is_coarser() -> None:
             response_time_now_ms=300,
             response_time_usual_p50_ms=100,
             response_time_usual_p95_ms=200,
-            incidents=[
-                {
-                    "start": datetime(2026, 1, 31, tzinfo=UTC),
-                    "end": None,
-                    "code": "",
-                    "duration_seconds": 600,
-                    "down_seconds": 300,
-                    "began_before": True,
-                }
-            ],
+            incidents=[Outage(datetime(2026, 1, 31, tzinfo=UTC), None, "", 600, 300, True)],
         ),
         UTC,
         NOW,
@@ -114,4 +93,4 @@ def test_the_table_has_the_target_only_where_there_is_one() -> None:
     assert [heading for heading in headings[0] if heading not in headings[1]] == ["Target", "Budget left"]
     for row, cells in zip(rows, (["met", "60 sec"], ["-", "-"]), strict=True):
         assert [column.cell(row) for column in report_columns(plain=True, target=True)][2:4] == cells
-    assert (known(report(coverage_percent=99.999)), known(report())) == ("99 %", "-")
+    assert (known(records.report(coverage_percent=99.999)), known(records.report())) == ("99 %", "-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -10,7 +10,7 @@ from intctl.health.codes import CODES
 from intctl.render.words import LIGHTS, PLAIN_LIGHTS, ago, last_sync_text, light, percent, status_text
 from intctl.views.steps import next_step, quoted
 
-NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+from ..records import NOW, integration
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_never() -> None:
 )
 def test_status_and_light(status: str, verdict: str, code: str, text: str, colour: str) -> None:
     """Green is only what a real exchange proved; what was never checked is never green."""
-    row = {"status": status, "verdict": verdict, "code": code}
+    row = integration(status=status, verdict=verdict, code=code)
     assert (status_text(row), light(row)) == (text, colour)
     assert colour in LIGHTS and PLAIN_LIGHTS[colour].isascii()
 
@@ -71,14 +71,8 @@ def test_status_and_light(status: str, verdict: str, code: str, text: str, colou
 )
 def test_last_sync(values: dict[str, object], text: str) -> None:
     """A reported sync before a check, and a check is marked as one."""
-    row: dict[str, object] = {
-        "last_sync": None,
-        "last_sync_error": None,
-        "verdict": "healthy",
-        "last_health_check": None,
-        "last_success_at": None,
-    }
-    row |= {key: NOW - timedelta(seconds=value) if isinstance(value, int) else value for key, value in values.items()}
+    moments = {key: NOW - timedelta(seconds=value) for key, value in values.items() if isinstance(value, int)}
+    row = integration(**{**values, **moments})
     assert last_sync_text(row, NOW) == text
 
 

@@ -16,7 +16,7 @@ from sqlmodel import Session
 from intctl.db.connect import connect
 from intctl.db.url import POSTGRESQL, Target
 from intctl.health.outcome import Outcome
-from intctl.store import changes, organization_changes, reads
+from intctl.store import changes, clock, integrations, organization_changes
 from intctl.store.changes import Changed, NewIntegration
 
 _WORDS = re.compile(r"^\s*(?:(SELECT) .*?FROM|(INSERT) INTO|(UPDATE)|(DELETE) FROM) (\w+)", re.DOTALL | re.IGNORECASE)
@@ -182,5 +182,6 @@ def test_times_are_the_databases(target: Target, org_id: str) -> None:
         event.remove(Engine, "before_cursor_execute", note)
     assert not [one for one in given if "T" in str(one) and str(one)[:2] == "20"]
     with connect(target) as database:
-        row = reads.find(database, org_id, id)
-        assert abs(reads.now(database) - row["last_sync"]) < timedelta(seconds=60)
+        row = integrations.find(database, org_id, id)
+        assert row.last_sync is not None
+        assert abs(clock.now(database) - row.last_sync) < timedelta(seconds=60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from intctl.db.connect import Database, connect
 from intctl.db.url import POSTGRESQL, Target
 from intctl.health import judge
 from intctl.health.outcome import Outcome
-from intctl.store import changes, claims, organization_changes, reads
+from intctl.store import changes, claims, clock, integrations, logs, organization_changes
 from intctl.store import results as recording
 from intctl.store.claims import Claimed
 from intctl.store.results import Result
@@ -79,7 +80,7 @@ def record(database: Database, owner: str, *results: Result, check_type: str = "
 
 
 def row(database: Database, org_id: str, id: str) -> dict[str, Any]:
-    return reads.find(database, org_id, id)
+    return asdict(integrations.find(database, org_id, id))
 
 
 def test_what_is_due_is_claimed_once(database: Database, target: Target, org_id: str) -> None:
@@ -140,13 +141,8 @@ def test_a_result_is_recorded_with_log_and_status_together(database: Database, t
     assert (now["status"], now["error_count"], now["verdict"]) == ("error", 1, "misconfigured")
     assert now["error_message"] == REJECTED.message
     assert now["last_health_check"] is not None
-    (log,) = reads.logs(database, org_id)
-    assert (log["status"], log["check_type"], log["code"], log["phase"]) == (
-        "failure",
-        "scheduled",
-        "smtp.auth.rejected",
-        "auth",
-    )
+    (log,) = logs.newest(database, org_id)
+    assert (log.status, log.check_type, log.code, log.phase) == ("failure", "scheduled", "smtp.auth.rejected", "auth")
     after = schedule(database, id)
     assert (after["lease_owner"], after["lease_expires_at"], after["attempts"]) == (None, None, 0)
 
@@ -160,7 +156,7 @@ def test_a_success_clears_the_error(database: Database, target: Target, org_id: 
     record(database, "a", Result(claimed, OK), check_type="manual")
     now = row(database, org_id, id)
     assert (now["status"], now["error_count"], now["error_message"], now["verdict"]) == ("active", 0, None, "healthy")
-    assert reads.logs(database, org_id)[0]["response_time_ms"] == 7
+    assert logs.newest(database, org_id)[0].response_time_ms == 7
 
 
 def test_a_stale_result_is_dropped(database: Database, target: Target, org_id: str) -> None:
@@ -174,7 +170,7 @@ def test_a_stale_result_is_dropped(database: Database, target: Target, org_id: s
     assert record(database, "b", Result(fresh, OK)) == {id}
     assert record(database, "a", Result(stale, REJECTED)) == set()
     assert row(database, org_id, id)["status"] == "active"
-    assert len(reads.logs(database, org_id)) == 1
+    assert len(logs.newest(database, org_id)) == 1
 
 
 def test_the_token_decides_even_for_the_same_owner(database: Database, target: Target, org_id: str) -> None:
@@ -200,7 +196,7 @@ def test_one_log_row_for_each_lease(database: Database, target: Target, org_id: 
     (claimed,) = due(database)
     record(database, "a", Result(claimed, OK))
     assert record(database, "a", Result(claimed, OK)) == set()
-    assert len(reads.logs(database, org_id)) == 1
+    assert len(logs.newest(database, org_id)) == 1
 
 
 def test_an_edit_during_the_probe_keeps_its_status_and_is_checked_again_at_once(
@@ -216,8 +212,8 @@ def test_an_edit_during_the_probe_keeps_its_status_and_is_checked_again_at_once(
     record(database, "a", Result(claimed, REJECTED))
     now = row(database, org_id, id)
     assert (now["status"], now["verdict"], now["code"]) == ("active", "unknown", "self.not_checked")
-    (log,) = reads.logs(database, org_id, id=id)
-    assert (log["status"], log["code"]) == ("unknown", REJECTED.code), "nor does it count as uptime"
+    (log,) = logs.newest(database, org_id, id=id)
+    assert (log.status, log.code) == ("unknown", REJECTED.code), "nor does it count as uptime"
     assert [claimed.id for claimed in due(database)] == [id]
 
 
@@ -229,7 +225,7 @@ def test_a_deletion_during_the_probe_is_final(database: Database, target: Target
         changes.delete_integration(session, id=id, org_id=org_id)
     record(database, "a", Result(claimed, REJECTED))
     assert schedule(database, id)["next_check_at"] is None
-    assert reads.logs(database, org_id, id=id) == []
+    assert logs.newest(database, org_id, id=id) == []
 
 
 def test_a_toggle_during_the_probe_stays(database: Database, target: Target, org_id: str) -> None:
@@ -246,7 +242,7 @@ def test_a_toggle_during_the_probe_stays(database: Database, target: Target, org
 def test_the_next_check_is_early_never_late(database: Database, target: Target, org_id: str) -> None:
     """The next time counts from the claim, between 0.90 and 1.00 of the interval."""
     id = add(target, org_id)
-    before = reads.now(database)
+    before = clock.now(database)
     (claimed,) = due(database)
     record(database, "a", Result(claimed, OK))
     wait = (schedule(database, id)["next_check_at"] - before).total_seconds()
@@ -283,7 +279,7 @@ def test_three_claims_without_a_result_are_set_aside(database: Database, target:
     assert recording.set_aside(database, agent="host") == 0
     now = row(database, org_id, id)
     assert (now["status"], now["code"]) == ("active", "self.set_aside")
-    wait = (schedule(database, id)["next_check_at"] - reads.now(database)).total_seconds()
+    wait = (schedule(database, id)["next_check_at"] - clock.now(database)).total_seconds()
     assert 3500 < wait <= 3600
     shift(database, id, "next_check_at", 3601)
     assert len(due(database)) == 1
@@ -320,7 +316,7 @@ def test_a_dead_password_stops_after_three_logins(database: Database, target: Ta
         (claimed,) = due(database)
         record(database, "a", Result(claimed, REJECTED))
         next_at = schedule(database, id)["next_check_at"]
-        waits.append(next_at and (next_at - reads.now(database)).total_seconds())
+        waits.append(next_at and (next_at - clock.now(database)).total_seconds())
         if next_at:
             shift(database, id, "next_check_at", 4000)
     assert waits[0] > 600 and waits[1] > waits[0] and waits[2] is None
@@ -350,7 +346,7 @@ def test_a_provider_that_asks_for_time_gets_it(database: Database, target: Targe
     (claimed,) = due(database)
     record(database, "a", Result(claimed, Outcome("http.rate_limited", "api", retry_after_s=3000)))
     assert row(database, org_id, id)["status"] == "active"
-    assert (schedule(database, id)["next_check_at"] - reads.now(database)).total_seconds() > 2900
+    assert (schedule(database, id)["next_check_at"] - clock.now(database)).total_seconds() > 2900
 
 
 BUSY = Outcome("http.rate_limited", "api", detail="HTTP 429")
@@ -381,8 +377,8 @@ def test_who_is_put_off_knows_nothing_new(database: Database, target: Target, or
     later(database, id, 3000)
     for _ in range(2):
         assert checked(database, busy, id) == throttled
-    newest, other, proof, _ = reads.logs(database, org_id, id=id)
-    assert newest["facts"]["proven_at"] == other["facts"]["proven_at"] == proof["checked_at"].isoformat()
+    newest, other, proof, _ = logs.newest(database, org_id, id=id)
+    assert newest.facts["proven_at"] == other.facts["proven_at"] == proof.checked_at.isoformat()
     checked(database, OK, id)
     later(database, id, 3700)
     assert checked(database, busy, id) == unknown
@@ -448,7 +444,7 @@ def test_a_proof_of_tomorrow_is_none(database: Database, target: Target, org_id:
     checked(database, OK, id)
     later(database, id, -90_000)
     last = recording.last_success(database, id)
-    judged = judge.apply_throttling(BUSY, last, config_version=1, interval_minutes=5, now=reads.now(database))
+    judged = judge.apply_throttling(BUSY, last, config_version=1, interval_minutes=5, now=clock.now(database))
     assert judged.code == "provider.busy"
 
 
@@ -497,7 +493,7 @@ def test_another_account_than_before_is_said_once(database: Database, target: Ta
         )
         codes.append(kept[id].outcome.code)
     assert codes == ["ok", "ok", "account.changed", "ok"]
-    assert "it was Acme, now it is Somebody else" in reads.logs(database, org_id)[1]["error_message"]
+    assert "it was Acme, now it is Somebody else" in str(logs.newest(database, org_id)[1].error_message)
 
 
 # --- what others hold or change at the same moment
@@ -539,7 +535,7 @@ def test_a_change_that_is_under_way_is_waited_for(postgresql_target: Target, org
                 recording.join(0.02)
         recording.join(30)
         assert row(database, org_id, id)["status"] == "inactive"
-        assert len(reads.logs(database, org_id)) == 1
+        assert len(logs.newest(database, org_id)) == 1
 
 
 # --- results that are not like the others
@@ -565,7 +561,7 @@ def test_a_result_that_is_not_taken_spoils_no_other(
     claimed = {one.name: one for one in due(database)}
     results = [Result(claimed[name], outcome if name == "odd" else OK) for name in ("before", "odd", "after")]
     assert record(database, "a", *results) == set(ids)
-    codes = {log["integration"]: log["code"] for log in reads.logs(database, org_id)}
+    codes = {log.integration: log.code for log in logs.newest(database, org_id)}
     assert (codes["before"], codes["after"]) == ("ok", "ok")
     assert codes["odd"] in ("self.crash", "server.error")  # SQLite takes some of them
     if database.dialect == POSTGRESQL:
@@ -610,7 +606,7 @@ def test_recording_again_finds_what_is_there(database: Database, target: Target,
     again = recording.record(database, "a", results, check_type="scheduled", agent="host", deadline_s=20.0, again=True)
     assert set(again) == {one}
     assert (again[one].outcome.code, again[one].was, again[one].became) == (REJECTED.code, "active", "error")
-    assert len(reads.logs(database, org_id)) == 1
+    assert len(logs.newest(database, org_id)) == 1
 
 
 def test_what_a_lost_answer_took_is_given_back(database: Database, target: Target, org_id: str) -> None:
@@ -631,4 +627,4 @@ def test_a_pass_that_was_missed_is_not_made_up_for(database: Database, target: T
     (claimed,) = due(database)
     record(database, "a", Result(claimed, OK))
     assert due(database) == []
-    assert (schedule(database, id)["next_check_at"] - reads.now(database)).total_seconds() > 200
+    assert (schedule(database, id)["next_check_at"] - clock.now(database)).total_seconds() > 200

@@ -1,0 +1,146 @@
+"""Health logs, newest first, and the quota usage that the newest of them report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from intctl.db.connect import Database
+from intctl.health.codes import Verdict
+from intctl.health.log_entry import read
+from intctl.probes.usage import sound, worded
+
+_LOGS = """
+SELECT l.id, i.name AS integration, l.integration_id, l.checked_at, l.check_type, l.status, l.response_time_ms,
+       l.error_message, l.metadata, l.lease_token, i.config_version
+  FROM integration_health_logs l JOIN integrations i ON i.id = l.integration_id
+ WHERE i.org_id = :org_id"""
+
+# Successful checks report a quota, and so does the newest check where nothing works because the quota is exhausted.
+_USAGE = """
+SELECT i.id, i.config_version, l.checked_at, l.metadata
+  FROM integrations i JOIN integration_health_logs l ON l.id IN (
+       (SELECT n.id FROM integration_health_logs n WHERE n.integration_id = i.id
+         ORDER BY n.checked_at DESC, n.id DESC LIMIT 1),
+       (SELECT n.id FROM integration_health_logs n WHERE n.integration_id = i.id AND n.status = 'success'
+         ORDER BY n.checked_at DESC, n.id DESC LIMIT 1))
+ WHERE i.org_id = :org_id AND i.deleted_at IS NULL"""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One recorded check. `current`: it was made with the present config."""
+
+    id: str
+    integration: str
+    integration_id: str
+    checked_at: datetime
+    check_type: str
+    status: str
+    response_time_ms: int | None
+    error_message: str | None
+    lease_token: int | None
+    current: bool
+    verdict: Verdict
+    code: str
+    phase: str
+    phases_ms: Mapping[str, float]
+    facts: Mapping[str, object]
+    detail: str
+
+
+def newest(
+    database: Database,
+    org_id: str,
+    *,
+    id: str | None = None,
+    limit: int = 50,
+    failures: bool = False,
+    since: datetime | None = None,
+) -> list[LogEntry]:
+    """The health logs, newest first; of living integrations unless one is named."""
+    text, parameters = _LOGS, {"org_id": org_id, "limit": limit}
+    if id is not None:
+        text += " AND l.integration_id = :id"
+        parameters["id"] = id
+    else:
+        text += " AND i.deleted_at IS NULL"
+    if failures:
+        text += " AND l.status = 'failure'"
+    if since is not None:
+        text += " AND l.checked_at >= :since"
+        parameters["since"] = since
+    text += " ORDER BY l.checked_at DESC, l.id DESC LIMIT :limit"
+    return [_decoded(**row) for row in database.rows(text, parameters)]
+
+
+def _decoded(*, metadata: object, config_version: int, **columns: Any) -> LogEntry:
+    """A row of `_LOGS`."""
+    known = read(metadata)
+    return LogEntry(
+        **columns,
+        current=known.config_version == config_version,
+        verdict=known.verdict or _verdict_of(columns["status"]),
+        code=known.code or "",
+        phase=known.phase,
+        phases_ms=known.ordered_phases_ms,
+        facts=known.ordered_facts,
+        detail=known.detail,
+    )
+
+
+def _verdict_of(status: str) -> Verdict:
+    """The verdict of a log row that another program wrote."""
+    return "healthy" if status == "success" else "down" if status == "failure" else "unknown"
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The use of a quota, or a balance, as the provider reported it at `as_of`. Its first fields are `usage.KEYS`."""
+
+    kind: str
+    used: float | None
+    limit: float | None
+    remaining: float | None
+    percent: int | None
+    period: str | None
+    unit: str | None
+    as_of: datetime
+
+    @property
+    def text(self) -> str:
+        """`247 of 25,000 emails today (1 %)`, `balance 12.50 EUR`."""
+        return worded(
+            {
+                "kind": self.kind,
+                "used": self.used,
+                "limit": self.limit,
+                "remaining": self.remaining,
+                "percent": self.percent,
+                "period": self.period,
+                "unit": self.unit,
+            }
+        )
+
+
+def usages(database: Database, org_id: str, *, id: str | None = None) -> dict[str, Usage]:
+    """The usage that each provider reported last, by integration: of all, or of one.
+
+    A report to an earlier config may be about another account, and is left out.
+    """
+    text, parameters = _USAGE, {"org_id": org_id}
+    if id is not None:
+        text += " AND i.id = :id"
+        parameters["id"] = id
+    found: dict[str, Usage] = {}
+    for row in database.rows(f"{text} ORDER BY l.checked_at, l.id", parameters):
+        known = read(row["metadata"])
+        reported = known.facts.get("usage")
+        if known.config_version == row["config_version"] and isinstance(reported, dict) and sound(reported):
+            found[row["id"]] = Usage(**reported, as_of=row["checked_at"])
+    return found

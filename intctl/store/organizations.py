@@ -1,0 +1,62 @@
+"""Organisations: the readable ones, and the one that `--org` names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from intctl.db.connect import Database
+from intctl.errors import NotFoundError, StoreError, UsageError
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+_ORGANIZATIONS = "SELECT id, name, slug FROM organizations ORDER BY name"
+_IDS = "SELECT id FROM organizations WHERE slug = :text OR name = :text"
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """An organisation as the portal's table shows it."""
+
+    id: str
+    name: str
+    slug: str
+
+
+def find_all(database: Database) -> list[Organization]:
+    """The readable organisations, by name.
+
+    Raises StoreError where a portal's table hides them or lacks these columns.
+    """
+    try:
+        return [Organization(**row) for row in database.rows(_ORGANIZATIONS)]
+    except StoreError as error:
+        if error.transient:
+            raise
+        raise StoreError("The organisations can't be read in this database. Name yours by its id: --org ID") from None
+
+
+def find_id(database: Database, text: str | None) -> str:
+    """The id that `--org` means: an id is used as given; a slug or a name is looked up.
+
+    Without one, the only organisation. Raises NotFoundError, or UsageError when there are several.
+    """
+    if text is not None and _ID.fullmatch(text.lower()):
+        # Not looked up: a portal's row-level security may hide the row from us, but still apply to it.
+        return text.lower()
+    if text is not None:
+        try:
+            ids = [str(row["id"]) for row in database.rows(_IDS, {"text": text})]
+        except StoreError as error:
+            if error.transient:
+                raise
+            ids = []
+        if len(ids) == 1:
+            return ids[0]
+        raise NotFoundError("No such organisation. See: intctl org list (or name it by its id)")
+    found = find_all(database)
+    if len(found) == 1:
+        return found[0].id
+    if not found:
+        raise NotFoundError("No organisation can be seen here. Make one (intctl org create NAME) or name it: --org ID")
+    raise UsageError("There are several organisations. Name one with --org or INTCTL_ORG (see: intctl org list)")

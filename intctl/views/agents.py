@@ -1,0 +1,46 @@
+"""The agents' last passes, and whether each came in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from intctl.db.connect import Database
+from intctl.store import passes
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """The last pass of one agent. `age_s` counts from its end; `last` is what the agent noted about the pass."""
+
+    host: str
+    org_id: str | None
+    version: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    age_s: float | None
+    failed_at: datetime | None
+    failure: str | None
+    passes: int
+    checks: int
+    last: Mapping[str, object]
+    limit_s: float
+
+    @property
+    def in_time(self) -> bool:
+        """Whether its last pass finished within the limit."""
+        return self.age_s is not None and self.age_s <= self.limit_s
+
+    @property
+    def state(self) -> str:
+        """`ok`, `late` or `failed`."""
+        return "failed" if self.failure is not None else "ok" if self.in_time else "late"
+
+
+def agents(database: Database, org_id: str | None, limit_s: float) -> list[AgentStatus]:
+    """Each agent's last pass, by host; with `org_id`, of the agents that serve it."""
+    found = passes.agents(database, org_id)
+    return [
+        AgentStatus(**{one.name: getattr(seen, one.name) for one in fields(seen)}, limit_s=limit_s) for seen in found
+    ]

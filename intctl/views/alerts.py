@@ -1,0 +1,110 @@
+"""Alerts: what fails since when, its impact, its cause, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from intctl.db.connect import Database
+from intctl.health.codes import CODES, Verdict
+from intctl.providers.base import IMPACT
+from intctl.store import alerts as store
+from intctl.store.alerts import OpenAlert
+from intctl.views.maintenance import maintenance_ends, maintenance_until
+from intctl.views.steps import next_step, quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An integration that fails, or that intctl cannot check; in maintenance it is shown, but is no alert."""
+
+    id: str
+    name: str
+    type: str
+    provider: str
+    status: str | None
+    verdict: Verdict
+    code: str
+    message: str
+    impact: str
+    since: datetime | None
+    error_count: int | None
+    scheduled_checks_stopped: bool
+    next_step: str
+    command: str
+    maintenance_until: datetime | None = None
+
+
+def alerts(database: Database, org_id: str) -> list[Alert]:
+    """The integrations in error, then those that cannot be checked; those in maintenance too."""
+    found = store.find_all(database, org_id)
+    ends = maintenance_ends(database, org_id)
+    return [_alert(one, maintenance_until(ends, one.integration.id)) for one in found]
+
+
+def _alert(one: OpenAlert, until: datetime | None) -> Alert:
+    stored = one.integration
+    failing = stored.status == "error"
+    return Alert(
+        id=stored.id,
+        name=stored.name,
+        type=stored.type,
+        provider=stored.provider,
+        status=stored.status,
+        verdict=one.verdict,
+        code=one.code,
+        message=message_of(one.code, stored.error_message, failing=failing),
+        impact=impact_of(stored.type, failing=failing),
+        since=one.since,
+        error_count=stored.error_count,
+        scheduled_checks_stopped=has_stopped(stored.rejections),
+        next_step=next_step_of(one.code, stored.name, stored.provider, rejections=stored.rejections),
+        command=command_of(one.code, stored.name, stored.provider, failing=failing),
+        maintenance_until=until,
+    )
+
+
+# --- the parts of an alert, for whoever has no stored row ----------------------------------------
+
+
+def message_of(code: str, error_message: str | None, *, failing: bool) -> str:
+    """What happened: the message of the failure, or why the integration cannot be checked."""
+    if not failing and code in CODES:
+        return CODES[code].meaning
+    return error_message or "in error, and no check says why"
+
+
+def impact_of(type: str, *, failing: bool) -> str:
+    """What no longer works for an integration of this type."""
+    return IMPACT.get(type, IMPACT["custom"]) if failing else "Not known: it cannot be checked"
+
+
+def has_stopped(rejections: int | None) -> bool:
+    """Whether scheduled checks stopped after this many refused logins."""
+    from intctl.health.judge import MAX_REJECTIONS
+
+    return (rejections or 0) >= MAX_REJECTIONS
+
+
+def next_step_of(code: str, name: str, provider: str, *, rejections: int | None = 0) -> str:
+    """What to do next, with commands to paste, and whether scheduled logins stopped."""
+    step = next_step(code if code in CODES else "", name, refused_secret(code, provider))
+    if has_stopped(rejections):
+        step += f" Scheduled logins stopped after {rejections} refusals, so as not to lock the account."
+    return step
+
+
+def command_of(code: str, name: str, provider: str, *, failing: bool) -> str:
+    """The command to type next."""
+    if secret := refused_secret(code, provider):
+        return f"intctl edit {quoted(name)} --secret {secret}"
+    return f"intctl {'reconnect' if failing else 'check'} {quoted(name)}"
+
+
+def refused_secret(code: str, provider: str) -> str:
+    """The secret to replace where the provider refused the credential; "" for any other cause."""
+    if code not in CODES or not CODES[code].rejection:
+        return ""
+    from intctl.providers.catalogue import secret_field
+
+    return secret_field(provider)

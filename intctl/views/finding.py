@@ -1,0 +1,47 @@
+"""An outcome as people and scripts see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from intctl.health.codes import Verdict
+from intctl.health.outcome import Outcome
+from intctl.views.steps import next_step
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What an exchange found, and for which integration; `id` is None for a manifest that is not saved."""
+
+    integration: str
+    id: str | None
+    provider: str
+    verdict: Verdict
+    code: str
+    phase: str
+    message: str
+    next_step: str
+    response_time_ms: int
+    phases_ms: Mapping[str, float]
+    facts: Mapping[str, object]
+    checked_at: datetime
+
+    @classmethod
+    def of(cls, outcome: Outcome, *, name: str, id: str | None, provider: str, checked_at: datetime) -> Finding:
+        """The finding of an outcome."""
+        return cls(
+            integration=name,
+            id=id,
+            provider=provider,
+            verdict=outcome.verdict,
+            code=outcome.code,
+            phase=outcome.phase,
+            message=outcome.message,
+            next_step=next_step(outcome.code, name, saved=id is not None),
+            response_time_ms=outcome.response_time_ms,
+            phases_ms=outcome.phases_ms,
+            facts=outcome.facts,
+            checked_at=checked_at,
+        )

@@ -1,0 +1,47 @@
+"""Maintenance windows, each with its state and its next time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from intctl.metrics.maintenance import next_time
+from intctl.store.history import MaintenanceWindow
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMaintenance:
+    """A window that is `running`, `planned`, `over` or `cancelled` (ended before it began).
+
+    `next_from` and `next_to` are its present or next time; of one that is over, its only or first time.
+    """
+
+    window: MaintenanceWindow
+    state: str
+    next_from: datetime
+    next_to: datetime
+
+    @property
+    def from_(self) -> datetime:
+        """When it begins; of a weekly one, for the first time."""
+        return self.window.starts_at
+
+    @property
+    def to(self) -> datetime:
+        """When it ends as planned; of a weekly one, for the first time."""
+        return self.window.ends_at
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to come, or goes on."""
+        return self.state in ("running", "planned")
+
+
+def planned(window: MaintenanceWindow, now: datetime) -> PlannedMaintenance:
+    """A window as it is now."""
+    when = next_time(window, now)
+    state = "over" if when is None else "running" if when[0] <= now else "planned"
+    begins, ends = when or (window.starts_at, min(window.ends_at, window.stopped_at or window.ends_at))
+    if ends <= begins:
+        state, ends = "cancelled", window.ends_at
+    return PlannedMaintenance(window, state, begins, ends)

@@ -1,0 +1,128 @@
+"""An exchange phase by phase: where it stopped, what that means, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from intctl.health.codes import CODES, Verdict
+from intctl.health.outcome import PHASES, Outcome
+from intctl.metrics.pattern import pattern
+from intctl.store.integrations import Integration
+from intctl.store.logs import LogEntry
+from intctl.views.steps import next_step, quoted
+
+#: Which facts are the evidence of each phase.
+_EVIDENCE = {
+    "dns": ("address",),
+    "tcp": ("address", "port"),
+    "tls": ("tls_version", "certificate_issuer", "certificate_not_after", "certificate_names"),
+    "greet": ("greeting",),
+    "auth": ("auth_method", "token_exchanged"),
+    "api": ("http_status", "account", "account_status", "server_reply"),
+}
+# What helps where an exchange stopped, beyond the code's own next step.
+_LOOK = {
+    "dns": "Ask the resolver yourself on this machine: getent hosts HOST.",
+    "tcp": "See from this machine whether the port answers at all; firewalls often drop port 25 and 587.",
+    "tls": "Look at the certificate: openssl s_client -connect HOST:PORT -servername HOST (mail: -starttls smtp).",
+    "greet": "Something accepts the connection and does not speak: check that the port belongs to this service.",
+    "auth": "Log in to the provider's console: is the credential there, active, and allowed from this address?",
+    "api": "Look at the provider's status page: intctl troubleshoot NAME --status-page.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One phase: `done`, `stopped here` or `not reached`, its milliseconds, and its evidence."""
+
+    phase: str
+    state: str
+    ms: float | None
+    evidence: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPage:
+    """What a vendor's public status page says; `url` is None where the provider has no known page."""
+
+    url: str | None
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What `troubleshoot` shows."""
+
+    integration: str
+    id: str
+    provider: str
+    verdict: Verdict
+    code: str
+    phase: str
+    message: str
+    phases: Sequence[Walk]
+    facts: Mapping[str, object]
+    steps: Sequence[str]
+    pattern: str | None
+    status_page: StatusPage | None
+    checked_at: datetime
+
+
+def troubleshot(
+    integration: Integration,
+    outcome: Outcome,
+    logs: Sequence[LogEntry],
+    *,
+    status_page: StatusPage | None,
+    database_now: datetime,
+    checked_at: datetime,
+) -> Trouble:
+    """The view of an exchange; `logs` are the newest checks of the integration, for what failures have in common."""
+    return Trouble(
+        integration=integration.name,
+        id=integration.id,
+        provider=integration.provider,
+        verdict=outcome.verdict,
+        code=outcome.code,
+        phase=outcome.phase,
+        message=outcome.message,
+        phases=walked(outcome),
+        facts=outcome.facts,
+        steps=steps(outcome, integration.name),
+        pattern=pattern(logs, database_now),
+        status_page=status_page,
+        checked_at=checked_at,
+    )
+
+
+def walked(outcome: Outcome) -> list[Walk]:
+    """Each phase of the exchange: done, stopped here or not reached, its time and its evidence."""
+    entered = set(outcome.phases_ms)
+    stopped = outcome.phase if outcome.verdict not in ("healthy", "degraded") else ""
+    found = []
+    for phase in PHASES:
+        if phase not in entered and phase != stopped:
+            # Phases that this kind of exchange does not have are left out; those not reached are not.
+            if not stopped or PHASES.index(phase) < PHASES.index(stopped):
+                continue
+            state = "not reached"
+        else:
+            state = "stopped here" if phase == stopped else "done"
+        evidence = {key: outcome.facts[key] for key in _EVIDENCE[phase] if key in outcome.facts}
+        found.append(Walk(phase, state, outcome.phases_ms.get(phase), evidence))
+    return found
+
+
+def steps(outcome: Outcome, name: str) -> list[str]:
+    """What to do, in order."""
+    if outcome.verdict == "healthy":
+        return []
+    cause = CODES[outcome.code]
+    found = [next_step(outcome.code, name)]
+    if outcome.phase in _LOOK and cause.actor != "us":
+        found.append(_LOOK[outcome.phase].replace("NAME", quoted(name)))
+    if outcome.verdict != "degraded" and "intctl reconnect" not in found[0]:
+        found.append(f"Then: intctl reconnect {quoted(name)}")
+    return found

@@ -1,0 +1,45 @@
+"""The words of an alert, from values: a stored row is not needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from intctl.health.codes import CODES
+from intctl.health.judge import MAX_REJECTIONS
+from intctl.views import alerts
+from intctl.views.steps import next_step
+
+
+def test_a_refused_credential_is_replaced() -> None:
+    """The command names the secret, and the next step says when scheduled logins stopped."""
+    command = alerts.command_of("smtp.auth.rejected", "Company mail", "smtp", failing=True)
+    assert command == "intctl edit 'Company mail' --secret password"
+    going_on = alerts.next_step_of("smtp.auth.rejected", "Company mail", "smtp", rejections=MAX_REJECTIONS - 1)
+    assert going_on == next_step("smtp.auth.rejected", "Company mail", "password")
+    stopped = alerts.next_step_of("smtp.auth.rejected", "Company mail", "smtp", rejections=MAX_REJECTIONS)
+    assert (
+        stopped
+        == f"{going_on} Scheduled logins stopped after {MAX_REJECTIONS} refusals, so as not to lock the account."
+    )
+    assert alerts.has_stopped(MAX_REJECTIONS) and not alerts.has_stopped(None)
+
+
+@pytest.mark.parametrize(("failing", "command"), [(True, "intctl reconnect A"), (False, "intctl check A")])
+def test_any_other_cause_is_tried_again(failing: bool, command: str) -> None:
+    """What fails is reconnected, what cannot be checked is checked; a code of another version is no obstacle."""
+    for code in ("connect.timeout", "of.another.version", ""):
+        assert alerts.command_of(code, "A", "smtp", failing=failing) == command
+        assert alerts.refused_secret(code, "smtp") == ""
+    assert alerts.refused_secret("smtp.auth.rejected", "of_another_version") == ""
+    assert alerts.next_step_of("of.another.version", "A", "smtp") == "Run intctl check A."
+
+
+def test_message_and_impact() -> None:
+    """A failure has its own message; what cannot be checked has the meaning of its code, and no known impact."""
+    meaning = CODES["self.key_missing"].meaning
+    assert alerts.message_of("self.key_missing", "old", failing=False) == meaning
+    assert alerts.message_of("self.key_missing", "It said no", failing=True) == "It said no"
+    assert alerts.message_of("", None, failing=True) == "in error, and no check says why"
+    assert alerts.impact_of("email", failing=True) == "Emails not sending"
+    assert alerts.impact_of("unheard_of", failing=True) == alerts.impact_of("custom", failing=True)
+    assert alerts.impact_of("email", failing=False) == "Not known: it cannot be checked"
