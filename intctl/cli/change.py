@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from intctl.cli.context import Context, command, output_option, pass_context, timeout_option
+from intctl.cli.context import Context, command, output_option, pass_context, takes, timeout_option
 from intctl.errors import EXIT_OK, ConflictError, ManifestError, Problem, UsageError
 from intctl.text import clean
 
@@ -29,6 +30,25 @@ _inline_option = click.option(
 _no_test_option = click.option("--no-test", is_flag=True, help="Save without testing the connection.")
 
 
+@dataclass(frozen=True, slots=True)
+class SaveOptions:
+    """The options that add, apply and edit have in common."""
+
+    assignments: tuple[str, ...]
+    allow_inline_secrets: bool
+    no_test: bool
+    deadline_s: float
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddOptions(SaveOptions):
+    """The arguments of `intctl add`."""
+
+    kind: str
+    file: str | None
+
+
 @command()
 @click.argument("kind")
 @click.option("-f", "--file", "file", metavar="FILE", help="The manifest, - for standard input.")
@@ -38,16 +58,8 @@ _no_test_option = click.option("--no-test", is_flag=True, help="Save without tes
 @timeout_option
 @output_option
 @pass_context
-def add(
-    context: Context,
-    kind: str,
-    file: str | None,
-    assignments: tuple[str, ...],
-    allow_inline_secrets: bool,
-    no_test: bool,
-    deadline_s: float,
-    style: str,
-) -> int:
+@takes(AddOptions)
+def add(context: Context, options: AddOptions) -> int:
     """Add an integration of KIND from a YAML file, after a test of its connection.
 
     KIND is a provider (sendgrid), a type (email), or smtp or oauth for any provider that speaks
@@ -58,14 +70,18 @@ def add(
     from intctl import plan
     from intctl.providers import catalogue
 
-    if file is None and (assignments or not sys.stdin.isatty()):
-        why = "--set goes with a file" if assignments else "there is no terminal to ask on"
+    kind, file = options.kind, options.file
+    if file is None and (options.assignments or not sys.stdin.isatty()):
+        why = "--set goes with a file" if options.assignments else "there is no terminal to ask on"
         raise UsageError(f"-f FILE is needed: {why}. A file to fill in: intctl providers template PROVIDER")
     if kind not in catalogue.kinds():
         from intctl.text import nearest
 
         raise UsageError(f'There is no kind "{clean(kind, 40)}"{nearest(kind, catalogue.kinds())}')
-    manifests = [_asked(context, kind)] if file is None else load(context, [file], assignments, allow_inline_secrets)
+    if file is None:
+        manifests = [_asked(context, kind)]
+    else:
+        manifests = load(context, [file], options.assignments, options.allow_inline_secrets)
     wrong = [one for one in manifests if not catalogue.accepts(kind, one.provider, one.type)]
     if wrong:
         problems = [
@@ -75,14 +91,14 @@ def add(
             for one in wrong
         ]
         raise ManifestError(problems)
-    runtime = make_runtime(context, deadline_s)
+    runtime = make_runtime(context, options.deadline_s)
     changes = plan.diff(runtime.database, runtime.keyring, runtime.org_id, manifests)
     taken = [change.name for change in changes if change.action != "create"]
     if taken:
         raise ConflictError(
             f'There is already an integration named "{clean(taken[0])}". Change it with intctl edit or apply.'
         )
-    return _carry_out(context, runtime, changes, style, no_test=no_test)
+    return _carry_out(context, runtime, changes, options)
 
 
 def _asked(context: Context, kind: str) -> Manifest:
@@ -92,6 +108,16 @@ def _asked(context: Context, kind: str) -> Manifest:
 
     context.keyring()
     return ask(context, kind, [one.name for one in configs.sealed(context.database(), context.org_id())])
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions(SaveOptions):
+    """The arguments of `intctl apply`."""
+
+    paths: tuple[str, ...]
+    more: tuple[str, ...]
+    keep_going: bool
+    dry_run: bool
 
 
 @command()
@@ -105,18 +131,8 @@ def _asked(context: Context, kind: str) -> Manifest:
 @timeout_option
 @output_option
 @pass_context
-def apply(
-    context: Context,
-    paths: tuple[str, ...],
-    more: tuple[str, ...],
-    assignments: tuple[str, ...],
-    allow_inline_secrets: bool,
-    no_test: bool,
-    keep_going: bool,
-    dry_run: bool,
-    deadline_s: float,
-    style: str,
-) -> int:
+@takes(ApplyOptions)
+def apply(context: Context, options: ApplyOptions) -> int:
     """Make the integrations what the files say: create, update, leave the rest.
 
     Everything new or changed is tested first and saved in one transaction; applied twice, the
@@ -124,17 +140,27 @@ def apply(
     """
     from intctl import plan
 
-    wanted = [*paths, *more]
+    wanted = [*options.paths, *options.more]
     if not wanted:
         raise UsageError("Name at least one file or folder: intctl apply -f PATH")
     if wanted.count("-") > 1:
         raise UsageError("Standard input can be read only once.")
-    manifests = load(context, files_of(wanted), assignments, allow_inline_secrets, partial=True)
-    runtime = make_runtime(context, deadline_s)
+    files = files_of(wanted)
+    manifests = load(context, files, options.assignments, options.allow_inline_secrets, partial=True)
+    runtime = make_runtime(context, options.deadline_s)
     changes = plan.diff(runtime.database, runtime.keyring, runtime.org_id, manifests)
-    if dry_run:
-        return report(context, changes, style, saved=None)
-    return _carry_out(context, runtime, changes, style, no_test=no_test, keep_going=keep_going)
+    if options.dry_run:
+        return report(context, changes, options.style, saved=None)
+    return _carry_out(context, runtime, changes, options, keep_going=options.keep_going)
+
+
+@dataclass(frozen=True, slots=True)
+class EditOptions(SaveOptions):
+    """The arguments of `intctl edit`."""
+
+    name: str
+    file: str | None
+    secrets: tuple[str, ...]
 
 
 @command()
@@ -149,17 +175,8 @@ def apply(
 @timeout_option
 @output_option
 @pass_context
-def edit(
-    context: Context,
-    name: str,
-    file: str | None,
-    assignments: tuple[str, ...],
-    secrets: tuple[str, ...],
-    allow_inline_secrets: bool,
-    no_test: bool,
-    deadline_s: float,
-    style: str,
-) -> int:
+@takes(EditOptions)
+def edit(context: Context, options: EditOptions) -> int:
     """Change the integration NAME, tested before it is saved.
 
     With -f its config is replaced by the file's. With --set and --secret single fields change.
@@ -169,14 +186,15 @@ def edit(
     from intctl import plan
     from intctl.store import configs, integrations
 
+    file, assignments, secrets = options.file, options.assignments, options.secrets
     if file is not None and secrets:
         raise UsageError("--secret goes with --set or alone; with -f, the file says where its secrets are.")
-    id = integrations.find(context.database(), context.org_id(), name).id
-    runtime = make_runtime(context, deadline_s)
+    id = integrations.find(context.database(), context.org_id(), options.name).id
+    runtime = make_runtime(context, options.deadline_s)
     sealed = configs.sealed(runtime.database, runtime.org_id, id=id)[0]
     provider = provider_of(sealed)
     if file is not None:
-        manifest = from_file(context, runtime, sealed, provider, file, assignments, allow_inline_secrets)
+        manifest = from_file(context, runtime, sealed, provider, file, assignments, options.allow_inline_secrets)
     elif assignments or secrets:
         manifest = revised(context, stored_config(runtime, sealed, provider), assignments, secrets)
     else:
@@ -186,23 +204,17 @@ def edit(
             return EXIT_OK
         manifest = edited
     change = plan.compare(runtime.keyring, manifest, sealed, replace_lost=file is not None)
-    return _carry_out(context, runtime, [change], style, no_test=no_test)
+    return _carry_out(context, runtime, [change], options)
 
 
 def _carry_out(
-    context: Context,
-    runtime: Runtime,
-    changes: Sequence[Change],
-    style: str,
-    *,
-    no_test: bool,
-    keep_going: bool = False,
+    context: Context, runtime: Runtime, changes: Sequence[Change], options: SaveOptions, *, keep_going: bool = False
 ) -> int:
     from intctl import plan
 
     wanting = [change for change in changes if change.wants_test]
     try:
-        if no_test:
+        if options.no_test:
             if wanting:
                 context.say(f"Not tested (--no-test): {', '.join(clean(change.name) for change in wanting)}")
         else:
@@ -214,4 +226,4 @@ def _carry_out(
         plan.save(runtime, saved)
     finally:
         plan.withdraw(runtime, changes)
-    return report(context, changes, style, saved=saved)
+    return report(context, changes, options.style, saved=saved)
