@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from intctl.metrics.figures import Report
-from intctl.store.history import MaintenanceWindow
 from intctl.store.integrations import Integration
+from intctl.store.maintenance import MaintenanceWindow
 from intctl.views.alerts import Alert
 from intctl.views.finding import Finding
 from intctl.views.integration import IntegrationPage

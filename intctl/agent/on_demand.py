@@ -14,13 +14,13 @@ from intctl.agent.summary import Summary
 from intctl.agent.work import Pass
 from intctl.db.connect import Database
 from intctl.keyring import Keyring
-from intctl.store import claims, clock, logs
+from intctl.store import claims, clock
 from intctl.store.claims import Claimed
-from intctl.store.integrations import Integration
 from intctl.store.results import Recorded
 
 if TYPE_CHECKING:
     from intctl.health.outcome import Outcome
+    from intctl.store.integrations import Integration
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,7 @@ class _Named:
 def _recorded(database: Database, integration: Integration, token: int) -> Outcome | None:
     """What another process found under this lease or a later one with the present config, if it is recorded."""
     from intctl.health.outcome import Outcome
+    from intctl.store import logs
 
     for log in logs.newest(database, integration.org_id, id=integration.id, limit=5):
         if not log.current:

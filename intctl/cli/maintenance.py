@@ -16,8 +16,8 @@ from intctl.text import clean
 
 if TYPE_CHECKING:
     from intctl.render.rows import Column
-    from intctl.store.history import MaintenanceWindow
     from intctl.store.integrations import Integration
+    from intctl.store.maintenance import MaintenanceWindow
     from intctl.views.planned import PlannedMaintenance
 
 KEYS = (
@@ -102,7 +102,7 @@ def add(context: Context, options: AddOptions) -> None:
 def _window(options: AddOptions, within: tzinfo, now: datetime, integration: Integration | None) -> MaintenanceWindow:
     """The window that the options describe. Raises UsageError."""
     from intctl.db.ids import new_id
-    from intctl.store.history import MaintenanceWindow
+    from intctl.store.maintenance import MaintenanceWindow
 
     begins = moment(options.start, "--from", within) if options.start is not None else now
     if abs(begins - now) > timedelta(days=3660):
@@ -127,9 +127,9 @@ def _window(options: AddOptions, within: tzinfo, now: datetime, integration: Int
 def _refuse_overlap(context: Context, new: MaintenanceWindow, within: tzinfo, now: datetime) -> None:
     """Raises ConflictError where a window for the same integrations has a moment in common with the new one."""
     from intctl.metrics.maintenance import overlap
-    from intctl.store import history
+    from intctl.store.maintenance import windows
 
-    planned = [one for one in history.maintenance(context.database(), context.org_id()) if _lasts(one, now)]
+    planned = [one for one in windows(context.database(), context.org_id()) if _lasts(one, now)]
     if other := overlap(new, planned):
         raise ConflictError(
             f"That overlaps with {other.id[:8]}, from {_shown(other.starts_at, within)} to "
@@ -170,16 +170,17 @@ def _shown(moment: datetime, within: tzinfo) -> str:
 def list_(context: Context, name: str | None, past: bool, tz: str, style: str) -> None:
     """List what is running and planned: of NAME, or of all."""
     from intctl.render.rows import Column
-    from intctl.store import history, integrations
+    from intctl.store import integrations
     from intctl.store.clock import now
+    from intctl.store.maintenance import windows
     from intctl.views.planned import planned
 
     within = zone(tz)
     database, org_id = context.database(), context.org_id()
     id = integrations.find(database, org_id, name).id if name is not None else None
-    windows = [one for one in history.maintenance(database, org_id) if id is None or one.integration_id in (None, id)]
+    there = [one for one in windows(database, org_id) if id is None or one.integration_id in (None, id)]
     moment_now = now(database)
-    found = [one for one in (planned(window, moment_now) for window in windows) if past or one.is_open]
+    found = [one for one in (planned(window, moment_now) for window in there) if past or one.is_open]
     columns: list[Column[PlannedMaintenance]] = [
         Column("Id", lambda one: one.window.id[:8]),
         Column("Integration", lambda one: one.window.integration or "(all)"),
@@ -198,10 +199,11 @@ def list_(context: Context, name: str | None, past: bool, tz: str, style: str) -
 @pass_context
 def remove(context: Context, id: str, erase: bool) -> None:
     """End the maintenance ID now, or never let it begin. What is over stays out of uptime."""
-    from intctl.store import changes, history, organization_changes
+    from intctl.store import changes, organization_changes
+    from intctl.store.maintenance import windows
 
     database, org_id = context.database(), context.org_id()
-    found = [one for one in history.maintenance(database, org_id) if one.id.startswith(id.lower())] if id else []
+    found = [one for one in windows(database, org_id) if one.id.startswith(id.lower())] if id else []
     if not found:
         raise NotFoundError(f'There is no maintenance "{clean(id, 40)}". See: intctl maintenance list --past')
     if len(found) > 1:

@@ -105,9 +105,9 @@ def list_(context: Context, options: ListOptions) -> None:
 def stats(context: Context, style: str) -> None:
     """Count total, active, error and disabled integrations."""
     from intctl.render.dashboard import numbers
-    from intctl.store import integrations
+    from intctl.store.stats import stats as count
 
-    counts = integrations.stats(context.database(), context.org_id())
+    counts = count(context.database(), context.org_id())
     if style == "name":
         raise UsageError("stats has no names to show; use another -o.")
     context.one(counts, STATS_KEYS, style, numbers(counts), "")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from intctl.store.history import MaintenanceWindow
+from intctl.store.maintenance import MaintenanceWindow
 
 WEEK = timedelta(days=7)
 #: The longest that one may be, in days: what is away for longer is switched off.

@@ -38,6 +38,7 @@ from intctl.metrics.timeline import (
 )
 from intctl.store import clock, history
 from intctl.store.history import DAY_S, Logged, Member
+from intctl.store.maintenance import windows
 
 #: The windows that can be asked for by name, and in how many parts their history is shown.
 WINDOWS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30), "90d": timedelta(days=90)}
@@ -94,7 +95,7 @@ def metrics(
     database: Database, org_id: str, window: Window, *, id: str | None = None, target: float | None = None
 ) -> list[Report]:
     """The report of each living integration, or of one, by name."""
-    windows = history.maintenance(database, org_id)
+    planned = windows(database, org_id)
     members = history.members(database, org_id, id)
     border = history.folded_before(database) or 0.0
     found = []
@@ -106,7 +107,7 @@ def metrics(
         for member in chunk:
             known, read = changes.get(member.id, []), figures[member.id]
             off = _not_there(member, known, read, window)
-            down = maintenance.ranges(windows, member.id, window.start_at, window.end_at)
+            down = maintenance.ranges(planned, member.id, window.start_at, window.end_at)
             found.append(_report(member, read, off, union(down), window, target))
     return found
 

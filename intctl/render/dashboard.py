@@ -24,7 +24,7 @@ from intctl.views.steps import quoted
 from intctl.views.titles import title
 
 if TYPE_CHECKING:
-    from intctl.store.integrations import Stats
+    from intctl.store.stats import Stats
     from intctl.views.alerts import Alert
     from intctl.views.maintenance import Listed
     from intctl.views.overview import Overview

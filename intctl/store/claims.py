@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intctl.db import lease
 from intctl.db.connect import Database, among
@@ -17,7 +17,9 @@ from intctl.db.url import POSTGRESQL
 from intctl.health import log_entry
 from intctl.health.judge import LastSuccess, credential_proven
 from intctl.health.status import ENABLED
-from intctl.store.configs import SealedConfig
+
+if TYPE_CHECKING:
+    from intctl.store.configs import SealedConfig
 
 #: Claims without a finish after which an integration is set aside for an hour.
 MAX_ATTEMPTS = 3
@@ -101,6 +103,8 @@ class Claimed:
     @property
     def sealed(self) -> SealedConfig:
         """Its config, as `vault` opens it."""
+        from intctl.store.configs import SealedConfig
+
         return SealedConfig(
             id=self.id,
             org_id=self.org_id,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from intctl.db.connect import Database
-from intctl.db.url import POSTGRESQL
+from intctl.store.names import folded_name
 
 _SEALED = """
 SELECT i.id, i.org_id, i.name, i.type, i.provider, i.status, i.config, i.config_version,
@@ -44,11 +44,6 @@ def sealed(database: Database, org_id: str, *, id: str | None = None) -> list[Se
     else:
         text += f" ORDER BY {folded_name(database)}"
     return [SealedConfig(**row) for row in database.rows(text, parameters)]
-
-
-def folded_name(database: Database) -> str:
-    """The name without its ASCII case as SQL: the same, and the same order, on both databases."""
-    return 'lower(i.name COLLATE "C")' if database.dialect == POSTGRESQL else "lower(i.name)"
 
 
 def key_ids(database: Database) -> Counter[str]:

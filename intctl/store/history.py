@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from intctl.db.connect import Database, among, time_text, time_value
 from intctl.db.url import POSTGRESQL, SQLITE
 from intctl.health.log_entry import read_code
-from intctl.store.configs import folded_name
+from intctl.store.names import folded_name
 
 DAY_S = 86400
 #: How long the checks are kept where an organisation has chosen nothing, in days.
@@ -77,25 +77,6 @@ class Member:
     health_check_interval_minutes: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class MaintenanceWindow:
-    """Planned maintenance, once or weekly; `integration_id` and `integration` (its name) are None where it is for all.
-
-    A weekly one keeps its time of day in `time_zone`. `stopped_at`: a person ended it.
-    """
-
-    id: str
-    integration_id: str | None
-    integration: str | None
-    starts_at: datetime
-    ends_at: datetime
-    weekly: bool
-    time_zone: str
-    stopped_at: datetime | None = None
-    reason: str | None = None
-    created_at: datetime | None = None
-
-
 #: The timeline of a day that was up from its beginning to its end: the usual one.
 ALL_UP = '[[0,86400000,"up",""]]'
 
@@ -152,11 +133,6 @@ _MEMBERS = """
 SELECT i.id, i.name, i.created_at, i.health_check_interval_minutes FROM integrations i
  WHERE i.org_id = :org_id AND i.deleted_at IS NULL"""
 PROGRESS = "SELECT folded_before_at, after_id, next_at FROM history_progress WHERE id = 1"
-_MAINTENANCE = """
-SELECT m.id, m.integration_id, i.name AS integration, m.starts_at, m.ends_at, m.weekly, m.time_zone, m.stopped_at,
-       m.reason, m.created_at
-  FROM maintenance_windows m LEFT JOIN integrations i ON i.id = m.integration_id
- WHERE m.org_id = :org_id AND i.deleted_at IS NULL ORDER BY m.starts_at, m.id"""
 
 
 def moment(value: datetime | str) -> float:
@@ -258,12 +234,6 @@ def changes(database: Database, ids: Sequence[str]) -> list[tuple[str, float, bo
         return []
     text, parameters = asked(database, _CHANGES, "changed_at", ids)
     return [(id, at, bool(on), *rest) for id, at, on, *rest in timed(database, database.tuples(text, parameters))]
-
-
-def maintenance(database: Database, org_id: str) -> list[MaintenanceWindow]:
-    """All maintenance windows of an organisation, by their start."""
-    rows = database.rows(_MAINTENANCE, {"org_id": org_id})
-    return [MaintenanceWindow(**{**row, "weekly": bool(row["weekly"])}) for row in rows]
 
 
 def folded_before(database: Database) -> float | None:

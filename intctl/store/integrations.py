@@ -1,4 +1,4 @@
-"""Integrations as the newest check left them: one by its name, many by a selection, counted by status."""
+"""Integrations as the newest check left them: one by its name, many by a selection."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from intctl.db.url import POSTGRESQL
 from intctl.errors import NotFoundError, UsageError
 from intctl.health.codes import Verdict
 from intctl.health.log_entry import read
-from intctl.health.status import is_enabled
-from intctl.store.configs import folded_name
 from intctl.store.current import OFF_AT, is_current
+from intctl.store.names import folded_name, like_literal
 from intctl.text import clean, fold
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -45,9 +44,6 @@ SELECT i.id, i.org_id, i.name, i.type, i.provider, i.status, i.last_health_check
        {OFF_AT}
   FROM integrations i LEFT JOIN integration_schedules s ON s.integration_id = i.id
  WHERE i.org_id = :org_id"""
-
-_STATS = """
-SELECT status, count(*) AS n FROM integrations WHERE org_id = :org_id AND deleted_at IS NULL GROUP BY status"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +111,7 @@ def find_all(database: Database, org_id: str, wanted: Selection = ALL) -> list[I
     if wanted.search:
         columns = (f"lower(i.{column}) LIKE lower(:search) ESCAPE '!'" for column in ("name", "provider", "type"))
         text += f" AND ({' OR '.join(columns)})"
-        parameters["search"] = f"%{_literal(wanted.search)}%"
+        parameters["search"] = f"%{like_literal(wanted.search)}%"
     direction = "DESC NULLS LAST" if wanted.sort.startswith("-") else "ASC NULLS FIRST"
     text += f" ORDER BY {SORTS[wanted.sort.lstrip('-')]} {direction}, {{name}}"
     return _read(database, text, parameters)
@@ -136,7 +132,7 @@ def find(database: Database, org_id: str, name: str, *, deleted: bool = False) -
     if _ID.fullmatch(name.lower()):
         found = _read(database, f"{base} AND i.id = :id", {"org_id": org_id, "id": name.lower()})
     elif 0 < len(name) <= 100:  # no name is longer; a database may refuse a longer pattern
-        pattern = f"{_literal(name)}%"
+        pattern = f"{like_literal(name)}%"
         condition = "lower(i.name) LIKE lower(:pattern) ESCAPE '!'"
         if len(name) >= ID_PREFIX:
             id_text = "CAST(i.id AS text)" if database.dialect == POSTGRESQL else "i.id"
@@ -155,11 +151,6 @@ def find(database: Database, org_id: str, name: str, *, deleted: bool = False) -
 
 def _base(*, deleted: bool) -> str:
     return f"{_INTEGRATION} AND i.deleted_at IS {'NOT ' if deleted else ''}NULL"
-
-
-def _literal(text: str) -> str:
-    """`text` for LIKE, without any pattern in it."""
-    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 def _read(database: Database, text: str, parameters: dict[str, str]) -> list[Integration]:
@@ -187,28 +178,4 @@ def _decoded(*, metadata: object, off_at: datetime | None, **columns: Any) -> In
         phase=newest.phase,
         phases_ms=newest.ordered_phases_ms,
         facts=facts,
-    )
-
-
-# --- counted -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """How many living integrations there are, by status."""
-
-    total: int
-    active: int
-    error: int
-    disabled: int
-
-
-def stats(database: Database, org_id: str) -> Stats:
-    """Count the living integrations of an organisation."""
-    counts = {row["status"]: int(row["n"]) for row in database.rows(_STATS, {"org_id": org_id})}
-    return Stats(
-        total=sum(counts.values()),
-        active=counts.get("active", 0),
-        error=counts.get("error", 0),
-        disabled=sum(n for status, n in counts.items() if not is_enabled(status)),
     )

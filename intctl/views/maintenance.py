@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from intctl.db.connect import Database
-from intctl.store import clock, history
+from intctl.store import clock
 from intctl.store.integrations import Integration
+from intctl.store.maintenance import windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,12 @@ def listed(database: Database, org_id: str, integrations: Sequence[Integration])
 
 def maintenance_ends(database: Database, org_id: str) -> Mapping[str | None, datetime]:
     """The integrations in maintenance now, and until when; under None: all of the organisation."""
-    windows = history.maintenance(database, org_id)
-    if not windows:
+    planned = windows(database, org_id)
+    if not planned:
         return {}
     from intctl.metrics.maintenance import until
 
-    return until(windows, clock.now(database))
+    return until(planned, clock.now(database))
 
 
 def maintenance_until(ends: Mapping[str | None, datetime], id: str) -> datetime | None:

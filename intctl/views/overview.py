@@ -9,8 +9,8 @@ from datetime import datetime
 from intctl.db.connect import Database
 from intctl.errors import StoreError
 from intctl.store import clock, integrations, logs, organizations
-from intctl.store.integrations import Stats
 from intctl.store.logs import Usage
+from intctl.store.stats import Stats, stats
 from intctl.views.alerts import Alert, alerts
 from intctl.views.maintenance import Listed, listed
 
@@ -31,7 +31,7 @@ def overview(database: Database, org_id: str) -> Overview:
     """The overview of an organisation."""
     return Overview(
         organisation=_name(database, org_id),
-        stats=integrations.stats(database, org_id),
+        stats=stats(database, org_id),
         alerts=alerts(database, org_id),
         integrations=listed(database, org_id, integrations.find_all(database, org_id)),
         usages=logs.usages(database, org_id),

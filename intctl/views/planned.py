@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from intctl.metrics.maintenance import next_time
-from intctl.store.history import MaintenanceWindow
+from intctl.store.maintenance import MaintenanceWindow
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from intctl.render.dashboard import dashboard_page
 from intctl.sandbox import Sandbox
 from intctl.sandbox.manifests import manifests
 from intctl.store import clock, integrations, logs
-from intctl.store.integrations import Stats
 from intctl.store.logs import Usage
+from intctl.store.stats import Stats
 from intctl.views.maintenance import Listed
 from intctl.views.overview import Overview
 

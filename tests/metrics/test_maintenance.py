@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intctl.metrics import maintenance
-from intctl.store.history import MaintenanceWindow
+from intctl.store.maintenance import MaintenanceWindow
 
 from .. import records
 

@@ -10,7 +10,7 @@ import pytest
 
 from intctl.render.dashboard import dashboard_page
 from intctl.render.detail import detail, finding, nagios
-from intctl.store.integrations import Stats
+from intctl.store.stats import Stats
 from intctl.views.finding import Finding
 from intctl.views.integration import RecentError
 from intctl.views.maintenance import Listed

@@ -12,7 +12,8 @@ from intctl.db.connect import Database, connect
 from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.errors import NotFoundError, UsageError
 from intctl.store import alerts, clock, configs, history, integrations, logs, organizations
-from intctl.store.integrations import Selection, Stats
+from intctl.store.integrations import Selection
+from intctl.store.stats import Stats, stats
 
 from ..conftest import ORG_ID
 from ..test_metrics import add_integration, add_log
@@ -68,7 +69,7 @@ def test_filters(database: Database) -> None:
     assert names(database, type="sms", status="error") == ["A"]
     assert names(database, provider="twilio", status="active") == []
     assert names(database) == ["A", "B"]
-    assert integrations.stats(database, ORG_ID) == Stats(total=2, active=1, error=1, disabled=0)
+    assert stats(database, ORG_ID) == Stats(total=2, active=1, error=1, disabled=0)
 
 
 @pytest.mark.parametrize("key", integrations.SORTS)
@@ -188,7 +189,7 @@ def test_everything_stays_inside_its_organisation(database: Database) -> None:
     assert configs.sealed(database, ORG_ID) == []
     assert configs.sealed(database, ORG_ID, id=theirs) == []
     assert history.members(database, ORG_ID) == history.members(database, ORG_ID, theirs) == []
-    assert integrations.stats(database, ORG_ID) == Stats(0, 0, 0, 0)
+    assert stats(database, ORG_ID) == Stats(0, 0, 0, 0)
     assert integrations.find(database, OTHER_ORG, "Theirs").id == theirs
 
 
@@ -227,7 +228,7 @@ def test_both_databases_return_the_same_types(sqlite_target: Target, postgresql_
                     logs.newest(database, ORG_ID)[0],
                     alerts.find_all(database, ORG_ID)[0],
                     organizations.find_all(database)[0],
-                    integrations.stats(database, ORG_ID),
+                    stats(database, ORG_ID),
                     clock.now(database),
                 ]
             )
