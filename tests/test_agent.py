@@ -127,7 +127,7 @@ def test_what_cannot_be_asked_ends_no_pass(fleet: Fleet, provider: Host) -> None
 def test_one_organisation_or_all(fleet: Fleet, provider: Host) -> None:
     """An agent that is kept to one organisation checks nobody else's; without that it serves all."""
     with changes.unit_of_work(fleet.target) as session:
-        other = organization_changes.create_organization(session, "Other", "other")["id"]
+        other = organization_changes.create_organization(session, "Other", "other").id
     fleet.add({"mine": f"{provider.url}/mine"})
     fleet.add({"theirs": f"{provider.url}/theirs"}, org_id=other)
     assert fleet.once(org_id=other).recorded == 1

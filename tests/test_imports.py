@@ -23,18 +23,7 @@ TABLE = "intctl/health/codes.py"
 KNOWN_LONG_FILES: tuple[str, ...] = ()
 #: The most named parameters a function may have, besides `self` and `cls`.
 MAX_PARAMETERS = 7
-KNOWN_LONG_SIGNATURES = (
-    # click passes each option of a command as a parameter.
-    "intctl/cli/change.py: add",
-    "intctl/cli/change.py: apply",
-    "intctl/cli/change.py: edit",
-    "intctl/cli/history.py: metrics",
-    "intctl/cli/maintenance.py: add",
-    "intctl/cli/probe.py: test",
-    "intctl/cli/show.py: list_",
-    "intctl/render/dashboard.py: dashboard_page",
-    "intctl/store/reads.py: integrations",
-)
+KNOWN_LONG_SIGNATURES: tuple[str, ...] = ()
 
 
 def test_no_module_imports_itself_through_others() -> None:

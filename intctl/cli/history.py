@@ -115,12 +115,13 @@ def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) ->
     before = retention.cutoff(database, days)
     there = steps.count_old(database, org_id, before)
     day = rfc3339(history.time_at(before))[:10]
-    what = f"{there['checks']} checks of {there['integrations']} integrations from before {day} (UTC)"
-    if not there["checks"]:
+    what = f"{there.checks} checks of {there.integrations} integrations from before {day} (UTC)"
+    if not there.checks:
         context.out(f"Nothing to delete: no checks are recorded from before {day} (UTC).\n")
         return
     if dry_run:
-        oldest = rfc3339(there["oldest_at"])[:10]
+        assert there.oldest_at is not None
+        oldest = rfc3339(there.oldest_at)[:10]
         context.out(f"Would delete up to {what}; the oldest is of {oldest}. Nothing was deleted.\n")
         return
     context.confirm(f"Delete {what}?", yes)
@@ -130,7 +131,7 @@ def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) ->
         nonlocal gone
         gone += rows
         if sys.stderr.isatty():  # several times a second
-            sys.stderr.write(f"\rDeleted {gone} of {there['checks']}")
+            sys.stderr.write(f"\rDeleted {gone} of {there.checks}")
 
     retention.roll_up(database)
     retention.prune(database, org_id, days, deleted=deleted)

@@ -107,7 +107,7 @@ def _told(context: Context, prepared: Prepared, made: bool) -> list[str]:
     organization = prepared.organization
     if organization:
         verb = "made" if prepared.organization_created else "using"
-        lines.append(f"Organisation: {verb} {organization['name']} ({organization['id']})")
+        lines.append(f"Organisation: {verb} {organization.name} ({organization.id})")
     if prepared.adopted:
         lines.append(f"Adopted {len(prepared.adopted)} integrations that are not sealed; they were left alone:")
         lines += [f"  {name} ({id})" for id, name in prepared.adopted]
@@ -166,7 +166,7 @@ def create(context: Context, name: str, slug: str | None) -> None:
 
     with changes.unit_of_work(context.target) as session:
         made = organization_changes.create_organization(session, name, slug or _slug(name))
-    context.out(f"Created {made['name']} ({made['id']})\n")
+    context.out(f"Created {made.name} ({made.id})\n")
     if len(organizations.find_all(context.database())) == 2:
         context.say("There are two organisations now: from here on, commands want --org or INTCTL_ORG.")
 

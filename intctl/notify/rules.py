@@ -18,7 +18,8 @@ from intctl.db.persist import persist
 from intctl.notify.catalogue import Subscriber
 from intctl.notify.event import StatusChanged
 from intctl.notify.notifier import Result
-from intctl.store import history, transitions
+from intctl.store import transitions
+from intctl.store.maintenance import windows as maintenance_windows
 from intctl.store.transitions import Transition, WaitingTransition
 
 #: A lease outlasts the notifiers by the time that it takes to mark the transition, in seconds.
@@ -135,7 +136,7 @@ def hold_back_in_maintenance(database: Database, org_id: str | None) -> None:
     from intctl.metrics import maintenance
 
     found = transitions.waiting(database, org_id)
-    windows = {org: history.maintenance(database, org) for org in {one.org_id for one in found}}
+    windows = {org: maintenance_windows(database, org) for org in {one.org_id for one in found}}
     for id, group in groupby(found, key=lambda one: one.integration_id):
         waiting = list(group)
         now, planned = waiting[0].now_at, windows[waiting[0].org_id]

@@ -21,13 +21,14 @@ from intctl.db.driver_errors import translate
 from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.errors import IntctlError, StoreError
 from intctl.schema.engine import engine
+from intctl.schema.organization import Organization
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlmodel import Session
 
-#: Makes the first organisation in a session; gives its id, name and slug.
-MakeOrganization = Callable[["Session"], dict[str, Any]]
+#: Makes the first organisation in a session.
+MakeOrganization = Callable[["Session"], Organization]
 
 # One number for all of intctl's preparations: "intctl" in ASCII.
 _ADVISORY_LOCK = 0x696E7463746C
@@ -61,14 +62,14 @@ _NETWORK = frozenset(
 class Prepared:
     """What `prepare` found and did.
 
-    `organization` has id, name and slug: the only one there is, or None where there are several or
+    `organization` is the only one there is, or None where there are several or
     where the table is a portal's. `adopted` are (id, name) of rows that hold no sealed config.
     """
 
     created: bool
     upgraded_from: str | None
     changed: bool
-    organization: dict[str, Any] | None
+    organization: Organization | None
     organization_created: bool
     adopted: tuple[tuple[str, str], ...]
     notices: tuple[str, ...]
@@ -154,7 +155,7 @@ def organizations_are_ours(connection: Connection) -> bool:
 
 def _organization(
     connection: Connection, database: Database, make_organization: MakeOrganization
-) -> tuple[dict[str, Any] | None, bool, list[str]]:
+) -> tuple[Organization | None, bool, list[str]]:
     from sqlmodel import Session
 
     if not organizations_are_ours(connection):
@@ -166,7 +167,7 @@ def _organization(
         with Session(connection) as session:
             return make_organization(session), True, []
     if len(there) == 1:
-        return there[0], False, []
+        return Organization(**there[0]), False, []
     return None, False, [f"There are several organisations ({_listed(there)}). Name one with --org or INTCTL_ORG."]
 
 

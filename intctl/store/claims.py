@@ -144,7 +144,7 @@ def claim_due(
         rows = database.rows(text, parameters)
         if database.dialect != POSTGRESQL:
             rows = _claimed(database, owner, [row["id"] for row in rows])
-    return [_decoded(row, valid_until) for row in rows]
+    return [_decoded(**row, valid_until=valid_until) for row in rows]
 
 
 def claim_one(database: Database, owner: str, id: str, *, deadline_s: float) -> Claimed | None:
@@ -153,7 +153,7 @@ def claim_one(database: Database, owner: str, id: str, *, deadline_s: float) -> 
     with database.transaction():
         taken = database.rows(_CLAIM_ONE, {"owner": owner, "id": id, "lease_s": lease_s})
         found = _claimed(database, owner, [str(row["id"]) for row in taken])
-    return _decoded(found[0], valid_until) if found else None
+    return _decoded(**found[0], valid_until=valid_until) if found else None
 
 
 def _claimed(database: Database, owner: str, ids: Sequence[str]) -> list[dict[str, object]]:
@@ -163,10 +163,9 @@ def _claimed(database: Database, owner: str, ids: Sequence[str]) -> list[dict[st
     return database.rows(text, {**parameters, "owner": owner})
 
 
-def _decoded(row: dict[str, Any], valid_until: float) -> Claimed:
-    document = row.pop("last_success")
-    last = LastSuccess(log_entry.read(document)) if document is not None else None
-    return Claimed(**row, last_success=last, valid_until=valid_until)
+def _decoded(*, last_success: object, valid_until: float, **columns: Any) -> Claimed:
+    last = LastSuccess(log_entry.read(last_success)) if last_success is not None else None
+    return Claimed(**columns, last_success=last, valid_until=valid_until)
 
 
 def give_back(database: Database, owner: str, ids: Sequence[str]) -> int:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
@@ -17,9 +16,10 @@ from sqlmodel import Session
 from intctl.db.ids import new_id
 from intctl.db.url import POSTGRESQL
 from intctl.errors import StoreError
+from intctl.schema import specification
 from intctl.schema.additions import MaintenanceWindow, OrganizationSettings
+from intctl.schema.organization import Organization
 from intctl.schema.setup import organizations_are_ours
-from intctl.schema.specification import Organization
 from intctl.store.changes import database_time, require_living, rules
 
 
@@ -37,8 +37,8 @@ class NewMaintenance:
     reason: str | None
 
 
-def create_organization(session: Session, name: str, slug: str) -> dict[str, Any]:
-    """Adds an organisation: its id, name and slug.
+def create_organization(session: Session, name: str, slug: str) -> Organization:
+    """Add an organisation.
 
     Raises ConflictError when the slug is taken, StoreError when the table is a portal's.
     """
@@ -46,14 +46,14 @@ def create_organization(session: Session, name: str, slug: str) -> dict[str, Any
         raise StoreError(
             "The organizations table belongs to another program, which must make the organisation. Nothing was changed."
         )
-    made: dict[str, Any] = {"id": new_id(), "name": name, "slug": slug}
+    made = Organization(new_id(), name, slug)
     with rules(slug):
-        session.add(Organization(**made))
+        session.add(specification.Organization(id=made.id, name=name, slug=slug))
         session.flush()
     return made
 
 
-def first_organization(name: str, slug: str) -> Callable[[Session], dict[str, Any]]:
+def first_organization(name: str, slug: str) -> Callable[[Session], Organization]:
     """What `prepare` calls where no organisation exists yet: it makes this one."""
     return partial(create_organization, name=name, slug=slug)
 

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from intctl.db.connect import Database
 from intctl.errors import NotFoundError, StoreError, UsageError
+from intctl.schema.organization import Organization
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 _ORGANIZATIONS = "SELECT id, name, slug FROM organizations ORDER BY name"
 _IDS = "SELECT id FROM organizations WHERE slug = :text OR name = :text"
-
-
-@dataclass(frozen=True, slots=True)
-class Organization:
-    """An organisation as the portal's table shows it."""
-
-    id: str
-    name: str
-    slug: str
 
 
 def find_all(database: Database) -> list[Organization]:

@@ -163,16 +163,16 @@ def agents(database: Database, org_id: str | None = None) -> list[AgentPass]:
     """The last pass of each agent, by host; with `org_id` only of the agents that serve it."""
     text = f"{_LIST} WHERE org_id IS NULL OR org_id = :org_id" if org_id else _LIST
     return [
-        _agent_pass(row) for row in database.rows(f"{text} ORDER BY host, id", {"org_id": org_id} if org_id else None)
+        _agent_pass(**row) for row in database.rows(f"{text} ORDER BY host, id", {"org_id": org_id} if org_id else None)
     ]
 
 
-def _agent_pass(row: dict[str, Any]) -> AgentPass:
-    now, finished_at, metadata = row.pop("now_at"), row["finished_at"], row.pop("metadata")
+def _agent_pass(*, now_at: datetime, finished_at: datetime | None, metadata: object, **columns: Any) -> AgentPass:
     known = metadata if isinstance(metadata, dict) else {}
     return AgentPass(
-        **row,
-        age_s=None if finished_at is None else max((now - finished_at).total_seconds(), 0.0),
+        **columns,
+        finished_at=finished_at,
+        age_s=None if finished_at is None else max((now_at - finished_at).total_seconds(), 0.0),
         last={key: known[key] for key in sorted(known)},  # jsonb does not keep an order
     )
 
@@ -181,27 +181,16 @@ def gauges(database: Database, org_id: str | None = None) -> list[Gauge]:
     """What is measured of each living integration: status, newest check, failures in a row."""
     scope = "AND i.org_id = :org_id" if org_id else ""
     text = _GAUGES.replace("{newest}", _JOIN[database.dialect]).replace("{scope}", scope)
-    return [_gauge(row) for row in database.rows(text, {"org_id": org_id} if org_id else None)]
+    return [_gauge(**row) for row in database.rows(text, {"org_id": org_id} if org_id else None)]
 
 
-def _gauge(row: dict[str, Any]) -> Gauge:
-    newest = log_entry.read(row["metadata"])
-    return Gauge(
-        id=row["id"],
-        org_id=row["org_id"],
-        name=row["name"],
-        provider=row["provider"],
-        type=row["type"],
-        status=row["status"],
-        error_count=row["error_count"],
-        last_health_check=row["last_health_check"],
-        response_time_ms=row["response_time_ms"],
-        newest=newest,
-        is_current=is_current(
-            newest,
-            config_version=row["config_version"],
-            status=row["status"],
-            off_at=row["off_at"],
-            last_health_check=row["last_health_check"],
-        ),
+def _gauge(*, metadata: object, config_version: int, off_at: datetime | None, **columns: Any) -> Gauge:
+    newest = log_entry.read(metadata)
+    current = is_current(
+        newest,
+        config_version=config_version,
+        status=columns["status"],
+        off_at=off_at,
+        last_health_check=columns["last_health_check"],
     )
+    return Gauge(**columns, newest=newest, is_current=current)

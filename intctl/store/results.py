@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from intctl.db import lease
 from intctl.db.connect import Database, among
@@ -105,6 +104,36 @@ class Recorded:
     became: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An integration whose lease is still held, as it is when the result is recorded."""
+
+    id: str
+    lease_token: int
+    lease_expires_at: datetime
+    rejections: int
+    now_at: datetime
+    name: str
+    status: str
+    error_count: int | None
+    error_message: str | None
+    config_version: int
+    deleted_at: datetime | None
+    health_check_interval_minutes: int | None
+
+    @property
+    def standing(self) -> Standing:
+        """How the integration stands, for the rules."""
+        return Standing(
+            self.id,
+            self.status,
+            self.error_count or 0,
+            self.error_message,
+            self.rejections,
+            interval_minutes(self.health_check_interval_minutes),
+        )
+
+
 def last_success(database: Database, id: str) -> LastSuccess | None:
     """An integration's last successful check, or None."""
     return _last_successes(database, [id]).get(id)
@@ -158,11 +187,11 @@ def _record(
 ) -> dict[str, Recorded]:
     text, parameters = among(database, _locked(database, _HELD), [result.claimed.id for result in results])
     with database.transaction():
-        held = {str(row["id"]): row for row in database.rows(text, {**parameters, "owner": owner})}
+        held = {row["id"]: _Held(**row) for row in database.rows(text, {**parameters, "owner": owner})}
         ours = []
         for result in results:
             row = held.get(result.claimed.id)
-            if row is not None and row["lease_token"] == result.claimed.lease_token:
+            if row is not None and row.lease_token == result.claimed.lease_token:
                 ours.append(result)
         asking = [one for one in ours if judge.needs_last_proof(one.outcome)]
         before = _last_successes(database, [one.claimed.id for one in asking])
@@ -172,8 +201,8 @@ def _record(
             known = Result(result.claimed, _judged(result, before.get(id), row))
             written = _row(row, known, check_type=check_type, agent=agent, deadline_s=deadline_s)
             rows.append(written)
-            became = written["status"] if written["settles"] else row["status"]
-            recorded[id] = Recorded(id, row["name"], known.outcome, row["status"], became)
+            became = str(written["status"]) if written["settles"] else row.status
+            recorded[id] = Recorded(id, row.name, known.outcome, row.status, became)
         _write(database, rows)
         changes = (transitions.Change(one.id, one.was, one.became, one.outcome) for one in recorded.values())
         transitions.add(database, changes)
@@ -181,15 +210,15 @@ def _record(
     return recorded
 
 
-def _judged(result: Result, before: LastSuccess | None, row: dict[str, Any]) -> Outcome:
+def _judged(result: Result, before: LastSuccess | None, row: _Held) -> Outcome:
     """The outcome in the light of the last success."""
     claimed = result.claimed
     outcome = judge.apply_throttling(
         result.outcome,
         before,
         config_version=claimed.config_version,
-        interval_minutes=interval_minutes(row["health_check_interval_minutes"]),
-        now=row["now_at"],
+        interval_minutes=row.standing.interval_minutes,
+        now=row.now_at,
     )
     if judge.needs_last_success(outcome, claimed.provider):
         last = claimed.last_success if before is None else before
@@ -197,24 +226,17 @@ def _judged(result: Result, before: LastSuccess | None, row: dict[str, Any]) -> 
     return outcome
 
 
-def _row(row: dict[str, Any], result: Result, *, check_type: str, agent: str, deadline_s: float) -> dict[str, Any]:
+def _row(row: _Held, result: Result, *, check_type: str, agent: str, deadline_s: float) -> dict[str, object]:
     """All that a result writes, for the row that holds its lease."""
     outcome, claimed = result.outcome, result.claimed
-    standing = Standing(
-        claimed.id,
-        row["status"],
-        row["error_count"] or 0,
-        row["error_message"],
-        row["rejections"],
-        interval_minutes(row["health_check_interval_minutes"]),
-    )
-    edited = row["config_version"] != claimed.config_version
-    deleted = row["deleted_at"] is not None
-    claimed_at: datetime = row["lease_expires_at"] - timedelta(seconds=deadline_s + lease.MARGIN_S)
-    decision = judge.decide(standing, outcome, check_type, Lease(claimed_at, row["now_at"], edited, deleted))
+    edited = row.config_version != claimed.config_version
+    deleted = row.deleted_at is not None
+    claimed_at = row.lease_expires_at - timedelta(seconds=deadline_s + lease.MARGIN_S)
+    held = Lease(claimed_at, row.now_at, edited, deleted)
+    decision = judge.decide(row.standing, outcome, check_type, held)
     settled, was, became = decision.settled, None, None
-    if not edited and settled.status != row["status"]:
-        was, became = row["status"], settled.status
+    if not edited and settled.status != row.status:
+        was, became = row.status, settled.status
     return {
         "id": claimed.id,
         "rejections": decision.rejections,
@@ -239,7 +261,7 @@ def _locked(database: Database, sql: str, tables: str = "s, i") -> str:
     return f"{sql} FOR UPDATE OF {tables}" if database.dialect == POSTGRESQL else sql
 
 
-def _write(database: Database, rows: Sequence[dict[str, Any]]) -> None:
+def _write(database: Database, rows: Sequence[Mapping[str, object]]) -> None:
     """All rows: one statement on PostgreSQL; on SQLite three prepared ones, which cost half of a document there."""
     if not rows:
         return

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 
 from intctl.db import lease
 from intctl.db.connect import Database, time_text
 from intctl.db.url import POSTGRESQL
 from intctl.health.status import interval_minutes
 from intctl.store.history import DAY_S, PROGRESS, RETENTION_DAYS, Day, asked, moment, time_at, timed
-
-Row = dict[str, Any]
 
 # --- folding -------------------------------------------------------------------------------------
 
@@ -172,11 +171,20 @@ def retentions(database: Database) -> list[tuple[str, int]]:
     return [(str(row["id"]), row["retention_days"] or RETENTION_DAYS) for row in database.rows(_KEEPERS)]
 
 
-def count_old(database: Database, org_id: str, before: float) -> Row:
-    """What is recorded before a moment: `integrations`, `checks`, `oldest_at`."""
+@dataclass(frozen=True, slots=True)
+class OldChecks:
+    """The checks from before a moment: how many of how many integrations, and the time of the first."""
+
+    integrations: int
+    checks: int
+    oldest_at: datetime | None
+
+
+def count_old(database: Database, org_id: str, before: float) -> OldChecks:
+    """Count the checks of an organisation from before a moment."""
     found = database.row(_COUNT_OLD, {"org_id": org_id, "before": time_at(before)})
     assert found is not None
-    return found | {"checks": int(found["checks"])}
+    return OldChecks(int(found["integrations"]), int(found["checks"]), found["oldest_at"])
 
 
 def old_days(database: Database, org_id: str, before: float, number: int) -> list[tuple[str, float, int]]:

@@ -68,7 +68,7 @@ def test_the_second_run_changes_nothing_in_the_file(tmp_path: Path) -> None:
     )
     assert second.organization == first.organization
     assert first.organization is not None
-    assert (first.organization["name"], first.organization["slug"]) == ("Acme", "acme")
+    assert (first.organization.name, first.organization.slug) == ("Acme", "acme")
 
 
 def test_the_second_run_changes_nothing_in_postgresql(empty_postgresql: Target) -> None:

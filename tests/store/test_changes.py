@@ -13,7 +13,7 @@ from intctl.db.ids import new_id
 from intctl.db.url import Target, sqlite_target
 from intctl.errors import ConflictError, IntctlError, NotFoundError, StoreError
 from intctl.health.outcome import Outcome
-from intctl.store import changes, organization_changes
+from intctl.store import changes, organization_changes, organizations
 
 CANARY = "canary-secret"
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -101,7 +101,7 @@ def test_a_slug_is_used_once(target: Target) -> None:
     with changes.unit_of_work(target) as session:
         made = organization_changes.create_organization(session, "Beta", "beta")
     with connect(target) as database:
-        assert made in database.rows("SELECT id, name, slug FROM organizations")
+        assert made in organizations.find_all(database)
     with pytest.raises(ConflictError, match='"beta"'), changes.unit_of_work(target) as session:
         organization_changes.create_organization(session, "Other", "beta")
 
@@ -129,7 +129,7 @@ def test_a_name_is_used_once_among_the_living_of_one_organisation(target: Target
         _add(target, org_id, "cAFé mail")
     _add(target, org_id, "CAFÉ Mail")
     with changes.unit_of_work(target) as session:
-        other = organization_changes.create_organization(session, "Beta", "beta")["id"]
+        other = organization_changes.create_organization(session, "Beta", "beta").id
     _add(target, other, "Café Mail")
 
 

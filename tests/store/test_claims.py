@@ -126,7 +126,7 @@ def test_what_another_program_switched_off_is_left_alone(database: Database, tar
 def test_an_agent_may_be_kept_to_one_organisation(database: Database, target: Target, org_id: str) -> None:
     """With an organisation named, nobody else's integrations are claimed."""
     with changes.unit_of_work(target) as session:
-        other = organization_changes.create_organization(session, "Other", "other")["id"]
+        other = organization_changes.create_organization(session, "Other", "other").id
     mine, theirs = add(target, org_id), add(target, other)
     assert [claimed.id for claimed in due(database, org_id=org_id)] == [mine]
     assert [claimed.id for claimed in due(database)] == [theirs]
