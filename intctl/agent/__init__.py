@@ -4,9 +4,8 @@ The network is waited for on an event loop, the database is spoken to from one t
 and no transaction is open during a probe. An idle pass imports neither asyncio nor a probe.
 """
 
-from intctl.agent.on_demand import Checked, check
 from intctl.agent.scheduled import fuse, run_once
 from intctl.agent.settings import PassSettings, Stop
 from intctl.agent.summary import Summary
 
-__all__ = ["Checked", "PassSettings", "Stop", "Summary", "check", "fuse", "run_once"]
+__all__ = ["PassSettings", "Stop", "Summary", "fuse", "run_once"]

@@ -15,11 +15,12 @@ from intctl.db.connect import Database
 from intctl.errors import EXIT_DATABASE
 from intctl.failpoint import hit
 from intctl.keyring import Keyring
-from intctl.store import claims, results
+from intctl.store import claims
 from intctl.store.claims import Claimed
-from intctl.store.results import Recorded
 
 if TYPE_CHECKING:
+    from intctl.store.results import Recorded
+
     pass
 
 
@@ -80,6 +81,8 @@ class _Due:
         if anomalies.ahead:
             work.persist(lambda _again: claims.pull_forward(work.database))
         if anomalies.stuck:
+            from intctl.store import results
+
             work.summary.set_aside = work.persist(
                 lambda _again: results.set_aside(work.database, agent=work.settings.host)
             )

@@ -22,10 +22,10 @@ from intctl.failpoint import hit
 from intctl.keyring import Keyring
 from intctl.store import claims
 from intctl.store.claims import Claimed
-from intctl.store.results import Recorded, Result, record
 
 if TYPE_CHECKING:
     from intctl.health.outcome import Outcome
+    from intctl.store.results import Recorded, Result
 from intctl.agent.settings import PassSettings, Stop
 from intctl.agent.summary import Summary
 
@@ -163,6 +163,7 @@ class Pass:
     async def _worker(self) -> None:
         """One worker: a probe after the other."""
         from intctl.health.outcome import Outcome
+        from intctl.store.results import Result
 
         while True:
             claimed = await self._queue.get()
@@ -208,6 +209,7 @@ class Pass:
         """The results that may be written now. Those that may be our own network's fault wait for a witness."""
         from intctl.health.outcome import Outcome
         from intctl.probes.witness import SUSPECT, got_through, network_works
+        from intctl.store.results import Result
 
         self._through = self._through or any(got_through(result.outcome) for result in results)
         if not self._held:
@@ -240,6 +242,8 @@ class Pass:
         self._progress(list(recorded.values()))
 
     def _record(self, results: Sequence[Result], again: bool) -> dict[str, Recorded]:
+        from intctl.store.results import record
+
         hit("before_record")
         now = time.monotonic()
         recorded = record(

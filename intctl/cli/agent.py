@@ -6,9 +6,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -51,8 +50,7 @@ class Agent(SharedOptions, click.Group):
     """The command `agent`, which has subcommands and an action of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class AgentOptions:
+class AgentOptions(NamedTuple):
     """The options of a pass. `targets` has the value of each notifier's option, by its name in the catalogue."""
 
     once: bool

@@ -11,7 +11,7 @@ from intctl.errors import EXIT_NOT_HEALTHY, EXIT_OK
 from intctl.text import clean
 
 if TYPE_CHECKING:
-    from intctl.health.codes import Verdict
+    from intctl.health.status import Verdict
     from intctl.plan import Change
     from intctl.render.rows import Column
 

@@ -69,7 +69,8 @@ def run_checks(
     context: Context, integrations: Sequence[Integration], deadline_s: float, style: str, *, nagios: bool = False
 ) -> int:
     """Checks integrations, shows what was found; the exit code."""
-    from intctl import agent
+    from intctl.agent import Stop, Summary
+    from intctl.agent.on_demand import check as check_now
     from intctl.views.finding import Finding
 
     if not integrations and not nagios:
@@ -79,9 +80,9 @@ def run_checks(
             tell(context, [], style)
         return EXIT_OK
     database, keyring = context.database(), context.keyring()
-    summary = agent.Summary()
-    with progress(len(integrations), "Checking") as step, agent.Stop() as stop:
-        checked = agent.check(database, keyring, agent_settings(context, deadline_s), integrations, stop, step, summary)
+    summary = Summary()
+    with progress(len(integrations), "Checking") as step, Stop() as stop:
+        checked = check_now(database, keyring, agent_settings(context, deadline_s), integrations, stop, step, summary)
     if stop:
         raise KeyboardInterrupt
     found = [

@@ -9,20 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["healthy", "degraded", "down", "misconfigured", "unknown"]
+from intctl.health.status import Verdict
+
 Actor = Literal["nobody", "you", "provider", "us"]
 
 #: Who has to act, in words.
 ACTORS: dict[Actor, str] = {"nobody": "nobody", "you": "you", "provider": "the provider", "us": "whoever runs intctl"}
-
-#: What each verdict is written as in a health log's `status` column.
-LOG_STATUS: dict[Verdict, str] = {
-    "healthy": "success",
-    "degraded": "success",
-    "down": "failure",
-    "misconfigured": "failure",
-    "unknown": "unknown",
-}
 
 
 @dataclass(frozen=True, slots=True)

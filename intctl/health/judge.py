@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from intctl.health.codes import CODES, LOG_STATUS
+from intctl.health.codes import CODES
 from intctl.health.log_entry import NO_METADATA, LogMetadata
 from intctl.health.outcome import Outcome
-from intctl.health.status import is_enabled
+from intctl.health.status import LOG_STATUS, is_enabled
 
 #: Definite rejections, after which scheduled logins stop until a person acts.
 MAX_REJECTIONS = 3
@@ -36,8 +36,7 @@ CLOCK_TOLERANCE_S = 40.0
 BACK_OFF_MARGIN_S = 90.0
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How an integration stands when an outcome is judged."""
 
     id: str
@@ -48,8 +47,7 @@ class Standing:
     interval_minutes: int
 
 
-@dataclass(frozen=True, slots=True)
-class LastSuccess:
+class LastSuccess(NamedTuple):
     """The last successful check: what its log says, when it was, and what happened after it.
 
     `failed_at` is the newest failure since; `off_at` is when the integration was last switched off. A time is None
@@ -62,8 +60,7 @@ class LastSuccess:
     off_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """What an outcome makes of an integration. `next_in_s` counts from the claim; None is never."""
 
     status: str
@@ -73,8 +70,7 @@ class Settled:
     next_in_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """The lease that a check ran under, as the row shows it when its result is recorded.
 
     `is_edited`: the config is no longer the one that was checked. `is_deleted`: the integration is gone.
@@ -86,8 +82,7 @@ class Lease:
     is_deleted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What is written for the result of a claimed check: to the schedule, and where `settles` to the integration.
 
     `log_status` is what the health log says; a deleted integration gets no log (`logs` is false).

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from intctl.health.codes import LOG_STATUS, Verdict
-from intctl.health.outcome import PHASES, Outcome
+from intctl.health.status import LOG_STATUS, Verdict
+
+if TYPE_CHECKING:
+    from intctl.health.outcome import Outcome
 
 _NOTHING: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class LogMetadata:
+class LogMetadata(NamedTuple):
     """What one health log says of its check, beyond the columns of its row.
 
     `verdict`, `code` and `config_version` are None where the document does not tell. `was` and `became` are the
@@ -28,8 +28,8 @@ class LogMetadata:
     verdict: Verdict | None = None
     code: str | None = None
     phase: str = ""
-    phases_ms: Mapping[str, Any] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    phases_ms: Mapping[str, Any] = _NOTHING
+    facts: Mapping[str, Any] = _NOTHING
     detail: str = ""
     config_version: int | None = None
     was: str | None = None
@@ -38,6 +38,8 @@ class LogMetadata:
     @property
     def ordered_phases_ms(self) -> dict[str, Any]:
         """The milliseconds of each phase, in the order in which the phases happen: jsonb keeps no order."""
+        from intctl.health.outcome import PHASES
+
         known = [name for name in PHASES if name in self.phases_ms]
         return {name: self.phases_ms[name] for name in (*known, *sorted(self.phases_ms.keys() - {*known}))}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from intctl.health.codes import CODES, Verdict
+from intctl.health.codes import CODES
+from intctl.health.status import Verdict
 
 #: The phases of an exchange, in the order in which they happen.
 PHASES = ("dns", "tcp", "tls", "greet", "auth", "api")

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+Verdict = Literal["healthy", "degraded", "down", "misconfigured", "unknown"]
+
+#: What each verdict is written as in a health log's `status` column.
+LOG_STATUS: dict[Verdict, str] = {
+    "healthy": "success",
+    "degraded": "success",
+    "down": "failure",
+    "misconfigured": "failure",
+    "unknown": "unknown",
+}
+
 #: The statuses of an integration that is switched on; any other is off.
 ENABLED = ("active", "error")
 #: The specification's default of health_check_interval_minutes.

@@ -6,9 +6,8 @@ a row has a function `build`, which makes the notifier from a `Setting` and rais
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from intctl.notify.event import PASS_EVENTS, Event, StatusChanged
 
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from intctl.notify.notifier import Notifier, Setting
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """The row of a notifier.
 
     `variable` is the environment variable that is read where the option is not given. `failed_event` is the
@@ -61,8 +59,7 @@ CATALOGUE: dict[str, Entry] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Subscriber:
+class Subscriber(NamedTuple):
     """A notifier in use, and its row."""
 
     entry: Entry

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from intctl.text import clean, rfc3339
 
 
-@dataclass(frozen=True, slots=True)
-class StatusChanged:
+class StatusChanged(NamedTuple):
     """An integration fell into error, or left it. `attempt` counts the deliveries that were begun, this one included.
 
     `id` is the same for every attempt.
@@ -30,19 +29,22 @@ class StatusChanged:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
 class PassStarted:
     """A pass of this agent began."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class PassFinished:
     """A pass of this agent was completed and recorded."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class PassFailed:
     """A pass of this agent failed."""
+
+    __slots__ = ()
 
 
 Event = StatusChanged | PassStarted | PassFinished | PassFailed

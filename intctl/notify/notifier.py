@@ -7,8 +7,7 @@ result means for the next attempt; the service writes the results to the journal
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from intctl.notify.event import Event
 
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 Status = Literal["delivered", "failed", "not_started", "skipped"]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """The end of one delivery. `words` say what went wrong, without a full stop; they never hold a secret.
 
     `exit_code` is the one of a process that ended by itself.
@@ -55,8 +53,7 @@ class Notifier(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What a notifier is built from. `target` is its option's value, `source` the option or variable that gave it.
 
     `environ` is the agent's environment. `is_service`: one agent process makes many passes.

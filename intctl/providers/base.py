@@ -45,22 +45,6 @@ TYPES = (
     "custom",
 )
 
-#: What stops when an integration of a type fails, for `alerts`.
-IMPACT: dict[str, str] = {
-    "email": "Emails not sending",
-    "sms": "Text messages not sending",
-    "calendar": "Calendars not syncing",
-    "video": "Meetings cannot be created",
-    "hris": "Employee data not syncing",
-    "payroll": "Payroll data not syncing",
-    "background_check": "Background checks not running",
-    "job_board": "Job postings not publishing",
-    "messaging": "Messages not posting",
-    "storage": "Files not storing",
-    "crm": "CRM data not syncing",
-    "custom": "This service cannot be used",
-}
-
 #: Where what is known of a vendor's proof comes from, the surest first.
 CONFIDENCE: dict[str, str] = {
     "vendor": "the vendor's own description, documents or client",

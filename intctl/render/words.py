@@ -11,7 +11,7 @@ from intctl.text import clean
 
 if TYPE_CHECKING:
     from intctl.store.integrations import Integration
-    from intctl.store.logs import Usage
+    from intctl.store.usages import Usage
     from intctl.views.alerts import Alert
 
 #: The specification's pictures, two cells wide each, and what stands for them in plain ASCII.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from intctl import __version__
 from intctl.health.status import is_enabled
-from intctl.store.passes import Gauge
+from intctl.store.gauges import Gauge
 from intctl.text import clean
 
 _SUCCESS = "intctl_agent_last_pass_success"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from intctl.agent import Stop, Summary, fuse
 from intctl.db.connect import Database
@@ -22,7 +22,7 @@ from intctl.metrics.retention import maintain_history
 from intctl.notify.event import PassFailed, PassFinished
 from intctl.service.journal import Journal
 from intctl.service.reporter import Reporter
-from intctl.store import passes
+from intctl.store import gauges, passes
 from intctl.store.passes import Agent, NotedPass, PassNote
 
 #: What a step that notes the pass gets at the least, in seconds, also where the budget of the pass is spent.
@@ -86,8 +86,7 @@ class FailedPass:
 T = TypeVar("T", bound="DonePass | FailedPass")
 
 
-@dataclass(frozen=True, slots=True)
-class Step(Generic[T]):
+class Step(NamedTuple, Generic[T]):
     """One step. `run` is given the pass and the moment of the monotonic clock at which its budget is spent.
 
     `fails_pass` are the errors that are raised again. `needs_completed`: skipped after a pass that a signal
@@ -173,7 +172,7 @@ def write_metrics(one: DonePass, ends: float) -> None:
     noted = one.noted
     done = Done(noted.finished_at, one.duration_s, one.summary.verdicts, noted.passes, noted.checks)
     try:
-        found = persist(one.database, lambda _again: passes.gauges(one.database, one.agent.org_id), one.until(ends))
+        found = persist(one.database, lambda _again: gauges.gauges(one.database, one.agent.org_id), one.until(ends))
     except IntctlError as error:  # the next pass writes the file
         one.around.journal.say("warning", "metrics_file", f"--metrics-file was not written: {error}")
         return

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from intctl.db.connect import Database
-from intctl.health.codes import Verdict
+from intctl.health.status import Verdict
 from intctl.store import integrations, logs
 from intctl.store.integrations import Integration, Selection
 

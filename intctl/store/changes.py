@@ -22,10 +22,9 @@ from intctl.db.ids import new_id, new_log_id
 from intctl.db.url import Target
 from intctl.errors import ConflictError, NotFoundError
 from intctl.health import log_entry
-from intctl.health.codes import LOG_STATUS
 from intctl.health.judge import Standing, settle
 from intctl.health.outcome import Outcome
-from intctl.health.status import interval_minutes, is_enabled
+from intctl.health.status import LOG_STATUS, interval_minutes, is_enabled
 from intctl.schema.additions import Schedule, Transition
 from intctl.schema.engine import engine
 from intctl.schema.specification import HealthLog, Integration

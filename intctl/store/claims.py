@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 from intctl.db import lease
 from intctl.db.connect import Database, among
 from intctl.db.url import POSTGRESQL
-from intctl.health import log_entry
-from intctl.health.judge import LastSuccess, credential_proven
 from intctl.health.status import ENABLED
 
 if TYPE_CHECKING:
+    from intctl.health.judge import LastSuccess
     from intctl.store.configs import SealedConfig
 
 #: Claims without a finish after which an integration is set aside for an hour.
@@ -98,6 +97,8 @@ class Claimed:
     @property
     def compared(self) -> bool:
         """Whether it is known what the API says to this very config without its credential."""
+        from intctl.health.judge import credential_proven
+
         return credential_proven(self.last_success, self.config_version) is not None
 
     @property
@@ -164,7 +165,12 @@ def _claimed(database: Database, owner: str, ids: Sequence[str]) -> list[dict[st
 
 
 def _decoded(*, last_success: object, valid_until: float, **columns: Any) -> Claimed:
-    last = LastSuccess(log_entry.read(last_success)) if last_success is not None else None
+    last = None
+    if last_success is not None:
+        from intctl.health import log_entry
+        from intctl.health.judge import LastSuccess
+
+        last = LastSuccess(log_entry.read(last_success))
     return Claimed(**columns, last_success=last, valid_until=valid_until)
 
 

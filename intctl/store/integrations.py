@@ -11,8 +11,8 @@ from typing import Any
 from intctl.db.connect import Database
 from intctl.db.url import POSTGRESQL
 from intctl.errors import NotFoundError, UsageError
-from intctl.health.codes import Verdict
 from intctl.health.log_entry import read
+from intctl.health.status import Verdict
 from intctl.store.current import OFF_AT, is_current
 from intctl.store.names import folded_name, like_literal
 from intctl.text import clean, fold
@@ -51,7 +51,7 @@ class Integration:
     """An integration, and what its newest check found as far as that check applies to its present config.
 
     `rejections` is None for a row that another program made: it has no schedule. `facts` are without the usage,
-    which may be older than the newest check (`logs.usages`).
+    which may be older than the newest check (`usages_store.usages`).
     """
 
     id: str

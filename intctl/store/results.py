@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 from intctl.db import lease
 from intctl.db.connect import Database, among
@@ -104,8 +105,7 @@ class Recorded:
     became: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """An integration whose lease is still held, as it is when the result is recorded."""
 
     id: str

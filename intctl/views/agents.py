@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 from intctl.db.connect import Database
-from intctl.store import passes
+from intctl.store import agent_passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class AgentStatus:
 
 def agents(database: Database, org_id: str | None, limit_s: float) -> list[AgentStatus]:
     """Each agent's last pass, by host; with `org_id`, of the agents that serve it."""
-    found = passes.agents(database, org_id)
+    found = agent_passes.agents(database, org_id)
     return [
         AgentStatus(**{one.name: getattr(seen, one.name) for one in fields(seen)}, limit_s=limit_s) for seen in found
     ]

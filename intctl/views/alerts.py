@@ -6,12 +6,28 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from intctl.db.connect import Database
-from intctl.health.codes import CODES, Verdict
-from intctl.providers.base import IMPACT
+from intctl.health.codes import CODES
+from intctl.health.status import Verdict
 from intctl.store import alerts as store
 from intctl.store.alerts import OpenAlert
 from intctl.views.maintenance import maintenance_ends, maintenance_until
 from intctl.views.steps import next_step, quoted
+
+#: What stops when an integration of a type fails, for `alerts`.
+IMPACT: dict[str, str] = {
+    "email": "Emails not sending",
+    "sms": "Text messages not sending",
+    "calendar": "Calendars not syncing",
+    "video": "Meetings cannot be created",
+    "hris": "Employee data not syncing",
+    "payroll": "Payroll data not syncing",
+    "background_check": "Background checks not running",
+    "job_board": "Job postings not publishing",
+    "messaging": "Messages not posting",
+    "storage": "Files not storing",
+    "crm": "CRM data not syncing",
+    "custom": "This service cannot be used",
+}
 
 
 @dataclass(frozen=True, slots=True)

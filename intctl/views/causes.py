@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from intctl.health.codes import ACTORS, CODES, Verdict, anchor
+from intctl.health.codes import ACTORS, CODES, anchor
+from intctl.health.status import Verdict
 
 
 @dataclass(frozen=True, slots=True)

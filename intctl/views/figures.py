@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from intctl.db.connect import Database
 from intctl.metrics.figures import Report
 from intctl.metrics.report import Window, metrics
-from intctl.store import logs
-from intctl.store.logs import Usage
+from intctl.store.usages import Usage, usages
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +23,5 @@ def figures(
 ) -> list[Figures]:
     """The figures of each living integration, or of one, by name."""
     reports = metrics(database, org_id, window, id=id, target=target)
-    usages = logs.usages(database, org_id, id=id)
-    return [Figures(one, usages.get(one.id)) for one in reports]
+    known = usages(database, org_id, id=id)
+    return [Figures(one, known.get(one.id)) for one in reports]

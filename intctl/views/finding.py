@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from intctl.health.codes import Verdict
 from intctl.health.outcome import Outcome
+from intctl.health.status import Verdict
 from intctl.views.steps import next_step
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from intctl import vault
 from intctl.db.connect import Database
 from intctl.errors import KeyringError
-from intctl.health.codes import Verdict
+from intctl.health.status import Verdict
 from intctl.keyring import Keyring
 from intctl.manifest import masked, to_plain
 from intctl.metrics.figures import Report
@@ -17,7 +17,7 @@ from intctl.metrics.report import of_day
 from intctl.providers import catalogue
 from intctl.store import clock, configs, logs
 from intctl.store.integrations import Integration
-from intctl.store.logs import Usage
+from intctl.store.usages import Usage, usages
 from intctl.views.maintenance import maintenance_ends, maintenance_until
 from intctl.views.steps import next_step
 from intctl.views.titles import title
@@ -71,7 +71,7 @@ def integration_page(
             RecentError(log.checked_at, log.verdict, log.code, log.phase, log.error_message)
             for log in logs.newest(database, org_id, id=id, limit=_RECENT, failures=True)
         ],
-        usage=logs.usages(database, org_id, id=id).get(id),
+        usage=usages(database, org_id, id=id).get(id),
         now=clock.now(database),
     )
 

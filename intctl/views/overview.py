@@ -8,9 +8,9 @@ from datetime import datetime
 
 from intctl.db.connect import Database
 from intctl.errors import StoreError
-from intctl.store import clock, integrations, logs, organizations
-from intctl.store.logs import Usage
+from intctl.store import clock, integrations, organizations
 from intctl.store.stats import Stats, stats
+from intctl.store.usages import Usage, usages
 from intctl.views.alerts import Alert, alerts
 from intctl.views.maintenance import Listed, listed
 
@@ -34,7 +34,7 @@ def overview(database: Database, org_id: str) -> Overview:
         stats=stats(database, org_id),
         alerts=alerts(database, org_id),
         integrations=listed(database, org_id, integrations.find_all(database, org_id)),
-        usages=logs.usages(database, org_id),
+        usages=usages(database, org_id),
         now=clock.now(database),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from intctl.db.connect import connect
-from intctl.store import passes
+from intctl.store import gauges
 
 from .conftest import Intctl, MailHost
 from .test_change import snapshot
@@ -66,7 +66,7 @@ def test_what_was_known_before_it_was_switched_off_is_not_known_now(intctl: Intc
     assert row(intctl)["verdict"] == "unknown"
     assert "Unchecked" in intctl("list").out
     with connect(intctl.target) as database:
-        assert [one.is_current for one in passes.gauges(database)] == [False]
+        assert [one.is_current for one in gauges.gauges(database)] == [False]
     assert intctl("show", "Email", "-o", "json").json["code"] == "self.not_checked"
     intctl("toggle", "Email", "--off")
     intctl("reconnect", "Email")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from intctl import agent, keyring
-from intctl.agent import PassSettings, Stop, Summary
+from intctl.agent import PassSettings, Stop, Summary, on_demand
 from intctl.db import lease
 from intctl.db.connect import connect
 from intctl.store import claims, integrations
@@ -75,10 +75,10 @@ def test_twenty_checks_make_one_call(intctl: Intctl, strict: Vendor) -> None:
 
     strict.after_token = all_there
 
-    def check(stop: Stop) -> agent.Checked:
+    def check(stop: Stop) -> on_demand.Checked:
         with connect(intctl.target) as database:
             row = integrations.find(database, ORG_ID, "Calendar")
-            (found,) = agent.check(database, keyring.load({}, intctl.home), PassSettings("here"), [row], stop)
+            (found,) = on_demand.check(database, keyring.load({}, intctl.home), PassSettings("here"), [row], stop)
         return found
 
     with ThreadPoolExecutor(REFRESHERS) as threads:
@@ -119,10 +119,10 @@ def test_a_check_does_not_take_a_scheduled_answer_that_proved_nothing(intctl: In
 
     strict.before_api = wait_for_the_check
 
-    def check() -> agent.Checked:
+    def check() -> on_demand.Checked:
         with connect(intctl.target) as database:
             row = integrations.find(database, ORG_ID, "Calendar")
-            (found,) = agent.check(database, keyring.load({}, intctl.home), PassSettings("here"), [row], waiting)
+            (found,) = on_demand.check(database, keyring.load({}, intctl.home), PassSettings("here"), [row], waiting)
         return found
 
     with ThreadPoolExecutor(2) as threads, connect(intctl.target) as database:

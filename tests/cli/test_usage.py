@@ -14,9 +14,9 @@ from intctl.db.connect import connect
 from intctl.render.dashboard import dashboard_page
 from intctl.sandbox import Sandbox
 from intctl.sandbox.manifests import manifests
-from intctl.store import clock, integrations, logs
-from intctl.store.logs import Usage
+from intctl.store import clock, integrations
 from intctl.store.stats import Stats
+from intctl.store.usages import Usage, usages
 from intctl.views.maintenance import Listed
 from intctl.views.overview import Overview
 
@@ -119,7 +119,7 @@ def test_the_newest_figures_of_the_config_as_it_is(intctl: Intctl) -> None:
         log("Used up", "success", 120, USAGE)
         log("Edited", "success", 60, HIGH, version - 1)
         log("Odd", "success", 60, {**HIGH, "used": "many"})
-        found = logs.usages(database, ORG_ID)
+        found = usages(database, ORG_ID)
         assert {name: getattr(found.get(id), "percent", None) for name, id in ids.items()} == {
             "Newest": 85,
             "Failing": 85,
@@ -127,8 +127,8 @@ def test_the_newest_figures_of_the_config_as_it_is(intctl: Intctl) -> None:
             "Edited": None,
             "Odd": None,
         }
-        assert logs.usages(database, ORG_ID, id=ids["Failing"]).keys() == {ids["Failing"]}
-        assert logs.usages(database, ORG_ID.replace("0a", "0b")) == {}
+        assert usages(database, ORG_ID, id=ids["Failing"]).keys() == {ids["Failing"]}
+        assert usages(database, ORG_ID.replace("0a", "0b")) == {}
         age = clock.now(database) - found[ids["Failing"]].as_of
         assert 3000 < age.total_seconds() < 4200
         database.run("UPDATE integrations SET last_health_check = {now} WHERE id = :id", {"id": ids["Failing"]})

@@ -550,12 +550,12 @@ def test_a_metrics_file_that_can_not_be_filled_fails_no_pass(
 ) -> None:
     """The pass is noted by then: the database's trouble is a warning, exit 0, and no failure in the file."""
     from intctl.errors import BusyError
-    from intctl.store import passes
+    from intctl.store import gauges
 
     def busy(*_: object) -> None:
         raise BusyError("in use by another process")
 
-    monkeypatch.setattr(passes, "gauges", busy)
+    monkeypatch.setattr(gauges, "gauges", busy)
     ran = intctl("agent", "--once", "--budget", "5", "--metrics-file", str(tmp_path / "agent.prom"))
     assert "--metrics-file was not written: in use" in ran.err
     assert not (tmp_path / "agent.prom").exists()

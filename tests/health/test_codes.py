@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from intctl.health.codes import CODES, LOG_STATUS
+from intctl.health.codes import CODES
 from intctl.health.outcome import Outcome
+from intctl.health.status import LOG_STATUS
 
 SOURCES = sorted((Path(__file__).parents[2] / "intctl").rglob("*.py"))
 PREFIXES = sorted({code.partition(".")[0] for code in CODES if "." in code})

@@ -53,7 +53,7 @@ STANDING = Standing("0a0a0a0a-0000-4000-8000-000000000001", "active", 0, None, 0
 )
 def test_what_an_outcome_makes_of_the_status(outcome: Outcome, check_type: str, count: int, status: str) -> None:
     """A definite failure or a person's check is an error at once; a scheduled timeout at the second time."""
-    settled = settle(replace(STANDING, error_count=count), outcome, check_type)
+    settled = settle(STANDING._replace(error_count=count), outcome, check_type)
     assert settled.status == status
     assert settled.error_count == (0 if outcome.verdict in ("healthy", "degraded") else count + 1)
 
@@ -61,7 +61,7 @@ def test_what_an_outcome_makes_of_the_status(outcome: Outcome, check_type: str, 
 @pytest.mark.parametrize("status", ["active", "error", "inactive"])
 def test_unknown_moves_nothing(status: str) -> None:
     """Our own fault changes neither status nor message nor count."""
-    standing = replace(STANDING, status=status, error_count=3, error_message="was so")
+    standing = STANDING._replace(status=status, error_count=3, error_message="was so")
     settled = settle(standing, Outcome("dns.timeout"), "scheduled")
     assert (settled.status, settled.error_count, settled.error_message) == (status, 3, "was so")
 
@@ -69,7 +69,7 @@ def test_unknown_moves_nothing(status: str) -> None:
 @pytest.mark.parametrize("outcome", [OK, REJECTED, TIMEOUT])
 def test_inactive_stays_inactive(outcome: Outcome) -> None:
     """A check of a disabled integration enables nothing and plans nothing."""
-    settled = settle(replace(STANDING, status="inactive"), outcome, "manual")
+    settled = settle(STANDING._replace(status="inactive"), outcome, "manual")
     assert (settled.status, settled.next_in_s) == ("inactive", None)
 
 
@@ -98,7 +98,7 @@ STRETCH = jitter(STANDING.id)
 )
 def test_when_it_is_checked_next(outcome: Outcome, count: int, minutes: int, next_s: float) -> None:
     """Soon after a first timeout; less often in a long outage or when asked for less; always within two intervals."""
-    settled = settle(replace(STANDING, error_count=count, interval_minutes=minutes), outcome, "scheduled")
+    settled = settle(STANDING._replace(error_count=count, interval_minutes=minutes), outcome, "scheduled")
     assert settled.next_in_s == pytest.approx(next_s)
     if not outcome.retry_after_s:
         assert next_s <= 2 * minutes * 60
@@ -108,20 +108,20 @@ def test_when_it_is_checked_next(outcome: Outcome, count: int, minutes: int, nex
 def test_a_rejected_login_slows_down_and_stops() -> None:
     """4 intervals, then 16, an hour at most; the third refusal plans nothing more, until a person asks."""
     waits = [
-        settle(replace(STANDING, rejections=before), REJECTED, "scheduled").next_in_s
+        settle(STANDING._replace(rejections=before), REJECTED, "scheduled").next_in_s
         for before in range(MAX_REJECTIONS)
     ]
     assert waits == [1200.0, 3600.0, None]
-    asked = settle(replace(STANDING, rejections=2), REJECTED, "manual")
+    asked = settle(STANDING._replace(rejections=2), REJECTED, "manual")
     assert (asked.rejections, asked.next_in_s) == (1, 1200.0)
-    assert settle(replace(STANDING, rejections=2), OK, "scheduled").rejections == 0
+    assert settle(STANDING._replace(rejections=2), OK, "scheduled").rejections == 0
 
 
 @pytest.mark.parametrize("code", [code for code, cause in CODES.items() if cause.verdict == "unknown"])
 def test_no_unknown_code_changes_a_status(code: str) -> None:
     """Every code of the verdict unknown leaves a failing integration failing and a working one working."""
     for status in ("active", "error"):
-        standing = replace(STANDING, status=status, error_count=1, error_message="before")
+        standing = STANDING._replace(status=status, error_count=1, error_message="before")
         settled = settle(standing, Outcome(code), "scheduled")
         assert (settled.status, settled.error_count, settled.error_message) == (status, 1, "before")
 
@@ -164,7 +164,7 @@ def test_a_retry_after_counts_from_the_answer() -> None:
 @pytest.mark.parametrize(("status", "due"), [("active", NOW), ("error", NOW), ("inactive", None)])
 def test_an_edit_during_the_check_makes_it_due_again(status: str, due: datetime | None) -> None:
     """The result is logged as unknown, changes no status and no count of refusals; what is off stays off."""
-    standing = replace(STANDING, status=status, rejections=2)
+    standing = STANDING._replace(status=status, rejections=2)
     decision = decide(standing, REJECTED, "scheduled", lease(is_edited=True))
     assert (decision.next_at, decision.settles, decision.logs, decision.log_status) == (due, False, True, "unknown")
     if due is not None:

@@ -9,8 +9,9 @@ import pytest
 from intctl.health.codes import CODES
 from intctl.probes.spec import HttpProbe
 from intctl.providers import catalogue
-from intctl.providers.base import CONFIDENCE, IMPACT, TYPES, Provider
+from intctl.providers.base import CONFIDENCE, TYPES, Provider
 from intctl.text import Secret
+from intctl.views.alerts import IMPACT
 
 NAMES = catalogue.names()
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from intctl.health.codes import Verdict
 from intctl.health.log_entry import NO_METADATA, LogMetadata
+from intctl.health.status import Verdict
 from intctl.service.exposition import METRICS, Done, exposition, write, write_failed
-from intctl.store.passes import Gauge
+from intctl.store.gauges import Gauge
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 DONE = Done(NOW, 1.25, {"healthy": 2, "down": 1}, 7, 21)

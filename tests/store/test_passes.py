@@ -9,7 +9,7 @@ import pytest
 from intctl.db.connect import Database, connect
 from intctl.db.url import Target
 from intctl.health.log_entry import NO_METADATA
-from intctl.store import passes
+from intctl.store import agent_passes, gauges, passes
 from intctl.store.passes import Agent, NotedPass, PassNote
 
 from ..agent_rig import shift
@@ -43,7 +43,7 @@ def test_a_pass_is_one_row_of_its_agent(database: Database) -> None:
     """One row a host, overwritten; its passes and checks add up; it began when it says."""
     first, second = finish(database), finish(database, checks=4)
     assert [(one.passes, one.checks) for one in (first, second)] == [(1, 3), (2, 7)]
-    (row,) = passes.agents(database)
+    (row,) = agent_passes.agents(database)
     assert (row.host, row.org_id, row.version, row.passes, row.checks) == ("web1", None, "1.2.3", 2, 7)
     assert row.last == {"checked": 4, "keys": ["k_1"]}
     assert row.started_at is not None and row.finished_at is not None and row.age_s is not None
@@ -68,7 +68,7 @@ def test_a_pass_that_hangs_is_seen_by_its_start(database: Database) -> None:
     finish(database)
     long_ago(database, 600)
     passes.begin(database, agent(version="1.2.4"))
-    (row,) = passes.agents(database)
+    (row,) = agent_passes.agents(database)
     assert row.started_at is not None and row.finished_at is not None
     assert (row.started_at - row.finished_at).total_seconds() > 500
     assert (row.version, row.passes) == ("1.2.4", 1)
@@ -77,15 +77,15 @@ def test_a_pass_that_hangs_is_seen_by_its_start(database: Database) -> None:
 def test_a_failure_stands_until_a_pass_is_completed(database: Database) -> None:
     """Why the last pass failed, and when; a finish clears it, a failure leaves the last finish alone."""
     passes.fail(database, agent(), duration_s=1.0, failure="No encryption key.")
-    (row,) = passes.agents(database)
+    (row,) = agent_passes.agents(database)
     assert (row.failure, row.finished_at, row.age_s) == ("No encryption key.", None, None)
     assert row.failed_at is not None
     finish(database)
-    (row,) = passes.agents(database)
+    (row,) = agent_passes.agents(database)
     assert (row.failure, row.failed_at) == (None, None)
     finished_at = row.finished_at
     passes.fail(database, agent(), duration_s=1.0, failure="No encryption key.")
-    (row,) = passes.agents(database)
+    (row,) = agent_passes.agents(database)
     assert (row.failure, row.finished_at, row.passes) == ("No encryption key.", finished_at, 1)
 
 
@@ -94,12 +94,12 @@ def test_agents_of_one_host_and_of_one_organisation(database: Database, org_id: 
     other = "0" * 8 + org_id[8:]
     for host, serves in (("web2", None), ("web1", org_id), ("web1", None), ("web1", other)):
         finish(database, host, serves)
-    listed = [(row.host, row.org_id) for row in passes.agents(database)]
+    listed = [(row.host, row.org_id) for row in agent_passes.agents(database)]
     assert sorted(listed, key=str) == sorted(
         [("web1", None), ("web1", org_id), ("web1", other), ("web2", None)], key=str
     )
     assert [host for host, _ in listed] == ["web1", "web1", "web1", "web2"]
-    assert {(row.host, row.org_id) for row in passes.agents(database, org_id)} == {
+    assert {(row.host, row.org_id) for row in agent_passes.agents(database, org_id)} == {
         ("web1", None),
         ("web1", org_id),
         ("web2", None),
@@ -112,9 +112,9 @@ def test_a_host_that_is_gone_is_forgotten(database: Database) -> None:
     long_ago(database, passes.KEPT_S + 1)
     for _ in range(59):
         finish(database)
-    assert len(passes.agents(database)) == 2
+    assert len(agent_passes.agents(database)) == 2
     finish(database)
-    assert [row.host for row in passes.agents(database)] == ["web1"]
+    assert [row.host for row in agent_passes.agents(database)] == ["web1"]
 
 
 def test_gauges_show_the_newest_check_of_each(database: Database, target: Target, org_id: str) -> None:
@@ -125,12 +125,12 @@ def test_gauges_show_the_newest_check_of_each(database: Database, target: Target
     add(target, org_id, "New")
     gone = add(target, org_id, "Gone")
     database.run("UPDATE integrations SET deleted_at = {now} WHERE id = :id", {"id": gone})
-    rows = {row.name: row for row in passes.gauges(database)}
+    rows = {row.name: row for row in gauges.gauges(database)}
     assert set(rows) == {"Email", "New"}
     assert (rows["Email"].status, rows["Email"].error_count) == ("active", 0)
     assert (rows["Email"].newest.code, rows["Email"].response_time_ms) == ("ok", 7)
     assert (rows["New"].newest, rows["New"].response_time_ms) == (NO_METADATA, None)
     assert rows["New"].last_health_check is None
     assert (rows["Email"].is_current, rows["New"].is_current) == (True, False)
-    assert passes.gauges(database, "0" * 8 + org_id[8:]) == []
-    assert len(passes.gauges(database, org_id)) == 2
+    assert gauges.gauges(database, "0" * 8 + org_id[8:]) == []
+    assert len(gauges.gauges(database, org_id)) == 2
