@@ -177,7 +177,6 @@ def metrics(context: Context, options: MetricsOptions) -> None:
     """
     from intctl.metrics.figures import KEYS
     from intctl.render.history import page, report_columns, usage_column
-    from intctl.store import integrations
     from intctl.store.clock import now
     from intctl.views.figures import figures
 
@@ -186,7 +185,11 @@ def metrics(context: Context, options: MetricsOptions) -> None:
         raise UsageError("--target is not a number.")
     within = zone(options.tz)
     database, org_id = context.database(), context.org_id()
-    id = integrations.find(database, org_id, options.name).id if options.name else None
+    id = None
+    if options.name:
+        from intctl.store import integrations
+
+        id = integrations.find(database, org_id, options.name).id
     moment = now(database)
     found = figures(database, org_id, _window(moment, options, within), id=id, target=target)
     if options.style == "table" and id:

@@ -14,9 +14,8 @@ from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from intctl.health.outcome import Outcome
-
 if TYPE_CHECKING:
+    from intctl.health.outcome import Outcome
     from intctl.probes.reply import Reply
     from intctl.probes.spec import Balance, Quota
 
