@@ -1,11 +1,11 @@
-"""Seal and open what is secret at rest. The only place where a key is seen.
+"""Seal and open secrets at rest. Only this module handles key material.
 
 Envelope: `{"v":1,"alg":"A256GCM","kid":"k_…","n":"…","ct":"…"}`. AES-256-GCM with a random 12-byte
 nonce, under a subkey that HKDF derives from a 32-byte key. The `kid` is a hash of the key, so a
-wrong key under a right name is seen. The additional data binds a ciphertext to its organisation,
+wrong key under a right name is detected. The additional data binds a ciphertext to its organisation,
 integration and purpose: copied to another row it does not open. There is no trial decryption.
 
-Known limit: who can write the database can put back an older ciphertext of the same row.
+Known limit: a process with write access to the database can restore an older ciphertext of the same row.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _KEY_TEXT = re.compile(r"ick1_([A-Za-z0-9_-]{43})_([0-9a-f]{8})")
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Where an envelope belongs.
+    """The place of an envelope.
 
     Ids are canonical lower-case UUIDs; purpose is `config:PROVIDER` or `oauth:PROVIDER`.
     """
@@ -59,8 +59,8 @@ class Key:
     __slots__ = ("_key", "kid")
 
     def __init__(self, key: bytes) -> None:
-        if len(key) != 32:  # AESGCM would take 16 bytes without a word
-            raise KeyringError("A key is 32 bytes long.")
+        if len(key) != 32:  # AESGCM would silently accept 16 bytes
+            raise KeyringError("A key must be 32 bytes long.")
         self._key = key
         self.kid = "k_" + hashlib.sha256(b"intctl/kid/v1\0" + key).hexdigest()[:16]
 
@@ -68,12 +68,12 @@ class Key:
         return f"Key({self.kid})"
 
     def text(self) -> str:
-        """The key as it is written in a keyring: prefix for secret scanners, checksum for cut-off pastes."""
+        """Return the key's text in a keyring: prefix for secret scanners, checksum for truncated pastes."""
         body = _encode(self._key)
         return f"ick1_{body}_{zlib.crc32(body.encode()):08x}"
 
     def cipher(self) -> Any:
-        """The AEAD under this key's subkey."""
+        """Return the AEAD under this key's subkey."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
@@ -82,18 +82,18 @@ class Key:
 
 
 def new_key() -> Key:
-    """A fresh random key."""
+    """Return a new random key."""
     return Key(secrets.token_bytes(32))
 
 
 def parse_key(text: str) -> Key:
-    """The key that `Key.text` wrote. Raises KeyringError, which never shows the text."""
+    """Parse the text of `Key.text`. Raises KeyringError, which never shows the text."""
     found = _KEY_TEXT.fullmatch(text.strip())
     if not found:
         raise KeyringError("it does not look like ick1_…_… (43 characters and a checksum)")
     body, checksum = found.groups()
     if f"{zlib.crc32(body.encode()):08x}" != checksum:
-        raise KeyringError("checksum does not match (cut off?)")
+        raise KeyringError("checksum does not match (truncated?)")
     key = _decode(body)
     if key is None:
         raise KeyringError("it is not canonical base64url")
@@ -101,13 +101,13 @@ def parse_key(text: str) -> Key:
 
 
 class Keyring:
-    """The live keys, the first one primary: it seals, all of them open."""
+    """The keys in use. The first is the primary key: it seals, and all of them open."""
 
     def __init__(self, keys: list[Key], source: str) -> None:
         if not keys:
-            raise KeyringError(f"{source} holds no key.")
+            raise KeyringError(f"{source} contains no key.")
         if len({key.kid for key in keys}) != len(keys):
-            raise KeyringError(f"{source} holds the same key twice.")
+            raise KeyringError(f"{source} contains the same key twice.")
         self.keys = tuple(keys)
         self.source = source
         self._ciphers: dict[str, Any] = {}
@@ -128,7 +128,7 @@ class Keyring:
         return self._ciphers.get(kid)
 
     def seal(self, plain: Mapping[str, Any], binding: Binding) -> dict[str, Any]:
-        """An envelope that opens only with this key, at this binding."""
+        """Seal `plain` into an envelope that opens only with the primary key, at this binding."""
         kid = self.primary.kid
         text = json.dumps(plain, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
         text += b" " * (-len(text) % _BLOCK)
@@ -139,7 +139,7 @@ class Keyring:
         return {"v": 1, "alg": _ALG, "kid": kid, "n": _encode(nonce), "ct": _encode(sealed)}
 
     def open(self, envelope: object, binding: Binding, name: str) -> dict[str, Any]:
-        """What was sealed. `name` is the integration's, for the messages.
+        """Return what was sealed. `name` is the integration's, for the messages.
 
         Raises SealError with the code self.config_foreign, self.key_missing or self.config_damaged.
         """
@@ -205,7 +205,7 @@ def _encode(raw: bytes) -> str:
 
 
 def _decode(text: object) -> bytes | None:
-    """Canonical base64url only: Python's own decoder passes over junk."""
+    """Decode canonical base64url only: Python's decoder ignores invalid characters."""
     if not isinstance(text, str) or not text.isascii():
         return None
     try:
@@ -215,11 +215,11 @@ def _decode(text: object) -> bytes | None:
     return raw if _encode(raw) == text else None
 
 
-# --- where the keyring lives ---------------------------------------------------------------------
+# --- sources of the keyring ----------------------------------------------------------------------
 
 
 def load(environ: Mapping[str, str], home: Path) -> Keyring:
-    """The keyring, from the first source that exists; explicit sources must agree.
+    """Load the keyring from the first source that exists; explicit sources must agree.
 
     Sources: the systemd credential intctl.keyring, INTCTL_KEYRING_FILE, INTCTL_ENCRYPTION_KEY,
     keyring.json in the data folder. Raises KeyringError.
@@ -230,13 +230,13 @@ def load(environ: Mapping[str, str], home: Path) -> Keyring:
         if not default.exists():
             raise KeyringError(
                 f"No encryption key. Looked in: credential {CREDENTIAL}, {FILE_VARIABLE}, {KEY_VARIABLE}, "
-                f'{default}. Run "intctl init", or put your keyring back there.'
+                f'{default}. Run "intctl init", or restore your keyring there.'
             )
         found = [read_file(default)]
     first = found[0]
     for other in found[1:]:
         if [key.kid for key in other.keys] != [key.kid for key in first.keys]:
-            raise KeyringError(f"{first.source} and {other.source} hold different keys. Unset one of them.")
+            raise KeyringError(f"{first.source} and {other.source} contain different keys. Unset one of them.")
     return first
 
 
@@ -259,7 +259,7 @@ def _explicit(environ: Mapping[str, str]) -> list[Keyring]:
 
 
 def exists(environ: Mapping[str, str], home: Path) -> bool:
-    """Whether any source is there, usable or not."""
+    """Whether any source exists, valid or not."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     return bool(
         (folder and (Path(folder) / CREDENTIAL).exists())
@@ -270,15 +270,15 @@ def exists(environ: Mapping[str, str], home: Path) -> bool:
 
 
 def read_file(path: Path, *, credential: bool = False) -> Keyring:
-    """The keyring in a file: a regular one, ours, closed to others, at most 64 KiB. Raises KeyringError.
+    """Read a keyring file: regular, of this user, not readable by others, at most 64 KiB. Raises KeyringError.
 
-    systemd mounts a credential read-only for one service and owns it, so its mode is not judged.
+    systemd mounts a credential read-only for one service and owns it, so its mode is not checked.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        reason = "does not exist" if missing else "can't be opened (a link, or no permission)"
+        reason = "does not exist" if missing else "cannot be opened (a link, or no permission)"
         raise KeyringError(f"Keyring {path} {reason}.") from None
     facts = os.fstat(descriptor)
     if not stat.S_ISREG(facts.st_mode):
@@ -302,7 +302,7 @@ def _parse_file(raw: bytes, source: str) -> Keyring:
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError):
-        raise KeyringError(f"{source} is not JSON (cut off?).") from None
+        raise KeyringError(f"{source} is not JSON (truncated?).") from None
     if not isinstance(document, dict) or document.get("format") != _FORMAT:
         raise KeyringError(f"{source} is not in the format {_FORMAT}.")
     entries = document.get("keys")
@@ -318,13 +318,13 @@ def _parse_file(raw: bytes, source: str) -> Keyring:
         except KeyringError as error:
             raise KeyringError(f"{where}: {error}.") from None
         if entry.get("kid") != key.kid:
-            raise KeyringError(f"{where}: its kid is not this key's ({key.kid}).")
+            raise KeyringError(f"{where}: its kid does not match its key ({key.kid}).")
         keys.append(key)
     return Keyring(keys, source)
 
 
 def write_file(path: Path, keys: list[Key]) -> None:
-    """A new keyring file, 0600, whole or not at all. Raises KeyringError; never replaces a file."""
+    """Create a keyring file, 0600, atomically. Raises KeyringError; never replaces a file."""
     document = {"format": _FORMAT, "keys": [{"kid": key.kid, "key": key.text()} for key in keys]}
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -336,7 +336,7 @@ def write_file(path: Path, keys: list[Key]) -> None:
                 file.write("\n")
                 file.flush()
                 os.fsync(descriptor)
-            os.link(temporary, path)  # unlike rename, it does not replace what another init made
+            os.link(temporary, path)  # unlike rename, it does not replace the file of a concurrent init
         finally:
             temporary.unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
@@ -345,16 +345,16 @@ def write_file(path: Path, keys: list[Key]) -> None:
         finally:
             os.close(folder)
     except FileExistsError:
-        raise KeyringError(f"Keyring {path} is there already; it was not touched.") from None
+        raise KeyringError(f"Keyring {path} already exists; it was not changed.") from None
     except OSError:
         raise KeyringError(f"Keyring {path} could not be written.") from None
 
 
 def harden() -> None:
-    """No core dumps, and no reading of this process's memory or environment by others of the same user."""
+    """Disable core dumps, and deny other processes of this user access to memory and environment."""
     import ctypes
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(AttributeError):  # where there is no prctl, this is not Linux
+    with suppress(AttributeError):  # only Linux has prctl
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE

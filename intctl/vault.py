@@ -1,4 +1,4 @@
-"""A stored config and its tokens: sealed at rest, opened for a probe. The one place that knows both ends."""
+"""A stored config and its tokens: sealed at rest, opened for a probe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenedIntegration:
-    """What a stored integration asks. `origin` is the refresh token that its config names."""
+    """A stored integration, opened, and its probe. `origin` is the refresh token in its config."""
 
     provider: Provider
     config: Mapping[str, object] = field(repr=False)
@@ -36,7 +36,7 @@ class OpenedIntegration:
 
     @property
     def host(self) -> str:
-        """The host that is asked; empty where none is."""
+        """The host that the probe contacts; "" for none."""
         if isinstance(self.probe, SmtpProbe | TcpProbe):
             return self.probe.host
         if isinstance(self.probe, HttpProbe):
@@ -46,38 +46,38 @@ class OpenedIntegration:
 
 
 def binding(org_id: str, id: str, provider: str) -> Binding:
-    """Where a config envelope belongs: a changed provider column must not redirect a secret."""
+    """Return the binding of a config envelope: a changed provider column must not redirect a secret."""
     return Binding(org_id, id, f"config:{provider}")
 
 
 def token_binding(org_id: str, id: str, provider: str) -> Binding:
-    """Where the envelopes of OAuth tokens belong."""
+    """Return the binding of the envelopes of OAuth tokens."""
     return Binding(org_id, id, f"oauth:{provider}")
 
 
 def seal(keyring: Keyring, org_id: str, id: str, provider: Provider, config: Mapping[str, object]) -> dict[str, Any]:
-    """The envelope of a config."""
+    """Seal a config into an envelope."""
     return keyring.seal(to_plain(provider, config), binding(org_id, id, provider.name))
 
 
 def origin(config: Mapping[str, object]) -> Secret | None:
-    """The refresh token as the manifest gave it, where there is one."""
+    """Return the refresh token in the manifest, or None."""
     value = config.get("refresh_token")
     return value if isinstance(value, Secret) else None
 
 
 def open_plain(keyring: Keyring, sealed: SealedConfig) -> dict[str, Any]:
-    """A stored config as plain JSON, secrets included. Raises SealError when it does not open."""
+    """Open a stored config as plain JSON, secrets included. Raises SealError if it does not open."""
     return keyring.open(sealed.config, binding(sealed.org_id, sealed.id, sealed.provider), sealed.name)
 
 
 def open_config(keyring: Keyring, sealed: SealedConfig, provider: Provider) -> dict[str, object]:
-    """A stored config, secrets wrapped. Raises SealError when it does not open or does not fit."""
+    """Open a stored config, secrets wrapped. Raises SealError if it does not open or does not fit."""
     return from_plain(provider, open_plain(keyring, sealed))
 
 
 def open_integration(keyring: Keyring, sealed: SealedConfig) -> OpenedIntegration | Outcome:
-    """What to ask for a stored integration; or the reason in intctl itself why nothing can be asked, as an outcome."""
+    """Open a stored config and build its probe; or return the outcome that says why there is no probe."""
     from intctl.health.outcome import Outcome
 
     provider = catalogue.get(sealed.provider)
@@ -96,12 +96,12 @@ def open_integration(keyring: Keyring, sealed: SealedConfig) -> OpenedIntegratio
 
 
 def exchanges(probe: Probe) -> bool:
-    """Whether it is asked with an access token that has to be got first."""
+    """Whether the probe needs an access token from a token exchange."""
     return isinstance(getattr(probe, "auth", None), TokenGrant)
 
 
 def refreshes(probe: Probe) -> bool:
-    """Whether it spends a refresh token: then only under the integration's lease."""
+    """Whether the probe uses a refresh token: then it requires the integration's lease."""
     return isinstance(getattr(probe, "auth", None), RefreshToken)
 
 
@@ -121,7 +121,7 @@ def tokens(
     provider: Provider,
     config: Mapping[str, object],
 ) -> SealedTokens:
-    """The stored tokens of an integration under this very config."""
+    """Return the stored tokens of an integration under exactly this config."""
     plain = json.dumps(to_plain(provider, config), sort_keys=True)
     return SealedTokens(
         database,
@@ -134,10 +134,10 @@ def tokens(
 
 
 class PersistentTokenStore:
-    """A probe's token store (`probes.auth.TokenStore`): the sealed tokens, asked off the event loop.
+    """A probe's token store (`probes.auth.TokenStore`): the sealed tokens, accessed off the event loop.
 
-    `call` runs a function on the database's thread. With `fresh`, the access token that stood at
-    the first look is never given out: the check is answered by an exchange that happens now.
+    `call` runs a function on the database's thread. With `fresh`, the access token that the first
+    load found is never returned, so that the check makes a new exchange.
     """
 
     def __init__(self, sealed: SealedTokens, call: Callable[..., Awaitable[Any]], *, fresh: bool) -> None:
@@ -148,7 +148,7 @@ class PersistentTokenStore:
         self._stale: Secret | None = None
 
     async def load(self) -> Tokens | None:
-        """The tokens that stand now."""
+        """Return the current tokens."""
         found: Tokens | None = await self._call(self._sealed.load)
         self._found = found
         if self._fresh:
@@ -159,22 +159,22 @@ class PersistentTokenStore:
         return found
 
     async def save(self, tokens: Tokens) -> Tokens:
-        """Puts `tokens` in the place of those loaded last, durably; the tokens that stand afterwards."""
+        """Replace the last loaded tokens with `tokens`, durably; return the tokens that are current afterwards."""
         self._found = await self._call(self._sealed.save, tokens, self._found)
         return self._found
 
 
 class MemoryTokenStore:
-    """A probe's token store in memory: what an exchange yields is good for this exchange only."""
+    """A probe's token store in memory: its tokens last only as long as this object."""
 
     def __init__(self, found: Tokens | None = None) -> None:
         self.found = found
 
     async def load(self) -> Tokens | None:
-        """The tokens that stand now."""
+        """Return the current tokens."""
         return self.found
 
     async def save(self, tokens: Tokens) -> Tokens:
-        """Keeps `tokens` as long as this object."""
+        """Keep `tokens` in memory."""
         self.found = tokens
         return tokens

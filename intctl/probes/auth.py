@@ -24,7 +24,7 @@ class TokenStore(Protocol):
         ...
 
     async def save(self, tokens: Tokens) -> Tokens:
-        """Replace the tokens loaded last by `tokens`, durably; return the tokens that are current afterwards."""
+        """Replace the last loaded tokens with `tokens`, durably; return the tokens that are current afterwards."""
         ...
 
 
@@ -39,7 +39,7 @@ class Authenticator:
 
     async def prove(self, _probe: HttpProbe, /) -> Judgement:
         """Prove the credential by its token exchange alone. Raises ProbeFailed."""
-        raise ProbeFailed("self.config_invalid", "only a token can be proven without a URL")
+        raise ProbeFailed("self.config_invalid", "only a token can be verified without a URL")
 
     async def access(self, *, anew: bool = False) -> tuple[Secret, bool]:  # noqa: ARG002
         """Return an access token, and whether it was exchanged just now: always with `anew`. Raises ProbeFailed."""
@@ -47,9 +47,9 @@ class Authenticator:
 
     def headers(self, _method: str, _url: str, _content: bytes, /) -> dict[str, str]:
         """Return the headers with the credential or its token. Requests no token. Raises ProbeFailed."""
-        raise ProbeFailed("self.config_invalid", "this credential cannot be shown")
+        raise ProbeFailed("self.config_invalid", "this credential cannot be sent in a header")
 
 
 def plain(value: str | Secret) -> str:
-    """The text itself, secret or not."""
+    """Return the text itself, secret or not."""
     return value.reveal() if isinstance(value, Secret) else value

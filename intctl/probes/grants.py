@@ -1,8 +1,8 @@
 """OAuth token exchanges: a grant, exchanged for an access token over the probe's own transport.
 
-A rotated refresh token is saved before anything is done with its access token: the old one may be
-dead already, and a crash in between must not lose the new one. Between the provider's answer and
-the end of that save lies the one window in which it can be lost; nothing else happens in it.
+A rotated refresh token is saved before its access token is used: the old one may already be
+revoked, and a crash in between must not lose the new one. It can be lost only between the
+provider's reply and the end of that save; nothing else happens in that window.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from intctl.probes.spec import ClientCredentials, HttpProbe, RefreshToken, Signe
 from intctl.probes.trace import ProbeFailed, Trace
 from intctl.text import Secret
 
-#: A stored access token that ends sooner is not used, in seconds.
+#: A stored access token that expires within this time is not used, in seconds.
 LEEWAY_S = 60
-#: An access token is kept for this long at the most, in seconds. So the exchange is made at least once an hour, or
-#: at each check where those are further apart: that is how soon a revoked grant is seen.
+#: The longest time that an access token is stored, in seconds. So the exchange is made at least once an hour, or
+#: at each check if checks are less frequent: that is how soon a revoked grant is detected.
 MAX_STORED_S = 1800
-#: What a token's lifetime is taken to be when the provider gives none that makes sense, in seconds.
+#: The lifetime of a token for which the provider gives no valid one, in seconds.
 ASSUMED_LIFETIME_S = 3600
 #: A lifetime beyond 400 days is odd.
 MAX_SANE_S = 400 * 86400
 
-# Microsoft's numbers, in words that say what to do.
+# Microsoft's error numbers, with the next step.
 _AADSTS = {
-    "AADSTS7000222": ("http.auth.rejected", "the client secret has expired (AADSTS7000222): make a new one in Entra"),
+    "AADSTS7000222": ("http.auth.rejected", "the client secret has expired (AADSTS7000222): create a new one in Entra"),
     "AADSTS7000215": (
         "http.auth.rejected",
-        "the client secret is wrong (AADSTS7000215): it is the secret's value that is wanted, not its ID",
+        "the client secret is wrong (AADSTS7000215): use the secret's value, not its ID",
     ),
     "AADSTS700016": ("http.auth.rejected", "the tenant has no application with this client ID (AADSTS700016)"),
     "AADSTS90002": ("not.found", "there is no tenant with this ID (AADSTS90002)"),
@@ -59,10 +59,10 @@ _TIME = re.compile(r"\b(iat|exp|nbf|time\w*|clock|expired|lived)\b", re.IGNORECA
 
 
 class GrantAuth(Authenticator, httpx.Auth):
-    """A grant and what is kept of it.
+    """A grant and its stored tokens.
 
-    The fact `token_exchanged` says whether the token endpoint granted an access token in this
-    check, `refresh_token_replaced` that a new refresh token came with it.
+    The fact `token_exchanged` says whether the token endpoint issued an access token in this
+    check, `refresh_token_replaced` that it also issued a new refresh token.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class GrantAuth(Authenticator, httpx.Auth):
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         access, new = await self.access()
         response = yield self._with(request, access)
-        if response.status_code == 401 and not new:  # revoked early: no verdict on the grant yet
+        if response.status_code == 401 and not new:  # the token was revoked early; the grant may still be valid
             access, _ = await self.access(anew=True)
             yield self._with(request, access)
         hit("token_api_answered")
@@ -114,7 +114,7 @@ class GrantAuth(Authenticator, httpx.Auth):
         hit("token_before_api")
         return access, True
 
-    # --- what is kept
+    # --- stored tokens
 
     async def _load(self) -> Tokens | None:
         if self._store is None:
@@ -133,11 +133,11 @@ class GrantAuth(Authenticator, httpx.Auth):
         if isinstance(self._grant, RefreshToken) and stored.origin != self._grant.refresh_token:
             return None
         left = stored.expires_at - self._clock()
-        # One that lasts longer than any may: this machine's clock was set back since.
+        # A longer lifetime than any stored token has: this machine's clock was set back since.
         return stored.access_token if LEEWAY_S < left <= MAX_STORED_S + LEEWAY_S else None
 
     def _refresh_token(self, stored: Tokens | None) -> Secret | None:
-        """The refresh token to spend: the latest successor of the one that the manifest gave."""
+        """The refresh token to use: the latest successor of the one in the manifest."""
         if not isinstance(self._grant, RefreshToken):
             return None
         if stored is not None and stored.origin == self._grant.refresh_token and stored.refresh_token is not None:
@@ -145,11 +145,11 @@ class GrantAuth(Authenticator, httpx.Auth):
         return self._grant.refresh_token
 
     async def _keep(self, access: Secret, document: dict[str, Any], stored: Tokens | None) -> Secret:
-        """Saves what was granted; the access token to go on with: another's, where another was first."""
+        """Save the issued tokens. Return the access token to use: another process may have saved one first."""
         self._trace.add_secret(access)
         lifetime = self._lifetime(document.get("expires_in", MISSING))
         tokens = Tokens(access, self._clock() + lifetime, scope=self._grant.scope)
-        if self.odd or not _sendable(access.reveal()):  # not kept, or the warning would come and go with it
+        if self.odd or not _sendable(access.reveal()):  # not stored: the next check must see the same problem
             tokens = Tokens(None, None, scope=self._grant.scope)
         used = self._refresh_token(stored)
         if used is not None and isinstance(self._grant, RefreshToken):
@@ -172,7 +172,7 @@ class GrantAuth(Authenticator, httpx.Auth):
         try:
             return await asyncio.shield(saving)
         except asyncio.CancelledError:
-            await asyncio.wait({saving})  # a token that is out of the provider's hands is saved, deadline or not
+            await asyncio.wait({saving})  # the provider does not send it again: save it even after the deadline
             if not saving.cancelled():
                 saving.exception()
             raise
@@ -180,7 +180,7 @@ class GrantAuth(Authenticator, httpx.Auth):
             raise ProbeFailed("self.token_not_saved") from None
 
     def _lifetime(self, value: object) -> float:
-        """Seconds that the token is stored for; `odd` says when the provider's figure made no sense."""
+        """Seconds for which the token is stored. Sets `odd` if the provider's value is not valid."""
         try:
             seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
         except (ValueError, OverflowError):
@@ -188,11 +188,11 @@ class GrantAuth(Authenticator, httpx.Auth):
         if value is MISSING and isinstance(self._grant, ClientCredentials) and self._grant.lifetime_s:
             return self._grant.lifetime_s
         if not 0 < seconds <= MAX_SANE_S:
-            self.odd = "expires_in is missing" if value is MISSING else "expires_in is no sensible number"
+            self.odd = "expires_in is missing" if value is MISSING else "expires_in is not a valid lifetime"
             seconds = ASSUMED_LIFETIME_S
         return min(max(seconds, LEEWAY_S), MAX_STORED_S)
 
-    # --- what is asked
+    # --- requests
 
     def _with(self, request: httpx.Request, access: Secret) -> httpx.Request:
         self._trace.add_secret(access)
@@ -228,7 +228,7 @@ class GrantAuth(Authenticator, httpx.Auth):
     def _client_fields(
         self, grant: ClientCredentials | RefreshToken, refresh: Secret | None, headers: dict[str, str]
     ) -> dict[str, str]:
-        """The fields of the token call; the client goes among them or into `headers`."""
+        """The fields of the token request. Adds the client's id and secret to them, or to `headers`."""
         fields = {name: plain(value) for name, value in grant.extra.items()}
         self._trace.add_secret(*(value for value in grant.extra.values() if isinstance(value, Secret)))
         if refresh is not None:
@@ -252,13 +252,13 @@ class GrantAuth(Authenticator, httpx.Auth):
         self._trace.add_secret(statement)
         return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": statement}
 
-    # --- what is answered
+    # --- replies
 
     async def _granted(self, reply: Reply, stored: Tokens | None, *, last: bool = False) -> Secret:
-        """The access token of a token reply, its refresh token saved first. Raises ProbeFailed.
+        """Return the access token of a token reply, after saving its refresh token. Raises ProbeFailed.
 
-        A refresh token that was refused because somebody else spent it meanwhile is no fault: then
-        theirs is used, and exchanged once more only where their access token has run out.
+        If the provider refused the refresh token because another process had just used it, that
+        process's access token is used, or its refresh token once, if the access token has expired.
         """
         document = reply.json(constants=True)
         pointer = self._grant.token_at if isinstance(self._grant, ClientCredentials) else "/access_token"
@@ -266,12 +266,12 @@ class GrantAuth(Authenticator, httpx.Auth):
         if isinstance(granted, str) and granted:
             self._trace.facts["token_exchanged"] = True
             access = await self._keep(Secret(granted), value_at(document, pointer.rpartition("/")[0]), stored)
-            if not _sendable(access.reveal()):  # said only now: the refresh token beside it may be the only one left
-                raise ProbeFailed("unexpected.reply", "the token holds characters that no header can carry")
+            if not _sendable(access.reveal()):  # raised after the save: its refresh token may be the only valid one
+                raise ProbeFailed("unexpected.reply", "the token has characters that are not allowed in a header")
             return access
         self._trace.facts["http_status"] = reply.status
         note_clock(reply, self._trace, self._clock())
-        # A server that fails or throttles says nothing about the token, whatever stands in its body.
+        # A reply of a failing or throttling server proves nothing about the token, whatever its body says.
         judged = reply.status < 500 and reply.status != 429
         if judged and isinstance(self._grant, RefreshToken) and _error(document) == "invalid_grant":
             now = await self._load()
@@ -285,13 +285,13 @@ class GrantAuth(Authenticator, httpx.Auth):
     def _why_refused(grant: RefreshToken, document: Any) -> str:
         if number := _aadsts(document):
             return number
-        # What nobody can know from here is not asserted.
-        return "revoked, expired, or spent by an exchange whose answer never arrived" if grant.single_use else ""
+        # intctl cannot know which of these happened, so it asserts none of them.
+        return "revoked, expired, or used by an exchange whose reply was lost" if grant.single_use else ""
 
     def _refused(self, reply: Reply, document: Any, *, judged: bool) -> ProbeFailed:
         where = "token endpoint"
         if reply.status == 200:
-            why = "it sent no access token" if isinstance(document, dict) else "it did not send JSON"
+            why = "the reply has no access token" if isinstance(document, dict) else "the reply is not JSON"
             return ProbeFailed("unexpected.reply", f"{where}: {why}")
         number = _aadsts(document)
         if number in _AADSTS:
@@ -320,13 +320,13 @@ def _error(document: Any) -> str:
 
 
 def _of_its_time(document: Any) -> bool:
-    """Whether a signed statement may have been refused for the time that it names, or no reason is given."""
+    """Whether the provider may have refused a signed statement because of its timestamps."""
     text = document.get("error_description") if isinstance(document, dict) else None
     return _error(document) == "invalid_grant" and (not isinstance(text, str) or bool(_TIME.search(text)))
 
 
 def _aadsts(document: Any) -> str:
-    """Microsoft's error number at the head of the description, if there is one."""
+    """Microsoft's error number at the start of the description, or ""."""
     text = document.get("error_description") if isinstance(document, dict) else None
     head = text.partition(":")[0].strip() if isinstance(text, str) else ""
     return head if head.startswith("AADSTS") and head[6:].isdecimal() and len(head) < 20 else ""

@@ -1,4 +1,4 @@
-"""Which addresses may be contacted. Metadata services and the like are refused, in every disguise."""
+"""The addresses that may be contacted. Metadata services and the like are refused in every notation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REFUSED: dict[NetworkRange, str] = {
     }.items()
 }
 
-#: Words that stand for networks in INTCTL_DENY_NETWORKS and INTCTL_ALLOW_NETWORKS.
+#: Names for networks in INTCTL_DENY_NETWORKS and INTCTL_ALLOW_NETWORKS.
 WORDS: dict[str, tuple[NetworkRange, ...]] = {
     "loopback": (ip_network("127.0.0.0/8"), ip_network("::1/128")),
     "private": tuple(
@@ -38,34 +38,34 @@ WORDS: dict[str, tuple[NetworkRange, ...]] = {
     ),
 }
 
-#: Translated: NAT64 (RFC 6052, RFC 8215) and SIIT (RFC 2765).
+#: Prefixes of translated addresses: NAT64 (RFC 6052, RFC 8215) and SIIT (RFC 2765).
 _NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"), ip_network("::ffff:0:0:0/96"))
-#: Where the local NAT64 prefix has the IPv4 address when it is used as a /48, in octets of the IPv6 one.
+#: The octets of the IPv4 address in an IPv6 address of the local NAT64 prefix, used as a /48.
 _LOCAL_NAT64, _OCTETS_48 = ip_network("64:ff9b:1::/48"), (6, 7, 9, 10)
 _COMPATIBLE = ip_network("::/96")
 
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """What may be contacted. Of the rules that hold an address, the narrowest wins, then `allow`."""
+    """The addresses that may be contacted. Of the rules that match, the narrowest wins; on a tie, `allow`."""
 
     deny: tuple[NetworkRange, ...] = ()
     allow: tuple[NetworkRange, ...] = ()
 
     @classmethod
     def parse(cls, deny: str = "", allow: str = "") -> AddressPolicy:
-        """From the two variables: networks in CIDR form, `loopback` or `private`, comma separated.
+        """Parse the two variables: networks in CIDR form, `loopback` or `private`, comma separated.
 
         Raises UsageError.
         """
         return cls(tuple(_networks("INTCTL_DENY_NETWORKS", deny)), tuple(_networks("INTCTL_ALLOW_NETWORKS", allow)))
 
     def refusal(self, address: str) -> str | None:
-        """Why this address must not be contacted, or None."""
+        """Return why this address must not be contacted, or None."""
         return _refusal(self, address)
 
     def judge(self, outer: Address) -> str | None:
-        """Why this address or one inside it must not be contacted, or None."""
+        """Return why this address or one embedded in it must not be contacted, or None."""
         for form in (outer, *_inside(outer)):
             why = self._refused(form)
             if why is not None:
@@ -77,7 +77,7 @@ class AddressPolicy:
         built_in = _narrowest(REFUSED, address)
         if built_in > allowed:
             return next(why for net, why in REFUSED.items() if net.prefixlen == built_in and address in net)
-        return "closed by INTCTL_DENY_NETWORKS" if _narrowest(self.deny, address) > allowed else None
+        return "denied by INTCTL_DENY_NETWORKS" if _narrowest(self.deny, address) > allowed else None
 
 
 @lru_cache(maxsize=4096)
@@ -94,7 +94,7 @@ def is_loopback(address: str) -> bool:
 
 
 def _narrowest(networks: Iterable[NetworkRange], address: Address) -> int:
-    """The longest prefix among the networks that hold the address, or -1."""
+    """The longest prefix among the networks that contain the address, or -1."""
     return max((net.prefixlen for net in networks if address in net), default=-1)
 
 
@@ -107,7 +107,7 @@ def _inside(address: Address) -> Iterator[Address]:
     if address.scope_id is not None:
         yield IPv6Address(number)
     if address in _COMPATIBLE:
-        if number > 0xFFFF:  # ::1 is no disguise
+        if number > 0xFFFF:  # ::1 embeds no IPv4 address
             yield low
     elif address.ipv4_mapped is not None or any(address in net for net in _NAT64):
         yield low
@@ -131,5 +131,5 @@ def _networks(variable: str, text: str) -> Iterator[NetworkRange]:
                 yield ip_network(word)
             except ValueError:
                 raise UsageError(
-                    f'{variable}: "{word[:60]}" is no network; write CIDR such as 10.0.0.0/8, or loopback, or private'
+                    f'{variable}: "{word[:60]}" is not a network; use CIDR such as 10.0.0.0/8, loopback or private'
                 ) from None

@@ -1,8 +1,8 @@
-"""HTTP: our own transport under httpx, and the probe that is asked over it.
+"""HTTP: intctl's own transport under httpx, and the probe that uses it.
 
-One connection a request: no pool, no redirects, no proxy, no netrc. Our resolver, our address
-guard, our phase clock. Bodies are cut at a cap and never unpacked. httpx's own timeouts are not
-used: the deadline of the probe stands above everything.
+One connection per request: no pool, no redirects, no proxy, no netrc. It uses intctl's resolver,
+address guard and phase clock. Bodies are cut at a limit and never decompressed. httpx's timeouts
+are not used: the probe's deadline covers everything.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from intctl.probes.spec import HttpProbe
 from intctl.probes.trace import ProbeFailed, Trace
 from intctl.text import Secret
 
-#: Status line and headers of one answer, informational ones included, in bytes.
+#: The most bytes of status line and headers in one reply, informational ones included.
 HEAD_LIMIT = 100 * 1024
 
-#: How long the vendor's answer about a quota is waited for, in seconds: the verdict stands already.
+#: How long intctl waits for the vendor's quota reply, in seconds: it does not change the verdict.
 QUOTA_PATIENCE_S = 5.0
 
-#: A body in more pieces than this is cut like one that is too long: chunks of one byte cost a second of our time.
+#: A body in more pieces than this is cut like one that is too long: chunks of one byte would cost a second of CPU.
 MAX_PIECES = 4096
 
-#: Statuses of an answer to the second request that say nothing about the credential.
+#: Statuses of the second reply that prove nothing about the credential.
 _NO_REFUSAL = frozenset({304, 408, 409, 423, 425, 429})
 
 _STATUS_LINE = b"HTTP/1."
 
 
 async def probe_http(probe: HttpProbe, network: Network, trace: Trace, tokens: TokenStore | None) -> Outcome:
-    """What the provider answers to this probe. Raises ProbeFailed."""
+    """Perform an HTTP probe. Raises ProbeFailed."""
     context: SSLContext | None = None
 
     def make_context() -> SSLContext:
@@ -59,12 +59,12 @@ async def probe_http(probe: HttpProbe, network: Network, trace: Trace, tokens: T
     auth = authenticator(probe.auth, tokens, own.send, trace, network.clock)
     (code, detail, retry_after), reply = await _exchange(probe, own, auth, network, trace)
     if code == "ok" and probe.compare_without and auth is not None:
-        trace.outcome("credential.uncompared")  # should the comparison take too long
+        trace.outcome("credential.uncompared")  # the result if the deadline ends the comparison
         code = await _compared(probe, transport(Trace()), network, trace)
     proven = code == "ok"
     if proven:
         code, detail = _warnings(auth, trace, network)
-    outcome = trace.outcome(code, detail, retry_after_s=retry_after)  # from here on, it stands
+    outcome = trace.outcome(code, detail, retry_after_s=retry_after)  # a later deadline keeps this result
     if probe.quota_url:
         reply = await _quota_reply(probe, transport(Trace()), auth) if proven else None
     if reply is None or not probe.quotas:
@@ -73,14 +73,14 @@ async def probe_http(probe: HttpProbe, network: Network, trace: Trace, tokens: T
 
 
 async def _quota_reply(probe: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply | None:
-    """The vendor's answer about the quota, or None. No part of the proof: on another trace, and no token is renewed."""
+    """The vendor's quota reply, or None. Not part of the proof: it has its own trace and renews no token."""
     quiet = replace(
         probe, url=probe.quota_url, method="GET", body_json=None, body_text="", expect_status=200, json=True, answers=()
     )
     try:
         async with asyncio.timeout(QUOTA_PATIENCE_S):
             reply = await transport.exchange(request_for(quiet, auth))
-    except Exception:  # whatever it is, not to know the quota is no fault
+    except Exception:  # an unknown quota is not a failure
         return None
     return reply if reply.status == 200 else None
 
@@ -88,17 +88,17 @@ async def _quota_reply(probe: HttpProbe, transport: Transport, auth: Authenticat
 async def _exchange(
     probe: HttpProbe, transport: Transport, auth: Authenticator | None, network: Network, trace: Trace
 ) -> tuple[Judgement, Reply | None]:
-    """Code, detail and Retry-After of the provider's answer; and the answer, if it was more than a token."""
+    """Code, detail and Retry-After of the provider's reply; and the reply, unless it was a token reply."""
     if not probe.url:
         if auth is None:
-            raise ProbeFailed("self.config_invalid", "there is neither a URL nor a token to ask for")
+            raise ProbeFailed("self.config_invalid", "the probe has neither a URL nor a token exchange")
         return await auth.prove(probe), None
     reply = await _send(probe, transport, auth)
     return judge(probe, reply, trace, network.clock()), reply
 
 
 async def _compared(probe: HttpProbe, transport: Transport, network: Network, trace: Trace) -> str:
-    """The code of an answer that went well, when the same is asked without the credential."""
+    """Repeat a successful request without the credential. Return the code of the comparison."""
     try:
         bare = await _send(probe, transport, None)
     except ProbeFailed:
@@ -114,10 +114,10 @@ async def _compared(probe: HttpProbe, transport: Transport, network: Network, tr
 
 
 async def _send(probe: HttpProbe, transport: Transport, auth: Authenticator | None) -> Reply:
-    """The answer to the probe's request, after whatever its credential has to ask first.
+    """The reply to the probe's request, after the token exchange of its credential, if it has one.
 
-    httpx's AsyncClient would do the same for half as much CPU again, spent on the cookies and
-    redirects that a probe must not have; and what is only shown needs no flow.
+    httpx's AsyncClient would use 50 % more CPU, for cookies and redirects that a probe must not
+    have. A credential that is only a header needs no flow.
     """
     if not isinstance(auth, httpx.Auth):
         return await transport.exchange(request_for(probe, auth))
@@ -143,7 +143,7 @@ async def _send(probe: HttpProbe, transport: Transport, auth: Authenticator | No
 
 
 def _warnings(auth: Authenticator | None, trace: Trace, network: Network) -> tuple[str, str]:
-    """The code of an exchange that went well: "ok", or what there is to warn about."""
+    """The code of a successful exchange: "ok" or a warning."""
     left = tls.days_left(trace, network.clock())
     if left is not None:
         return "tls.expires_soon", f"in {left} days, on {str(trace.facts['certificate_not_after'])[:10]}"
@@ -153,7 +153,7 @@ def _warnings(auth: Authenticator | None, trace: Trace, network: Network) -> tup
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """One request on one new connection: `exchange`, or as httpx wants it.
+    """One request on one new connection: `exchange`, or httpx's interface.
 
     An httpx request's extensions may hold `phase` (default "api") and `body_wanted`. Raises ProbeFailed.
     """
@@ -171,7 +171,7 @@ class Transport(httpx.AsyncBaseTransport):
         return _response(await self.send(request), request)
 
     async def send(self, request: httpx.Request) -> Reply:
-        """The answer to a request of httpx's. Raises ProbeFailed."""
+        """Send an httpx request and return its reply. Raises ProbeFailed."""
         headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
         ours = Request(request.method, place_of(request.url), headers, request.content)
         ours.phase = request.extensions.get("phase", ours.phase)
@@ -179,9 +179,9 @@ class Transport(httpx.AsyncBaseTransport):
         return await self.exchange(ours)
 
     async def exchange(self, request: Request) -> Reply:
-        """The answer to the request. Raises ProbeFailed."""
+        """Send the request and return its reply. Raises ProbeFailed."""
         place = request.place
-        exchange = _Exchange(self._trace, request, self._max_body)  # before the connection: it may not be writable
+        exchange = _Exchange(self._trace, request, self._max_body)  # before connecting: it may raise
         stream = await self._open(place.host, place.port, self._context() if place.secure else None)
         try:
             self._trace.enter(request.phase)
@@ -209,14 +209,14 @@ class Transport(httpx.AsyncBaseTransport):
 
 
 def _response(reply: Reply, request: httpx.Request) -> httpx.Response:
-    """The answer as httpx's own flows know it."""
-    # As bytes: of text, httpx takes ASCII only.
+    """The reply as httpx's auth flows require it."""
+    # As bytes: httpx accepts only ASCII text.
     headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
     return httpx.Response(reply.status, headers=headers, stream=httpx.ByteStream(reply.body), request=request)
 
 
 async def look_at_certificate(found: ProbeFailed, host: str, port: int, network: Network, trace: Trace) -> ProbeFailed:
-    """`found`, and what is wrong with the certificate: a second handshake, over which nothing is sent."""
+    """Find out what is wrong with the certificate, by a second handshake that sends nothing."""
     aside = Trace()
     try:
         async with asyncio.timeout(tls.LOOK_S):
@@ -232,7 +232,7 @@ async def look_at_certificate(found: ProbeFailed, host: str, port: int, network:
 
 
 def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by their names in lower case, which h11 gives; one that comes again is added after a comma."""
+    """Headers by lower-case name, as h11 gives it. Repeated headers are joined with commas."""
     found: dict[str, str] = {}
     for raw_name, raw in headers:
         name, value = raw_name.decode("ascii"), raw.decode("utf-8", "replace")
@@ -241,7 +241,7 @@ def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 class _Exchange:
-    """One request and its answer, read up to the caps."""
+    """One request and its reply, read up to the limits."""
 
     def __init__(self, trace: Trace, request: Request, max_body: int) -> None:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
@@ -257,7 +257,7 @@ class _Exchange:
         self.cut = False
 
     async def run(self, stream: wire.Stream) -> None:
-        """Sends the request and reads until the answer is known. Raises ProbeFailed."""
+        """Send the request and read its reply. Raises ProbeFailed."""
         self._trace.received_any = False
         await stream.send(self._head)
         data = b"first"
@@ -265,7 +265,7 @@ class _Exchange:
             data = await stream.receive()
             self._trace.received_any = self._trace.received_any or bool(data)
             if data and not self._head_bytes and not _STATUS_LINE.startswith(data[: len(_STATUS_LINE)]):
-                raise ProbeFailed("protocol.error")  # a banner, TLS or noise: h11 would wait for a line's end
+                raise ProbeFailed("protocol.error")  # a banner, TLS or noise: h11 would wait for the end of the line
             if not self.status:
                 self._head_bytes += len(data)
             try:
@@ -273,12 +273,12 @@ class _Exchange:
                 if self._known():
                     return
             except h11.RemoteProtocolError:
-                # h11 reports an end of file in the middle of an answer in the same way.
+                # h11 reports an end of file in the middle of a reply in the same way.
                 raise ProbeFailed("protocol.error" if data else "connection.closed") from None
         raise ProbeFailed("connection.closed")
 
     def _known(self) -> bool:
-        """Whether what has come in is all that is wanted of the answer."""
+        """Read h11's events. Return whether all that is needed of the reply has arrived."""
         while True:
             event = self._h11.next_event()
             if isinstance(event, h11.Data):
@@ -297,7 +297,7 @@ class _Exchange:
             elif isinstance(event, h11.ConnectionClosed):
                 raise ProbeFailed("connection.closed")
             elif not isinstance(event, h11.InformationalResponse):
-                break  # NEED_DATA, or PAUSED after the answer
+                break  # NEED_DATA, or PAUSED after the reply
         if not self.status and self._head_bytes > HEAD_LIMIT:
             raise ProbeFailed("protocol.error")
         return False

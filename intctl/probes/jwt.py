@@ -1,4 +1,4 @@
-"""A JSON Web Token that we sign ourselves (RFC 7519, RS256)."""
+"""A JSON Web Token that intctl signs (RFC 7519, RS256)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from base64 import urlsafe_b64encode
 from intctl.probes.spec import SignedJwt
 from intctl.probes.trace import ProbeFailed
 
-#: How long a statement of ours is good for, in seconds.
+#: How long a signed statement is valid, in seconds.
 LIFETIME_S = 600
 
 
 def signed(grant: SignedJwt, now: float) -> str:
-    """The statement, signed; `now` is a UNIX time in seconds. Raises ProbeFailed when the key can't sign."""
+    """Return the signed statement; `now` is a UNIX time in seconds. Raises ProbeFailed if the key cannot sign."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -32,9 +32,9 @@ def signed(grant: SignedJwt, now: float) -> str:
     try:
         key = load_pem_private_key(grant.private_key.reveal().encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ProbeFailed("credential.malformed", "the private key is no PEM key without passphrase") from None
+        raise ProbeFailed("credential.malformed", "the private key is not PEM, or has a passphrase") from None
     if not isinstance(key, RSAPrivateKey):
-        raise ProbeFailed("credential.malformed", "the private key is not an RSA one")
+        raise ProbeFailed("credential.malformed", "the private key is not an RSA key")
     text = f"{_part(head)}.{_part(claims)}"
     return f"{text}.{_encoded(key.sign(text.encode(), PKCS1v15(), SHA256()))}"
 

@@ -1,7 +1,7 @@
 """Host names to addresses, through the system's resolver.
 
-Each lookup has a daemon thread of its own. In asyncio's shared pool six hung names hold up every
-other, and the pool's threads are waited for at exit.
+Each lookup has its own daemon thread. In asyncio's shared pool six hung lookups would block all
+others, and the process would wait for the pool's threads at exit.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from functools import lru_cache
 from intctl.failpoint import hit
 from intctl.probes.trace import ProbeFailed
 
-#: Address family and socket address, as `socket.connect` wants it.
+#: Address family and socket address, as `socket.connect` requires it.
 Target = tuple[int, tuple[str, int] | tuple[str, int, int, int]]
 
-# Either the addresses, or the code of what went wrong: futures nobody awaits may hold no exception.
+# The addresses, or the code of the failure: asyncio reports an exception in a future that is never awaited.
 _Answer = list[Target] | str
 
 # EAI_NODATA and EAI_ADDRFAMILY are missing on some systems.
@@ -30,14 +30,14 @@ _NO_SUCH_NAME = {
 
 
 class Names:
-    """The lookups of one pass: each host is asked once, however many probes want it."""
+    """The lookups of one pass: each host is looked up once, however many probes need it."""
 
     def __init__(self, budget_s: float = 3.0) -> None:
         self._budget_s = budget_s
         self._asked: dict[str, asyncio.Future[_Answer]] = {}
 
     async def look_up(self, host: str, port: int) -> list[Target]:
-        """The addresses of `host`, best first. Raises ProbeFailed (`dns.*`, `self.no_descriptors`)."""
+        """Return the addresses of `host`, best first. Raises ProbeFailed (`dns.*`, `self.no_descriptors`)."""
         hit("in_dns")
         name = ascii_name(host)
         literal = _literal(name, port)
@@ -62,19 +62,19 @@ class Names:
 
         def work() -> None:
             answer = _resolve(host)
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed, so no probe waits for the result
                 loop.call_soon_threadsafe(settle, answer)
 
         timer = loop.call_later(self._budget_s, settle, "dns.timeout")
         try:
             threading.Thread(target=work, name="lookup", daemon=True).start()
-        except RuntimeError:  # the system gives us no thread
+        except RuntimeError:  # the system allows no further thread
             settle("dns.failure")
         return future
 
 
 def ascii_name(host: str) -> str:
-    """The host in the form that goes over the wire (IDNA). Raises ProbeFailed."""
+    """Return the host name in ASCII form (IDNA). Raises ProbeFailed."""
     try:
         name = host if host.isascii() else host.encode("idna").decode()
         labels = name.removesuffix(".").split(".")
@@ -87,7 +87,7 @@ def ascii_name(host: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _literal(host: str, port: int) -> list[Target] | None:
-    """The address itself when `host` is one, in any spelling that the C library takes."""
+    """The address itself if `host` is one, in any notation that the C library accepts."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except OSError:
@@ -108,7 +108,7 @@ def _resolve(host: str) -> _Answer:
 
 
 def _interleaved(targets: list[Target]) -> list[Target]:
-    """The families in turn, the preferred one first: three dead IPv6 addresses must not hide a good IPv4 one."""
+    """Alternate the families, the preferred one first: three dead IPv6 addresses must not hide a good IPv4 one."""
     first = [target for target in targets if target[0] == targets[0][0]]
     other = [target for target in targets if target[0] != targets[0][0]]
     mixed = [target for pair in zip(first, other, strict=False) for target in pair]
@@ -117,7 +117,7 @@ def _interleaved(targets: list[Target]) -> list[Target]:
 
 
 def descriptors_gone() -> bool:
-    """Whether no file can be opened now: C libraries that fail for it do not say so."""
+    """Whether no file can be opened now: C libraries do not report this as the reason of a failure."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What the probes of one pass share."""
+"""Name cache, address policy and time budgets that the probes of one pass share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intctl.probes.names import Names
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """The most that each phase may take, in seconds. The deadline of a probe stands above them."""
+    """The time limit of each phase, in seconds. The probe's deadline applies as well."""
 
     dns_s: float = 3.0
     connect_s: float = 5.0
@@ -20,9 +20,9 @@ class Budgets:
 
 
 class Network:
-    """The way out for the probes of one pass, on one event loop: name cache, address policy, budgets.
+    """Network access for the probes of one pass, on one event loop: name cache, address policy, budgets.
 
-    `clock` gives UNIX time in seconds; certificates and tokens are held against it.
+    `clock` gives UNIX time in seconds; the expiry of certificates and tokens is compared with it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What an HTTP answer means. Bodies are judged and dropped: only pointed-at scalars are kept."""
+"""The meaning of an HTTP reply. Bodies are not kept, only the scalar values that a probe points to."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from intctl import __version__
 from intctl.probes.spec import Answer, HttpProbe
 from intctl.probes.trace import Trace
 
-#: Longest wait that a provider can ask for, in seconds.
+#: Longest wait that a provider can request, in seconds.
 MAX_RETRY_AFTER_S = 3600
-#: A clock that is off by less is not worth a word, in seconds.
+#: A smaller difference between the clocks is not reported, in seconds.
 CLOCK_SKEW_S = 60
 
-#: What every request says.
+#: The headers of every request.
 HEADERS = {
     "User-Agent": f"intctl/{__version__}",
     "Accept": "application/json, */*;q=0.5",
@@ -44,7 +44,7 @@ _BY_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer. Header names are in lower case. `cut` says that the body went on beyond the cap."""
+    """One reply. Header names are in lower case. `cut` says that the body was longer than the limit."""
 
     status: int
     headers: Mapping[str, str]
@@ -53,11 +53,11 @@ class Reply:
 
     @property
     def opaque(self) -> bool:
-        """Whether the body can't be read: cut, or compressed although we asked for plain."""
+        """Whether the body cannot be read: cut, or compressed although the request asked for identity."""
         return self.cut or self.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
 
     def json(self, *, constants: bool = False) -> Any:
-        """The body as JSON, or MISSING. With `constants`, NaN and Infinity are read as those words."""
+        """Return the body as JSON, or MISSING. With `constants`, NaN and Infinity become strings."""
         if self.opaque:
             return MISSING
         try:
@@ -67,7 +67,7 @@ class Reply:
 
 
 def _no_constant(name: str) -> None:
-    """NaN and Infinity are no JSON, though Python reads them; a database would refuse them."""
+    """Refuse NaN and Infinity: Python accepts them, but they are not JSON, and a database rejects them."""
     raise ValueError(name)
 
 
@@ -76,7 +76,7 @@ _WITH_CONSTANTS = json.JSONDecoder(parse_constant=str)
 
 
 def judge(probe: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement:
-    """Code, detail and Retry-After for an answer; facts go into the trace."""
+    """Return code, detail and Retry-After for a reply. Adds its facts to the trace."""
     trace.facts["http_status"] = reply.status
     note_clock(reply, trace, now)
     document = reply.json()
@@ -95,12 +95,12 @@ def judge(probe: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement
 
 
 def by_status(reply: Reply, trace: Trace) -> tuple[str, str]:
-    """Code and detail for a status that was not the expected one."""
+    """Return code and detail for a status that was not the expected one."""
     status = reply.status
     if status in _BY_STATUS:
         return _BY_STATUS[status], f"HTTP {status}"
     if 300 <= status < 400 and status != 304:
-        # Masked before it is cut: a secret that holds a question mark would be two halves that nobody knows.
+        # Masked before it is cut: the halves of a secret with a question mark would not be recognised.
         location = trace.sanitize(reply.headers.get("location", "")).partition("?")[0].partition("#")[0]
         return "redirect.refused", f"HTTP {status} to {location}" if location else f"HTTP {status}"
     if 500 <= status < 600:
@@ -109,7 +109,7 @@ def by_status(reply: Reply, trace: Trace) -> tuple[str, str]:
 
 
 def retry_after(text: str, now: float) -> int | None:
-    """Seconds from a Retry-After header (a number or an HTTP date), within 0…3600; None if there is none."""
+    """Parse a Retry-After header (a number or an HTTP date) into seconds within 0…3600, or None."""
     word = text.strip()
     if not word:
         return None
@@ -121,7 +121,7 @@ def retry_after(text: str, now: float) -> int | None:
 
 
 def value_at(document: Any, pointer: str) -> Any:
-    """The value that a JSON pointer (RFC 6901) names, or MISSING."""
+    """Return the value at a JSON pointer (RFC 6901), or MISSING."""
     if pointer == "":
         return document
     if not pointer.startswith("/"):
@@ -159,11 +159,11 @@ def _same(found: Any, wanted: object) -> bool:
 
 
 def _complaint(probe: HttpProbe, reply: Reply, document: Any) -> str:
-    """Why a reply with the expected status is still not the promised one, or ""."""
+    """Why a reply with the expected status is still not the expected reply, or ""."""
     if probe.method == "HEAD":
         return ""
     if probe.expect_text and probe.expect_text.encode() not in reply.body:
-        return "it does not hold what was expected"
+        return "it does not contain the expected text"
     pointed = bool(probe.expect_json or probe.require)
     if not probe.json and not pointed:
         return ""
@@ -174,7 +174,7 @@ def _complaint(probe: HttpProbe, reply: Reply, document: Any) -> str:
             return f"{pointer} is missing"
     for pointer, wanted in probe.expect_json.items():
         if not _same(value_at(document, pointer), wanted):
-            return f"{pointer} is not what was expected"
+            return f"{pointer} does not have the expected value"
     return ""
 
 
@@ -182,12 +182,12 @@ def _why_unreadable(probe: HttpProbe, reply: Reply, pointed: bool) -> str:
     kind = reply.headers.get("content-type", "").lower()
     start = reply.body.lstrip()[:1]
     if "html" in kind or start == b"<":
-        return "a web page came instead of JSON"
+        return "it is a web page, not JSON"
     if not reply.body:
         return "it is empty"
     if reply.opaque:
         if not pointed and ("json" in kind or start in (b"{", b"[")):
-            return ""  # long or compressed, but JSON by all signs: the status decides
+            return ""  # long or compressed, but apparently JSON: the status decides
         return f"it is longer than {probe.max_body_bytes // 1024} KiB" if reply.cut else "it is compressed"
     return "it is not JSON"
 
@@ -204,12 +204,12 @@ def _note_facts(probe: HttpProbe, document: Any, trace: Trace) -> None:
 
 
 def _unlike_json(found: float) -> bool:
-    """Infinity, which a figure too large for Python becomes. An integer is never; asking it would overflow."""
+    """Whether the number is Infinity, as a too large one becomes. Integers are excluded: isfinite overflows."""
     return isinstance(found, float) and not isfinite(found)
 
 
 def note_clock(reply: Reply, trace: Trace, now: float) -> None:
-    """Keeps by how much our clock and the server's disagree, where that is worth a word."""
+    """Record the difference between this machine's clock and the server's if it is large."""
     try:
         skew = now - _moment(reply.headers.get("date", ""))
     except (ValueError, OverflowError):

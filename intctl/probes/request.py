@@ -1,4 +1,4 @@
-"""What is asked over HTTP: where a URL leads, and the request of a probe as it is written."""
+"""The HTTP request of a probe, and the destination of its URL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _END = h11.EndOfMessage()
 
 
 class Place(NamedTuple):
-    """Where a URL leads, and what stands in the request of it."""
+    """The destination of a URL, and the URL's parts in a request."""
 
     secure: bool
     host: str
@@ -31,31 +31,31 @@ class Place(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The URL as it is asked: of all that one can be written like, what a signature is made over."""
+        """The URL as it is sent. A signature covers this spelling of it."""
         return f"{'https' if self.secure else 'http'}://{self.authority.decode()}{self.target.decode()}"
 
 
 @lru_cache(maxsize=1024)
 def place_of(url: str | httpx.URL) -> Place:
-    """Where an http:// or https:// URL leads. Raises ProbeFailed (`self.config_invalid`)."""
+    """Return the destination of an http:// or https:// URL. Raises ProbeFailed (`self.config_invalid`)."""
     try:
         found = httpx.URL(url)
         if found.scheme not in ("http", "https") or not found.host:
-            raise ProbeFailed("self.config_invalid", "the URL is not an http:// or https:// one")
+            raise ProbeFailed("self.config_invalid", "the URL does not start with http:// or https://")
         if found.username or found.password:
-            raise ProbeFailed("self.config_invalid", "the URL holds a user name or password")
+            raise ProbeFailed("self.config_invalid", "the URL contains a user name or password")
         secure = found.scheme == "https"
         port = found.port or (443 if secure else 80)
         return Place(secure, found.raw_host.decode("ascii"), port, found.raw_path, found.netloc)
-    except (httpx.InvalidURL, ValueError, TypeError):  # its parts are decoded only when they are asked for
+    except (httpx.InvalidURL, ValueError, TypeError):  # httpx decodes the parts on access
         raise ProbeFailed("self.config_invalid", "the URL cannot be used") from None
 
 
 @dataclass(slots=True)
 class Request:
-    """One request as it is written, `Host` aside. `body_wanted` says by the status whether its answer's body is read.
+    """One request, without `Host`. `body_wanted` says by the status whether the reply's body is read.
 
-    In the place of httpx's, which costs a tenth of a whole check over plain HTTP.
+    Used instead of httpx's request, which costs a tenth of a whole check over plain HTTP.
     """
 
     method: str
@@ -66,7 +66,7 @@ class Request:
     body_wanted: Callable[[int], bool] = lambda _status: True
 
     def events(self) -> list[h11.Event]:
-        """What h11 writes. Raises ProbeFailed."""
+        """Return the request as h11 events. Raises ProbeFailed."""
         headers = [(b"Host", self.place.authority), *self.headers]
         try:
             head = h11.Request(method=self.method, target=self.place.target, headers=headers)
@@ -76,7 +76,7 @@ class Request:
 
 
 def request_for(probe: HttpProbe, auth: Authenticator | None) -> Request:
-    """The probe's request, its credential shown where it is one that is only shown. Raises ProbeFailed."""
+    """Build the probe's request, with the headers of its credential. Raises ProbeFailed."""
     headers = dict(_COMMON)
     try:
         content = probe.body_text.encode()
@@ -99,7 +99,7 @@ def request_for(probe: HttpProbe, auth: Authenticator | None) -> Request:
 
 
 def _body_wanted(probe: HttpProbe, status: int) -> bool:
-    """Whether the body can change the verdict: if not, a server that drips it is not waited for."""
+    """Whether the body can change the verdict: if not, intctl does not wait for it."""
     if any(answer.status == status and (answer.pointer or answer.contains) for answer in probe.answers):
         return True
     wanted = probe.json or probe.expect_text or probe.expect_json or probe.require or probe.facts

@@ -1,4 +1,4 @@
-"""The one door to the probes: a value in, an outcome out, by its deadline, whatever happens."""
+"""The entry point of the probes: runs one probe and returns its outcome within a deadline."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ("Budgets", "Network", "run_probe")
 async def run_probe(
     probe: Probe, network: Network, *, deadline_s: float = 20.0, tokens: TokenStore | None = None
 ) -> Outcome:
-    """What `ask` finds within `deadline_s` seconds.
+    """Run a probe and return its outcome within `deadline_s` seconds.
 
-    A time-out or a reset is tried once more inside the same deadline (`facts["attempts"]`). Raises
-    only CancelledError: a bug of ours is the outcome `self.crash`. `tokens` keeps what an OAuth
-    exchange yields; without it a rotated refresh token is lost.
+    A timeout or a reset is retried once within the same deadline (`facts["attempts"]`). Raises
+    only CancelledError: a bug in a probe becomes the outcome `self.crash`. `tokens` stores the
+    tokens of an OAuth exchange; without it a rotated refresh token is lost.
     """
     if isinstance(probe, NoProbe):
         return Outcome("self.no_probe")

@@ -13,9 +13,9 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 def signed(ask: SigV4, method: str, url: str, body: bytes, now: float) -> dict[str, str]:
-    """The headers that a request needs beside its own ones. `now` is a UNIX time in seconds.
+    """Return the headers to add to a request. `now` is a UNIX time in seconds.
 
-    The path is signed as it stands in `url` (S3's way: other services encode it twice).
+    The path is signed exactly as in `url`, as S3 requires; other services encode it twice.
     """
     parts = urlsplit(url)
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")

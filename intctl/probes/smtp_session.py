@@ -200,7 +200,7 @@ class Session:
     def _unsolicited(self) -> ProbeFailed:
         """Unsolicited data would be read as the reply to our next command. An earlier refusal stays the result."""
         self.polite = False
-        return ProbeFailed("protocol.error", "it sent more than the one reply that was asked for")
+        return ProbeFailed("protocol.error", "the server sent more than one reply to a command")
 
     def _disconnected(self, protocol: _Protocol, error: BaseException) -> ProbeFailed:
         self.polite = False

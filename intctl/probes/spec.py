@@ -1,4 +1,4 @@
-"""What a probe asks, as values. Providers make them; nothing here touches the network.
+"""Probes as values. Providers build them; nothing here uses the network.
 
 All of them are frozen and show no secret in their repr: secrets are `text.Secret`.
 """
@@ -14,7 +14,7 @@ from intctl.text import Secret
 Security = Literal["starttls", "tls", "none"]
 
 
-# How a credential is shown to an HTTP API.
+# The credentials that an HTTP API accepts.
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Bearer:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header of the vendor's own, such as `X-Postmark-Server-Token`; `prefix` stands before the value."""
+    """A vendor-specific header such as `X-Postmark-Server-Token`; `prefix` precedes the value."""
 
     name: str
     value: Secret
@@ -56,13 +56,13 @@ class SigV4:
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """OAuth 2 client credentials (RFC 6749 §4.4): the token call is the proof of the client.
+    """OAuth 2 client credentials (RFC 6749 §4.4): the token request proves the client.
 
     `client_in` says where id and secret go: fields of the body, `Authorization: Basic`, or `id`,
     Workday's `Authorization: ID` with the pair in base64. `grant` and `extra` are for vendors that
-    want another grant_type ("" for none) or more fields, some of them secret; `body` is how they are written.
-    `token_at` is the pointer to the access token in the answer; expires_in is looked for beside it.
-    `lifetime_s` is how long a token is used, in seconds, at a vendor that sends no expires_in.
+    require another grant_type ("" for none) or more fields, some of them secret; `body` is their format.
+    `token_at` is the pointer to the access token in the reply; expires_in is read from the same object.
+    `lifetime_s` is how long a token is used, in seconds, if the vendor sends no expires_in.
     """
 
     token_url: str
@@ -79,7 +79,7 @@ class ClientCredentials:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """OAuth 2 refresh token (RFC 6749 §6). `single_use`: the vendor kills the old one when it is used.
+    """OAuth 2 refresh token (RFC 6749 §6). `single_use`: the vendor revokes a token when it is used.
 
     `client_in`, `extra` and `body` as for `ClientCredentials`.
     """
@@ -97,9 +97,9 @@ class RefreshToken:
 
 @dataclass(frozen=True, slots=True)
 class SignedJwt:
-    """A statement that we sign ourselves (RFC 7523 §2.1), RS256, exchanged for an access token.
+    """A statement that intctl signs (RFC 7523 §2.1), RS256, exchanged for an access token.
 
-    `private_key` is a PEM RSA key without passphrase. `subject` is for whom we act, "" for ourselves.
+    `private_key` is a PEM RSA key without passphrase. `subject` is the user on whose behalf, "" for none.
     """
 
     token_url: str
@@ -111,7 +111,7 @@ class SignedJwt:
     key_id: str = ""
 
 
-#: What is exchanged for an access token.
+#: The credentials that are exchanged for an access token.
 TokenGrant = ClientCredentials | RefreshToken | SignedJwt
 Auth = Basic | Bearer | Header | SigV4 | TokenGrant
 
@@ -126,12 +126,12 @@ class ClientCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A special answer of one vendor and the code that it deserves. The first that matches wins.
+    """A special reply of one vendor and its cause code. The first match wins.
 
     Matches when the HTTP status is `status` and, if `pointer` is given, the JSON body's value
     there (RFC 6901) equals `equals`, or differs from it when `unless` is set; or contains
     `contains` (case-insensitive, text values). Without `pointer`, `equals` is the whole JSON body
-    and `contains` a piece of the body's text, whatever its format. `detail` is added to the outcome's message.
+    and `contains` a part of the body's text, in any format. `detail` is added to the outcome's message.
     """
 
     status: int
@@ -148,13 +148,13 @@ Period = Literal["", "hour", "day", "month"]
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Where an answer tells how much of an allowance is used, in the vendor's own figures.
+    """The places of a quota's figures in a reply.
 
-    Each figure is a JSON pointer, or else a header's name; `limit` may also be a number that the
-    vendor publishes, and then never stands against a figure that exceeds it. `used` or `remaining`,
-    one is enough. `period` is fixed, or a pointer to the vendor's word for it. `hard`: the vendor
-    refuses whatever goes beyond the limit. `only_if` names a pointer or header and the value that it
-    must have (None: that it is there at all).
+    Each figure is a JSON pointer or a header's name. `limit` may also be a number that the vendor
+    publishes; it is ignored if a figure exceeds it. One of `used` and `remaining` is enough.
+    `period` is fixed, or a pointer to the vendor's word for it. `hard`: the vendor refuses
+    everything beyond the limit. `only_if` names a pointer or header and the value that it must
+    have (None: any value).
     """
 
     used: str = ""
@@ -168,10 +168,10 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Where an answer tells what is left of a prepaid account: pointers to the amount and its currency.
+    """The places of a prepaid balance in a reply: pointers to the amount and its currency.
 
-    `currency` may also be the currency itself. `stops`: the vendor's word is that nothing is sent
-    any more once the balance is zero. `only_if` as for `Quota`.
+    `currency` may also be the currency itself. `stops`: the vendor documents that it sends nothing
+    once the balance is zero. `only_if` as for `Quota`.
     """
 
     amount: str
@@ -185,15 +185,15 @@ class HttpProbe:
     """One read-only HTTP request, or only the token exchange when `url` is empty.
 
     Healthy: the status is `expect_status`, the body is JSON when `json` is set, every pointer in
-    `expect_json` has its value, and `expect_text` stands in the body. `facts` maps a fact's name to
-    a pointer into the body, for what may be shown (account name, quota): never a secret. `answers`
-    are the vendor's special cases.
-    `compare_without` asks a second time without the credential: if that passes too, the credential
-    is not proven (`credential.unproven`, `facts["credential_proven"] = False`), nor is it where that could not be
-    found out (`credential.uncompared`, no such fact). `body_json` goes with POST, as JSON;
-    `body_text` as it is, of the Content-Type in `headers`. A header's value may be secret.
-    `quotas` are read from the same answer, or from one more GET of `quota_url`, which changes no
-    verdict by failing; of several, the one that is closest to its limit counts.
+    `expect_json` has its value, and the body contains `expect_text`. `facts` maps a fact's name to
+    a pointer into the body, for values that may be shown (account name, quota): never a secret.
+    `answers` are the vendor's special cases.
+    `compare_without` sends a second request without the credential: if it succeeds too, the
+    credential is not proven (`credential.unproven`, `facts["credential_proven"] = False`); if the
+    comparison fails, neither (`credential.uncompared`, no such fact). `body_json` is sent with POST
+    as JSON, `body_text` unchanged, with the Content-Type in `headers`. A header's value may be secret.
+    `quotas` are read from the same reply, or from one more GET of `quota_url`, whose failure does
+    not change the verdict; of several, the one closest to its limit counts.
     """
 
     url: str
@@ -236,7 +236,7 @@ class SmtpProbe:
 
 @dataclass(frozen=True, slots=True)
 class TcpProbe:
-    """A connection, and a TLS handshake with `security` "tls". No credential: nothing is said."""
+    """A connection, and a TLS handshake with `security` "tls". No credential, and no data is sent."""
 
     host: str
     port: int
@@ -246,7 +246,7 @@ class TcpProbe:
 
 @dataclass(frozen=True, slots=True)
 class NoProbe:
-    """No read-only proof is known: the verdict is `unknown`, never healthy."""
+    """No probe: no read-only proof is known. The verdict is `unknown`, never healthy."""
 
 
 Probe = HttpProbe | SmtpProbe | TcpProbe | NoProbe
@@ -267,9 +267,9 @@ class TestMail:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """OAuth tokens of one integration, as the token store keeps them (sealed at rest).
+    """OAuth tokens of one integration, as the token store holds them (sealed at rest).
 
-    `origin` is the refresh token as the manifest gave it; `refresh_token` its latest successor.
+    `origin` is the refresh token in the manifest; `refresh_token` its latest successor.
     `expires_at` is a UNIX time in seconds. `origin` is None for client credentials.
     """
 

@@ -1,4 +1,4 @@
-"""TCP: a connection, TLS over it when asked for, and nothing said."""
+"""TCP: a connection, and TLS over it if configured. No data is sent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from intctl.probes.trace import Trace
 
 
 async def probe_tcp(probe: TcpProbe, network: Network, trace: Trace) -> Outcome:
-    """Whether somebody takes the connection, behind a certificate that holds. Raises ProbeFailed."""
+    """Connect, and verify the certificate if TLS is configured. Raises ProbeFailed."""
     context = tls.context(probe.ca_file) if probe.security == "tls" else None
     stream = wire.Stream(await wire.connect(probe.host, probe.port, network, trace))
     try:

@@ -1,4 +1,4 @@
-"""TLS: contexts, what a certificate shows, and what a failed handshake means."""
+"""TLS: contexts, facts of a certificate, and the meaning of a failed handshake."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from intctl.text import clean
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, Name
 
-#: A certificate that ends sooner than this is worth a warning, in seconds.
+#: A certificate that expires within this time causes a warning, in seconds.
 EXPIRES_SOON_S = 14 * 86400
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
@@ -64,8 +64,8 @@ _NO_ISSUER = 20
 _VERIFY = {
     9: ("tls.not_yet_valid", ""),
     10: ("tls.expired", ""),
-    18: ("tls.untrusted", "it is signed by itself"),
-    19: ("tls.untrusted", "its authority is a private one"),
+    18: ("tls.untrusted", "it is self-signed"),
+    19: ("tls.untrusted", "it was issued by a private authority"),
     20: ("tls.untrusted", "its issuer is unknown, or the server leaves out an intermediate certificate"),
     21: ("tls.untrusted", "the server leaves out an intermediate certificate"),
     23: ("tls.untrusted", "it was revoked"),
@@ -76,17 +76,17 @@ _VERIFY = {
     68: ("tls.too_old", "a signature in its chain is too weak"),
 }
 
-#: The codes where a look at the refused certificate tells more.
+#: The codes for which a second handshake reads details of the refused certificate.
 CERTIFICATE_CODES = frozenset({"tls.expired", "tls.not_yet_valid", "tls.wrong_host", "tls.untrusted"})
 
-#: How long that look may take, in seconds.
+#: The time limit of that handshake, in seconds.
 LOOK_S = 2.0
 
 
 def context(ca_file: str | None, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
-    """The context for these authorities: one a process, or a fresh one where a client certificate is shown.
+    """Return the context for these authorities: one per process, or a new one for a client certificate.
 
-    `ca_file` takes the place of the system's authorities. Raises ProbeFailed (`self.ca_file`,
+    `ca_file` replaces the system's authorities. Raises ProbeFailed (`self.ca_file`,
     `self.no_authorities`, `tls.client_certificate`).
     """
     stamp = 0
@@ -103,7 +103,7 @@ def context(ca_file: str | None, certificate: ClientCertificate | None = None) -
 
 
 def unverified() -> ssl.SSLContext:
-    """A context that trusts anybody: to look at a certificate that was refused, never to send anything."""
+    """Return a context that trusts every server: to read a refused certificate, never to send anything."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
@@ -119,12 +119,12 @@ def _make(ca_file: str | None) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_file is not None:
-        # An intermediate named by ca_file is an anchor like any other.
+        # An intermediate certificate in ca_file is a trust anchor too.
         made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         try:
             made.load_verify_locations(cafile=ca_file)
         except (OSError, ValueError):
-            raise ProbeFailed("self.ca_file", f"{clean(ca_file)} cannot be read, or holds no PEM certificate") from None
+            raise ProbeFailed("self.ca_file", f"{clean(ca_file)} cannot be read, or has no PEM certificate") from None
         return made
     paths = ssl.get_default_verify_paths()
     chosen = os.environ.get(paths.openssl_cafile_env) or os.environ.get(paths.openssl_capath_env)
@@ -144,7 +144,7 @@ def _is_hashed(folder: str) -> bool:
 
 
 def _show_certificate(made: ssl.SSLContext, certificate: ClientCertificate) -> None:
-    """Loads a client certificate. OpenSSL reads keys from files only: this one is never there in clear."""
+    """Load a client certificate. OpenSSL reads keys from files only: this file holds the key encrypted."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
@@ -164,12 +164,12 @@ def _show_certificate(made: ssl.SSLContext, certificate: ClientCertificate) -> N
             made.load_cert_chain(path, password=passphrase)
     except ssl.SSLError as error:
         mismatch = error.reason == "KEY_VALUES_MISMATCH"
-        why = "certificate and key do not belong together" if mismatch else "the certificate is not PEM"
+        why = "certificate and key do not match" if mismatch else "the certificate is not PEM"
         raise ProbeFailed("tls.client_certificate", why) from None
 
 
 def fault(error: OSError) -> ProbeFailed:
-    """What a failed handshake, or an error on a TLS connection, means."""
+    """Return the failure for an error of a handshake or of a TLS connection."""
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code == _NO_ISSUER and descriptors_gone():  # the handshake reads the authorities' folder
             return ProbeFailed("self.no_descriptors")
@@ -190,10 +190,10 @@ def fault(error: OSError) -> ProbeFailed:
 
 
 def lost(error: BaseException | None) -> ProbeFailed:
-    """What the end of a connection means, by the error that asyncio gives for it."""
+    """Return the failure for a lost connection, by asyncio's error."""
     if isinstance(error, ssl.SSLError):
         return fault(error)
-    # asyncio gives a reset without a number when the other side hung up during a handshake.
+    # asyncio raises a reset without errno if the server closes the connection during a handshake.
     if isinstance(error, ConnectionResetError | BrokenPipeError) and error.errno:
         return ProbeFailed("connection.reset")
     if isinstance(error, TimeoutError):
@@ -201,11 +201,11 @@ def lost(error: BaseException | None) -> ProbeFailed:
     return ProbeFailed("connection.closed")
 
 
-# What a certificate shows.
+# Facts of a certificate.
 
 
 def note(secured: ssl.SSLObject, trace: Trace) -> None:
-    """Keeps protocol, end, issuer and names of a verified certificate; of several, the one that ends first."""
+    """Record protocol, expiry, issuer and names of a verified certificate; of several, the one that expires first."""
     trace.facts["tls_version"] = secured.version()
     der = secured.getpeercert(binary_form=True)
     if der is not None:
@@ -213,22 +213,22 @@ def note(secured: ssl.SSLObject, trace: Trace) -> None:
 
 
 def note_refused(der: bytes, trace: Trace, found: ProbeFailed) -> ProbeFailed:
-    """`found` with the particulars of the certificate that was refused."""
+    """Return `found` with the details of the refused certificate."""
     seen = _read(der)
     if seen is None:
         return found
     _keep(seen, trace)
     detail = {
-        "tls.expired": f"it ended on {seen['not_after'][:10]}",
-        "tls.not_yet_valid": f"it begins on {seen['not_before'][:10]}",
-        "tls.wrong_host": f"it is made for {', '.join(seen['names'][:3]) or 'no name at all'}",
+        "tls.expired": f"it expired on {seen['not_after'][:10]}",
+        "tls.not_yet_valid": f"it is valid from {seen['not_before'][:10]}",
+        "tls.wrong_host": f"it is valid for {', '.join(seen['names'][:3]) or 'no name'}",
         "tls.untrusted": f"{found.detail}; issued by {seen['issuer']}",
     }.get(found.code, found.detail)
     return ProbeFailed(found.code, trace.sanitize(detail))
 
 
 def days_left(trace: Trace, now: float) -> int | None:
-    """Whole days until the certificate of this exchange ends, when that is soon; else None."""
+    """Return the whole days until the certificate of this exchange expires, if that is soon; else None."""
     until = trace.facts.get("certificate_not_after")
     if not isinstance(until, str):
         return None
@@ -249,7 +249,7 @@ def _keep(seen: dict[str, Any] | None, trace: Trace) -> None:
 
 @lru_cache(maxsize=256)
 def _read(der: bytes) -> dict[str, Any] | None:
-    """The parts of a certificate that are shown. Cached: most checks meet the one of last time."""
+    """The parts of a certificate that are shown. Cached: most checks see the same certificate as before."""
     from cryptography import x509
 
     try:
@@ -257,12 +257,12 @@ def _read(der: bytes) -> dict[str, Any] | None:
         seen: dict[str, Any] = {
             "not_before": _iso(certificate.not_valid_before_utc),
             "not_after": _iso(certificate.not_valid_after_utc),
-            "issuer": "an issuer that cannot be read",
+            "issuer": "an unreadable issuer",
             "names": [],
         }
     except ValueError:
         return None
-    # What OpenSSL takes may be more than can be read here: the dates count all the same.
+    # OpenSSL accepts certificates that cryptography cannot parse fully: the dates are kept anyway.
     with suppress(ValueError):
         seen["issuer"] = _organisation(certificate.issuer)
     with suppress(ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):

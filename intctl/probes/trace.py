@@ -1,7 +1,7 @@
-"""One attempt under way: its phase clock, its evidence, and how it ends.
+"""One attempt of a probe: its phase clock, its facts, and its outcome.
 
-Whatever goes wrong below is raised as a `Fault`, a code of `codes.CODES`; `bounded` is the one
-place where faults, deadlines and our own bugs become an `Outcome`.
+A probe raises every failure as `ProbeFailed` with a code of `codes.CODES`. Only `bounded` turns
+failures, deadlines and bugs into an `Outcome`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from intctl.health.codes import CODES
 from intctl.health.outcome import Outcome
 from intctl.text import MASK, Secret, clean
 
-#: How much of another party's words is shown, in characters.
+#: How much of a provider's text is shown, in characters.
 WORDS_LIMIT = 200
 
-#: Shorter secrets are not masked in another party's words: they would mask half the alphabet.
+#: Shorter secrets are not masked in a provider's text: they would match in too many places.
 HIDDEN_MIN = 4
 
-#: How much of another party's words is looked at, in characters.
+#: How much of a provider's text is processed, in characters.
 _CLEANED = 100_000
 
-#: How much of them is read with its escapes undone, which takes longer, and how often they are: servers do it twice.
+#: How much of it is unescaped, which takes longer, and how often: some servers escape twice.
 _UNESCAPED = 32_000
 _TIMES = 2
 _ESCAPES = re.compile(
@@ -38,7 +38,7 @@ _AT_DEADLINE = {"dns": "dns.timeout", "tcp": "connect.timeout", "tls": "tls.time
 
 
 class ProbeFailed(Exception):
-    """The exchange ended early. `code` says why; `detail` is one sentence of ours."""
+    """The end of an exchange by a failure. `code` is the cause; `detail` is intctl's own sentence."""
 
     def __init__(self, code: str, detail: str = "", *, retry_after_s: int | None = None) -> None:
         super().__init__(code)
@@ -48,10 +48,10 @@ class ProbeFailed(Exception):
 
 
 class Trace:
-    """Where an attempt is, how long each phase took, and what it showed.
+    """The current phase of an attempt, the duration of each phase, and the facts found.
 
-    `heard` is False while we wait for a reply of which no byte has come: at the deadline it tells
-    a silent server from a slow one.
+    `received_any` is False while the attempt waits for the first byte of a reply: at the deadline
+    it distinguishes a silent server from a slow one.
     """
 
     __slots__ = ("_ms", "_secrets", "_shortest", "_since", "_spellings", "facts", "found", "phase", "received_any")
@@ -68,7 +68,7 @@ class Trace:
         self._spellings: set[str] | None = None
 
     def enter(self, phase: str) -> None:
-        """The exchange is now in `phase`. A phase entered again goes on where it was."""
+        """Start or resume the clock of `phase`."""
         now = perf_counter()
         if self.phase:
             self._ms[self.phase] += (now - self._since) * 1000
@@ -77,7 +77,7 @@ class Trace:
         self._since = now
 
     def add_secret(self, *secrets: str | bytes | Secret | None) -> None:
-        """From now on `words` masks these, however they are spelled: servers repeat what they are told."""
+        """Make `sanitize` mask these in every encoding: servers repeat data of the request."""
         for secret in secrets:
             raw = secret.reveal() if isinstance(secret, Secret) else secret
             if not raw or len(raw) < HIDDEN_MIN:
@@ -88,17 +88,17 @@ class Trace:
             self._spellings = None
 
     def sanitize(self, text: object, limit: int = WORDS_LIMIT) -> str:
-        """Text from outside, fit to be shown: no secret of ours, one line, at most `limit` characters."""
-        # Cleaned first: what is between the letters of a secret and not shown must not keep it from being found.
+        """Return external text that may be shown: no secret, one line, at most `limit` characters."""
+        # Cleaned first: invisible characters between the letters of a secret must not prevent a match.
         shown = clean(text, _CLEANED)
-        if len(_bare(shown)) >= self._shortest:  # nearly never, and no spelling is shorter than what it spells
+        if len(_bare(shown)) >= self._shortest:  # rare, and no encoding is shorter than its secret
             if self._spellings is None:
                 self._spellings = _spelled(self._secrets)
             shown = _masked(shown, self._spellings)
         return clean(shown, limit)
 
     def outcome(self, code: str, detail: str = "", *, retry_after_s: int | None = None) -> Outcome:
-        """The finding of this attempt, its clock stopped."""
+        """Stop the clock and return the outcome of this attempt."""
         phase = self.phase
         if phase:
             self.enter(phase)
@@ -108,20 +108,20 @@ class Trace:
 
 
 def _bare(text: str) -> str:
-    """`text` for comparing: upper and lower case are the same, and what is not shown or blank is not there."""
+    """`text` for comparison: case-folded, without blanks and invisible characters."""
     return "".join(clean(text, len(text) + 1).split()).casefold()
 
 
 def _spelled(secrets: Iterable[bytes]) -> set[str]:
-    """Each secret as text, in hex, and in base64, alone or in the midst of something; all of them bare."""
+    """Each secret as text, in hex and in base64, alone or inside longer data; all of them bare."""
     found: set[str] = set()
     for data in secrets:
         text, encoded = data.decode("utf-8", "replace"), b64encode(data).decode()
         found.update((text, text.replace(" ", "+"), data.decode("latin-1"), encoded, encoded.rstrip("=")))
         found.update((data.hex(), data.hex(":"), data.hex("-")))
-        found.update(reading for reading, _ in _readings(text))  # a part of it may look like an escape itself
+        found.update(reading for reading, _ in _readings(text))  # a part of it may itself look like an escape
         for ahead in range(3):
-            # The characters that hold nothing but the secret, whatever stands before it and after it.
+            # The base64 characters that depend only on the secret, not on the data before and after it.
             first, end = -(-8 * ahead // 6), 8 * (ahead + len(data)) // 6
             inner = b64encode(bytes(ahead) + data).decode()[first:end]
             found.update((inner, inner.replace("+", "-").replace("/", "_")))
@@ -129,7 +129,7 @@ def _spelled(secrets: Iterable[bytes]) -> set[str]:
 
 
 def _masked(text: str, spellings: Iterable[str]) -> str:
-    """`text` with a mask in the place of what is spelled so in it, escaped or not."""
+    """`text` with each of these spellings masked, escaped or not."""
     covered = bytearray(len(text))
     for reading, ends in _readings(text):
         bare = _bare(reading)
@@ -145,7 +145,7 @@ def _masked(text: str, spellings: Iterable[str]) -> str:
 
 
 def _readings(text: str) -> Iterator[tuple[str, list[int]]]:
-    """`text` as it is, and with its escapes undone once and twice; where each character ends in `text`."""
+    """`text` as it is, unescaped once, and twice; each with the end of every character in `text`."""
     ends = list(range(1, len(text) + 1))
     yield text, ends
     reading, ends = text[:_UNESCAPED], ends[:_UNESCAPED]
@@ -167,7 +167,7 @@ def _readings(text: str) -> Iterator[tuple[str, list[int]]]:
 
 
 def _unescaped(escape: str) -> list[tuple[str, int]]:
-    """The characters that an escape stands for, each with how much of the escape it takes."""
+    """The characters that an escape encodes, each with its length in the escape."""
     if escape[0] == "%":
         return _decoded(bytes.fromhex(escape.replace("%", "")), 3)
     if escape[0] == "&":
@@ -188,7 +188,7 @@ def _unescaped(escape: str) -> list[tuple[str, int]]:
 
 
 def _decoded(data: bytes, length: int) -> list[tuple[str, int]]:
-    """The characters of these bytes, each with how much text it took; `length` for each byte."""
+    """The characters of these bytes, each with its length in the text; `length` for each byte."""
     try:
         return [(char, length * len(char.encode())) for char in data.decode()]
     except UnicodeDecodeError:
@@ -196,7 +196,7 @@ def _decoded(data: bytes, length: int) -> list[tuple[str, int]]:
 
 
 def _cover(covered: bytearray, reading: str, ends: list[int], spellings: Iterable[str]) -> None:
-    """Marks in `covered` where one of these stands in the reading."""
+    """Mark in `covered` where the reading contains one of these spellings."""
     bare, places = "", []
     for place, char in enumerate(reading):
         folded = _bare(char)
@@ -216,10 +216,10 @@ Attempt = Callable[[Trace], Awaitable[Outcome]]
 
 
 async def bounded(attempt: Attempt, deadline_s: float, *, retry: bool) -> Outcome:
-    """What `attempt` finds within `deadline_s` seconds, tried twice at most. Raises only CancelledError.
+    """Run `attempt` within `deadline_s` seconds, twice at most. Raises only CancelledError.
 
-    Only time-outs and resets are tried again, and never once a login was under way: a credential
-    that may have arrived is not sent twice.
+    Only timeouts and resets are retried, and never after a login has started: a credential that
+    may have arrived is not sent twice.
     """
     trace = Trace()
     try:
@@ -228,7 +228,7 @@ async def bounded(attempt: Attempt, deadline_s: float, *, retry: bool) -> Outcom
             if retry and CODES[outcome.code].transient and outcome.phase != "auth":
                 first, trace = trace, Trace()
                 trace.facts["attempts"] = 2
-                for done in ("token_exchanged", "refresh_token_replaced"):  # the second attempt goes on with that token
+                for done in ("token_exchanged", "refresh_token_replaced"):  # the second attempt uses that token
                     if first.facts.get(done):
                         trace.facts[done] = True
                 outcome = await _once(attempt, trace)
@@ -236,11 +236,11 @@ async def bounded(attempt: Attempt, deadline_s: float, *, retry: bool) -> Outcom
     except TimeoutError as error:
         if not limit.expired():
             return trace.outcome("self.crash", type(error).__name__)
-        if trace.found is not None:  # only the goodbye took too long
+        if trace.found is not None:  # only the end of the session took too long
             return trace.found
         code = _AT_DEADLINE.get(trace.phase) or ("deadline" if trace.received_any else "reply.timeout")
-        return trace.outcome(code, f"the check's time of {deadline_s:g} s was up")
-    except Exception as error:  # a probe that breaks is our fault, and one result like any other
+        return trace.outcome(code, f"the check's deadline of {deadline_s:g} s has passed")
+    except Exception as error:  # a bug in a probe must not end the pass
         return trace.outcome("self.crash", type(error).__name__)
 
 

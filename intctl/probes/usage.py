@@ -1,9 +1,9 @@
-"""How much of an allowance is used, by the vendor's own figures: read, judged, and put into words.
+"""The usage of a quota or a balance, by the vendor's own figures: read, judged, and formatted.
 
 A usage is plain JSON under `facts["usage"]`: kind ("quota" or "balance"), used, limit, remaining,
-percent, period and unit, each None where nothing is known of it. A balance has only what remains,
-and its currency as unit.
-Figures that make no sense are no figures: nothing here ever raises for what a vendor sends.
+percent, period and unit, each None if unknown. A balance has only `remaining`, and its currency
+as unit.
+Invalid figures are ignored: nothing here raises for data that a vendor sends.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 Usage = dict[str, Any]
 
-#: Above this share of the limit, in percent, there is something to warn about.
+#: Above this share of the limit, in percent, intctl warns.
 HIGH_PERCENT = 80
-#: No allowance and no balance is larger; what claims to be makes no sense.
+#: The largest plausible figure; larger ones are ignored.
 _MOST = 10**15
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 #: The keys of a usage, in the order in which they are shown.
@@ -39,9 +39,9 @@ _SPOKEN = {"hour": "this hour", "day": "today", "month": "this month"}
 
 
 def read(quotas: Sequence[Quota | Balance], reply: Reply, words: Callable[[str], str]) -> tuple[Usage | None, str]:
-    """The usage that an answer tells of, or None, and the code that it deserves ("ok" where none).
+    """Return the usage in a reply, or None, and its cause code ("ok" for none).
 
-    Of several, the one closest to its limit. `words` makes text from outside fit to be shown.
+    Of several, the one closest to its limit. `words` sanitizes external text.
     """
     found = list(_all(quotas, reply, words))
     if not found:
@@ -51,7 +51,7 @@ def read(quotas: Sequence[Quota | Balance], reply: Reply, words: Callable[[str],
 
 def _all(quotas: Sequence[Quota | Balance], reply: Reply, words: Callable[[str], str]) -> Iterator[tuple[Usage, str]]:
     from intctl.probes.reply import MISSING, value_at
-    from intctl.probes.spec import Balance  # here: what only shows usages is spared the cost
+    from intctl.probes.spec import Balance  # here, because commands that only show usages need no probe
 
     document = reply.json()
 
@@ -89,7 +89,7 @@ def _holds(found: object, wanted: object, missing: object) -> bool:
 
 
 def number(value: object) -> int | float | None:
-    """A figure as vendors send it, a JSON number or its digits as text; None for everything else."""
+    """Return a vendor's figure, a JSON number or its digits as text; None for everything else."""
     if isinstance(value, str):
         text = value.strip()
         if not _NUMBER.fullmatch(text):
@@ -97,7 +97,7 @@ def number(value: object) -> int | float | None:
         value = float(text) if "." in text else int(text)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if abs(value) > _MOST or not isfinite(value):  # in this order: a huge integer can't even be asked
+    if abs(value) > _MOST or not isfinite(value):  # in this order: isfinite overflows for a huge integer
         return None
     return int(value) if value == int(value) else value
 
@@ -105,11 +105,11 @@ def number(value: object) -> int | float | None:
 def measured(
     used: int | float | None, remaining: int | float | None, limit: int | float | None, *, known: bool = False
 ) -> Usage | None:
-    """What the figures add up to, or None when they tell nothing.
+    """Return the usage that the figures give, or None if there are none.
 
-    A negative figure is none; neither is a limit of zero, which some vendors write for "no limit".
-    A limit that the answer contradicts is left out: less than what remains, or, when it is one that
-    we `known` from elsewhere, less than what is used; and one so small that its share is no figure.
+    A negative figure is ignored, and so is a limit of zero, which some vendors send for "no limit".
+    A limit that the reply contradicts is ignored: less than what remains, or, if it is `known` from
+    another source, less than what is used; and one so small that the share would exceed any figure.
     """
     used, remaining = (None if one is not None and one < 0 else one for one in (used, remaining))
     limit = limit if limit is not None and limit > 0 else None
@@ -139,9 +139,9 @@ def _code(usage: Usage, *, hard: bool) -> str:
 
 
 def judged(outcome: Outcome, usage: Usage | None, code: str) -> Outcome:
-    """The outcome with what it shows of the usage. A worse verdict, or an earlier reason to warn, stays.
+    """Return the outcome with the usage added. A worse verdict or an earlier warning has priority.
 
-    What did not work at all tells nothing of use, so only a healthy or degraded outcome is touched.
+    Only a healthy or degraded outcome is changed: a failed check shows no valid usage.
     """
     if usage is None or outcome.verdict not in ("healthy", "degraded"):
         return outcome
@@ -159,7 +159,7 @@ def _particulars(usage: Usage) -> str:
 
 
 def worded(usage: Mapping[str, Any]) -> str:
-    """A usage in words: `247 of 25,000 emails today (1 %)`, `42 emails this month`, `balance 12.50 EUR`."""
+    """Format a usage: `247 of 25,000 emails today (1 %)`, `42 emails this month`, `balance 12.50 EUR`."""
     used, limit, remaining = usage["used"], usage["limit"], usage["remaining"]
     unit = f" {usage['unit']}" if usage["unit"] else ""
     span = f" {_SPOKEN[usage['period']]}" if usage["period"] in _SPOKEN else ""
@@ -173,7 +173,7 @@ def worded(usage: Mapping[str, Any]) -> str:
 
 
 def sound(usage: Mapping[str, Any]) -> bool:
-    """Whether a stored usage can be put into words: another program may have written the row."""
+    """Whether a stored usage can be formatted: another program may have written the row."""
     if usage.keys() != set(KEYS) or usage["kind"] not in ("quota", "balance"):
         return False
     figures = [usage[key] for key in ("used", "limit", "remaining", "percent") if usage[key] is not None]

@@ -19,7 +19,7 @@ from intctl.probes.trace import ProbeFailed, Trace
 
 MAX_ADDRESSES = 3
 
-#: How much is taken from the network at a time, in bytes: a full TLS record and more.
+#: How many bytes one read from the network may return: more than a full TLS record.
 _CHUNK = 32 * 1024
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -41,7 +41,7 @@ _CODES = {
 async def connect(
     host: str, port: int, network: Network, trace: Trace, *, loopback_only: bool = False
 ) -> socket.socket:
-    """A connected, non-blocking socket. The address that passed the guard is the one connected to.
+    """Return a connected, non-blocking socket. It is connected to the address that passed the guard.
 
     With `loopback_only` any other address is refused as `http.plain`. Raises ProbeFailed.
     """
@@ -70,7 +70,7 @@ async def _first_to_answer(targets: list[Target], budget_s: float, trace: Trace)
             found.append("connect.timeout")
         except OSError as error:
             found.append(_connect_code(error, target))
-    # What the other side said tells more than what this machine lacks (no IPv6, say).
+    # A failure of the server says more than one of this machine (for example no IPv6).
     code = next((code for code in found if not code.startswith("self.")), found[0])
     raise ProbeFailed(code)
 
@@ -83,7 +83,7 @@ async def _connect(target: Target, budget_s: float) -> socket.socket:
         sock.setblocking(False)
         hit("in_connect")
         state = sock.connect_ex(address)
-        if state == errno.EINPROGRESS:  # a near host has answered by now: asked again, no turn of the loop is lost
+        if state == errno.EINPROGRESS:  # a nearby host has replied by now: a second call saves a turn of the loop
             state = sock.connect_ex(address)
         if state in (errno.EALREADY, errno.EINPROGRESS):
             async with asyncio.timeout(budget_s):
@@ -105,7 +105,7 @@ def _connect_code(error: OSError, target: Target) -> str:
 
 
 def _has_route(target: Target) -> bool:
-    """Whether this machine knows a way there at all. Connecting a UDP socket sends nothing."""
+    """Whether this machine has a route to the address. Connecting a UDP socket sends nothing."""
     family, address = target
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:
@@ -120,15 +120,15 @@ def _ip(target: Target) -> str:
 
 
 class Stream:
-    """Bytes to and from the other side of a connected socket, in clear or behind TLS.
+    """Bytes to and from a server over a connected socket, in plaintext or TLS.
 
-    Over the socket itself: asyncio's transports and its TLS protocol cost as much again as the
-    handshake. Closed without waiting for the other side.
+    It uses the socket directly: asyncio's transports and its TLS protocol would cost as much CPU
+    as the handshake itself. It closes without waiting for the server.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._fd = sock.fileno()  # by its number: the loop describes a socket that it does not know, at some cost
+        self._fd = sock.fileno()  # by its number: the loop formats a repr of a socket object, which costs time
         self._loop = asyncio.get_running_loop()
         self._watched = False
         self._waiter: asyncio.Future[bytes] | None = None
@@ -150,12 +150,12 @@ class Stream:
             raise ProbeFailed("tls.timeout") from None
         except OSError as error:
             with suppress(OSError):
-                self._sock.send(self._out.read())  # the alert that tells the other side why
+                self._sock.send(self._out.read())  # the alert with the reason, for the server
             raise tls.fault(error) from None
         self.secured = secured
 
     async def send(self, data: bytes = b"") -> None:
-        """Sends `data`, and what was held back before. Raises ProbeFailed."""
+        """Send `data`, after any bytes held back before. Raises ProbeFailed."""
         try:
             if self.secured is None:
                 await self._put(data)
@@ -167,7 +167,7 @@ class Stream:
             raise tls.lost(error) from None
 
     async def receive(self) -> bytes:
-        """What comes next; b"" at the end. Raises ProbeFailed."""
+        """Return the next bytes; b"" at the end. Raises ProbeFailed."""
         try:
             if self.secured is None:
                 return await self._next()
@@ -175,7 +175,7 @@ class Stream:
                 try:
                     return self.secured.read(_CHUNK)
                 except SSLWantReadError:
-                    await self._flush()  # what a TLS 1.2 server that shakes hands again waits for
+                    await self._flush()  # a TLS 1.2 server that renegotiates waits for this
                     if not await self._refill():
                         return b""
                 except SSLZeroReturnError:
@@ -188,7 +188,7 @@ class Stream:
             await self._put(self._out.read())
 
     async def _put(self, data: bytes) -> None:
-        """Sends all of it: nearly always at once."""
+        """Send all bytes; one call is nearly always enough."""
         try:
             sent = self._sock.send(data)
         except BlockingIOError:
@@ -197,13 +197,13 @@ class Stream:
             await self._loop.sock_sendall(self._sock, data[sent:])
 
     async def _refill(self) -> bool:
-        """Takes in what the other side sent under TLS; False at the end."""
+        """Read the next TLS bytes from the server; False at the end."""
         data = await self._next()
         self._in.write(data)
         return bool(data)
 
     async def _next(self) -> bytes:
-        """What the socket has next. Always waits a turn of the loop: endless records do not keep others waiting."""
+        """The socket's next bytes. Always waits a turn of the loop: an endless reply must not block other probes."""
         if not self._watched:
             self._loop.add_reader(self._fd, self._readable)
             self._watched = True
@@ -212,7 +212,7 @@ class Stream:
 
     def _readable(self) -> None:
         waiter = self._waiter
-        if waiter is None or waiter.done():  # nobody waits: it stays with the kernel
+        if waiter is None or waiter.done():  # no reader waits: the bytes stay in the kernel
             self._unwatch()
             return
         try:
@@ -228,13 +228,13 @@ class Stream:
             self._watched = False
 
     def close(self) -> None:
-        """Closes at once."""
+        """Close at once."""
         self._unwatch()
         self._sock.close()
 
 
 def _done(secured: SSLObject) -> bool:
-    """Whether the handshake is complete; a step of it, with what has come in."""
+    """Do a step of the handshake with the bytes received. Return whether it is complete."""
     try:
         secured.do_handshake()
     except SSLWantReadError:
@@ -250,7 +250,7 @@ async def stream(
     trace: Trace,
     context: SSLContext | None = None,
 ) -> P:
-    """A protocol on the connected socket, behind TLS for `host` when a context is given. Raises ProbeFailed."""
+    """Return a protocol on the connected socket, over TLS for `host` if a context is given. Raises ProbeFailed."""
     loop = asyncio.get_running_loop()
     if context is None:
         return (await loop.create_connection(factory, sock=sock))[1]
@@ -280,7 +280,7 @@ async def upgrade(
     trace: Trace,
     context: SSLContext,
 ) -> asyncio.Transport:
-    """TLS for `host` on a connection that spoke in clear until now (STARTTLS). Raises ProbeFailed."""
+    """Start TLS for `host` on a plaintext connection (STARTTLS). Raises ProbeFailed."""
     trace.enter("tls")
     try:
         async with asyncio.timeout(network.budgets.tls_s):

@@ -1,7 +1,7 @@
-"""Before a whole pass accuses everybody: is it perhaps this machine that has no network?
+"""Check whether this machine has a network before a pass marks providers as failing.
 
-A look-up or a connection that fails says little when nothing else gets through either. Such
-findings are held back until something got through, or until the witness has been asked.
+A failed lookup or connection proves little if all others fail as well. The pass withholds such
+findings until another probe reached its provider, or until the witness has been contacted.
 """
 
 from __future__ import annotations
@@ -17,34 +17,35 @@ from intctl.probes.wire import connect
 
 Place = tuple[str, int]
 
-#: Findings that a broken network of our own would show just as well.
+#: Findings that a broken network of this machine would cause as well.
 SUSPECT = frozenset({"dns.nxdomain", "connect.timeout", "connect.unreachable"})
-#: Without a witness, this many hosts that all fail at once are taken for a fault of this machine.
+#: Without a witness, if this many hosts all fail at once, the network of this machine is considered broken.
 ENOUGH_HOSTS = 3
 
 _BUDGET_S = 5.0
 
 
 def parse(text: str) -> tuple[Place, ...]:
-    """INTCTL_WITNESS: `host:port`, several with commas. Raises UsageError."""
+    """Parse INTCTL_WITNESS: `host:port`, several with commas. Raises UsageError."""
     found = []
     for part in filter(None, (word.strip() for word in text.split(","))):
         host, _, port = part.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise UsageError("INTCTL_WITNESS takes host:port, several with commas, such as gateway.example:443")
+            raise UsageError("INTCTL_WITNESS must be host:port, several with commas, such as gateway.example:443")
         found.append((host.strip("[]"), int(port)))
     return tuple(found)
 
 
 def got_through(outcome: Outcome) -> bool:
-    """Whether this finding proves that the network works: somebody beyond this machine answered."""
+    """Whether this finding proves that the network works: another machine answered."""
     return outcome.code == "connect.refused" or outcome.phase not in ("", "dns", "tcp")
 
 
 async def network_works(places: Sequence[Place], hosts: int, network: Network) -> bool:
-    """Whether the network of this machine works, though nothing got through to `hosts` different hosts.
+    """Whether the network of this machine works although probes of `hosts` different hosts all failed.
 
-    With witnesses, one that can be connected to is enough. Without, few hosts prove nothing against us.
+    With witnesses, a connection to one of them is enough. Without, the failure of a few hosts does not
+    prove that the network is broken.
     """
     if not places:
         return hosts < ENOUGH_HOSTS

@@ -71,7 +71,7 @@ def test_a_token_is_spent_where_somebody_says_so(intctl: Intctl, box: Sandbox) -
     assert after.startswith("warning: Xero: the refresh token in the file is used up and dead now")
     assert not alive(box, "xero")
     ran = intctl("add", "xero", "-f", "-", code=1, **given(box, "xero"))
-    assert "reauthorise" in ran.err and "spent by an exchange whose answer never arrived" in ran.err
+    assert "reauthorise" in ran.err and "used by an exchange whose reply was lost" in ran.err
     assert intctl("list", "-o", "json").json == []
 
 

@@ -197,9 +197,9 @@ def _bad(ca: Authority, how: str) -> Any:
 @pytest.mark.parametrize(
     ("how", "code", "words"),
     [
-        ("expired", "tls.expired", f"it ended on {in_days(-2):%Y-%m-%d}"),
-        ("not yet", "tls.not_yet_valid", f"it begins on {in_days(2):%Y-%m-%d}"),
-        ("name", "tls.wrong_host", "it is made for mail.other.example"),
+        ("expired", "tls.expired", f"it expired on {in_days(-2):%Y-%m-%d}"),
+        ("not yet", "tls.not_yet_valid", f"it is valid from {in_days(2):%Y-%m-%d}"),
+        ("name", "tls.wrong_host", "it is valid for mail.other.example"),
         ("issuer", "tls.untrusted", "issued by Test Authority"),
     ],
 )

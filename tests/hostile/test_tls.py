@@ -21,10 +21,10 @@ TOKEN = Bearer(Secret("tok-geheim-123"))
 ROUTES = {"/": Answer(200, {})}
 
 CERTIFICATES: list[tuple[str, tuple[str, ...], tuple[float, float], str, str]] = [
-    ("L1 expired", (), (-30, -2), "tls.expired", f"it ended on {in_days(-2):%Y-%m-%d}"),
-    ("L1 not yet valid", (), (2, 30), "tls.not_yet_valid", f"it begins on {in_days(2):%Y-%m-%d}"),
-    ("L2 other name", ("a.example", "b.example"), (-1, 30), "tls.wrong_host", "it is made for a.example, b.example"),
-    ("L2 other address", ("127.0.0.9",), (-1, 30), "tls.wrong_host", "it is made for 127.0.0.9"),
+    ("L1 expired", (), (-30, -2), "tls.expired", f"it expired on {in_days(-2):%Y-%m-%d}"),
+    ("L1 not yet valid", (), (2, 30), "tls.not_yet_valid", f"it is valid from {in_days(2):%Y-%m-%d}"),
+    ("L2 other name", ("a.example", "b.example"), (-1, 30), "tls.wrong_host", "it is valid for a.example, b.example"),
+    ("L2 other address", ("127.0.0.9",), (-1, 30), "tls.wrong_host", "it is valid for 127.0.0.9"),
 ]
 
 

@@ -130,7 +130,7 @@ def test_the_token_exchange_alone_can_be_the_proof() -> None:
         (Answer(429, {}, {"Retry-After": "30"}), "http.rate_limited", "HTTP 429"),
         (Answer(302, {}, {"Location": "http://127.0.0.1:1/?x"}), "redirect.refused", "to http://127.0.0.1:1/"),
         (Answer(502, b"<html>"), "server.error", "HTTP 502"),
-        (Answer(200, b"<html>"), "unexpected.reply", "did not send JSON"),
+        (Answer(200, b"<html>"), "unexpected.reply", "the reply is not JSON"),
         (Answer(200, {}), "unexpected.reply", "no access token"),
         (Answer(200, {"access_token": 5}), "unexpected.reply", "no access token"),
         (
@@ -336,7 +336,7 @@ def test_a_spent_single_use_token_says_what_may_have_happened() -> None:
     """Nobody can tell a revoked token from one whose answer was lost on the way: both are named."""
     with _serve(Answer(400, {"error": "invalid_grant"})) as server:
         outcome = check(_refresh(server, single_use=True), tokens=Store())
-    assert outcome.detail == "revoked, expired, or spent by an exchange whose answer never arrived"
+    assert outcome.detail == "revoked, expired, or used by an exchange whose reply was lost"
 
 
 def test_a_stored_token_from_the_future_is_not_used() -> None:

@@ -205,7 +205,7 @@ def test_names_that_cannot_be_read_hide_no_date(odd: bytes) -> None:
     )
     trace = Trace()
     found = tls.note_refused(made.public_bytes(Encoding.DER), trace, ProbeFailed("tls.wrong_host"))
-    assert found.detail == "it is made for no name at all"
+    assert found.detail == "it is valid for no name"
     assert trace.facts["certificate_issuer"] == "Odd Authority"
     assert tls.days_left(trace, time.time()) == 2
 
