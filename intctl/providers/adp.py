@@ -12,9 +12,9 @@ class Adp(Provider):
     """ADP's APIs: OAuth client credentials over mutual TLS.
 
     Token endpoint `https://accounts.adp.com/auth/oauth/v2/token`, fields, and the certificate on
-    the token call (as Nango does). The exchange proves certificate and client; API calls would show
-    the certificate too (third-party sources). Without a good certificate the TLS handshake fails,
-    with no HTTP status (third-party sources); a wrong client is 401 invalid_client, and tokens live
+    the token call (as Nango does). The exchange proves certificate and client; API calls would send
+    the certificate too (third-party sources). Without a valid certificate the TLS handshake fails,
+    with no HTTP status (third-party sources); a wrong client is 401 invalid_client, and tokens last
     3600 s (general knowledge). Client id and secret go in the form (not confirmed).
     """
 

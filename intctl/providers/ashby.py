@@ -12,13 +12,13 @@ class Ashby(Provider):
     """Ashby's API: HTTP Basic, the key as user, an empty password; every call is a POST, and
     apiKey.info only reads (as Nango does).
 
-    A refusal comes as `success: false` with HTTP 200 (third-party sources, several).
+    A refusal is `success: false` with HTTP 200 (third-party sources, several).
     """
 
     name = "ashby"
     title = "Ashby"
     type = "job_board"
-    proof = "POST apiKey.info, which tells what the key is and changes nothing"
+    proof = "POST apiKey.info, which describes the key and changes nothing"
     scopes = "none: any key"
     docs = "https://developers.ashbyhq.com"
     confidence = "in use"

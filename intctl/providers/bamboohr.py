@@ -11,8 +11,8 @@ from intctl.providers.base import Field, Provider, secret_of, text_of
 class BambooHR(Provider):
     """BambooHR's API on the company's own host (its OpenAPI description and SDK, read directly).
 
-    HTTP Basic: the API key as user, any password. 403 on company_information is a key without that
-    permission, alive otherwise; 401 is a bad key. JSON must be asked for, the default being XML,
+    HTTP Basic: the API key as user, any password. 403 on company_information is a valid key without
+    that permission; 401 is a bad key. The request must ask for JSON, because the default is XML,
     and repeated bad keys may lock the API (general knowledge).
     """
 

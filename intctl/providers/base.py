@@ -1,7 +1,7 @@
-"""What a provider is: identity, config fields, and how its credential is proven.
+"""The declaration of a provider: identity, config fields, and the proof of its credential.
 
-Data declares, `probes` performs: a provider turns a config into a probe value and knows nothing
-of sockets. Facts about a vendor stand in the class docstring with their source and confidence.
+A provider only declares; `probes` performs. It turns a config into a probe value and uses no
+sockets. Facts about a vendor are in the class docstring, with their source and confidence.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from intctl.text import Secret
 
 Kind = Literal["text", "integer", "boolean", "choice", "host", "port", "url", "email", "pem", "path", "json"]
 
-#: What a provider is for.
+#: The types of providers.
 TYPES = (
     "email",
     "sms",
@@ -45,12 +45,12 @@ TYPES = (
     "custom",
 )
 
-#: Where what is known of a vendor's proof comes from, the surest first.
+#: The sources of the facts about a vendor's proof, the most reliable first.
 CONFIDENCE: dict[str, str] = {
     "vendor": "the vendor's own description, documents or client",
-    "standard": "the standard that the protocol is",
+    "standard": "the standard of the protocol",
     "in use": "not the vendor; other products prove the credential in this way",
-    "third-party": "seen in other people's code and pages only",
+    "third-party": "only third-party code and pages",
     "none": "no source says how the credential could be proven",
 }
 
@@ -60,11 +60,11 @@ class Field:
     """One key of a manifest's `config`.
 
     `secret` values are references in the manifest, sealed at rest and masked wherever shown.
-    `destination` says that it decides where a secret goes: changing it asks for the secret again.
-    For a url, `choices` are the schemes that it may have (http and https when empty). `pattern`
-    must match the whole value; `example` then shows the reader what was meant. `beside` names a field
-    without which this one has no meaning, or such a field and its values, as in `api: v2, v3`. With
-    `needed_with`, written alike, this one must be given too where that one is.
+    `destination` says that the field decides where a secret is sent: changing it requires re-entering
+    the secret. For a url, `choices` are the allowed schemes (http and https when empty). `pattern`
+    must match the whole value; `example` shows a valid one. `beside` names a field without which this
+    one has no meaning, or such a field and its values, as in `api: v2, v3`. `needed_with`, in the same
+    form, names a field that requires this one.
     """
 
     name: str
@@ -83,12 +83,12 @@ class Field:
     needed_with: str = ""
 
     def replace(self, **changes: object) -> Field:
-        """This field with some of its attributes changed."""
+        """Return this field with some of its attributes changed."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
 class FieldProblem(NamedTuple):
-    """What is wrong with a field together with `others`: changing any of them can resolve it."""
+    """A problem of a field together with `others`: changing any of them can resolve it."""
 
     field: str
     message: str
@@ -102,7 +102,7 @@ class FieldProblem(NamedTuple):
 
 BASE_URL = Field(
     "base_url",
-    "Ask here instead: replaces scheme and host of every URL of the provider",
+    "Override the scheme and host of every provider URL",
     kind="url",
     destination=True,
     pattern=r"[^?#]*",
@@ -116,12 +116,12 @@ CLIENT = (
 )
 REFRESH_TOKEN = Field("refresh_token", "Refresh token", secret=True, required=True)
 SCOPE = Field("scope", "OAuth scopes, separated by blanks")
-#: The names of a client and a user's refresh token, as a way to log in.
+#: The fields of a client and a user's refresh token, as a way to log in.
 OAUTH = ("client_id", "client_secret", "refresh_token")
 
 
 def asked(config: Mapping[str, object], url: str) -> str:
-    """`url`, or its twin below the config's `base_url` when one is given."""
+    """Return `url`, moved below the config's `base_url` if one is given."""
     base = config.get("base_url")
     if not base:
         return url
@@ -131,13 +131,13 @@ def asked(config: Mapping[str, object], url: str) -> str:
 
 
 def text_of(config: Mapping[str, object], name: str) -> str:
-    """A text field of a config; "" when it is absent."""
+    """Return a text field of a config; "" if it is missing."""
     value = config.get(name)
     return "" if value is None else str(value)
 
 
 def secret_of(config: Mapping[str, object], name: str) -> Secret:
-    """A secret field of a config that must be there."""
+    """Return a secret field that the config must have."""
     value = config[name]
     if not isinstance(value, Secret):
         raise TypeError(f"{name} is not a secret")
@@ -145,19 +145,22 @@ def secret_of(config: Mapping[str, object], name: str) -> Secret:
 
 
 def client_credentials(config: Mapping[str, object], token_url: str, **more: Any) -> ClientCredentials:
-    """The client itself, asked for a token at `token_url`."""
+    """Return the grant of the client itself, exchanged at `token_url`."""
     return ClientCredentials(token_url, text_of(config, "client_id"), secret_of(config, "client_secret"), **more)
 
 
 def refresh_token(config: Mapping[str, object], token_url: str, **more: Any) -> RefreshToken:
-    """A user's refresh token, exchanged at `token_url`."""
+    """Return the grant of a user's refresh token, exchanged at `token_url`."""
     client = text_of(config, "client_id"), secret_of(config, "client_secret")
     return RefreshToken(token_url, *client, secret_of(config, "refresh_token"), **more)
 
 
 def auth_from_config(config: Mapping[str, object]) -> Auth | None:
-    """The credential that the config holds: `token` as bearer, `username` and `password` as HTTP Basic, or
-    `header_value` in the header `header_name`."""
+    """Return the credential in the config.
+
+    That is `token` as bearer, `username` and `password` as HTTP Basic, or `header_value` in the
+    header `header_name`.
+    """
     if "token" in config:
         return Bearer(secret_of(config, "token"))
     if "password" in config:
@@ -168,51 +171,51 @@ def auth_from_config(config: Mapping[str, object]) -> Auth | None:
 
 
 def plain_http_problem(config: Mapping[str, object], name: str) -> list[FieldProblem]:
-    """A credential does not travel over http:// except to this machine itself."""
+    """Return a problem if the credential would be sent over http:// to another machine."""
     parts = urlsplit(text_of(config, name))
     host = parts.hostname or ""
     if parts.scheme != "http" or host in ("localhost", "::1") or host.startswith("127."):
         return []
-    return [FieldProblem(name, "over http:// the credential would travel in clear: use https://")]
+    return [FieldProblem(name, "http:// would send the credential in plaintext: use https://")]
 
 
 def header_problem(config: Mapping[str, object], *names: str) -> list[FieldProblem]:
-    """Secrets among `names` that no header can carry."""
+    """Return a problem for each of `names` whose secret is not allowed in a header."""
     given = [name for name in names if name in config]
     wrong = [name for name in given if not secret_of(config, name).reveal().isascii()]
-    return [FieldProblem(name, "a header holds ASCII characters only") for name in wrong]
+    return [FieldProblem(name, "a header allows only ASCII characters") for name in wrong]
 
 
 def and_(names: tuple[str, ...]) -> str:
-    """Names as a person writes them in a row."""
+    """Join names for a sentence."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 class Provider(ABC):
-    """One kind of external service. Subclasses are declarations: class attributes and `ask`.
+    """One kind of external service. Subclasses are declarations: class attributes and `build_probe`.
 
-    Every provider has `ca_file` and `base_url`: a class that does not state them gets the usual ones.
+    Every provider has `ca_file` and `base_url`: a class that does not declare them gets the defaults.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     type: ClassVar[str]
-    #: "smtp" or "oauth" when the provider speaks it (for `intctl add smtp|oauth`), else "".
+    #: "smtp" or "oauth" if the provider uses it (for `intctl add smtp|oauth`), else "".
     speaks: ClassVar[str] = ""
     fields: ClassVar[tuple[Field, ...]]
-    #: Sets of fields of which one is given, whole, and nothing of the others.
+    #: Alternative sets of fields: a config must have exactly one of them, complete.
     ways: ClassVar[tuple[tuple[str, ...], ...]] = ()
     #: How the credential is proven, in one line, for people.
     proof: ClassVar[str]
-    #: The permission that a check needs, "none" when any good credential will do.
+    #: The permission that a check requires, "none" if any valid credential is enough.
     scopes: ClassVar[str] = "unknown"
-    #: What one check costs, in requests and, where there is any, money.
+    #: The cost of one check, in requests and, if any, money.
     cost: ClassVar[str] = "1 request"
-    #: How often the vendor lets us ask.
+    #: The vendor's rate limit.
     limits: ClassVar[str] = "unknown"
-    #: Where the vendor documents it, "" when nothing is published.
+    #: The URL of the vendor's documentation, "" if none is published.
     docs: ClassVar[str] = ""
-    #: How sure the proof is: a key of CONFIDENCE.
+    #: The source of the proof: a key of CONFIDENCE.
     confidence: ClassVar[str] = "none"
     #: The vendor's public status page, if one is known: the JSON of Atlassian Statuspage's API v2.
     status_page: ClassVar[str] = ""
@@ -223,7 +226,7 @@ class Provider(ABC):
             cls.fields += tuple(field for field in (CA_FILE, BASE_URL) if field.name not in stated)
 
     def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
-        """What is wrong with this config beyond its single fields."""
+        """Return the problems of this config beyond its single fields."""
         found = plain_http_problem(config, "base_url") + self._check_ways(config)
         for field in self.fields:
             place = field.needed_with or field.beside
@@ -232,15 +235,15 @@ class Provider(ABC):
             if field.name in config and place and not there:
                 found.append(FieldProblem(field.name, f"belongs to {place}", (other,)))
             if field.name not in config and field.needed_with and there:
-                found.append(FieldProblem(field.name, f"{place} needs it", (other,)))
+                found.append(FieldProblem(field.name, f"is required with {place}", (other,)))
         return found
 
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:
-        """The config with the presets filled in that depend on other fields."""
+        """Return the config with the defaults that depend on other fields."""
         return dict(config)
 
     def probe(self, config: Mapping[str, object]) -> Probe:
-        """What to ask to prove this config, where it says: below `base_url`, trusting `ca_file`. Pure."""
+        """Return the probe of this config, below its `base_url` and with its `ca_file`. Pure."""
         found = self.build_probe(config)
         if isinstance(found, NoProbe):
             return found
@@ -256,25 +259,25 @@ class Provider(ABC):
 
     @abstractmethod
     def build_probe(self, config: Mapping[str, object]) -> Probe:
-        """What to ask, at the vendor's own address. Pure: the same config gives the same probe."""
+        """Return the probe at the vendor's own address. Pure: the same config gives the same probe."""
 
     def _check_ways(self, config: Mapping[str, object]) -> list[FieldProblem]:
-        """Whether one way to log in is given, whole, and nothing of the others."""
+        """Return problems unless the config has exactly one way to log in, complete."""
         given = {way: [name for name in way if name in config] for way in self.ways}
         if not any(given.values()):
             if not self.ways:
                 return []
             first, others = self.ways[0][0], self.ways[1:]
             choice = " or ".join(and_(way) for way in others)
-            return [FieldProblem(first, f"is missing (or give {choice})", tuple(chain.from_iterable(others)))]
+            return [FieldProblem(first, f"is missing (or set {choice})", tuple(chain.from_iterable(others)))]
         whole = [way for way in self.ways if len(given[way]) == len(way)]
         way = whole[0] if whole else max(self.ways, key=lambda way: len(given[way]))
         missing = [name for name in way if name not in config]
-        found = [FieldProblem(name, f"is missing: {and_(way)} go together", way) for name in missing]
+        found = [FieldProblem(name, f"is missing: {and_(way)} must be set together", way) for name in missing]
         choice = ", or ".join(and_(way) for way in self.ways)
         strangers = [name for other in self.ways for name in given[other] if name not in way]
         every = tuple(chain.from_iterable(self.ways))
-        return found + [FieldProblem(name, f"give {choice}, not both", every) for name in strangers[:1]]
+        return found + [FieldProblem(name, f"set {choice}, not both", every) for name in strangers[:1]]
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -283,16 +286,16 @@ class Provider(ABC):
 
     @property
     def destinations(self) -> frozenset[str]:
-        """The names of the fields that decide where a secret goes."""
+        """The names of the fields that decide where a secret is sent."""
         return frozenset(field.name for field in self.fields if field.destination)
 
 
 class Unproven(Provider):
-    """A provider whose credential is kept and never proven: no read-only call is known."""
+    """A provider whose credential is stored but never verified: no read-only call is known."""
 
     proof: ClassVar[str] = "None: no read-only call is known that proves the credential; it is never shown as healthy"
-    cost: ClassVar[str] = "nothing: nothing is asked"
+    cost: ClassVar[str] = "nothing: no request is sent"
     confidence: ClassVar[str] = "none"
 
-    def build_probe(self, config: Mapping[str, object]) -> NoProbe:  # noqa: ARG002 -- there is nothing to ask
+    def build_probe(self, config: Mapping[str, object]) -> NoProbe:  # noqa: ARG002 -- no request is sent
         return NoProbe()

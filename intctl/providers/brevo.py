@@ -16,8 +16,7 @@ class Brevo(Provider):
     The key (xkeysib-…) goes in the header api-key. 401 with the message "unrecognised IP address"
     is the account's list of authorised IPs and not a bad key (third-party sources). The plan's credits
     are the emails left to send (its own client); the free plan has 300 a day (Brevo's help, "Add or
-    remove emails from your plan", read directly). An SMTP key (xsmtpsib-…) is another thing: use
-    provider smtp for it.
+    remove emails from your plan", read directly). For an SMTP key (xsmtpsib-…) use provider smtp.
     """
 
     name = "brevo"

@@ -11,15 +11,15 @@ _QUESTION = '<?xml version="1.0"?><propfind xmlns="DAV:"><prop><current-user-pri
 
 
 class CalDav(Provider):
-    """A calendar server of your own choice that speaks CalDAV (RFC 4791): iCloud, Nextcloud, Fastmail, Baikal …
+    """A calendar server of your own choice that supports CalDAV (RFC 4791): iCloud, Nextcloud, Fastmail, Baikal …
 
-    It is asked by PROPFIND (RFC 4918) with Depth 0 who the credential belongs to: the property
-    current-user-principal (RFC 5397), in a 207 Multi-Status. A server may answer that anybody may
-    read with the element `unauthenticated` (there too): the credential was then not accepted. 401
-    is a wrong one. Method, status and property: the RFCs. Not every server knows the property; one that
-    does not is told as an unexpected reply. iCloud is `https://caldav.icloud.com` with an app-specific
-    password, Nextcloud `https://HOST/remote.php/dav` (third-party sources). Google's takes a bearer
-    token only (general knowledge): use provider google.
+    PROPFIND (RFC 4918) with Depth 0 reads the owner of the credential: the property
+    current-user-principal (RFC 5397), in a 207 Multi-Status. A server that allows anonymous reads
+    may reply with the element `unauthenticated` (there too): it did not accept the credential. 401
+    is a wrong one. Method, status and property: the RFCs. Not every server knows the property; the
+    reply of one that does not is unexpected. iCloud is `https://caldav.icloud.com` with an app-specific
+    password, Nextcloud `https://HOST/remote.php/dav` (third-party sources). Google's accepts only a
+    bearer token (general knowledge): use provider google.
     """
 
     name = "caldav"
@@ -42,7 +42,7 @@ class CalDav(Provider):
             example="https://cloud.example.com/remote.php/dav",
         ),
         Field("username", "User name", example="person@company.com"),
-        Field("password", "Password, an app password where the server has them", secret=True),
+        Field("password", "Password, an app password if the server has them", secret=True),
         Field("token", "Bearer token, instead of user name and password", secret=True),
     )
 
@@ -60,7 +60,7 @@ class CalDav(Provider):
             headers={"Depth": "0", "Content-Type": "application/xml; charset=utf-8", "Accept": "application/xml"},
             expect_text="current-user-principal>",
             answers=(
-                Answer(207, "http.auth.rejected", contains="unauthenticated", detail="the server knows nobody by it"),
-                Answer(405, "not.found", detail="what answers there knows no PROPFIND: check url"),
+                Answer(207, "http.auth.rejected", contains="unauthenticated", detail="the server treats it as no user"),
+                Answer(405, "not.found", detail="the server does not allow PROPFIND there: check url"),
             ),
         )

@@ -12,17 +12,17 @@ class Calendly(Provider):
     """Calendly's API v2 (its OpenAPI description and developer guide, read directly).
 
     Bearer: a personal access token, or OAuth. An OAuth refresh token can be used once: it is
-    revoked at once and a new one comes with each answer. Token calls are limited to 8 a minute for
-    each user. A wrong token is 401, a missing permission 403.
+    revoked at once, and each reply has a new one. Token calls are limited to 8 a minute for each
+    user. A wrong token is 401, a missing permission 403.
     """
 
     name = "calendly"
     title = "Calendly"
     type = "calendar"
     speaks = "oauth"
-    proof = "GET of the user, after a refresh of the access token where there is one"
+    proof = "GET of the user, with OAuth after a refresh of the access token"
     scopes = "none: any token of the user"
-    cost = "1 request, and a token call when the stored token has ended"
+    cost = "1 request, and a token call when the stored token has expired"
     limits = "500 a minute for a user, 50 on the free plan; 8 token calls a minute"
     docs = "https://developer.calendly.com"
     confidence = "vendor"

@@ -1,6 +1,6 @@
-"""The catalogue: every provider that this version knows, in one literal table.
+"""The catalogue: every provider of this version, in one literal table.
 
-Titles and types stand here so that lists and the dashboard import no provider.
+It contains titles and types so that lists and the dashboard import no provider.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """Where a provider's class stands, and what lists show of it."""
+    """The location of a provider's class, and its title and type for lists."""
 
     module: str
     class_name: str
@@ -84,19 +84,19 @@ SPOKEN = ("smtp", "oauth")
 
 
 def names() -> tuple[str, ...]:
-    """The names of all providers, in the table's order."""
+    """Return the names of all providers, in the table's order."""
     return tuple(CATALOGUE)
 
 
 def kinds() -> tuple[str, ...]:
-    """What `intctl add KIND` takes: providers, their types, and the ways of speaking."""
+    """Return the valid kinds of `intctl add KIND`: providers, their types, and protocols."""
     types = [entry.type for entry in CATALOGUE.values()]
     return tuple(dict.fromkeys([*CATALOGUE, *types, *SPOKEN]))
 
 
 @cache
 def get(name: str) -> Provider | None:
-    """The provider of that name, or None when this version knows none. Imports its module only."""
+    """Return the provider of that name, or None. Imports only its module."""
     entry = CATALOGUE.get(name)
     if entry is None:
         return None
@@ -105,7 +105,7 @@ def get(name: str) -> Provider | None:
 
 
 def secret_field(name: str) -> str:
-    """The secret of that provider that a person most likely has to renew; "" where none is known."""
+    """Return the secret of that provider that most likely needs renewal; "" if none is known."""
     known = get(name)
     if known is None:
         return ""
@@ -115,5 +115,5 @@ def secret_field(name: str) -> str:
 
 
 def accepts(kind: str, provider: Provider, type_: str | None = None) -> bool:
-    """Whether `intctl add KIND` takes a manifest of `provider` (whose `type:` is `type_`, if it has one)."""
+    """Whether `intctl add KIND` accepts a manifest of `provider` (whose `type:` is `type_`, if it has one)."""
     return kind in (provider.name, type_ or provider.type) or (kind in SPOKEN and kind == provider.speaks)

@@ -18,11 +18,11 @@ from intctl.providers.base import (
 
 
 class Certn(Provider):
-    """CertnCentric, Certn's API: OAuth client credentials. Certn names the addresses to each
-    customer, and no public source has them: token_url is yours to give.
+    """CertnCentric, Certn's API: OAuth client credentials. Certn gives the addresses to each
+    customer, and no public source has them: set token_url.
 
-    The exchange is the proof; nothing else is asked. The first API (api.certn.co, v1 and v2) was
-    discontinued in August 2026 (third-party sources).
+    The exchange is the proof; there is no other request. The first API (api.certn.co, v1 and v2)
+    was discontinued in August 2026 (third-party sources).
     """
 
     name = "certn"

@@ -12,8 +12,8 @@ class Checkr(Provider):
     """Checkr's API (as Nango uses it).
 
     HTTP Basic: the secret key as user, an empty password; GET /v1/account. Staging is
-    `https://api.checkr-staging.com` with keys of its own: give it as base_url. 401 is a bad key;
-    403 "Request blocked" is Checkr's edge, before any key was looked at (third-party sources).
+    `https://api.checkr-staging.com` with its own keys: set it as base_url. 401 is a bad key; 403
+    "Request blocked" is from Checkr's edge, which does not check the key (third-party sources).
     """
 
     name = "checkr"
@@ -21,7 +21,7 @@ class Checkr(Provider):
     type = "background_check"
     proof = "GET the account"
     scopes = "none: any secret key"
-    limits = "1200 a minute for the account, as third parties have it"
+    limits = "1200 a minute for the account (third-party sources)"
     docs = "https://docs.checkr.com"
     confidence = "in use"
     fields = (Field("api_key", "Secret API key", secret=True, required=True),)
@@ -36,7 +36,7 @@ class Checkr(Provider):
                     "rejected",
                     pointer="/error",
                     contains="blocked",
-                    detail="its edge blocks requests from here; the key was not looked at",
+                    detail="Checkr's edge blocks requests from this machine; it did not check the key",
                 ),
             ),
         )

@@ -9,8 +9,8 @@ class Glassdoor(Unproven):
     """Glassdoor's partner API v1: partner id and key as query parameters; closed to new users
     (third-party sources).
 
-    A key in a URL would be logged on the way, and no call is known to answer to it still, so
-    nothing is asked.
+    A key in a URL could be logged in transit, and no call is known to still accept it, so intctl
+    sends no request.
     """
 
     name = "glassdoor"

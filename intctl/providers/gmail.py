@@ -13,7 +13,7 @@ from intctl.providers.mail_oauth import TOKEN_URL, OauthMailProvider
 class Gmail(OauthMailProvider):
     """Gmail's SMTP, by an app password or by OAuth (XOAUTH2).
 
-    The form of the XOAUTH2 login and the error that comes before its refusal: Google's developer
+    The form of the XOAUTH2 login and the error that precedes its refusal: Google's developer
     guide, read directly; scope https://mail.google.com/. Token endpoint as Nango uses it. General
     knowledge, not confirmed: `smtp.gmail.com`, 587 STARTTLS and 465 TLS; app passwords need 2-step
     verification, and the account's own password is refused with 534 or 535.
@@ -28,8 +28,8 @@ class Gmail(OauthMailProvider):
     fields = (
         *mail_fields(
             HOST.replace(required=False, default="smtp.gmail.com"),
-            USERNAME.replace(required=True, help="The full address", example="person@company.com"),
-            PASSWORD.replace(help="An app password; or else client_id, client_secret and refresh_token"),
+            USERNAME.replace(required=True, help="Full email address", example="person@company.com"),
+            PASSWORD.replace(help="App password; or use client_id, client_secret and refresh_token"),
         ),
         *(field.replace(required=False) for field in CLIENT),
         REFRESH_TOKEN.replace(required=False, help="Refresh token of the user, scope https://mail.google.com/"),

@@ -6,10 +6,10 @@ from intctl.providers.base import Field, Unproven
 
 
 class GoodHire(Unproven):
-    """GoodHire's API: `Authorization: ApiKey KEY`, a key that GoodHire hands out on request
+    """GoodHire's API: `Authorization: ApiKey KEY`, a key that GoodHire issues on request
     (third-party sources).
 
-    No call that only proves the key was found in any source, so nothing is asked.
+    No source has a call that only proves the key, so intctl sends no request.
     """
 
     name = "goodhire"

@@ -20,10 +20,10 @@ class Google(Provider):
     """Google Calendar API v3 with a user's refresh token or a service account (its API description, read directly).
 
     Scope `calendar` or `calendar.readonly`. Token endpoint as Nango uses it. General knowledge, not
-    confirmed: the refresh token stays the same when it is used, lapses after 6 months without use
-    (7 days while the consent screen is in Testing) and is then answered with invalid_grant; 403 may
-    be a rate limit instead of a missing permission, as its reason says; a service account signs a
-    statement for scope calendar.readonly, for the user `subject` where its domain allows that.
+    confirmed: the refresh token stays the same when it is used, expires after 6 months without use
+    (7 days while the consent screen is in Testing) and then causes invalid_grant; 403 may be a rate
+    limit instead of a missing permission, depending on its reason; a service account signs a
+    statement for scope calendar.readonly, for the user `subject` if its domain allows that.
     """
 
     name = "google"
@@ -32,7 +32,7 @@ class Google(Provider):
     speaks = "oauth"
     proof = "Token exchange, then GET of one calendar list entry"
     scopes = _SCOPE
-    cost = "1 request, and a token call when the stored token has ended"
+    cost = "1 request, and a token call when the stored token has expired"
     docs = "https://developers.google.com/calendar/api/v3/reference/calendarList/list"
     confidence = "vendor"
     ways = (OAUTH, ("service_account", "private_key"))
@@ -48,7 +48,7 @@ class Google(Provider):
         Field("private_key", "Its private_key", kind="pem", secret=True),
         Field(
             "subject",
-            "The user for whom the service account acts",
+            "User on whose behalf the service account acts",
             kind="email",
             example="person@company.com",
             beside="service_account",

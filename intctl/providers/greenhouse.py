@@ -16,9 +16,9 @@ class Greenhouse(Provider):
     then GET /v3/users?per_page=1, scope harvest:users:list (third-party sources).
 
     v1: HTTP Basic, the key as user, an empty password; GET /v1/users?per_page=1 (its API docs on
-    GitHub, read directly). v1 and v2 end on 31 August 2026 (third-party sources, several): a key of
-    theirs stops working then. Keys and clients carry a permission for each endpoint: 403 is one
-    without that for users, alive otherwise; 401 is a bad one. Job Board reads prove nothing.
+    GitHub, read directly). v1 and v2 end on 31 August 2026 (third-party sources, several): their
+    keys stop working then. Keys and clients have a permission for each endpoint: 403 is a valid one
+    without the permission for users; 401 is a bad one. Job Board reads prove nothing.
     """
 
     name = "greenhouse"
@@ -26,8 +26,8 @@ class Greenhouse(Provider):
     type = "job_board"
     proof = "GET one user, with v3 after an OAuth token exchange"
     scopes = "v3: harvest:users:list; v1: the permission to list users; without it degraded"
-    cost = "1 request, and with v3 a token call when the stored token has ended"
-    limits = "for 10 seconds as X-RateLimit-Limit says; 429 with Retry-After"
+    cost = "1 request, and with v3 a token call when the stored token has expired"
+    limits = "per 10 seconds, as in X-RateLimit-Limit; 429 with Retry-After"
     docs = "https://harvestdocs.greenhouse.io/docs/authentication"
     confidence = "vendor"
     ways = (("client_id", "client_secret"), ("api_key",))
@@ -35,7 +35,7 @@ class Greenhouse(Provider):
         *(field.replace(required=False, help=f"{field.help} of a Harvest v3 credential") for field in CLIENT),
         Field(
             "user_id",
-            "Numeric id of the user on whose behalf",
+            "Numeric id of the user on whose behalf intctl reads",
             pattern="[0-9]{1,20}",
             example="4000012",
             beside="client_id",
@@ -44,7 +44,7 @@ class Greenhouse(Provider):
     )
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
-        said = (Answer(403, "http.scope_missing", detail="it may not list users"),)
+        said = (Answer(403, "http.scope_missing", detail="it does not allow listing users"),)
         if "api_key" in config:
             return HttpProbe(f"{_HOST}/v1/users?per_page=1", Basic(secret_of(config, "api_key"), ""), answers=said)
         user = {"sub": text_of(config, "user_id")} if "user_id" in config else {}

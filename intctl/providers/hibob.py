@@ -12,8 +12,8 @@ class HiBob(Provider):
     """HiBob's API with a service user: HTTP Basic of its id and token, GET /v1/company/named-lists
     (as Nango does).
 
-    401 is a bad id or token, 403 a service user without that permission, alive otherwise; the
-    sandbox is `https://api.sandbox.hibob.com` (all three general knowledge, not confirmed).
+    401 is a bad id or token, 403 a valid service user without that permission; the sandbox is
+    `https://api.sandbox.hibob.com` (all three general knowledge, not confirmed).
     """
 
     name = "hibob"
@@ -21,7 +21,7 @@ class HiBob(Provider):
     type = "hris"
     proof = "GET the company's named lists"
     scopes = "the service user may read named lists"
-    limits = "no figure; told in X-RateLimit-Reset"
+    limits = "no figure; X-RateLimit-Reset"
     docs = "https://apidocs.hibob.com"
     confidence = "in use"
     fields = (

@@ -9,7 +9,7 @@ class HireRight(Unproven):
     """HireRight publishes no API: an integration is agreed by contract, and its hosts do not resolve
     from outside (third-party sources).
 
-    What HireRight gave you is kept sealed; nothing is asked. To prove a URL of your contract, use
+    The credential is stored sealed; intctl sends no request. To prove a URL of your contract, use
     the provider http with `type: background_check`.
     """
 

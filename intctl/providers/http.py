@@ -20,23 +20,24 @@ _FRAMING = {"host", "connection", "content-length", "transfer-encoding", "te", "
 
 
 class Http(Provider):
-    """An API of your own choice. Use a URL that answers only with the credential: it is asked once more
-    without it, and an open URL is told.
+    """An API of your own choice. Use a URL that works only with the credential.
+
+    intctl sends a second request without the credential and reports a URL that works without it.
     """
 
     name = "http"
     title = "HTTP API"
     type = "custom"
-    proof = "GET or HEAD of the URL answers with the status and the values that you expect"
-    scopes = "what the URL wants"
+    proof = "GET or HEAD of the URL returns the status and the values that you expect"
+    scopes = "as the URL requires"
     cost = "1 request, and 1 without the credential for a new config and when a person checks"
     limits = "the API's own"
     docs = "https://www.rfc-editor.org/rfc/rfc9110"
     confidence = "standard"
     fields = (
-        Field("url", "What to ask", kind="url", required=True, destination=True, example="https://api.example.com/me"),
+        Field("url", "URL to call", kind="url", required=True, destination=True, example="https://api.example.com/me"),
         Field("method", "GET or HEAD", kind="choice", choices=("GET", "HEAD"), default="GET"),
-        Field("auth", "How the credential is shown", kind="choice", choices=("bearer", "basic", "header")),
+        Field("auth", "How the credential is sent", kind="choice", choices=("bearer", "basic", "header")),
         Field("token", "Token", secret=True, needed_with="auth: bearer"),
         Field("username", "User name", needed_with="auth: basic"),
         Field("password", "Password", secret=True, needed_with="auth: basic"),
@@ -48,18 +49,18 @@ class Http(Provider):
             needed_with="auth: header",
         ),
         Field("header_value", "Value of the header", secret=True, needed_with="auth: header"),
-        Field("expect_status", "Status of a good answer", kind="integer", minimum=200, maximum=599, default=200),
-        Field("expect_json", "JSON pointer: value, all of them in a good answer", "json"),
-        Field("security", "none: over http:// too", "choice", choices=("tls", "none"), default="tls", destination=True),
+        Field("expect_status", "Expected HTTP status", kind="integer", minimum=200, maximum=599, default=200),
+        Field("expect_json", "Expected JSON values, as JSON pointer: value", "json"),
+        Field("security", "none: allow http://", "choice", choices=("tls", "none"), default="tls", destination=True),
     )
 
     def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         found = super().check(config)
         if text_of(config, "header_name").lower() in _FRAMING:
-            found.append(FieldProblem("header_name", "this header belongs to HTTP itself: give the API's own"))
+            found.append(FieldProblem("header_name", "HTTP itself uses this header: set the API's own"))
         found += header_problem(config, "token", "header_value")
         if config.get("expect_json") and config.get("method") == "HEAD":
-            found.append(FieldProblem("expect_json", "an answer to HEAD has no body: use method: GET", ("method",)))
+            found.append(FieldProblem("expect_json", "a reply to HEAD has no body: use method: GET", ("method",)))
         if "auth" not in config or config.get("security") == "none":
             return [one for one in found if one.field != "base_url"]
         return found + plain_http_problem(config, "url")

@@ -12,10 +12,10 @@ class HubSpot(Provider):
     """HubSpot with a private app's token or a service key, as bearer (developers.hubspot.com,
     "Retrieve account details", read directly).
 
-    GET /account-info/2026-09/details needs no scope but `oauth`, which every token has, and tells
-    the account as portalId. That a bad token is answered with 401 is general knowledge. The requests of
-    all private apps today, and their limit, are at api-usage/daily/private-apps (there too, "Retrieve
-    private app daily API usage").
+    GET /account-info/2026-09/details requires only the scope `oauth`, which every token has, and
+    returns the account as portalId. It is general knowledge that a bad token causes 401. The requests
+    of all private apps today, and their limit, are at api-usage/daily/private-apps (there too,
+    "Retrieve private app daily API usage").
     """
 
     name = "hubspot"

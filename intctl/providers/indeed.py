@@ -11,8 +11,8 @@ from intctl.providers.base import CLIENT, SCOPE, Provider, client_credentials, t
 class Indeed(Provider):
     """Indeed's employer APIs: OAuth client credentials.
 
-    Token endpoint, the scope employer_access and the token's life of 3600 s are seen in third-party
-    sources only. The token exchange is the proof; nothing is posted or read.
+    Token endpoint, the scope employer_access and the token's lifetime of 3600 s are known from
+    third-party sources only. The token exchange is the proof; nothing is posted or read.
     """
 
     name = "indeed"

@@ -11,8 +11,8 @@ from intctl.providers.base import Field, Provider, secret_of
 class Lever(Provider):
     """Lever's API v1: HTTP Basic, the key as user, an empty password (as Nango does).
 
-    GET /v1/users?limit=1 answers `data` (third-party sources, several). The sandbox is
-    `https://api.sandbox.lever.co`: give it as base_url. Postings (v0) are public and prove nothing.
+    GET /v1/users?limit=1 returns `data` (third-party sources, several). The sandbox is
+    `https://api.sandbox.lever.co`: set it as base_url. Postings (v0) are public and prove nothing.
     """
 
     name = "lever"

@@ -11,9 +11,9 @@ from intctl.providers.base import Field, Provider, secret_of
 class LinkedIn(Provider):
     """LinkedIn's API with a member's access token: GET /v2/userinfo (as w6w's health check does).
 
-    It needs the scopes openid and profile: that 403 is a token without them, alive otherwise, is
-    general knowledge. A token lives 60 days and standard apps get none to refresh it (n8n): put a
-    new one in place with `intctl edit NAME --secret access_token`.
+    It requires the scopes openid and profile: 403 is a valid token without them (general
+    knowledge). A token lasts 60 days, and standard apps get no refresh token (n8n): set a new one
+    with `intctl edit NAME --secret access_token`.
     """
 
     name = "linkedin"

@@ -1,4 +1,4 @@
-"""What the providers that speak SMTP share: fields, port presets, and the probe."""
+"""Shared parts of the SMTP providers: fields, port defaults, and the probe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from intctl.probes.spec import HttpProbe, Security, SmtpProbe
 from intctl.providers.base import BASE_URL, CA_FILE, Field, FieldProblem, Provider
 from intctl.text import Secret
 
-#: What a port means when `security` is not given, and the other way round.
+#: The default of `security` for a port, and of the port for a `security`.
 SECURITY_OF_PORT: dict[int, Security] = {587: "starttls", 465: "tls", 25: "none"}
 PORT_OF_SECURITY: dict[str, int] = {security: port for port, security in SECURITY_OF_PORT.items()}
 
@@ -20,7 +20,7 @@ PASSWORD = Field("password", "Password of the login", secret=True)
 _PORT = Field("port", "587 is STARTTLS, 465 TLS, 25 plain", kind="port", minimum=1, maximum=65535, destination=True)
 _SECURITY = Field(
     "security",
-    "How the connection is protected; by default what the port means",
+    "How the connection is protected; the default depends on the port",
     kind="choice",
     choices=("starttls", "tls", "none"),
     destination=True,
@@ -40,21 +40,21 @@ SMTP_BASE_URL = BASE_URL.replace(
 
 
 def mail_fields(*first: Field, beside: str = "") -> tuple[Field, ...]:
-    """The fields of a mail provider: its own ones for host and login, then the shared ones.
+    """Return the fields of a mail provider: its own for host and login, then the shared ones.
 
-    `beside` is the field that port and security go with, where there are other ways than SMTP.
+    `beside` is the field that port and security belong to, if the provider has other ways than SMTP.
     """
     return (first[0], _PORT.replace(beside=beside), _SECURITY.replace(beside=beside), *first[1:], *_SENDER, CA_FILE)
 
 
 class MailProvider(Provider):
-    """A provider that is proven by a login at its mail server."""
+    """A provider whose credential is proven by a login at its mail server."""
 
     type: ClassVar[str] = "email"
     speaks: ClassVar[str] = "smtp"
     proof: ClassVar[str] = "EHLO, TLS and a login at the mail server; no mail is sent"
     scopes: ClassVar[str] = "none: the login itself"
-    cost: ClassVar[str] = "1 SMTP session; no mail, so nothing of a sending quota"
+    cost: ClassVar[str] = "1 SMTP session; no mail, so no sending quota is used"
 
     def __init_subclass__(cls) -> None:
         if "fields" in vars(cls) and all(field.name != "base_url" for field in cls.fields):
@@ -65,15 +65,12 @@ class MailProvider(Provider):
         found = super().check(config)
         if not self.ways and "password" in self.secrets and ("username" in config) != ("password" in config):
             missing = "password" if "username" in config else "username"
-            found.append(
-                FieldProblem(missing, "username and password come together, or not at all", ("username", "password"))
-            )
+            found.append(FieldProblem(missing, "set both username and password, or neither", ("username", "password")))
         if config.get("security") is None and "password" in config and self._security(config) == "none":
             found.append(
                 FieldProblem(
                     "port",
-                    "this port is plain and would carry the password in clear: use 587, "
-                    "or accept it with security: none",
+                    "this port would send the password in plaintext: use 587, or allow it with security: none",
                     ("security",),
                 )
             )
@@ -83,7 +80,7 @@ class MailProvider(Provider):
         full = dict(config)
         if "port" not in full:
             full["port"] = PORT_OF_SECURITY[str(full.get("security", "starttls"))]
-        # A password in clear is never filled in: somebody has to say `none` himself.
+        # `none` with a password is never a default: the user must set it explicitly.
         if "security" not in full and not (self._security(full) == "none" and "password" in full):
             full["security"] = self._security(full)
         return full

@@ -1,4 +1,4 @@
-"""What the mail providers share that log in with an access token (XOAUTH2)."""
+"""Shared parts of the mail providers that log in with an access token (XOAUTH2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intctl.providers.mail import MailProvider
 
 TOKEN_URL = Field(
     "token_url",
-    "Token endpoint, if another than the vendor's usual one",
+    "Token endpoint, if not the vendor's default",
     kind="url",
     destination=True,
     pattern=r"[^?#]*",
@@ -22,14 +22,14 @@ TOKEN_URL = Field(
 
 
 class OauthMailProvider(MailProvider):
-    """A mail provider that takes an access token where there is no password."""
+    """A mail provider that logs in with an access token if the config has no password."""
 
     def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         found = super().check(config)
         if "password" not in config:
             found += plain_http_problem(config, "token_url")
             if config.get("security") == "none":
-                found.append(FieldProblem("security", "a token is shown behind TLS only"))
+                found.append(FieldProblem("security", "a token is sent over TLS only"))
         return found
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe | SmtpProbe:
@@ -42,4 +42,4 @@ class OauthMailProvider(MailProvider):
 
     @abstractmethod
     def grant(self, config: Mapping[str, object]) -> TokenGrant:
-        """What is exchanged for the access token, at the vendor's usual endpoint."""
+        """Return the grant for the access token, at the vendor's default endpoint."""

@@ -11,12 +11,12 @@ from intctl.providers.base import Field, Provider, secret_of
 class Mailgun(Provider):
     """Mailgun's HTTP API (its documentation, read directly; the probe as Nango and n8n do it).
 
-    HTTP Basic: user `api`, password an API key. Keys are good in both regions, domains live in one.
-    A wrong key is 401, its body sometimes the bare word Forbidden. A domain sending key may only
-    send: every GET is refused, as with a wrong key, so give an account key. Its SMTP logins
-    (smtp.mailgun.org, smtp.eu.mailgun.org) have passwords of their own: use provider smtp for them.
-    /v5/accounts/limit/custom/monthly tells the custom message limit, where one is set, and the messages
-    sent (its API reference, read directly); reaching it disables the account until somebody enables it.
+    HTTP Basic: user `api`, password an API key. Keys are valid in both regions, a domain exists in one.
+    A wrong key is 401, its body sometimes only the word Forbidden. A domain sending key may only
+    send: every GET is refused, as with a wrong key, so use an account key. Its SMTP logins
+    (smtp.mailgun.org, smtp.eu.mailgun.org) have their own passwords: use provider smtp for them.
+    /v5/accounts/limit/custom/monthly returns the custom message limit, if one is set, and the messages
+    sent (its API reference, read directly); reaching it disables the account until a person enables it.
     """
 
     name = "mailgun"
@@ -24,13 +24,13 @@ class Mailgun(Provider):
     type = "email"
     proof = "GET of one domain"
     scopes = "an account key; a domain sending key can't be proven"
-    limits = "no figure; 429 says in words when to come back"
+    limits = "no figure; the text of 429 says when to retry"
     docs = "https://documentation.mailgun.com"
     confidence = "in use"
     status_page = "https://status.mailgun.com/api/v2/summary.json"
     fields = (
         Field("api_key", "API key of the account (a domain sending key can't be proven)", secret=True, required=True),
-        Field("region", "Where the domains live", kind="choice", choices=("us", "eu"), default="us", destination=True),
+        Field("region", "Region of the domains", kind="choice", choices=("us", "eu"), default="us", destination=True),
     )
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe:

@@ -12,7 +12,7 @@ class Mailjet(Provider):
     """Mailjet's REST API v3 (host and probe as Nango does it).
 
     HTTP Basic: API key and secret key, both treated as secrets. A wrong pair is 401 with StatusCode
-    and ErrorMessage (third-party sources). Accounts on Mailjet's US servers: give base_url
+    and ErrorMessage (third-party sources). For accounts on Mailjet's US servers set base_url to
     https://api.us.mailjet.com (general knowledge, not confirmed).
     """
 

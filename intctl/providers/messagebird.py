@@ -12,8 +12,8 @@ class MessageBird(Provider):
     """MessageBird's REST API (its own Python client, read directly).
 
     `Authorization: AccessKey KEY`, not Bearer. A wrong key is 401 with error code 2 (third-party
-    sources, its own clients' tests among them). Keys of the newer Bird platform are other ones
-    (general knowledge). What happens at a balance of zero is not known, so it is only shown.
+    sources, its own clients' tests among them). The newer Bird platform has different keys (general
+    knowledge). The effect of a balance of zero is not known, so the balance is only shown.
     """
 
     name = "messagebird"

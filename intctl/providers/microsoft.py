@@ -27,21 +27,21 @@ TENANT = Field(
 
 
 def tenant_problem(config: Mapping[str, object]) -> list[FieldProblem]:
-    """An application belongs to one tenant; only users may come from any."""
+    """Return a problem if an application has no tenant of its own; only users may use a shared tenant."""
     shared = text_of(config, "tenant_id").lower() in ("common", "organizations", "consumers")
     alone = shared and "refresh_token" not in config
     if not alone:
         return []
-    return [FieldProblem("tenant_id", "without refresh_token the tenant's own id is needed", ("refresh_token",))]
+    return [FieldProblem("tenant_id", "without refresh_token the tenant's own id is required", ("refresh_token",))]
 
 
 class Microsoft(Provider):
-    """Microsoft Graph's calendars. With refresh_token as a user, without as the application.
+    """Microsoft Graph's calendars: as a user with refresh_token, without it as the application.
 
     Endpoints, scopes and the tenant rule as Nango uses them. A used refresh token is replaced, and
     the old one is not revoked (learn.microsoft.com, "Refresh tokens in the Microsoft identity
     platform", read directly). As the application the token exchange is the proof. GET
-    /me/calendar needs Calendars.Read (general knowledge). National clouds: give base_url.
+    /me/calendar requires Calendars.Read (general knowledge). For national clouds set base_url.
     """
 
     name = "microsoft"
@@ -50,14 +50,14 @@ class Microsoft(Provider):
     speaks = "oauth"
     proof = "Refresh of the access token and GET of the calendar, or the application's token exchange"
     scopes = "user: Calendars.Read offline_access; application: none for the check"
-    cost = "1 request, and a token call when the stored token has ended"
+    cost = "1 request, and a token call when the stored token has expired"
     limits = "no figure; 429 with Retry-After"
     docs = "https://learn.microsoft.com/graph/api/calendar-get"
     confidence = "in use"
     fields = (
         TENANT,
         *CLIENT,
-        REFRESH_TOKEN.replace(required=False, help="Of a user; without it the application itself logs in"),
+        REFRESH_TOKEN.replace(required=False, help="Refresh token of a user; without it the application logs in"),
     )
 
     def check(self, config: Mapping[str, object]) -> list[FieldProblem]:

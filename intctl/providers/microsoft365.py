@@ -14,19 +14,19 @@ from intctl.providers.microsoft import TENANT, tenant_problem
 class Microsoft365(OauthMailProvider):
     """Exchange Online's SMTP by XOAUTH2: as a user with refresh_token, without it as the application.
 
-    Scopes, `535 5.7.3` for a refused token, and what an application needs besides (SMTP.SendAsApp
+    Scopes, `535 5.7.3` for a refused token, and the other requirements of an application (SMTP.SendAsApp
     with consent, its service principal registered in Exchange, rights on the mailbox): Microsoft's
     guide "Authenticate an IMAP, POP or SMTP connection using OAuth", read directly. The user name
     is the mailbox, a shared one too. `smtp.office365.com`, 587 with STARTTLS and no other port, and
-    that passwords are no longer taken since April 2026: third-party sources, several. A mailbox or
-    tenant with SMTP AUTH switched off answers 535 5.7.139 (the same).
+    no password logins since April 2026: third-party sources, several. A mailbox or tenant with SMTP
+    AUTH switched off replies 535 5.7.139 (the same).
     """
 
     name = "microsoft365"
     title = "Microsoft 365 Mail"
     proof = "OAuth token exchange, then an XOAUTH2 login at the mail server; no mail is sent"
     scopes = "user: https://outlook.office.com/SMTP.Send offline_access; application: SMTP.SendAsApp"
-    cost = "1 SMTP session, and a token call when the stored token has ended"
+    cost = "1 SMTP session, and a token call when the stored token has expired"
     docs = (
         "https://learn.microsoft.com/exchange/client-developer/legacy-protocols/"
         "how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth"

@@ -8,8 +8,7 @@ from intctl.providers.base import Field, Unproven
 class Monster(Unproven):
     """Monster's job posting: user name and password of the recruiter (third-party sources).
 
-    Only calls that create, change or delete a posting were found in any source, so nothing is
-    asked.
+    The sources have only calls that create, change or delete a posting, so intctl sends no request.
     """
 
     name = "monster"

@@ -21,8 +21,8 @@ class Paychex(Provider):
     type = "payroll"
     speaks = "oauth"
     proof = "OAuth token exchange and GET of the companies"
-    scopes = "none: what companies granted the app"
-    cost = "1 request, and a token call when the stored token has ended"
+    scopes = "none: access that companies granted to the app"
+    cost = "1 request, and a token call when the stored token has expired"
     docs = "https://developer.paychex.com"
     confidence = "third-party"
     fields = (

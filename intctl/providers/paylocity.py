@@ -14,8 +14,8 @@ class Paylocity(Provider):
     """Paylocity's NextGen API: OAuth client credentials as a form at /public/security/v1/token
     (developer.paylocity.com, "Authentication", read directly; the hosts as Nango has them).
 
-    The exchange is the proof: no data is read. A secret ends after 365 days. The older WebLink API
-    has credentials and a token endpoint of its own, not asked here. Too many calls are answered with 403.
+    The exchange is the proof: no data is read. A secret expires after 365 days. The older WebLink
+    API has its own credentials and token endpoint, not used here. Too many calls cause 403.
     """
 
     name = "paylocity"

@@ -13,11 +13,11 @@ _HOST = "https://api.personio.de"
 class Personio(Provider):
     """Personio's API credential, exchanged for a token: POST /v1/auth, client id and secret as a form (its
     OpenAPI description and developer.personio.de, read directly), or with `api: v2` at /v2/auth/token, with
-    scopes (as Nango does; its limits are in the developer pages). The same credential is good for both.
+    scopes (as Nango does; its limits are in the developer pages). The same credential is valid for both.
 
-    The exchange is the proof: no data is read. That /v1/auth answers a wrong credential with 403 and
-    `success: false` is general knowledge. Secrets in the URL of /v1/auth, which end in December
-    2026, are not used here. The recruiting API has a key of its own, not asked for.
+    The exchange is the proof: no data is read. /v1/auth refuses a wrong credential with 403 and
+    `success: false` (general knowledge). Secrets in the URL of /v1/auth, which end in December
+    2026, are not used here. The recruiting API has its own key, which is not needed.
     """
 
     name = "personio"

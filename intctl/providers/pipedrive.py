@@ -10,13 +10,13 @@ from intctl.providers.base import Field, Provider, secret_of, text_of
 
 class Pipedrive(Provider):
     """Pipedrive with a user's API token in `x-api-token` (pipedrive.readme.io, "Authentication" and
-    "Getting user data", read directly). The token says which company it is for; with subdomain the
-    company's own host is asked.
+    "Getting user data", read directly). The token belongs to one company; with subdomain intctl uses
+    the company's own host.
 
-    GET users/me answers `success` and the user with company id, name and domain. The paths
+    GET users/me returns `success` and the user with company id, name and domain. The paths
     /v1/users/me on api.pipedrive.com and /api/v1/users/me on a company's host, and 401 for a bad
-    token, are general knowledge. The company's daily budget of tokens (see "Rate limiting" there) is
-    told in two headers that the documentation lacks and third-party clients have seen; they may be missing.
+    token, are general knowledge. The company's daily budget of tokens (see "Rate limiting" there) is in
+    two headers that the documentation lacks and third-party clients have seen; they may be missing.
     """
 
     name = "pipedrive"

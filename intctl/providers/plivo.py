@@ -11,8 +11,8 @@ from intctl.providers.base import Field, Provider, secret_of, text_of
 class Plivo(Provider):
     """Plivo's REST API v1 (its own Python client and fixtures, read directly).
 
-    HTTP Basic: auth id (MA… the account, SA… a subaccount) and auth token. A wrong pair is 401,
-    the body JSON or plain text. At a balance of zero nothing is sent (Plivo's help, "What happens if my
+    HTTP Basic: auth id (MA… the account, SA… a subaccount) and auth token. A wrong pair is 401, the
+    body JSON or plain text. At a balance of zero Plivo sends nothing (Plivo's help, "What happens if my
     Plivo account balance reaches 0?", read directly).
     """
 

@@ -11,8 +11,8 @@ from intctl.providers.base import Field, Provider, secret_of
 class Postmark(Provider):
     """Postmark's server API (its OpenAPI description and its own clients, read directly).
 
-    The server token goes in X-Postmark-Server-Token. A wrong one is 401 with ErrorCode 10. GET
-    /deliverystats is asked, not /server, whose answer holds the tokens. Status page: third-party
+    The server token goes in X-Postmark-Server-Token. A wrong one is 401 with ErrorCode 10. The probe
+    is GET /deliverystats, not /server, whose reply contains the tokens. Status page: third-party
     lists, not confirmed.
     """
 

@@ -14,10 +14,10 @@ class QuickBooks(Provider):
     """QuickBooks Online: OAuth with a refresh token, the client as Basic (as Nango does; hosts also
     in Intuit's own Python client, read directly).
 
-    A refresh token lives 100 days and its value changes about once a day (Intuit's docs and
-    third-party sources): not at each use, so it is not single-use; the newest is kept. The company
-    call, and fault code 3200 for a refused token, are seen in third-party sources only; 403 with
-    3100 for a wrong company is general knowledge.
+    A refresh token lasts 100 days and its value changes about once a day (Intuit's docs and
+    third-party sources): not at each use, so it is not single-use; intctl stores the newest. The
+    company call, and fault code 3200 for a refused token, are known from third-party sources only;
+    403 with 3100 for a wrong company is general knowledge.
     """
 
     name = "quickbooks"

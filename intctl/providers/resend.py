@@ -13,14 +13,14 @@ _DAILY, _MONTHLY = "x-resend-daily-quota", "x-resend-monthly-quota"
 class Resend(Provider):
     """Resend's API (its OpenAPI description, read directly; the probe as Nango does it).
 
-    Bearer key (re_…). A key that may only send is answered with 401 and the name restricted_api_key:
-    it is alive. missing_api_key and invalid_api_key come with 401 or 403, so the name decides (both
-    from third-party sources).
+    Bearer key (re_…). A valid key that may only send causes 401 with the name restricted_api_key.
+    missing_api_key and invalid_api_key come with 401 or 403, so the name decides (both from
+    third-party sources).
 
-    x-resend-daily-quota and x-resend-monthly-quota tell the emails used so far (third-party sources);
-    the first comes on the free plan only, whose limits are 100 a day and 3,000 a month, and beyond which
-    nothing is sent. Paid plans go on beyond their monthly number, which is not told (Resend's own
-    documentation, "Usage Limits", "Account quotas and limits" and "Errors", read directly).
+    x-resend-daily-quota and x-resend-monthly-quota are the emails used so far (third-party sources);
+    the first comes on the free plan only, whose limits are 100 a day and 3,000 a month; beyond them
+    nothing is sent. Paid plans continue beyond their monthly number, which no reply contains (Resend's
+    own documentation, "Usage Limits", "Account quotas and limits" and "Errors", read directly).
     """
 
     name = "resend"
@@ -45,7 +45,7 @@ class Resend(Provider):
                         "http.scope_missing",
                         pointer="/name",
                         equals="restricted_api_key",
-                        detail="the key may only send, so it is alive and no more is proven",
+                        detail="the key is valid but may only send, so nothing else could be verified",
                     )
                     for status in (401, 403)
                 ),

@@ -12,8 +12,8 @@ class Rippling(Provider):
     """Rippling's REST API v2: a bearer token, one per company, on rest.ripplingapis.com (as Nango
     uses it).
 
-    GET /workers, which answers with `results`, is seen in third-party sources only. A token lapses
-    after 30 days without use (Nango): checks keep it alive.
+    GET /workers, which returns `results`, is known from third-party sources only. A token expires
+    after 30 days without use (Nango): checks prevent that.
     """
 
     name = "rippling"

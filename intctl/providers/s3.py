@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from intctl.probes.spec import Answer, HttpProbe, SigV4
 from intctl.providers.base import Field, Provider, secret_of, text_of
 
-#: What S3 says in its XML, for which codes it deserves.
+#: S3's error codes in its XML, and the cause code of each.
 _SAID = (
     (403, "InvalidAccessKeyId", "http.auth.rejected", "there is no such access key"),
     (403, "SignatureDoesNotMatch", "http.auth.rejected", "the secret access key is wrong"),
-    (403, "RequestTimeTooSkewed", "self.clock", "S3 and this machine disagree by more than 15 minutes"),
-    (403, "AccessDenied", "http.scope_missing", "the key may not list the bucket (s3:ListBucket)"),
+    (403, "RequestTimeTooSkewed", "self.clock", "the clocks of S3 and this machine differ by more than 15 minutes"),
+    (403, "AccessDenied", "http.scope_missing", "the key does not allow listing the bucket (s3:ListBucket)"),
     (404, "NoSuchBucket", "not.found", "there is no such bucket"),
     (400, "AuthorizationHeaderMalformed", "not.found", "the bucket is in another region: check region"),
     (301, "PermanentRedirect", "not.found", "the bucket is in another region: check region"),
@@ -20,12 +20,12 @@ _SAID = (
 
 
 class S3(Provider):
-    """Amazon S3, and what speaks like it: one key of the bucket is listed (ListObjectsV2), signed
+    """Amazon S3 and compatible services: one key of the bucket is listed (ListObjectsV2), signed
     with Signature Version 4, the bucket in the path (docs.aws.amazon.com: "Signature Calculations
     for the Authorization Header"; error codes as its "Error responses" lists them, from memory).
 
-    That AccessDenied comes from a key that is alive is general knowledge: S3 looks at the signature
-    first. For MinIO and others give base_url. Temporary credentials are not taken: they end.
+    AccessDenied means a valid key (general knowledge): S3 checks the signature first. For MinIO and
+    others set base_url. Temporary credentials are not supported, because they expire.
     """
 
     name = "s3"

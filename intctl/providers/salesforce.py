@@ -12,11 +12,11 @@ class Salesforce(Provider):
     """Salesforce: OAuth client credentials at the organisation's own domain (help.salesforce.com,
     "OAuth 2.0 Client Credentials Flow for Server-to-Server Integration", read directly).
 
-    The exchange is the proof: no data is read. Its answer has no expires_in (there too): a session
-    lives as long as the organisation's settings say, two hours by default, of which half an hour is
-    used here. The error words invalid_client_id and inactive_org are general knowledge. The REST API's
-    `limits` tells the API requests of the last 24 hours to users who may view the setup (its developer
-    guide, "Limits", read directly); asking is one request itself.
+    The exchange is the proof: no data is read. Its reply has no expires_in (there too): a session
+    lasts as long as the organisation's settings say, two hours by default, of which half an hour is
+    used here. The errors invalid_client_id and inactive_org are general knowledge. The REST API's
+    `limits` returns the API requests of the last 24 hours to users who may view the setup (its
+    developer guide, "Limits", read directly); the call itself is one request.
     """
 
     name = "salesforce"

@@ -12,18 +12,18 @@ from intctl.providers.mail import HOST, PASSWORD, SMTP_BASE_URL, USERNAME, MailP
 class SendGrid(MailProvider):
     """SendGrid by SMTP (the user name is the word `apikey`, the password an API key) or by its API.
 
-    Server `smtp.sendgrid.net`, 587, 25 and 2525 STARTTLS; a revoked key is answered with 535 (third-party sources).
+    Server `smtp.sendgrid.net`, 587, 25 and 2525 STARTTLS; a revoked key causes 535 (third-party sources).
     465 TLS (general knowledge, not confirmed). The API lists the key's scopes (its OpenAPI description, read directly);
     403 is a key without the scope to list them (as TruffleHog reads it). /v3/user/credits has the plan's emails and
-    those used: beyond them a paid plan goes on sending. EU subusers have a host of their own.
+    those used: beyond them a paid plan continues to send. EU subusers have their own host.
     """
 
     name = "sendgrid"
     title = "SendGrid"
     proof = "A login at the mail server, or GET of the key's scopes; no mail is sent"
-    scopes = "mail.send; by api_key it is looked for among the key's scopes"
-    cost = "1 SMTP session or 1 request; no mail, so nothing of a sending quota"
-    limits = "no figure; told in X-RateLimit-Limit, -Remaining and -Reset"
+    scopes = "mail.send; with api_key it must be among the key's scopes"
+    cost = "1 SMTP session or 1 request; no mail, so no sending quota is used"
+    limits = "no figure; X-RateLimit-Limit, -Remaining and -Reset"
     docs = "https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions"
     confidence = "vendor"
     status_page = "https://status.sendgrid.com/api/v2/summary.json"
@@ -32,11 +32,11 @@ class SendGrid(MailProvider):
         *mail_fields(
             HOST.replace(required=False, default="smtp.sendgrid.net"),
             USERNAME.replace(default="apikey", help="The word apikey", example="apikey"),
-            PASSWORD.replace(help="An API key (SG.…) with the permission Mail Send; or else api_key"),
+            PASSWORD.replace(help="API key (SG.…) with the permission Mail Send; or use api_key"),
             beside="password",
         ),
-        Field("api_key", "An API key, asked by the API instead of the mail server", secret=True),
-        Field("region", "Where the API is", kind="choice", choices=("us", "eu"), destination=True, beside="api_key"),
+        Field("api_key", "API key, verified by the API instead of the mail server", secret=True),
+        Field("region", "Region of the API", kind="choice", choices=("us", "eu"), destination=True, beside="api_key"),
         SMTP_BASE_URL.replace(
             help="Connect here instead: smtp://host:port, smtps://host:port, or https://… with api_key",
             choices=("smtp", "smtps", "http", "https"),
@@ -46,7 +46,7 @@ class SendGrid(MailProvider):
 
     def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         crossed = "base_url" in config and text_of(config, "base_url").startswith("http") != ("api_key" in config)
-        said = "api_key is asked over https://, a mail server over smtp://"
+        said = "api_key requires https://, a mail server smtp://"
         return super().check(config) + ([FieldProblem("base_url", said, ("api_key",))] if crossed else [])
 
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:
@@ -62,9 +62,9 @@ class SendGrid(MailProvider):
             pointer="/scopes",
             contains="mail.send",
             unless=True,
-            detail="the key may not send mail (mail.send)",
+            detail="the key does not allow sending mail (mail.send)",
         )
-        refused = Answer(403, "http.scope_missing", detail="the key may not list its scopes")
+        refused = Answer(403, "http.scope_missing", detail="the key does not allow listing its scopes")
         credits = Quota(used="/used", limit="/total", period="/reset_frequency", unit="emails")
         return HttpProbe(
             f"https://{host}/v3/scopes",

@@ -9,7 +9,7 @@ from intctl.providers.mail import HOST, PASSWORD, USERNAME, MailProvider, mail_f
 
 REGION = Field(
     "region",
-    "AWS region that the SMTP credential was made for",
+    "AWS region of the SMTP credential",
     pattern=r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}",
     destination=True,
     example="eu-west-1",
@@ -20,7 +20,7 @@ class Ses(MailProvider):
     """Amazon SES's SMTP interface (AWS's developer guide, read directly).
 
     Server `email-smtp.REGION.amazonaws.com`; 25, 587, 2587 STARTTLS, 465 and 2465 TLS; TLS is
-    mandatory. User name and password are SMTP credentials made in the SES console, one pair per
+    mandatory. User name and password are SMTP credentials from the SES console, one pair per
     region: the password is derived from a secret access key and is not that key; temporary
     credentials do not work. 535 is a wrong credential or an account that is not subscribed; 454,
     421 and 451 are temporary. A login does not prove the permission to send: 554 comes later.
@@ -40,15 +40,15 @@ class Ses(MailProvider):
                 help="Mail server; by default the region's",
                 example="email-smtp.eu-west-1.amazonaws.com",
             ),
-            USERNAME.replace(required=True, help="SMTP user name made in the SES console", example="AKIA…"),
-            PASSWORD.replace(required=True, help="SMTP password made in the SES console (not the secret access key)"),
+            USERNAME.replace(required=True, help="SMTP user name from the SES console", example="AKIA…"),
+            PASSWORD.replace(required=True, help="SMTP password from the SES console (not the secret access key)"),
         ),
     )
 
     def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         found = super().check(config)
         if "region" not in config and "host" not in config:
-            found.append(FieldProblem("region", "is missing (or give host)", ("host",)))
+            found.append(FieldProblem("region", "is missing (or set host)", ("host",)))
         return found
 
     def complete(self, config: Mapping[str, object]) -> dict[str, object]:

@@ -11,14 +11,14 @@ from intctl.providers.base import Field, Provider, secret_of
 class Slack(Provider):
     """Slack's Web API (its OpenAPI description, read directly).
 
-    Bearer token of a bot (xoxb-…) or a user (xoxp-…); auth.test needs no scope. Every answer is
-    HTTP 200: `ok` says whether it is one, `error` why not. token_expired is general knowledge.
+    Bearer token of a bot (xoxb-…) or a user (xoxp-…); auth.test requires no scope. Every reply is
+    HTTP 200: `ok` says whether the call succeeded, `error` why not. token_expired is general knowledge.
     """
 
     name = "slack"
     title = "Slack"
     type = "messaging"
-    proof = "GET auth.test, which says whose token it is"
+    proof = "GET auth.test, which returns the token's owner"
     scopes = "none: any token"
     limits = "no figure; 429 with Retry-After"
     docs = "https://api.slack.com/methods/auth.test"

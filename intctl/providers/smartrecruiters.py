@@ -11,7 +11,7 @@ from intctl.providers.base import Field, Provider, secret_of
 class SmartRecruiters(Provider):
     """SmartRecruiters' customer API: the key in `X-SmartToken` (as Nango does).
 
-    GET /configuration/company, with 401 and 403 for a key that is refused, is seen in third-party
+    GET /configuration/company, with 401 and 403 for a key that is refused, is known from third-party
     sources only.
     """
 

@@ -6,11 +6,11 @@ from intctl.providers.mail import HOST, PASSWORD, USERNAME, MailProvider, mail_f
 
 
 class Smtp(MailProvider):
-    """Any server that speaks SMTP, with or without a login (a relay that trusts this host).
+    """Any SMTP server, with or without a login (a relay that trusts this host).
 
     Ports: 587 and 2525 STARTTLS, 465 TLS, 25 plain between servers (general knowledge).
     Replies: 235 accepted; 535 wrong user or password; 534 another mechanism or an app password is
-    wanted; 454 try later, which says nothing about the password (general knowledge, RFC 4954).
+    required; 454 temporary, which proves nothing about the password (general knowledge, RFC 4954).
     """
 
     name = "smtp"

@@ -13,7 +13,7 @@ class Sterling(Provider):
     `https://auth.sterlingcheck.app/oauth/token` (third-party sources only).
 
     Credentials belong to one screening region and environment. The exchange is the proof; the
-    hosts of the API itself are not known for certain and not asked.
+    hosts of the API itself are not known for certain and not contacted.
     """
 
     name = "sterling"

@@ -11,16 +11,16 @@ from intctl.providers.base import BASE_URL, Field, FieldProblem, Provider, text_
 
 
 class Tcp(Provider):
-    """A service of your own choice that takes connections: a broker, a directory, an LDAP or FTP server.
+    """A service of your own choice that accepts connections: a broker, a directory, an LDAP or FTP server.
 
-    It has no credential: healthy says that the port answers, with a good certificate where it
-    speaks TLS, and nothing about any login.
+    It has no credential: healthy means that the port accepts connections, with a valid certificate
+    if it uses TLS, and proves no login.
     """
 
     name = "tcp"
     title = "TCP service"
     type = "custom"
-    proof = "A connection, and with security: tls a handshake; no credential is asked for and none is proven"
+    proof = "A connection, and with security: tls a handshake; there is no credential and none is proven"
     scopes = "none: no credential"
     cost = "1 connection"
     limits = "the service's own"
@@ -31,7 +31,7 @@ class Tcp(Provider):
         Field("port", "Port to connect to", kind="port", required=True, minimum=1, maximum=65535, destination=True),
         Field(
             "security",
-            "tls shakes hands and looks at the certificate",
+            "tls: make a TLS handshake and verify the certificate",
             kind="choice",
             choices=("tls", "none"),
             default="tls",
@@ -45,7 +45,7 @@ class Tcp(Provider):
         ),
     )
 
-    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:  # noqa: ARG002 -- no secret, no danger
+    def check(self, config: Mapping[str, object]) -> list[FieldProblem]:  # noqa: ARG002 -- a config without secrets
         return []
 
     def build_probe(self, config: Mapping[str, object]) -> TcpProbe:

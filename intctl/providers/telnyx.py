@@ -11,8 +11,8 @@ from intctl.providers.base import Field, Provider, secret_of
 class Telnyx(Provider):
     """Telnyx's API v2 (its own Python client, read directly; host as TruffleHog has it).
 
-    Bearer API key. Amounts are texts; what can be spent is the balance and the credit line together.
-    A wrong key is 401 with error code 10009 (third-party sources).
+    Bearer API key. Amounts are texts; the available credit is the balance and the credit line
+    together. A wrong key is 401 with error code 10009 (third-party sources).
     """
 
     name = "telnyx"

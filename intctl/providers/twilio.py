@@ -11,12 +11,12 @@ from intctl.providers.base import Field, Provider, secret_of, text_of
 class Twilio(Provider):
     """Twilio's REST API 2010-04-01 (its OpenAPI description, read directly).
 
-    HTTP Basic: account SID and auth token, or API key SID and secret. The account answers
-    `status` active, suspended or closed, with HTTP 200 in each case; its body also holds the auth
-    token and is not kept. Standard API keys can't read the account (general knowledge), so with a
-    key we list one message instead (as Nango does). 401 carries code 20003 (third-party sources).
-    Balance.json tells the balance, not of subaccounts (OpenAPI description); at zero the account is
-    suspended (Twilio's page on error 10001, read directly).
+    HTTP Basic: account SID and auth token, or API key SID and secret. The account returns `status`
+    active, suspended or closed, with HTTP 200 in each case; its body also contains the auth token
+    and is not kept. Standard API keys cannot read the account (general knowledge), so with a key
+    intctl lists one message instead (as Nango does). 401 has code 20003 (third-party sources).
+    Balance.json returns the balance, not of subaccounts (OpenAPI description); at zero the account
+    is suspended (Twilio's page on error 10001, read directly).
     """
 
     name = "twilio"
@@ -31,7 +31,7 @@ class Twilio(Provider):
     ways = (("auth_token",), ("api_key_sid", "api_key_secret"))
     fields = (
         Field("account_sid", "Account SID", required=True, pattern="AC[0-9a-fA-F]{32}", example="AC and 32 hex digits"),
-        Field("auth_token", "Auth token of the account; or else an API key", secret=True),
+        Field("auth_token", "Auth token of the account; or use an API key", secret=True),
         Field(
             "api_key_sid",
             "API key SID, instead of the auth token",

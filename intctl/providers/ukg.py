@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from intctl.probes.spec import HttpProbe
 from intctl.providers.base import Field, Provider, auth_from_config, client_credentials, secret_of, text_of
 
-#: The path of the token endpoint, of the products that have one.
+#: The path of the token endpoint, for products that have one.
 _TOKEN = {
     "pro": "/signin/oauth2/t/{tenant}/access_token",
     "ready": "/ta/rest/v2/companies/{tenant}/oauth2/token",
@@ -18,10 +18,10 @@ _REALM = "http://auth0.com/oauth/grant-type/password-realm"
 
 class Ukg(Provider):
     """UKG on the tenant's own host. pro and ready: OAuth client credentials; wfm (Pro Workforce Management,
-    welcome-us.ukg.net or alike): a user's name and password besides, the tenant as realm; hcm: a
+    welcome-us.ukg.net or similar): also a user's name and password, the tenant as realm; hcm: a
     service account of UKG Pro, HTTP Basic with US-Customer-Api-Key (all as Nango does).
 
-    The exchange is the proof: no data is read. hcm asks for one company, for which the account needs
+    The exchange is the proof: no data is read. hcm reads one company, for which the account requires
     "View" on the web service Company Configuration (third-party sources).
     """
 
@@ -35,7 +35,7 @@ class Ukg(Provider):
     docs = "https://developer.ukg.com"
     confidence = "in use"
     fields = (
-        Field("product", "What it is", kind="choice", choices=(*_TOKEN, "hcm"), required=True),
+        Field("product", "UKG product", kind="choice", choices=(*_TOKEN, "hcm"), required=True),
         Field(
             "host",
             "Host of the identity server (pro, wfm), the company (ready) or the service (hcm)",

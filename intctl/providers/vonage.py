@@ -12,8 +12,8 @@ class Vonage(Provider):
     """Vonage's Account API (its OpenAPI description, read directly).
 
     HTTP Basic: API key and API secret. GET of the account's secrets lists their ids and not their
-    values. A wrong pair is 401. The balance is not asked: the description has key and secret in the
-    URL for it, where they never go here.
+    values. A wrong pair is 401. intctl does not read the balance: the description has key and secret
+    in its URL, where intctl never puts them.
     """
 
     name = "vonage"

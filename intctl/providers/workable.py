@@ -10,7 +10,7 @@ from intctl.providers.base import Field, Provider, secret_of
 
 class Workable(Provider):
     """Workable's API v3: a bearer token; GET /spi/v3/accounts on www.workable.com lists the
-    accounts that it opens (as Nango does to find the subdomain).
+    accounts that the token can access (as Nango does to find the subdomain).
 
     Ten requests in ten seconds for a token (its own docs, read directly).
     """
@@ -18,7 +18,7 @@ class Workable(Provider):
     name = "workable"
     title = "Workable"
     type = "job_board"
-    proof = "GET the accounts that the token opens"
+    proof = "GET the accounts that the token can access"
     scopes = "none: any token"
     limits = "10 in 10 seconds for an account's token"
     docs = "https://workable.readme.io"

@@ -13,8 +13,8 @@ class Workday(Provider):
     refresh_token as an integration user, the client as Basic; without it as the client itself, with
     `Authorization: ID` and tenant_alias (both as Nango does).
 
-    The exchange is the proof: no data is read. That a refresh token lives long and is not replaced
-    is general knowledge; the official docs are open to customers only. User names and passwords of
+    The exchange is the proof: no data is read. A refresh token lasts long and is not replaced
+    (general knowledge); the official docs are open to customers only. User names and passwords of
     integration users, for SOAP and reports, are not covered.
     """
 
@@ -38,7 +38,9 @@ class Workday(Provider):
         ),
         Field("tenant", "Name of the tenant", required=True, pattern="[A-Za-z0-9][A-Za-z0-9_-]*", example="mycompany"),
         *CLIENT,
-        REFRESH_TOKEN.replace(required=False, help="Of an integration user; without it the client itself logs in"),
+        REFRESH_TOKEN.replace(
+            required=False, help="Refresh token of an integration user; without it the client itself logs in"
+        ),
     )
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe:

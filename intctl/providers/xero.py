@@ -11,11 +11,11 @@ from intctl.providers.base import CLIENT, REFRESH_TOKEN, Provider, client_creden
 class Xero(Provider):
     """Xero's API: OAuth with a refresh token, or without one as a custom connection (client
     credentials); the client as Basic. GET /Connections (so spelled in its OpenAPI file and SDK, read
-    directly) tells the organisations that the token opens, and `[]` is a good token without any.
+    directly) lists the organisations that the token can access, and `[]` is a valid token without any.
 
-    Access lives 30 minutes, the refresh token 60 days. That a refresh token dies when it is used
-    (after a short grace) is general knowledge, and what is assumed here. That a custom connection
-    may list connections too is as Nango uses it.
+    An access token lasts 30 minutes, a refresh token 60 days. A used refresh token expires after a
+    short grace period (general knowledge; assumed here). A custom connection may list connections
+    too (as Nango uses it).
     """
 
     name = "xero"
@@ -24,7 +24,7 @@ class Xero(Provider):
     speaks = "oauth"
     proof = "OAuth token exchange and GET of the connected organisations"
     scopes = "none: any token"
-    cost = "1 request, and a token call when the stored token has ended"
+    cost = "1 request, and a token call when the stored token has expired"
     limits = "5 at once, 60 a minute and 5000 a day for an organisation"
     docs = "https://developer.xero.com/documentation/guides/oauth2/overview"
     confidence = "vendor"

@@ -8,8 +8,8 @@ from intctl.providers.base import Field, Unproven
 class ZipRecruiter(Unproven):
     """ZipRecruiter's partner API: HTTP Basic with the issued key as user (third-party sources).
 
-    It has no call that lists anything or says who asks. Asking for a job that does not exist and
-    taking 404 for a good key would be a guess, confirmed by no source, so nothing is asked.
+    It has no call that lists anything or identifies the caller. To request a job that does not exist
+    and accept 404 as proof would be a guess that no source confirms, so intctl sends no request.
     """
 
     name = "ziprecruiter"

@@ -11,8 +11,8 @@ from intctl.providers.base import CLIENT, Field, Provider, client_credentials, t
 class Zoom(Provider):
     """Zoom by a server-to-server OAuth app (token call as Nango does it; the probe as n8n does it).
 
-    grant_type account_credentials with the account's id, the client as HTTP Basic; tokens live an
-    hour, scopes are fixed in the app. Code 4711 is a good token without the scope, with HTTP 400,
+    grant_type account_credentials with the account's id, the client as HTTP Basic; tokens last an
+    hour, scopes are set in the app. Code 4711 is a valid token without the scope, with HTTP 400,
     401 or 403 (third-party sources). A wrong client is invalid_client (general knowledge).
     """
 
@@ -21,7 +21,7 @@ class Zoom(Provider):
     type = "video"
     speaks = "oauth"
     proof = "OAuth token exchange, then GET of the app's own user"
-    scopes = "user:read:user:admin or the like; without it degraded"
+    scopes = "user:read:user:admin or similar; without it degraded"
     cost = "1 request, and a token call once an hour"
     docs = "https://developers.zoom.us/docs/internal-apps/s2s-oauth/"
     confidence = "in use"

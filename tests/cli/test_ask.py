@@ -164,8 +164,8 @@ def test_what_is_wrong_together_is_asked_again(intctl: Intctl) -> None:
             code, out = terminal.end()
         assert code == 0, terminal.said
     assert "expect_json: a JSON pointer begins with" in terminal.said
-    assert "token: auth: bearer needs it" in terminal.said
-    assert terminal.said.count("url: What to ask") == 1
+    assert "token: is required with auth: bearer" in terminal.said
+    assert terminal.said.count("url: URL to call") == 1
     assert out.startswith("Created API (")
     config = intctl("show", "API", "-o", "json").json["config"]
     assert (config["auth"], config["method"], config["expect_json"]) == ("bearer", "GET", {"/status": "ok"})
@@ -246,7 +246,7 @@ def test_a_preset_never_sends_a_password_in_clear(intctl: Intctl) -> None:
             ("password: ", CANARY),
         )
         terminal.asked("port: ")
-        assert "would carry the password in clear" in terminal.said
+        assert "would send the password in plaintext" in terminal.said
         terminal.type("\x03")
         assert terminal.end()[0] == 130
     assert intctl("list", "-o", "json").json == []
@@ -268,5 +268,5 @@ def test_only_the_fields_of_a_problem_are_asked_again(intctl: Intctl, mail_start
         terminal.through(("port: ", str(server.port)), ("security: ", "starttls"))
         code, _ = terminal.end()
     assert code == 0, terminal.said
-    assert "would carry the password in clear" in terminal.said
+    assert "would send the password in plaintext" in terminal.said
     assert terminal.said.count("(not shown): ") == terminal.said.count("username: ") == 1

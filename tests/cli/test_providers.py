@@ -88,7 +88,7 @@ def test_show_speaks_of_what_is_there() -> None:
     class Silent(Smtp):
         pass
 
-    assert notes(Smtp()).startswith("Any server that speaks SMTP")
+    assert notes(Smtp()).startswith("Any SMTP server")
     assert notes(Silent()) == ""
 
 

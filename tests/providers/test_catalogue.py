@@ -94,14 +94,14 @@ def test_ways_to_log_in_are_whole(name: str) -> None:
         assert set(way) <= known
         given = {**dict.fromkeys(way, Secret("x")), **base}
         messages = [problem.message for problem in found.check(given)]
-        assert [message for message in messages if "not both" in message or "go together" in message] == []
+        assert [message for message in messages if "not both" in message or "set together" in message] == []
         for missing in way if len(way) > 1 else ():
             half = {key: value for key, value in given.items() if key != missing}
             assert missing in [problem.field for problem in found.check(half)]
     if found.ways:
         everything: dict[str, object] = dict.fromkeys([one for way in found.ways for one in way], Secret("x"))
         assert any("not both" in problem.message for problem in found.check(everything | base))
-        assert any("is missing (or give" in problem.message for problem in found.check(base))
+        assert any("is missing (or set" in problem.message for problem in found.check(base))
 
 
 @pytest.mark.parametrize("name", NAMES)
