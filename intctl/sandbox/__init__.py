@@ -1,6 +1,6 @@
-"""Every provider of the catalogue, served on loopback: for the demo, for trying things, for the tests.
+"""Every provider of the catalogue, served on loopback: for the demo, for experiments, for the tests.
 
-Needs the extra `intctl[sandbox]`. Nothing but `intctl sandbox` and the tests imports it.
+Requires the extra `intctl[sandbox]`. Only `intctl sandbox` and the tests import it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A certificate authority of the sandbox's own. Its key never leaves memory."""
+"""The sandbox's certificate authority. Its key never leaves memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIFETIME = timedelta(days=365)
 
 
 class Authority:
-    """Makes a CA, then certificates that it signed, as PEM text."""
+    """A CA, which issues certificates as PEM text."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -32,20 +32,20 @@ class Authority:
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def client(self, name: str) -> tuple[str, str]:
-        """A client certificate and its private key."""
+        """Issue a client certificate; return it and its private key."""
         return self._issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, [x509.DNSName(name)])
 
     def server(self, *, expired: bool = False) -> tuple[str, str]:
-        """A server certificate for localhost and the loopback addresses, and its private key."""
+        """Issue a server certificate for localhost and loopback; return it and its private key."""
         addresses = [x509.IPAddress(ip_address(address)) for address in ("127.0.0.1", "::1")]
         names = [x509.DNSName("localhost"), *addresses]
         return self._issue("localhost", ExtendedKeyUsageOID.SERVER_AUTH, names, expired=expired)
 
     def server_context(self, *, ask_client: bool = False, expired: bool = False) -> ssl.SSLContext:
-        """TLS for a server. `ask_client`: whoever has no certificate of this authority is turned away."""
+        """Return a server's TLS context. `ask_client`: refuse clients without a certificate of this authority."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate, key = self.server(expired=expired)
-        # The ssl module loads a key from a file only.
+        # The ssl module loads keys from files only.
         with TemporaryDirectory() as folder:
             file = Path(folder, "server.pem")
             file.write_text(key + certificate)
@@ -75,7 +75,7 @@ class Authority:
 
 
 def private_key() -> str:
-    """An RSA key such as a service account has, as PEM text: new each time, a seed or not."""
+    """Return a new RSA key, such as a service account has, as PEM text. A seed does not determine it."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

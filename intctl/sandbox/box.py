@@ -1,4 +1,4 @@
-"""The sandbox itself: servers on a thread of their own, and what a manifest needs to reach them."""
+"""The sandbox: servers on their own thread, and the values that a manifest needs to reach them."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from intctl.sandbox.http import Reply, Request, serve
 from intctl.sandbox.mail import Login, Mail, Postbox
 from intctl.sandbox.vendors import MAIL, Account, RandomBytes, Way, random_text, served
 
-#: The only address that is ever listened on: the credentials are real enough to be worth guessing.
+#: The only listening address: other machines must not be able to guess the credentials.
 HOST = "127.0.0.1"
 _START_SECONDS = 15.0
 _REMEMBERED = 10_000
-# A few turns of the loop: a connection just accepted gets its task, one that was cut reports its end.
+# A few turns of the loop: a new connection gets its task, and a closed one reports its end.
 _TURNS_SECONDS = 0.02
 
 
 class Sandbox:
     """Loopback servers for every provider. `folder` must exist; certificates are written into it (0600).
 
-    Used as a context manager: the servers run from enter to exit. The right credentials are random,
-    new for each sandbox unless there is a `seed`; everything else is refused the way the vendor
-    refuses it. `faults` says what goes wrong with which provider (see faults.FAULTS); one that
-    does not fit raises UsageError.
+    Use it as a context manager: the servers run from enter to exit. The valid credentials are random,
+    new for each sandbox unless there is a `seed`; all others are refused with the vendor's own
+    replies. `faults` maps providers to faults (see faults.FAULTS); one that does not fit raises
+    UsageError.
     """
 
     def __init__(self, folder: Path, *, faults: Mapping[str, str] | None = None, seed: int | None = None) -> None:
@@ -55,7 +55,7 @@ class Sandbox:
         self._vendors = served()
         self.accounts = {name: Account(vendor, _source(seed, name)) for name, vendor in self._vendors.items()}
         self.logins = {name: self._login(name, _source(seed, name)) for name in MAIL}
-        # What was given out stays what it is; with some faults the vendor takes another one.
+        # The issued credentials stay the same; with some faults the vendor accepts a different one.
         self._given = {name: dict(account.credentials) for name, account in self.accounts.items()}
         self._given["adp"] |= {"client_certificate": certificate, "client_private_key": key}
         self._answers = {
@@ -73,31 +73,31 @@ class Sandbox:
 
     @property
     def mails(self) -> list[Mail]:
-        """The messages that arrived so far, oldest first."""
+        """The messages received so far, oldest first."""
         return list(self._postbox.mails)
 
     @property
     def requests(self) -> list[tuple[str, Request]]:
-        """The last HTTP requests that arrived, oldest first, and which provider each was for. They hold secrets."""
+        """The last HTTP requests, oldest first, each with its provider. They contain secrets."""
         return list(self._requests)
 
     def url(self, provider: str) -> str:
-        """Scheme, host and port of an HTTPS vendor."""
+        """Return scheme, host and port of an HTTPS vendor."""
         scheme = self.accounts[provider].vendor.scheme
         return f"{scheme}://{HOST}:{self.ports[provider]}"
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """All that are served, by SMTP, over HTTP or both."""
+        """All providers that the sandbox serves, over SMTP, HTTP or both."""
         return tuple(dict.fromkeys((*self.logins, *self.accounts)))
 
     def ways(self, provider: str) -> tuple[str, ...]:
-        """How one can log in: "", which is the example's way, and the others by their names."""
+        """Return the ways to log in: "", which is the example's way, and the names of the others."""
         vendor = self._vendors.get(provider)
         return ("", *vendor.ways) if vendor else ("",)
 
     def config(self, provider: str, way: str = "") -> dict[str, str]:
-        """What a config holds that logs in here in this way: where to, and every credential."""
+        """Return a config for this way to log in to the sandbox: addresses and all credentials."""
         chosen = self._way(provider, way)
         found = {"ca_file": str(self.ca_file)}
         if chosen.mail:
@@ -111,12 +111,12 @@ class Sandbox:
         return found | {name: known[name] for name in chosen.credentials}
 
     def settings(self, provider: str) -> list[str]:
-        """`key=value` assignments (`--set`) that point the provider's example here."""
+        """Return `key=value` assignments (`--set`) that point the provider's example to the sandbox."""
         secret = self.references(provider)
         return [f"{name}={value}" for name, value in self.config(provider).items() if name not in secret]
 
     def environ(self) -> dict[str, str]:
-        """The variables that the files in `examples/` refer to, and those of the other ways, with the right values."""
+        """Return the variables of the files in `examples/` and of the other ways, with valid values."""
         return {
             variable: self._credentials(provider)[name]
             for provider in self.providers
@@ -125,7 +125,7 @@ class Sandbox:
         }
 
     def references(self, provider: str, way: str = "") -> dict[str, str]:
-        """Which variable of `environ` holds which field of the provider's config."""
+        """Map the secret fields of the provider's config to the variables of `environ`."""
         named = {name: variable for variable, name in self._variables(provider).items()}
         found = {}
         for name in self._way(provider, way).credentials:
@@ -134,13 +134,13 @@ class Sandbox:
         return found
 
     def _credentials(self, provider: str) -> dict[str, str]:
-        """Every right value, of all ways."""
+        """All valid credentials, of every way."""
         login = self.logins.get(provider)
         mail = {"username": login.username, "password": login.password or ""} if login else {}
         return self._given.get(provider, {}) | mail
 
     def _variables(self, provider: str) -> dict[str, str]:
-        """The variables of the provider's example, and which field each holds."""
+        """The variables of the provider's example, and the field of each."""
         rows = (MAIL.get(provider), self._vendors.get(provider))
         return {variable: name for row in rows if row for variable, name in row.variables.items()}
 
@@ -165,7 +165,7 @@ class Sandbox:
         )
 
     def _taken(self, provider: str, login: Login) -> Login:
-        """The login that the mail server takes: another one than was given out when that is the fault."""
+        """The login that the mail server accepts: not the issued one if that is the fault."""
         refusal = {
             "smtp.auth.rejected": login.refusal,
             "temporary": "454 4.7.0 Temporary authentication failure, try again later",
@@ -258,7 +258,7 @@ class Sandbox:
         return list(servers.values())
 
     async def _trouble(self, code: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A mail server that never gets as far as a login."""
+        """Serve a mail server that fails before the login."""
         self._open.add(writer)
         with suppress(OSError, TimeoutError):
             if code == "reply.timeout":
@@ -285,7 +285,7 @@ def _secrets(provider: str) -> frozenset[str]:
 
 
 def _source(seed: int | None, provider: str) -> RandomBytes:
-    """Where a provider's credentials come from: from nowhere, or the same from the same seed."""
+    """The source of a provider's credentials: random, or the same for the same seed."""
     return secrets.token_bytes if seed is None else random.Random(f"{seed}/{provider}").randbytes  # noqa: S311
 
 

@@ -1,5 +1,8 @@
-"""A vendor for a provider that has no row in vendors.py: it answers what the provider's own probe hopes for, and to a
-wrong credential 401. It proves no more than that the declaration holds together; a row says what the vendor says."""
+"""Vendors for providers without a row in vendors.py.
+
+Such a vendor returns the reply that the provider's own probe expects, and 401 for a wrong credential.
+It proves only that the declaration is consistent; a row has the real vendor's replies.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _REFUSAL = Reply(401, {"error": "unauthorized"})
 
 
 def derived(provider: Provider) -> Vendor:
-    """The vendor of `provider`, as far as its declaration tells one. Nothing is asked of it without an HTTP probe."""
+    """Build a vendor from the declaration of `provider`. It gets no requests if there is no HTTP probe."""
     first = provider.ways[0] if provider.ways else ()
     needed = [field for field in provider.fields if field.required or field.name in first]
     credentials = {field.name: "{token}" if field.secret else "{hex}" for field in needed if _is_credential(field)}
@@ -26,7 +29,7 @@ def derived(provider: Provider) -> Vendor:
 
 
 def filled(field: Field) -> object:
-    """A value for a field that must be given and holds no credential."""
+    """Return a value for a required field that is not a credential."""
     return field.choices[0] if field.kind == "choice" else field.example or "sandbox"
 
 
@@ -69,7 +72,7 @@ def _right(probe: HttpProbe, request: Request, account: Account) -> bool:
 
 
 def _hoped_for(probe: HttpProbe) -> object:
-    """The body that the probe takes for a good one."""
+    """The body that the probe accepts."""
     if probe.expect_text:
         return probe.expect_text.encode()
     body: Any = {}
@@ -79,7 +82,7 @@ def _hoped_for(probe: HttpProbe) -> object:
 
 
 def _put(document: Any, parts: list[str], value: object) -> Any:
-    """The document with a value where a JSON pointer leads; lists have one element, the pointer's 0."""
+    """The document with a value at a JSON pointer; lists have one element, the pointer's 0."""
     if not parts:
         return value
     if parts[0] == "0":

@@ -1,7 +1,7 @@
-"""What goes wrong on purpose, by cause code: whom it fits, and how it is done.
+"""Fault injection, by cause code: which providers a fault fits, and its implementation.
 
-A fault is done to one provider; the others stay well. What the client finds is the cause of that
-code, said in the vendor's own words where the vendor has words for it.
+A fault affects one provider; the others stay healthy. The client finds the cause of that code, in
+the vendor's own reply if the vendor has one.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from intctl.sandbox.vendor import fields_of
 from intctl.sandbox.vendors import MAIL, Account, random_text, served
 from intctl.text import nearest
 
-#: How long a vendor that throttles asks us to wait, in seconds.
+#: The Retry-After of a throttling vendor, in seconds.
 RETRY_AFTER_S = 30
-#: The kinds of providers that a fault fits. `api`: asked something beyond its token; `refresh`: by refresh token.
+#: The kinds of providers that a fault fits. `api`: gets a request besides the token's; `refresh`: has a refresh token.
 MAIL_SERVER, HTTP, API, REFRESH = "mail", "http", "api", "refresh"
 QUOTA_HIGH, QUOTA_EXHAUSTED, BALANCE_EMPTY = "quota.high", "quota.exhausted", "balance.empty"
 _KINDS = {
     MAIL_SERVER: "providers that are reached by SMTP",
     HTTP: "providers that are reached over HTTP",
-    API: "providers that are asked more than for a token",
+    API: "providers whose probe is more than a token exchange",
     REFRESH: "providers with a refresh token",
-    QUOTA_HIGH: "providers that tell a quota and its limit",
-    QUOTA_EXHAUSTED: "providers that tell a quota beyond which they refuse",
-    BALANCE_EMPTY: "providers that tell a prepaid balance and stop at zero",
+    QUOTA_HIGH: "providers that report a quota and its limit",
+    QUOTA_EXHAUSTED: "providers that report a quota and refuse requests beyond it",
+    BALANCE_EMPTY: "providers that report a prepaid balance and stop at zero",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class FaultInjection:
-    """One thing that can go wrong, and the kinds of providers that it fits."""
+    """A fault and the kinds of providers that it fits."""
 
     meaning: str
     kinds: tuple[str, ...]
@@ -44,27 +44,27 @@ class FaultInjection:
 
 FAULTS: dict[str, FaultInjection] = {
     "tls.expired": FaultInjection("the server's certificate has expired", (MAIL_SERVER, HTTP)),
-    "connection.reset": FaultInjection("the connection is reset in mid-exchange", (MAIL_SERVER, HTTP)),
-    "reply.timeout": FaultInjection("the connection is taken, then silence", (MAIL_SERVER, HTTP)),
-    "deadline": FaultInjection("an answer that drips and does not end", (MAIL_SERVER, HTTP)),
+    "connection.reset": FaultInjection("the connection is reset during the exchange", (MAIL_SERVER, HTTP)),
+    "reply.timeout": FaultInjection("the server accepts the connection and never replies", (MAIL_SERVER, HTTP)),
+    "deadline": FaultInjection("the reply arrives slowly and never ends", (MAIL_SERVER, HTTP)),
     "starttls.missing": FaultInjection("STARTTLS is stripped", (MAIL_SERVER,)),
-    "smtp.auth.rejected": FaultInjection("the password is refused: 535", (MAIL_SERVER,)),
-    "temporary": FaultInjection("not now, try later: 454", (MAIL_SERVER,)),
-    "http.auth.rejected": FaultInjection("the credential is refused, in the vendor's own words", (HTTP,)),
+    "smtp.auth.rejected": FaultInjection("the server refuses the password: 535", (MAIL_SERVER,)),
+    "temporary": FaultInjection("the server reports a temporary failure: 454", (MAIL_SERVER,)),
+    "http.auth.rejected": FaultInjection("the vendor refuses the credential, with its own reply", (HTTP,)),
     "http.scope_missing": FaultInjection(
-        "the permission is missing: 403, plain where the vendor has no words for it", (API,)
+        "the permission is missing: 403, generic if the vendor has no reply of its own", (API,)
     ),
     "http.rate_limited": FaultInjection(f"429 with Retry-After: {RETRY_AFTER_S}", (HTTP,)),
     "server.error": FaultInjection("503", (HTTP,)),
-    "unexpected.reply": FaultInjection("200 with a web page instead of an answer", (HTTP,)),
+    "unexpected.reply": FaultInjection("200 with a web page instead of the expected reply", (HTTP,)),
     "reauthorise": FaultInjection("the refresh token was revoked: invalid_grant", (REFRESH,)),
     "quota.high": FaultInjection("most of the quota is used", (QUOTA_HIGH,)),
     "quota.exhausted": FaultInjection("the quota is used up", (QUOTA_EXHAUSTED,)),
     "balance.empty": FaultInjection("the prepaid balance is used up", (BALANCE_EMPTY,)),
-    "rotated.token.lost": FaultInjection("each refresh gives a new token and kills the old one", (REFRESH,)),
+    "rotated.token.lost": FaultInjection("each refresh returns a new token and revokes the old one", (REFRESH,)),
 }
 
-#: Done before a login is judged: such a mail server needs a port of its own.
+#: Faults before the login: such a mail server needs its own port.
 ON_THE_LINE = frozenset({"tls.expired", "connection.reset", "reply.timeout", "deadline", "starttls.missing"})
 
 _PAGE = Reply(
@@ -80,15 +80,15 @@ _INSTEAD = {
 }
 
 
-#: What the path of a token endpoint looks like.
+#: The form of a token endpoint's path.
 _EXCHANGE = re.compile("token|/auth$")
 
 
 def kinds(provider: str) -> frozenset[str]:
-    """What a provider of the sandbox is, as far as faults go."""
+    """Return the kinds of a provider of the sandbox, for its faults."""
     found = {MAIL_SERVER} if provider in MAIL else set()
     vendor = served().get(provider)
-    if vendor is not None and vendor.routes:  # without, nothing is asked of it
+    if vendor is not None and vendor.routes:  # without routes, it gets no requests
         found.add(HTTP)
         if any(route.method != "POST" or not _EXCHANGE.search(route.path) for route in vendor.routes):
             found.add(API)
@@ -99,13 +99,13 @@ def kinds(provider: str) -> frozenset[str]:
 
 
 def applicable(provider: str) -> tuple[str, ...]:
-    """The faults that fit this provider."""
+    """Return the faults that fit this provider."""
     own = kinds(provider)
     return tuple(code for code, fault in FAULTS.items() if own & set(fault.kinds))
 
 
 def parse(words: Iterable[str]) -> dict[str, str]:
-    """Provider and fault of each `NAME=CODE`. Raises UsageError."""
+    """Parse each `NAME=CODE` into provider and fault. Raises UsageError."""
     found: dict[str, str] = {}
     for word in words:
         provider, equals, code = word.partition("=")
@@ -118,7 +118,7 @@ def parse(words: Iterable[str]) -> dict[str, str]:
 
 
 def check(faults: Mapping[str, str]) -> None:
-    """Refuses what is not there and what does not fit. Raises UsageError."""
+    """Refuse unknown providers and faults, and faults that do not fit. Raises UsageError."""
     known = (*MAIL, *served())
     for provider, code in faults.items():
         if provider not in known:
@@ -127,14 +127,14 @@ def check(faults: Mapping[str, str]) -> None:
             raise UsageError(f'There is no fault "{code}"{nearest(code, tuple(FAULTS))}. Known: {", ".join(FAULTS)}')
         if code not in applicable(provider):
             whom = " and ".join(_KINDS[kind] for kind in FAULTS[code].kinds)
-            fits = ", ".join(applicable(provider)) or "nothing, for nothing is ever asked of it"
-            raise UsageError(f"The fault {code} fits {whom}; {provider} is none. What fits it: {fits}")
+            fits = ", ".join(applicable(provider)) or "none, because it gets no requests"
+            raise UsageError(f"The fault {code} fits {whom}, not {provider}. Faults that fit {provider}: {fits}")
 
 
 class FaultyAccount:
-    """An HTTP vendor with which something is wrong. Takes the account's place before its server.
+    """An HTTP vendor with a fault. Its server uses it instead of the account.
 
-    `secrets` are the credentials that another one takes the place of when they are refused.
+    `secrets` are the credentials that are replaced so that the issued ones are refused.
     """
 
     def __init__(self, account: Account, code: str, secrets: Set[str]) -> None:
@@ -146,7 +146,7 @@ class FaultyAccount:
             account.refresh_tokens.clear()
 
     def answer(self, request: Request) -> Reply:
-        """What the vendor says to a request."""
+        """Return the vendor's reply to a request."""
         if instead := _INSTEAD.get(self._code):
             return instead
         reply = self._account.answer(request)
@@ -169,7 +169,7 @@ class FaultyAccount:
 
 
 def _with_figures(reply: Reply, figures: Mapping[str, object]) -> Reply:
-    """The reply with other figures in the places that it has."""
+    """The reply with its figures replaced; places that it does not have are ignored."""
     body, headers = deepcopy(reply.body), dict(reply.headers)
     for place, figure in figures.items():
         *way, last = place.lstrip("/").split("/")
@@ -189,6 +189,6 @@ def _but_the_refresh_token(account: Account, secrets: Set[str]) -> list[str]:
 
 
 def _forget(account: Account, *names: str) -> None:
-    """From now on the vendor takes another credential than the one it gave out."""
+    """Make the vendor accept a different credential than the issued one."""
     for name in names:
         account.credentials[name] = random_text({**account.vendor.credentials, **account.vendor.more}[name])

@@ -1,4 +1,4 @@
-"""A small HTTPS server: one request a connection, dispatched to one vendor's routes."""
+"""A small HTTPS server: one request per connection, dispatched to one vendor's routes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asked. Header names are lower case; `path` has no query."""
+    """A client's request. Header names are lower case; `path` has no query."""
 
     method: str
     path: str
@@ -31,9 +31,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What it gets: `body` is sent as JSON, bytes as they are, or nothing when it is None.
+    """The reply to a request: `body` is sent as JSON, bytes unchanged, and nothing if it is None.
 
-    With a `manner` it never arrives: "silent" and "drip" hold the line, "reset" breaks it.
+    With a `manner` the reply never arrives: "silent" and "drip" keep the connection open, "reset" resets it.
     """
 
     status: int = 200
@@ -48,7 +48,7 @@ async def serve(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
-    """Reads one request, writes its reply, closes. A client that stalls or speaks no HTTPS is dropped."""
+    """Read one request, write its reply, close. A client that stalls or uses no HTTPS is dropped."""
     stream = TlsStream(context, reader, writer)
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -64,7 +64,7 @@ async def serve(
         elif reply.manner == "reset":
             wire.reset(writer)
     except (OSError, ValueError, TimeoutError):
-        pass  # the client's loss: it sees a closed connection
+        pass  # the client's failure: it sees a closed connection
     finally:
         await stream.close()
 
@@ -86,7 +86,7 @@ async def _until(stream: TlsStream, data: bytes, enough: Callable[[bytes], bool]
     while not enough(data):
         more = await stream.read()
         if not more or len(data) + len(more) > limit:
-            raise ValueError("cut off, or too long")
+            raise ValueError("truncated, or too long")
         data += more
     return data
 

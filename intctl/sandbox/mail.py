@@ -1,4 +1,4 @@
-"""The mail side: aiosmtpd behind STARTTLS and behind TLS from the start, with AUTH PLAIN, LOGIN and XOAUTH2."""
+"""The mail server: aiosmtpd with STARTTLS and with implicit TLS, and with AUTH PLAIN, LOGIN and XOAUTH2."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from intctl.sandbox.vendors import same
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message that arrived."""
+    """A received message."""
 
     user: str
     sender: str
@@ -27,10 +27,10 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who may log in, and what anybody else with this user name is told.
+    """A valid login, and the refusal of other credentials with this user name.
 
-    `password` None: no password is good. `tokens` are the access tokens that are good for XOAUTH2, None
-    when it is not taken; `challenge` is the challenge that comes before the refusal of another, "" for none.
+    `password` None: no password is valid. `tokens` are the valid access tokens for XOAUTH2, None if it
+    is not accepted; `challenge` is the challenge that precedes the refusal of a token, "" for none.
     """
 
     username: str
@@ -41,29 +41,29 @@ class Login:
 
 
 class Postbox:
-    """Judges logins and keeps what arrives. Makes the protocol objects for a listening socket."""
+    """Verifies logins and keeps received messages. Makes the protocol objects for a listening socket."""
 
     def __init__(self, logins: Mapping[str, Login]) -> None:
         self._logins = {login.username: login for login in logins.values()}
         self.mails: list[Mail] = []
         self._sessions: list[SMTP] = []
-        # aiosmtpd warns in its log of its own deprecations; without a handler that lands on stderr.
+        # aiosmtpd logs warnings about its own deprecations; without a handler they go to stderr.
         logging.getLogger("mail.log").addHandler(logging.NullHandler())
 
     def starttls(self, context: ssl.SSLContext) -> SMTP:
-        """A session that refuses everything but EHLO, NOOP, QUIT and STARTTLS before TLS is up."""
+        """Return a session that allows only EHLO, NOOP, QUIT and STARTTLS before TLS."""
         return self._session(tls_context=context, require_starttls=True)
 
     def stripped(self) -> SMTP:
-        """A session that offers no STARTTLS, and takes no login either."""
+        """Return a session that offers no STARTTLS and allows no login."""
         return self._session(auth_require_tls=True)
 
     def implicit(self) -> SMTP:
-        """A session on a socket that speaks TLS already."""
+        """Return a session on a socket with implicit TLS."""
         return self._session(auth_require_tls=False)
 
     def hang_up(self) -> None:
-        """Cuts every connection that is still open."""
+        """Close every open connection."""
         for session in self._sessions:
             if isinstance(session.transport, asyncio.Transport):
                 session.transport.abort()
@@ -89,7 +89,7 @@ class Postbox:
             given = b64decode(args[1], validate=True) if len(args) > 1 else await server.challenge_auth("")
         except ValueError:
             return AuthResult(success=False, handled=False, message="501 5.5.2 Can't decode base64")
-        if not isinstance(given, bytes):  # it was no base64, and that was said
+        if not isinstance(given, bytes):  # it was not base64, and aiosmtpd has replied so
             return AuthResult(success=False, handled=True)
         username, token = _shown(given)
         login = self._logins.get(username)

@@ -1,4 +1,4 @@
-"""One manifest for each provider, pointing at a sandbox: what a user would write, with the sandbox's addresses."""
+"""One manifest for each provider, as a user would write it, with the sandbox's addresses."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from intctl.providers.base import Field, Provider
 from intctl.sandbox.box import Sandbox
 from intctl.sandbox.derived import filled
 
-#: The first line of each manifest.
+#: The first line of each manifest. The command overwrites only files that start with it, so it must not change.
 MARK = "# Made by intctl sandbox manifests: points at a sandbox that is up, whose environment holds the secrets."
 
-#: What a provider needs besides its login when no field says it, such as the URL of an API of one's own.
+#: Values that a provider needs besides its login and that its fields do not give, such as the URL of an API.
 _CHOSEN: Mapping[str, Mapping[str, object]] = {
     "http": {"url": "https://api.example.com/v1/me", "auth": "bearer", "expect_json": {"/status": "active"}},
     "tcp": {"host": "sandbox.example.com", "port": 636, "security": "tls"},
@@ -22,7 +22,7 @@ _CHOSEN: Mapping[str, Mapping[str, object]] = {
 
 
 def manifests(box: Sandbox, *, every_way: bool = False) -> dict[str, str]:
-    """A manifest, as YAML text, for every provider of the catalogue that the sandbox serves.
+    """Return a manifest, as YAML text, for every provider of the catalogue that the sandbox serves.
 
     With `every_way` also one for each other way to log in, as PROVIDER-WAY. Secrets are references to
     the variables of `box.environ()`.
@@ -37,7 +37,7 @@ def manifests(box: Sandbox, *, every_way: bool = False) -> dict[str, str]:
 
 
 def together(texts: Iterable[str]) -> str:
-    """Several manifests as one file."""
+    """Combine several manifests into one file."""
     lines = [MARK, "integrations:"]
     for text in texts:
         for number, line in enumerate(text.splitlines()[1:]):
@@ -59,7 +59,7 @@ def _manifest(box: Sandbox, provider: Provider, way: str) -> str:
 
 
 def _value(field: Field, settings: Mapping[str, object]) -> object:
-    """What a field that is not secret holds, or None to leave it out."""
+    """The value of a field that is not secret, or None to omit it."""
     value = settings.get(field.name)
     if value is None and field.required and field.default is None:
         value = filled(field)

@@ -1,7 +1,7 @@
 """The server's end of a TLS connection over asyncio's plain streams.
 
-asyncio's own TLS drops the connection without a word when it refuses a client certificate. Vendors
-send the alert that says so, and this does too.
+asyncio's own TLS closes the connection without an alert when it refuses a client certificate.
+Vendors send the alert, and so does this module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class TlsStream:
-    """Reads and writes through TLS. Raises ssl.SSLError when the other side breaks or refuses it."""
+    """Reads and writes through TLS. Raises ssl.SSLError if the client breaks or refuses it."""
 
     def __init__(self, context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -27,21 +27,21 @@ class TlsStream:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
     async def handshake(self) -> None:
-        """To be done first."""
+        """Perform the handshake. Must be called first."""
         await self._carry_out(self._tls.do_handshake)
 
     async def read(self) -> bytes:
-        """What has come, some bytes at least; none at the end."""
+        """Return the next bytes, at least one; none at the end."""
         return await self._carry_out(lambda: self._tls.read(_CHUNK))
 
     async def write(self, data: bytes) -> None:
-        """Sends all of it."""
+        """Send all bytes."""
         await self._carry_out(lambda: self._tls.write(data))
 
     async def close(self) -> None:
-        """Says goodbye and closes. Safe after an error, and twice."""
+        """Send close_notify and close. Safe after an error, and twice."""
         with suppress(ssl.SSLError, OSError):
-            self._tls.unwrap()  # leaves our goodbye in the buffer, and does not wait for theirs
+            self._tls.unwrap()  # leaves close_notify in the buffer, and does not wait for the client's
         with suppress(OSError):
             await self._flush()
             await self._linger()

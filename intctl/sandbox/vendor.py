@@ -1,4 +1,4 @@
-"""What a vendor of the sandbox is made of: credentials, routes, and what they ask for and answer."""
+"""The parts of a vendor in the sandbox: credentials, routes, proofs and replies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from intctl.sandbox.http import Reply, Request
 
 
 class Account:
-    """One vendor's side of a sandbox: the credentials that are right, and the tokens handed out."""
+    """One vendor's account in a sandbox: its valid credentials and the tokens issued."""
 
     def __init__(self, vendor: Vendor, random_bytes: RandomBytes = secrets.token_bytes) -> None:
         self.vendor = vendor
@@ -28,11 +28,11 @@ class Account:
         self.refresh_tokens = {self.credentials[n] for n in ("refresh_token",) if n in self.credentials}
 
     def fill(self, text: str) -> str:
-        """`text` with this account's credentials in it."""
+        """Insert this account's credentials into `text`."""
         return text.format_map(self.credentials)
 
     def answer(self, request: Request) -> Reply:
-        """What the vendor says to a request."""
+        """Return the vendor's reply to a request."""
         if request.headers.get("user-agent", "") == "" and self.vendor.wants_user_agent:
             return Reply(403, {"error": "Request blocked"})
         for route in self.vendor.routes:
@@ -49,7 +49,7 @@ Proof = Callable[[Request, Account], bool]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One request that the vendor knows. `path` may hold `*`; the first route that fits answers."""
+    """One request that the vendor supports. `path` may contain `*`; the first matching route replies."""
 
     method: str
     path: str
@@ -58,8 +58,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Another way to log in than the example's: the credentials that it takes, what else its config holds
-    (`{url}` is the vendor's address here), and whether it leads to the mail server."""
+    """Another way to log in than the example's.
+
+    `credentials` are its credentials, `config` its other fields (`{url}` is the vendor's address in the
+    sandbox); `mail` says that it uses the mail server.
+    """
 
     credentials: tuple[str, ...]
     config: Mapping[str, str] = field(default_factory=dict)
@@ -70,8 +73,8 @@ class Way:
 class Vendor:
     """One vendor. `credentials` maps a config field to its pattern, in which `{hex}` and `{token}` are random.
 
-    `variables` maps the variables that the vendor's example refers to to fields among them. `more` are the
-    patterns of what only other ways to log in need, and `ways` those ways.
+    `variables` maps the variables in the vendor's example to fields among them. `more` are the patterns of
+    credentials that only other ways to log in need, and `ways` those ways.
     """
 
     credentials: Mapping[str, str]
@@ -81,20 +84,21 @@ class Vendor:
     client_certificate: bool = False
     wants_user_agent: bool = False
     not_found: object = field(default_factory=lambda: {"error": "not_found"})
-    #: What a good answer has instead of its figures when a quota is the fault, by cause code: JSON pointers
-    #: of one name or several, and headers.
+    #: The figures in a good reply when the fault is a quota, by cause code: JSON pointers and headers.
     quota_faults: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     more: Mapping[str, str] = field(default_factory=dict)
     ways: Mapping[str, Way] = field(default_factory=dict)
-    #: What a good credential without the permission is told.
+    #: The reply to a valid credential without the permission.
     scope_refusal: Reply = Reply(403, {"error": "insufficient_scope"})  # noqa: RUF009 -- immutable
 
 
 @dataclass(frozen=True, slots=True)
 class MailAccount:
-    """A vendor that is reached by SMTP: its user name (a pattern), the variables of its example, and
-    its words for a wrong password. `challenge` makes it take XOAUTH2 with an access token of the vendor's
-    row: the 334 challenge that holds the reason, "" for none. Without `password` it takes nothing else.
+    """A vendor that is reached by SMTP.
+
+    It has a user name (a pattern), the variables of its example, and the refusal of a wrong password.
+    `challenge` makes it accept XOAUTH2 with an access token of the vendor's row: it is the 334 challenge
+    with the reason, "" for none. Without `password` it accepts only XOAUTH2.
     """
 
     username: str
@@ -102,21 +106,21 @@ class MailAccount:
     refusal: str
     challenge: str | None = None
     password: bool = True
-    #: The credential of the vendor's row that is the password too, if one is.
+    #: The credential of the vendor's row that is also the password, if any.
     same_as: str = ""
-    #: What the example's config holds besides, as `Way.config`.
+    #: The other fields of the example's config, as `Way.config`.
     config: Mapping[str, str] = field(default_factory=dict)
 
 
-#: A password that is not looked at.
+#: A password that is not checked.
 ANYTHING = "*"
 
 
-# --- what a route asks for ------------------------------------------------------------------------
+# --- proofs of a route ----------------------------------------------------------------------------
 
 
 def basic(username: str, password: str) -> Proof:
-    """HTTP Basic with these two."""
+    """Require HTTP Basic with these two."""
 
     def proof(request: Request, account: Account) -> bool:
         given_user, given_password = _basic(request)
@@ -127,7 +131,7 @@ def basic(username: str, password: str) -> Proof:
 
 
 def bearer(credential: str = "") -> Proof:
-    """A bearer token: the credential of that name, or without one an access token that was handed out."""
+    """Require a bearer token: the credential of that name, or by default an issued access token."""
 
     def proof(request: Request, account: Account) -> bool:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -138,17 +142,17 @@ def bearer(credential: str = "") -> Proof:
 
 
 def either(*proofs: Proof) -> Proof:
-    """Any of these."""
+    """Require any of these."""
     return lambda request, account: any(proof(request, account) for proof in proofs)
 
 
 def both(*proofs: Proof) -> Proof:
-    """All of these."""
+    """Require all of these."""
     return lambda request, account: all(proof(request, account) for proof in proofs)
 
 
 def header(name: str, value: str) -> Proof:
-    """This header with this value (a pattern)."""
+    """Require this header with this value (a pattern)."""
 
     def proof(request: Request, account: Account) -> bool:
         return same(request.headers.get(name.lower(), ""), account.fill(value))
@@ -156,11 +160,11 @@ def header(name: str, value: str) -> Proof:
     return proof
 
 
-# --- what a route answers -------------------------------------------------------------------------
+# --- replies of a route ---------------------------------------------------------------------------
 
 
 def guarded(proof: Proof, refusal: Reply, body: object, headers: Mapping[str, str] | None = None) -> Answer:
-    """`body` with `headers` for the right credential, `refusal` for everything else."""
+    """Reply with `body` and `headers` to the valid credential, with `refusal` to everything else."""
 
     def answer(request: Request, account: Account) -> Reply:
         return Reply(200, _filled(body, account), headers or {}) if proof(request, account) else refusal
@@ -174,8 +178,10 @@ def token(
     wrong_grant: Reply = Reply(400, {"error": "invalid_grant"}),  # noqa: B008
     rotates: bool = False,
 ) -> Answer:
-    """An OAuth token endpoint. `rotates`: a new refresh token comes with each answer, as at Microsoft
-    the older ones go on working."""
+    """An OAuth token endpoint.
+
+    `rotates`: each reply has a new refresh token; as at Microsoft, the older ones stay valid.
+    """
 
     def answer(request: Request, account: Account) -> Reply:
         form = fields_of(request)
@@ -200,14 +206,14 @@ def token(
 
 
 def granted(account: Account) -> dict[str, object]:
-    """An access token, new and good from now on, as a token endpoint says it."""
+    """Issue a new access token. Return the body of the token endpoint's reply."""
     access = random_text("at-{token}")
     account.access_tokens.add(access)
     return {"access_token": access, "token_type": "Bearer", "expires_in": 3600}
 
 
 def statement(audience: str, scope: str, otherwise: Answer) -> Answer:
-    """A token endpoint that also takes a statement signed by the account's service_account (RFC 7523)."""
+    """A token endpoint that also accepts a statement signed by the account's service_account (RFC 7523)."""
     grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
     def answer(request: Request, account: Account) -> Reply:
@@ -249,7 +255,7 @@ def _user(form: Mapping[str, str], account: Account) -> bool:
 
 
 def always(reply: Reply) -> Answer:
-    """The same reply to everybody."""
+    """The same reply to every request."""
     return lambda _request, _account: reply
 
 
@@ -259,7 +265,7 @@ def same(given: str, right: str) -> bool:
 
 
 def fields_of(request: Request) -> dict[str, str]:
-    """The fields of a token call, sent as a form or as JSON."""
+    """Return the fields of a token request, sent as a form or as JSON."""
     text = request.body.decode("utf-8", "replace")
     if not request.headers.get("content-type", "").startswith("application/json"):
         return dict(parse_qsl(text, keep_blank_values=True))
@@ -282,8 +288,10 @@ def _basic(request: Request) -> tuple[str, str]:
 
 
 def random_text(pattern: str, random_bytes: RandomBytes = secrets.token_bytes) -> str:
-    """`pattern` with `{hex}` (32 digits), `{token}` and `{upper}` (18 characters) replaced by fresh random text;
-    `{rsa}` is a private key."""
+    """Replace `{hex}` (32 digits), `{token}` and `{upper}` (18 characters) in `pattern` with new random text.
+
+    The pattern `{rsa}` is a private key.
+    """
     if pattern == "{rsa}":
         return private_key()
     token = base64.urlsafe_b64encode(random_bytes(24)).decode()

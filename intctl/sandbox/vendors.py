@@ -1,7 +1,7 @@
 """The vendors, as a table: their own paths, status codes and error bodies, for right and wrong credentials.
 
-A `{name}` in a path or a body stands for one of the vendor's credentials. To add a vendor: one row,
-here or in the module of its family. A provider without a row is served too, as its own probe hopes for.
+A `{name}` in a path or a body is replaced with one of the vendor's credentials. To add a vendor, add a
+row, here or in the module of its family. A provider without a row is served too, as its probe expects.
 """
 
 from __future__ import annotations
@@ -284,6 +284,6 @@ MAIL: dict[str, MailAccount] = {
 
 
 def served() -> dict[str, Vendor]:
-    """Every HTTP vendor: the table's, and one for each provider of the catalogue that stands in no table here."""
+    """Return every HTTP vendor: those of the tables, and one for each other provider of the catalogue."""
     missing = [catalogue.get(name) for name in catalogue.names() if name not in VENDORS and name not in MAIL]
     return VENDORS | {provider.name: derived(provider) for provider in missing if provider is not None}

@@ -16,7 +16,7 @@ def _dav_error(status: int, condition: str, **headers: str) -> Reply:
 
 
 def _principal(request: Request, account: Account) -> Reply:
-    """Whose credential it is, for a PROPFIND of the right form (RFC 4918 §9.1, RFC 5397)."""
+    """Reply with the owner of the credential to a valid PROPFIND (RFC 4918 §9.1, RFC 5397)."""
     if not either(basic("{username}", "{password}"), bearer("token"))(request, account):
         return _dav_error(401, "unauthenticated", **{"WWW-Authenticate": 'Basic realm="sandbox"'})
     if request.headers.get("depth") != "0" or b"current-user-principal" not in request.body:

@@ -34,7 +34,7 @@ _REFRESHED = {**_CLIENT, "refresh_token": "rt-{token}"}
 
 
 def _exchange(name: str, path: str, *more: Route, **fields: str) -> Vendor:
-    """A vendor with client credentials; `name` is how its example's variables start."""
+    """A vendor with client credentials; `name` is the prefix of its example's variables."""
     return Vendor(
         {**fields, **_CLIENT},
         {f"{name}_CLIENT_SECRET": "client_secret"},
@@ -43,7 +43,7 @@ def _exchange(name: str, path: str, *more: Route, **fields: str) -> Vendor:
 
 
 def _refresh(name: str, path: str, *more: Route, rotates: bool = False, **fields: str) -> Vendor:
-    """A vendor with a refresh token; without one, client credentials do."""
+    """A vendor with a refresh token, or without one with client credentials."""
     return Vendor(
         {**fields, **_REFRESHED},
         {f"{name}_CLIENT_SECRET": "client_secret", f"{name}_REFRESH_TOKEN": "refresh_token"},
@@ -61,19 +61,19 @@ def _key(
     method: str = "GET",
     **fields: str,
 ) -> Vendor:
-    """A vendor with a key that doesn't change, and one call that proves it."""
+    """A vendor with a static key, and one call that proves it."""
     return Vendor(
         {**fields, field: "{token}"}, {variable: field}, (Route(method, path, guarded(proof, refusal, body)),)
     )
 
 
 def _kept(field: str, variable: str) -> Vendor:
-    """A vendor that nothing is asked of: no read-only call is known."""
+    """A vendor that gets no requests: no read-only call is known."""
     return Vendor({field: "{token}"}, {variable: field})
 
 
 def _personio(request: Request, account: Account) -> Reply:
-    """The first version's token call: client id and secret as a form, the token inside of `data`."""
+    """The token call of Personio's v1 API: client id and secret as a form, the token inside `data`."""
     form, right = fields_of(request), account.credentials
     if not all(same(form.get(name, ""), right[name]) for name in ("client_id", "client_secret")):
         return Reply(403, {"success": False, "error": {"code": 0, "message": "Wrong credentials"}})
@@ -86,7 +86,7 @@ def _s3_error(status: int, code: str) -> Reply:
 
 
 def _s3(request: Request, account: Account) -> Reply:
-    """One key of the bucket, for a request signed with the right keys within 15 minutes of now."""
+    """List one key of the bucket, for a request signed with the valid keys within 15 minutes of now."""
     credentials, given = account.credentials, request.headers.get("authorization", "")
     credential = given.partition("Credential=")[2].partition(",")[0].split("/")
     if not given:

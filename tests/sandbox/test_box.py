@@ -1,4 +1,4 @@
-"""The sandbox as a whole: where it listens, what it writes, that it ends."""
+"""The sandbox as a whole: its addresses, its files, its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_listens_on_loopback_only(box: Sandbox) -> None:
-    """Every port is bound to 127.0.0.1: on another of this machine's addresses, nobody answers."""
+    """Every port is bound to 127.0.0.1 only: another address of this machine refuses the connection."""
     for port in box.ports.values():
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
         with pytest.raises(ConnectionRefusedError):
@@ -37,7 +37,7 @@ def test_files_are_private(box: Sandbox) -> None:
 
 
 def test_credentials_differ_between_sandboxes(box: Sandbox, folder: Path) -> None:
-    """Nothing that is right in one sandbox is right in the next."""
+    """No credential of one sandbox is valid in the next."""
     other = Sandbox(folder)
     for name, account in box.accounts.items():
         assert not set(account.credentials.values()) & set(other.accounts[name].credentials.values())
@@ -46,7 +46,7 @@ def test_credentials_differ_between_sandboxes(box: Sandbox, folder: Path) -> Non
 
 
 def test_authority_may_sign_certificates(box: Sandbox) -> None:
-    """The CA certificate carries what strict verification (Python 3.13's default) asks for."""
+    """The CA certificate passes strict verification (Python 3.13's default)."""
     extensions = x509.load_pem_x509_certificate(box.ca_file.read_bytes()).extensions
     assert extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
@@ -56,7 +56,7 @@ def test_authority_may_sign_certificates(box: Sandbox) -> None:
 
 
 def test_ends_while_clients_hang_on(folder: Path) -> None:
-    """Leaving the sandbox closes its ports and its thread, also with clients that say nothing."""
+    """Leaving the sandbox closes its ports and its thread, also with silent clients."""
     before = set(threading.enumerate())
     with Sandbox(folder) as box:
         ports = [box.ports["starttls"], box.ports["tls"], box.ports["twilio"]]
@@ -102,7 +102,7 @@ def test_environ_is_what_the_examples_refer_to(box: Sandbox) -> None:
 
 @pytest.mark.parametrize("provider", catalogue.names())
 def test_settings_fit_the_provider(box: Sandbox, provider: str) -> None:
-    """Settings name fields of the provider that are not secret, and lead to loopback."""
+    """Settings name fields of the provider that are not secret, with loopback addresses."""
     known = catalogue.get(provider)
     assert known
     settings = dict(setting.split("=", 1) for setting in box.settings(provider))

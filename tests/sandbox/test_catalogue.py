@@ -23,7 +23,7 @@ from intctl.sandbox.vendors import MAIL, VENDORS, served
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-#: Vendors that nothing is asked of.
+#: Vendors that get no requests.
 UNASKED = {name for name, vendor in VENDORS.items() if not vendor.routes} - {"tcp"}
 VARIABLES = [
     (provider, variable)
@@ -36,7 +36,7 @@ VARIABLES = [
 
 
 class Kept:
-    """Tokens in memory, so that refresh tokens that can be used once may be used."""
+    """A token store in memory, so that single-use refresh tokens may be used."""
 
     async def load(self) -> Tokens | None:
         return None
@@ -46,7 +46,7 @@ class Kept:
 
 
 def outcome_of(box: Sandbox, provider: str, environ: Mapping[str, str]) -> Outcome:
-    """What the provider's example finds here, with these variables."""
+    """Return the outcome of the provider's example in this sandbox, with these variables."""
     file = EXAMPLES / f"{provider}.yaml"
     overrides = manifest.Overrides(tuple(box.settings(provider)))
     loaded = manifest.load(
@@ -58,7 +58,7 @@ def outcome_of(box: Sandbox, provider: str, environ: Mapping[str, str]) -> Outco
 
 @pytest.mark.parametrize("provider", catalogue.names())
 def test_right_credential_is_healthy(box: Sandbox, provider: str) -> None:
-    """With the sandbox's variables and settings, every example is healthy, or nothing is known to ask."""
+    """With the sandbox's variables and settings, every example is healthy, or has no probe."""
     found = outcome_of(box, provider, box.environ())
     expected = ("self.no_probe", "unknown") if provider in UNASKED else ("ok", "healthy")
     assert (found.code, found.verdict) == expected
@@ -72,7 +72,7 @@ def test_wrong_credential_is_a_rejection(box: Sandbox, provider: str, variable: 
 
 
 def test_certificate_of_another_authority_is_a_rejection(box: Sandbox) -> None:
-    """ADP: a client certificate that the vendor did not register is told from a wrong client."""
+    """ADP: a client certificate that the vendor did not register differs from a wrong client."""
     certificate, key = Authority().client("stranger.invalid")
     environ = {**box.environ(), "ADP_CLIENT_CERTIFICATE": certificate, "ADP_CLIENT_PRIVATE_KEY": key}
     assert outcome_of(box, "adp", environ).code == "tls.client_certificate"
@@ -88,7 +88,7 @@ def test_what_nothing_is_asked_of_says_so(provider: str) -> None:
 
 
 def test_every_provider_has_its_vendor_here() -> None:
-    """The sandbox serves what the catalogue has: by a row of its tables, or as the provider's own probe hopes for."""
+    """The sandbox serves the whole catalogue: by a row of its tables, or as the provider's own probe expects."""
     assert set(VENDORS) | set(MAIL) <= set(catalogue.names())
     assert set(served()) | set(MAIL) == set(catalogue.names())
     both = set(VENDORS) & set(MAIL)

@@ -52,13 +52,13 @@ def test_exit_code_is_the_commands(script: str, code: int) -> None:
 
 
 def test_options_of_the_command_are_its_own() -> None:
-    """What follows the command is not read by intctl, with and without `--`."""
+    """intctl does not parse the command's arguments, with and without `--`."""
     assert run("echo", "--org", "-h", "--help")[:2] == (0, "--org -h --help\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_are_passed_on(number: signal.Signals, tmp_path: Path) -> None:
-    """SIGTERM and SIGINT reach the command, whose answer to them is the exit code."""
+    """SIGTERM and SIGINT reach the command, and its exit code is returned."""
     script = f"trap 'exit 9' {number.name[3:]}; echo ready; while :; do sleep 0.1; done"
     with start("sh", "-c", script, environ={"TMPDIR": str(tmp_path)}) as process:
         assert process.stdout

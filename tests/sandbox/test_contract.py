@@ -1,5 +1,5 @@
-"""The contract of the whole catalogue: every provider, in every way to log in, is declared soundly, healthy with the
-right credential, never with another or none, and finds each fault for what it is. One sandbox a fault; all at once."""
+"""The contract of the whole catalogue: every provider, in every way to log in, has a valid declaration, is healthy
+with the valid credential only, and reports each fault's own code. One sandbox per fault; all providers at once."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from intctl.text import Secret
 from tests.manifest.test_examples import CANARY, EXAMPLES, example
 from tests.manifest.test_template import filled_in, provider_of
 
-#: How long a provider that is silent or drips is waited for, in seconds: the handshakes of all come first.
+#: The deadline for a silent or slow provider, in seconds: the handshakes of all come first.
 PATIENCE_S = 8.0
-#: The two faults that take all of it.
+#: The two faults that last until the deadline.
 SLOW = ("reply.timeout", "deadline")
 
-#: Nothing is asked of them: no read-only call is known.
+#: Providers without a request: no read-only call is known.
 UNPROVEN = {"goodhire", "hireright", "monster", "glassdoor", "ziprecruiter"}
 
-#: What a wrong secret is found to be where it is not a rejected credential.
+#: The code for a wrong secret, if it is not a rejected credential.
 WRONG = {
     **dict.fromkeys(("smtp: password", "sendgrid: password", "ses: password", "gmail: password"), "smtp.auth.rejected"),
     **dict.fromkeys(
@@ -60,14 +60,14 @@ WRONG = {
         ),
         "reauthorise",
     ),
-    "adp: client_private_key": "tls.client_certificate",  # it does not fit the certificate
+    "adp: client_private_key": "tls.client_certificate",  # it does not match the certificate
 }
 
-#: What no secret at all is found to be where it is not a rejected credential.
+#: The code for an empty secret, if it is not a rejected credential.
 NONE = {
     **dict.fromkeys(("smtp", "sendgrid", "ses", "gmail"), "smtp.auth.rejected"),
     **dict.fromkeys(
-        (  # a header that ends in nothing can't be sent
+        (  # a header cannot end in a blank
             "sendgrid-api",
             "resend",
             "messagebird",
@@ -91,21 +91,21 @@ NONE = {
 _UNTOLD = tuple(name for name in catalogue.names() if name not in VENDORS and name not in MAIL)
 
 _BY_MAIL = ("sendgrid", "gmail")
-#: What a fault is found to be where it is not the fault's own code, by the way to log in.
+#: The code for a fault, if it is not the fault's own code, by the way to log in.
 EXPECTED: dict[str, dict[str, str]] = {
-    # The other way leads elsewhere: the API has no STARTTLS and no mail login.
+    # The other way uses the API, which has no STARTTLS and no mail login.
     **{fault: {"sendgrid-api": "ok"} for fault in ("starttls.missing", "smtp.auth.rejected", "temporary")},
-    # A password at the mail server asks nothing over HTTP.
+    # A password at the mail server causes no HTTP request.
     **{
         fault: dict.fromkeys(_BY_MAIL, "ok")
         for fault in ("http.auth.rejected", "http.rate_limited", "server.error", "unexpected.reply")
     },
     "http.scope_missing": {
-        # The proof is the token exchange, or a mail login: neither asks for a permission.
+        # The proof is the token exchange, or a mail login: neither requires a permission.
         **dict.fromkeys(("sendgrid", "adp", "microsoft-application", "ukg", "ukg-pro", "ukg-wfm"), "ok"),
-        # Only the quota is asked with the token, and not to learn it is no fault.
+        # Only the quota request uses the token, and an unknown quota is not a failure.
         "salesforce": "ok",
-        # The vendor has no words for it that could be told from any other 403.
+        # The vendor's reply does not differ from any other 403.
         **dict.fromkeys(
             (
                 "mailgun",
@@ -144,7 +144,7 @@ EXPECTED: dict[str, dict[str, str]] = {
             "http.forbidden",
         ),
     },
-    # A key of its own may not see the balance, so it is not asked.
+    # An API key may not read the balance, so there is no request for it.
     "balance.empty": {"twilio-api-key": "ok"},
     # No refresh token is used.
     "reauthorise": dict.fromkeys(
@@ -163,7 +163,7 @@ EXPECTED: dict[str, dict[str, str]] = {
 
 
 class Store:
-    """Keeps the tokens of one integration in memory."""
+    """A token store for one integration, in memory."""
 
     def __init__(self) -> None:
         self.tokens: Tokens | None = None
@@ -177,7 +177,7 @@ class Store:
 
 
 def items(box: Sandbox, names: Collection[str] = ()) -> dict[str, Manifest]:
-    """The integration of every provider here, in every way, without those that nothing is asked of; or of `names`."""
+    """The integrations of all providers that get requests, in every way; or of `names`."""
     found = {}
     environ = box.environ()
     for name, text in manifests(box, every_way=True).items():
@@ -189,7 +189,7 @@ def items(box: Sandbox, names: Collection[str] = ()) -> dict[str, Manifest]:
 
 
 def asked(probes: Mapping[str, Probe], stores: Mapping[str, Store] | None = None) -> dict[str, Outcome]:
-    """What all of them find, at once, on one loop."""
+    """Probe all of them at once, on one loop, and return the outcomes."""
     kept = stores or {name: Store() for name in probes}
 
     async def run() -> dict[str, Outcome]:
@@ -210,7 +210,7 @@ def asks(loaded: Mapping[str, Manifest], **changed: object) -> dict[str, Probe]:
     return {name: item.provider.probe({**item.config, **changed}) for name, item in loaded.items()}
 
 
-# --- what is declared
+# --- declarations
 
 
 @cache
@@ -250,7 +250,7 @@ def test_secrets_are_typed_and_absent(name: str) -> None:
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_probe_is_pure_and_names_its_host(name: str) -> None:
-    """The same config gives the same probe and stays as it is; an https URL is asked, or a mail server by name."""
+    """The same config gives the same probe and stays unchanged; it contacts an https URL, or a mail server by name."""
     item = declared(name)
     before = dict(item.config)
     found = item.provider.probe(item.config)
@@ -270,12 +270,12 @@ def test_probe_is_pure_and_names_its_host(name: str) -> None:
     assert all(urlsplit(url).scheme == "https" and urlsplit(url).hostname for url in urls)
 
 
-# --- what is found
+# --- outcomes
 
 
 @contextmanager
 def everything_logged() -> Iterator[list[str]]:
-    """All that any library logs meanwhile, however small."""
+    """Collect all log records of all libraries, at every level."""
     lines: list[str] = []
 
     class Keep(logging.Handler):
@@ -309,7 +309,7 @@ def test_right_credential_is_healthy(box: Sandbox) -> None:
 
 
 def test_wrong_credential_is_a_definite_rejection(box: Sandbox) -> None:
-    """Any one secret wrong: every provider finds the code that is stated for it, a rejection each time."""
+    """With any one secret wrong, every provider has the code stated for it, a rejection each time."""
     probes = {
         f"{name}: {field}": item.provider.probe({**item.config, field: Secret(wrong)})
         for name, item in items(box).items()
@@ -324,7 +324,7 @@ def test_wrong_credential_is_a_definite_rejection(box: Sandbox) -> None:
 
 
 def test_no_credential_is_not_healthy(box: Sandbox) -> None:
-    """Every secret empty: every provider finds the code that is stated for it, down or misconfigured."""
+    """With every secret empty, every provider has the code stated for it, down or misconfigured."""
     probes = {
         name: item.provider.probe(item.config | dict.fromkeys(item.provider.secrets & set(item.config), Secret("")))
         for name, item in items(box).items()
@@ -337,7 +337,7 @@ def test_no_credential_is_not_healthy(box: Sandbox) -> None:
 
 
 def misfound(fault: str, loaded: Mapping[str, Manifest], found: Mapping[str, str]) -> dict[str, str]:
-    """What was found to be something else than is stated, with this fault done to whom it fits."""
+    """Inject this fault into every provider that it fits; return the codes that differ from the stated ones."""
     stated = EXPECTED.get(fault, {})
     assert set(stated) <= {name for name, item in loaded.items() if fault in applicable(item.provider.name)}
     right = {
@@ -348,13 +348,13 @@ def misfound(fault: str, loaded: Mapping[str, Manifest], found: Mapping[str, str
 
 
 def whom(fault: str) -> dict[str, str]:
-    """The fault, done to every provider that it fits."""
+    """Return the fault for every provider that it fits."""
     return {name: fault for name in catalogue.names() if fault in applicable(name)}
 
 
 @pytest.mark.parametrize("fault", sorted(FAULTS.keys() - {*SLOW, "rotated.token.lost"}))
 def test_fault_is_found_for_what_it_is(fault: str, folder: Path) -> None:
-    """With the fault done to every provider that it fits, each finds the code stated for it; the others are healthy."""
+    """With the fault in every provider that it fits, each has the code stated for it; the others are healthy."""
     with Sandbox(folder, faults=whom(fault)) as box:
         loaded = items(box)
         found = asked(asks(loaded))
@@ -364,7 +364,7 @@ def test_fault_is_found_for_what_it_is(fault: str, folder: Path) -> None:
 
 
 def test_silence_and_drips_are_found_for_what_they_are(tmp_path: Path) -> None:
-    """A provider that says nothing, and one that never ends, at the deadline; both kinds at once, to save time."""
+    """A silent provider and an endless one have their codes at the deadline; both at once, to save time."""
     for fault in SLOW:
         (tmp_path / fault).mkdir()
     with (
@@ -380,7 +380,7 @@ def test_silence_and_drips_are_found_for_what_they_are(tmp_path: Path) -> None:
 
 
 def test_lost_successor_is_found(folder: Path) -> None:
-    """Who saves the new token stays healthy, who loses it finds that somebody must log in again."""
+    """A client that saves the new token stays healthy; one that loses it must log in again."""
     fault = "rotated.token.lost"
     with Sandbox(folder, faults=whom(fault)) as box:
         loaded = items(box)

@@ -1,4 +1,4 @@
-"""Providers that have no row in the sandbox's tables: served all the same, as their own probes hope for."""
+"""Providers without a row in the sandbox's tables: served as their own probes expect."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from intctl.sandbox.faults import applicable
 from intctl.text import Secret
 from tests.sandbox.test_contract import UNPROVEN, asked, asks, codes, items
 
-#: What is no HTTP, is signed over the request, has a certificate or a token call of its own, needs fields beyond the
-#: required ones, or describes its example instead of giving one.
+#: Providers that are not HTTP, sign the request, have a certificate or their own token call, need more fields than the
+#: required ones, or describe their example instead of giving one.
 OTHER = {"tcp", "s3", "adp", "personio", "ukg", "http", "caldav", "twilio", "plivo"}
 
 
@@ -25,7 +25,7 @@ _MAIL = vendors.MAIL.keys() & vendors.VENDORS.keys()
 
 @pytest.fixture
 def untold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
-    """A sandbox whose tables have nothing but mail: every HTTP vendor is derived."""
+    """A sandbox whose tables have only mail: every HTTP vendor is derived."""
     monkeypatch.setattr(vendors, "VENDORS", {name: vendors.VENDORS[name] for name in _MAIL})
     with Sandbox(tmp_path) as box:
         yield box
@@ -48,7 +48,7 @@ def test_a_declaration_is_enough(untold: Sandbox) -> None:
 
 
 def test_faults_fit_what_is_derived(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A derived vendor takes the faults that any HTTP vendor takes."""
+    """A derived vendor supports the faults of any HTTP vendor."""
     monkeypatch.setattr(vendors, "VENDORS", {})
     assert {"tls.expired", "http.auth.rejected", "http.rate_limited", "server.error"} <= set(applicable("twilio"))
     assert "reauthorise" in applicable("gusto") and "reauthorise" not in applicable("twilio")

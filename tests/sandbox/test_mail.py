@@ -71,7 +71,7 @@ def test_nothing_is_taken_without_a_login(box: Sandbox, trust: ssl.SSLContext, k
 
 
 def test_auth_is_not_offered_before_tls(box: Sandbox) -> None:
-    """On the STARTTLS port, no mechanism is offered and no login taken in clear text."""
+    """On the STARTTLS port, the server offers no mechanism and accepts no login in plaintext."""
     with smtplib.SMTP("127.0.0.1", box.ports["starttls"], "test", timeout=10) as session:
         session.ehlo()
         assert session.has_extn("starttls") and not session.has_extn("auth")
@@ -96,7 +96,7 @@ def test_xoauth2_takes_a_token_that_was_handed_out(
     for wrong in (xoauth2(login.username, "wrong"), xoauth2("nobody", reply.json()["access_token"]), "!", ""):
         with connected(box, trust, "starttls") as session:
             code, words = session.docmd("AUTH", f"XOAUTH2 {wrong}".strip())
-            if code == 334 and not wrong:  # no initial response: it is asked for
+            if code == 334 and not wrong:  # without an initial response, the server asks for it
                 code, words = session.docmd(xoauth2(login.username, "wrong"))
             if code == 334:
                 assert provider == "gmail" and b"mail.google.com" in b64decode(words)

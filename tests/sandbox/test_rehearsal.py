@@ -41,7 +41,7 @@ def intctl(*argv: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[st
 
 @pytest.mark.parametrize("provider", catalogue.names())
 def test_a_manifest_for_every_provider_loads(box: Sandbox, provider: str) -> None:
-    """Each provider of the catalogue has a manifest, which needs nothing but the sandbox's environment."""
+    """Each provider of the catalogue has a manifest, which needs only the sandbox's environment."""
     text = manifests(box)[provider]
     [item] = manifest.load(text.encode(), file=f"{provider}.yaml", sources=manifest.ValueSources(box.environ())).items
     assert item.provider.name == provider
@@ -72,7 +72,7 @@ def test_rehearsal_for_ci_finds_the_fault(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_up_serves_until_it_is_told_to_end(number: signal.Signals, tmp_path: Path) -> None:
-    """`up` names a file to read, with which another shell reaches the sandbox; at the end nothing is left."""
+    """`up` names a file that connects another shell to the sandbox; at the end nothing is left."""
     inside = tmp_path / "inside"
     inside.mkdir()
     with subprocess.Popen(
@@ -116,7 +116,7 @@ def test_seed_makes_credentials_reproducible(tmp_path: Path) -> None:
 
 
 def test_manifests_spare_what_others_wrote(tmp_path: Path) -> None:
-    """A file of the same name that was not made by the command is left alone, and nothing is written."""
+    """A file of the same name that the command did not make is kept, and nothing is written."""
     target = tmp_path / "mine"
     target.mkdir()
     (target / "twilio.yaml").write_text("name: Mine\n")
@@ -143,7 +143,7 @@ def test_manifests_of_every_way(tmp_path: Path) -> None:
     )
     assert "Gmail (oauth): healthy" in ran.stdout and "Google Calendar (service-account): healthy" in ran.stdout
     unsure = [line for line in ran.stdout.splitlines() if " — " in line and ": healthy — " not in line]
-    # A test has nowhere to keep the successor of a token that can be used once.
+    # A test cannot store the successor of a single-use token.
     assert len([line for line in unsure if "(self.token_single_use" in line]) == 3
     assert len([line for line in unsure if "(self.no_probe" in line]) == 5 == len(unsure) - 3
     assert ran.returncode == 1

@@ -1,4 +1,4 @@
-"""Every provider that tells a quota or a balance, against the vendor's own shape of it in the sandbox."""
+"""Every provider that reports a quota or a balance, against the vendor's own format in the sandbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.servers import Answer, authority, http_server
 
 from .test_contract import Store, asked, items
 
-#: What each vendor of the sandbox tells, in words.
+#: The usage that each vendor of the sandbox reports.
 TOLD = {
     "brevo": "3 of 300 emails today (1 %)",
     "hubspot": "247 of 500,000 requests today (0 %)",
@@ -30,7 +30,7 @@ TOLD = {
     "telnyx": "balance 400.00 USD",
     "twilio": "balance 12.50 USD",
 }
-#: What is told when the fault is done.
+#: The usage that is reported with the fault.
 FAULTY = {
     ("brevo", "quota.high"): "255 of 300 emails today (85 %)",
     ("hubspot", "quota.high"): "471,000 of 500,000 requests today (94 %)",
@@ -51,7 +51,7 @@ def quotas(name: str, box: Sandbox) -> tuple[Quota | Balance, ...]:
 
 
 def words(box: Sandbox, *names: str) -> dict[str, str]:
-    """What the providers tell here, and the code of it when it is none of "ok"."""
+    """The usage that the providers report, and its code unless that is "ok"."""
     probes = {name: item.provider.probe(item.config) for name, item in items(box).items() if name in names}
     found = asked(probes, {name: Store() for name in probes})
     told = {name: outcome.facts.get("usage") for name, outcome in found.items()}
@@ -59,7 +59,7 @@ def words(box: Sandbox, *names: str) -> dict[str, str]:
 
 
 def test_every_provider_that_tells_is_told_of_here(box: Sandbox) -> None:
-    """All that declare a quota read one from the vendor's answer here; nobody else has any."""
+    """All providers that declare a quota read one from the vendor's reply; the others have none."""
     assert {name for name in catalogue.names() if quotas(name, box)} == set(TOLD)
     assert words(box, *catalogue.names()) == TOLD
 
@@ -76,7 +76,7 @@ def test_every_figure_of_a_fault_is_read(tmp_path: Path) -> None:
 
 
 def test_quotas_follow_base_url(box: Sandbox) -> None:
-    """No quota is asked of another host than the one that the config says."""
+    """No quota request goes to another host than the config's."""
     for name, item in items(box).items():
         ask = item.provider.probe(item.config)
         if isinstance(ask, HttpProbe) and ask.quota_url:
@@ -112,7 +112,7 @@ def test_quotas_follow_base_url(box: Sandbox) -> None:
     ],
 )
 def test_sendgrid_by_its_api(answer: Answer, code: str, told: str) -> None:
-    """SendGrid's credits, which a plan may exceed; a key that may not see them is as good as before."""
+    """SendGrid's credits, which a plan may exceed; a key without access to them stays healthy."""
     provider = catalogue.get("sendgrid")
     assert provider is not None
     scopes = Answer(200, {"scopes": ["mail.send"]})
@@ -125,7 +125,7 @@ def test_sendgrid_by_its_api(answer: Answer, code: str, told: str) -> None:
 
 
 def test_resend_on_a_paid_plan_tells_what_was_sent() -> None:
-    """Without the daily header there is no limit that we know, and nothing to warn about."""
+    """Without the daily header the limit is unknown, and there is no warning."""
     provider = catalogue.get("resend")
     assert provider is not None
     reply = Answer(200, {"object": "list", "data": []}, {"x-resend-monthly-quota": "2900"})

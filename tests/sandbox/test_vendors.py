@@ -1,4 +1,4 @@
-"""Each vendor's own words for right and wrong credentials."""
+"""Each vendor's own replies to right and wrong credentials."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_twilio(box: Sandbox, web: httpx.Client) -> None:
 
 
 def test_bamboohr(box: Sandbox, web: httpx.Client) -> None:
-    """BambooHR: the key is the user name, the password is not looked at; 401 without a body."""
+    """BambooHR: the key is the user name, the password is not checked; 401 without a body."""
     key = credentials(box, "bamboohr")["api_key"]
     for path in ("/api/v1/company_information", "/api/v1/meta/fields"):
         assert ask_basic(box, web, "bamboohr", path, key, "x").status_code == 200
@@ -60,7 +60,7 @@ def test_bamboohr(box: Sandbox, web: httpx.Client) -> None:
 
 
 def test_checkr(box: Sandbox, web: httpx.Client) -> None:
-    """Checkr: the key is the user name; its edge turns away whoever sends no User-Agent."""
+    """Checkr: the key is the user name; its edge refuses requests without User-Agent."""
     key = credentials(box, "checkr")["api_key"]
     assert ask_basic(box, web, "checkr", "/v1/account", key, "").status_code == 200
     refused = ask_basic(box, web, "checkr", "/v1/account", WRONG, "")
@@ -131,7 +131,7 @@ def test_token_endpoints(box: Sandbox, web: httpx.Client, vendor: str, client_in
 
 
 def test_microsoft_rotates_and_knows_its_tenant(box: Sandbox, web: httpx.Client) -> None:
-    """Microsoft: each answer brings a new refresh token, which works too; a wrong tenant is said to be one."""
+    """Microsoft: each reply has a new refresh token, which is valid too; a wrong tenant is reported as one."""
     right = credentials(box, "microsoft")
     path = "/{tenant_id}/oauth2/v2.0/token".format_map(right)
     form = {key: right[key] for key in ("client_id", "client_secret", "refresh_token")} | {
@@ -149,7 +149,7 @@ def test_microsoft_rotates_and_knows_its_tenant(box: Sandbox, web: httpx.Client)
 
 
 def test_google_calendar_wants_a_handed_out_token(box: Sandbox, web: httpx.Client) -> None:
-    """Google: the calendar list opens to an access token that the token endpoint gave, to nothing else."""
+    """Google: the calendar list accepts only an access token from the token endpoint."""
     right = credentials(box, "google")
     token = ask_token(box, web, "google", "/token", grant_type="refresh_token", **right).json()["access_token"]
     url = box.url("google") + "/calendar/v3/users/me/calendarList?maxResults=1"
@@ -159,7 +159,7 @@ def test_google_calendar_wants_a_handed_out_token(box: Sandbox, web: httpx.Clien
 
 
 def test_google_checks_a_statement_for_real(box: Sandbox, web: httpx.Client) -> None:
-    """Google: a service account's statement is taken when it is signed, ours, for here, fresh and for the scope."""
+    """Google: a statement is accepted if signed, of this account, for this endpoint, recent and for the scope."""
     right, url = credentials(box, "google"), box.url("google") + "/token"
     audience, scope = "https://oauth2.googleapis.com/token", "https://www.googleapis.com/auth/calendar.readonly"
     good = SignedJwt(audience, right["service_account"], Secret(right["private_key"]), audience, scope, "p@example.com")
@@ -189,7 +189,7 @@ def test_google_checks_a_statement_for_real(box: Sandbox, web: httpx.Client) -> 
 
 
 def test_caldav_wants_a_propfind(box: Sandbox, web: httpx.Client) -> None:
-    """CalDAV: 207 and the principal for a PROPFIND of the right form; 401, 400 and 404 as a server says them."""
+    """CalDAV: 207 and the principal for a valid PROPFIND; 401, 400 and 404 as from a real server."""
     right, url = credentials(box, "caldav"), box.url("caldav") + "/remote.php/dav"
     question = '<propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>'
     login, headers = (right["username"], right["password"]), {"Depth": "0"}
