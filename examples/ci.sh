@@ -2,9 +2,9 @@
 # A rehearsal for CI: provisions every provider from files, then checks them all. Run it with:
 #   intctl sandbox run -- sh examples/ci.sh
 #   intctl sandbox run --fault sendgrid=smtp.auth.rejected -- sh examples/ci.sh    (exits 1)
-# Nothing outside a temporary folder is touched. Against real providers the two lines at the end are all.
+# It changes nothing outside a temporary folder. Real providers need only the last two lines.
 set -eu
-: "${INTCTL_SANDBOX_DIR:?start it with: intctl sandbox run -- sh examples/ci.sh}"
+: "${INTCTL_SANDBOX_DIR:?run it with: intctl sandbox run -- sh examples/ci.sh}"
 
 # Not the caller's database, keys or organisation.
 unset INTCTL_DATABASE_URL INTCTL_KEYRING_FILE INTCTL_ENCRYPTION_KEY INTCTL_ORG CREDENTIALS_DIRECTORY \

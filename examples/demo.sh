@@ -1,8 +1,8 @@
 #!/bin/sh
 # A tour of intctl against providers on loopback. Run it with: make demo
-# (that is: intctl sandbox run -- sh examples/demo.sh). Nothing outside a temporary folder is touched.
+# (that is: intctl sandbox run -- sh examples/demo.sh). It changes nothing outside a temporary folder.
 set -eu
-: "${INTCTL_SANDBOX_DIR:?start it with: make demo}"
+: "${INTCTL_SANDBOX_DIR:?run it with: make demo}"
 cd "$(dirname "$0")/.."
 
 # Not the caller's database, keys or organisation.
@@ -16,7 +16,7 @@ trap 'exit 143' TERM
 
 heading() { printf '\n== %s\n' "$1"; }
 
-# Shows a command, then runs it. Twice eval: the --set options in the variables are quoted for the shell.
+# Show a command, then run it. Double eval: the --set options in the variables are quoted for the shell.
 try() {
     printf '\n$ %s\n' "$1"
     eval "eval \"$1\"" 2>&1
@@ -26,7 +26,7 @@ heading "Prepare the database and the keyring"
 try 'intctl init'
 
 heading "Add integrations: each is tested before it is saved"
-# shellcheck disable=SC2016  # the variables are expanded by try, after they were shown
+# shellcheck disable=SC2016  # the variables are expanded by try, after printing them
 {
     try 'intctl add sendgrid -f examples/sendgrid.yaml $INTCTL_SANDBOX_SET_SENDGRID'
     try 'intctl add ses -f examples/ses.yaml $INTCTL_SANDBOX_SET_SES'
@@ -48,14 +48,14 @@ if try 'intctl add smtp -f examples/smtp.yaml $INTCTL_SANDBOX_SET_SMTP'; then
     exit 1
 fi
 
-heading "Save it all the same, without a test"
+heading "Save it anyway, without a test"
 # shellcheck disable=SC2016
 try 'intctl add smtp -f examples/smtp.yaml $INTCTL_SANDBOX_SET_SMTP --no-test'
 
-heading "The agent checks what is due: here, what was never checked"
+heading "The agent runs the checks that are due: here, the first check"
 try 'intctl agent --once'
 
 heading "The dashboard"
 try 'intctl dashboard'
 
-printf '\nThat was it: everything is removed again. Next: README.md\n'
+printf '\nDone: the temporary folder is removed. Next: README.md\n'
