@@ -198,7 +198,7 @@ class Session:
         return reply
 
     def _unsolicited(self) -> ProbeFailed:
-        """Unsolicited data would be read as the reply to our next command. An earlier refusal stays the result."""
+        """Unsolicited data would be read as the reply to the next command. An earlier refusal stays the result."""
         self.polite = False
         return ProbeFailed("protocol.error", "the server sent more than one reply to a command")
 

@@ -79,7 +79,7 @@ CATALOGUE: dict[str, Entry] = {
     "tcp": Entry("intctl.providers.tcp", "Tcp", "TCP service", "custom"),
 }
 
-#: Ways of speaking that `intctl add KIND` takes besides a provider and a type.
+#: Protocols that `intctl add KIND` accepts in addition to a provider and a type.
 SPOKEN = ("smtp", "oauth")
 
 

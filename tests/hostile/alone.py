@@ -1,9 +1,9 @@
-"""Runs a command in a network of its own, whose one name server is ours and lies by the name it is asked for.
+"""Run a command in its own network, with a name server whose replies depend on the requested name.
 
     unshare --mount --net python -m tests.hostile.alone COMMAND…
 
-The command's look-ups are the C library's real ones. What it printed, how it ended and what reached
-our servers is printed as JSON. Needs root, or whoever may unshare.
+The command's lookups are the C library's real ones. The program prints the command's output, its exit
+code and the requests to its servers as JSON. Requires root or the permission to unshare.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 NAME_SERVER = "127.0.0.77"
 METADATA = "169.254.169.254"
 HERE = "127.0.0.1"
-#: What a name leads to, by the start of its first label; each look-up takes the next, the last one stays.
+#: The addresses of a name, by the start of its first label; each lookup gets the next one, then the last.
 ADDRESSES = {"good": [HERE], "rebind": [HERE, METADATA], "metadata": [METADATA]}
 HTTP_PORT = 80
 
@@ -36,7 +36,7 @@ _A = 1
 
 
 def run_alone(command: Sequence[str], **environ: str) -> dict[str, Any]:
-    """The report on `command`: code, out, err, ended, queries by name, metadata (connections there)."""
+    """Run `command` and report: code, out, err, ended, queries by name, metadata (connections there)."""
     root = Path(__file__).parents[2]
     argv = ["unshare", "--mount", "--net", sys.executable, "-m", "tests.hostile.alone", *command]
     done = subprocess.run(argv, cwd=root, env=environ or None, capture_output=True, text=True, timeout=60)
@@ -46,7 +46,7 @@ def run_alone(command: Sequence[str], **environ: str) -> dict[str, Any]:
 
 
 def why_not() -> str:
-    """Why a command can't be run alone here; "" if it can."""
+    """Return why a command cannot run in its own network here; "" if it can."""
     if shutil.which("unshare") is None:
         return "skipped: there is no unshare here, so no resolver of the test's own"
     argv = ["unshare", "--mount", "--net", "mount", "--bind", "/etc/hosts", "/etc/hosts"]
@@ -56,7 +56,7 @@ def why_not() -> str:
 
 
 class NameServer:
-    """DNS over UDP. `nx…` does not exist, `servfail…` fails, `silent…` gets no answer, the rest is in ADDRESSES."""
+    """A DNS server over UDP: `nx…` does not exist, `servfail…` fails, `silent…` never replies, others: ADDRESSES."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -94,7 +94,7 @@ class NameServer:
 
 
 def _use(name: str, address: str) -> None:
-    """Gives the loopback interface (or an alias of it) this address, and brings it up."""
+    """Give the loopback interface (or an alias of it) this address, and bring it up."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         packed = struct.pack("16sH2s4s8s", name.encode(), socket.AF_INET, b"", socket.inet_aton(address), b"")
         fcntl.ioctl(sock, 0x8916, packed)  # SIOCSIFADDR
@@ -102,14 +102,14 @@ def _use(name: str, address: str) -> None:
 
 
 def _replace(path: str, text: str, folder: str) -> None:
-    """For the processes in this mount namespace, the file at `path` says `text`."""
+    """Replace the content of the file at `path` for the processes in this mount namespace."""
     ours = Path(folder, Path(path).name)
     ours.write_text(text)
     subprocess.run(["mount", "--bind", ours, path], check=True)
 
 
 def _good_server(listening: socket.socket) -> None:
-    """Answers every request with `{}`."""
+    """Reply to every request with `{}`."""
     while True:
         sock, _ = listening.accept()
         with sock, suppress(OSError):

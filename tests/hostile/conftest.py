@@ -1,4 +1,4 @@
-"""What these tests share; and, when only they are run, one list of all cases at the end."""
+"""Shared fixtures; and, if only these tests run, one list of all cases at the end."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _ROW = re.compile(r"\b[DTLHSO]\d{1,2}\b")
 
 @pytest.fixture(scope="module")
 def ca() -> Iterator[Authority]:
-    """A certificate authority of the test module's own."""
+    """The test module's own certificate authority."""
     with authority() as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
 def _rows(request: pytest.FixtureRequest) -> None:
-    """Keeps which rows of the network matrix the test is for, from its id, else its docstring."""
+    """Record the test's rows of the network matrix, from its id or else its docstring."""
     function = request.node.function
     rows = _ROW.findall(request.node.name) or _ROW.findall(function.__doc__ or "")
     request.node.user_properties.append(("rows", " ".join(dict.fromkeys(rows))))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """One line a case: its rows, how it ended, how long it took."""
+    """Print one line per case: its rows, result and duration."""
     here = Path(__file__).parent
     if not all(here in (path := Path(one.partition("::")[0]).resolve(), *path.parents) for one in config.args):
         return

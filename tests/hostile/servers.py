@@ -1,4 +1,4 @@
-"""Servers that drip, flood, reset, stay silent, lie and strip. Each is one handler for `raw_server`."""
+"""Hostile servers: slow, flooding, resetting, silent, lying, stripping. Each is one handler for `raw_server`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.servers import RawServer
 
 Handler = Callable[[StreamReader, StreamWriter, RawServer], Awaitable[None]]
 
-#: The end of a hostile server's patience, in seconds; probes end long before.
+#: How long a hostile server keeps a connection, in seconds; probes end long before.
 FOREVER = 30.0
 
 
 def silent() -> Handler:
-    """Takes the connection and says nothing."""
+    """Accept the connection and never reply."""
 
     async def handler(reader: StreamReader, writer: StreamWriter, server: RawServer) -> None:
         while data := await reader.read(4096):
@@ -28,7 +28,7 @@ def silent() -> Handler:
 
 
 def says(*parts: bytes, listen: bool = True, hold: bool = False) -> Handler:
-    """Waits for a request if `listen`, sends the parts, then closes, or holds the line."""
+    """Wait for a request if `listen`, send the parts, then close, or keep the connection open."""
 
     async def handler(reader: StreamReader, writer: StreamWriter, server: RawServer) -> None:
         if listen:
@@ -43,7 +43,7 @@ def says(*parts: bytes, listen: bool = True, hold: bool = False) -> Handler:
 
 
 def hangs_up(after: bytes = b"") -> Handler:
-    """Sends `after` and ends its half of the connection before it was asked anything."""
+    """Send `after` and close the server's half of the connection before any request."""
 
     async def handler(reader: StreamReader, writer: StreamWriter, server: RawServer) -> None:
         writer.write(after)
@@ -54,7 +54,7 @@ def hangs_up(after: bytes = b"") -> Handler:
 
 
 def drips(text: bytes, *, first: bytes = b"", listen: bool = True, pause: float = 0.02) -> Handler:
-    """After `first` at once, sends `text` over and over, one byte at a time."""
+    """Send `first` at once, then `text` over and over, one byte at a time."""
 
     async def handler(reader: StreamReader, writer: StreamWriter, server: RawServer) -> None:
         if listen:
@@ -70,7 +70,7 @@ def drips(text: bytes, *, first: bytes = b"", listen: bool = True, pause: float 
 
 
 def floods(block: bytes, *, first: bytes = b"", listen: bool = True) -> Handler:
-    """After `first`, sends `block` as fast as it is taken, without end."""
+    """Send `first`, then `block` endlessly, as fast as the client reads."""
 
     async def handler(reader: StreamReader, writer: StreamWriter, server: RawServer) -> None:
         if listen:
@@ -84,7 +84,7 @@ def floods(block: bytes, *, first: bytes = b"", listen: bool = True) -> Handler:
 
 
 def resets(after: bytes = b"", *, listen: bool = True) -> Handler:
-    """Sends `after`, then resets the connection."""
+    """Send `after`, then reset the connection."""
 
     async def handler(reader: StreamReader, writer: StreamWriter, server: RawServer) -> None:
         if listen:
@@ -92,7 +92,7 @@ def resets(after: bytes = b"", *, listen: bool = True) -> Handler:
         if after:
             writer.write(after)
             await writer.drain()
-        await asyncio.sleep(0.05)  # let the client see that it is connected
+        await asyncio.sleep(0.05)  # let the client notice the connection
         sock: Any = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()

@@ -14,7 +14,7 @@ from tests.hostile.servers import drips, hangs_up, resets, says, silent
 from tests.servers import Authority, in_days, raw_server, smtp_server
 
 DEADLINE_S = 3.0
-#: What the prober may add to its memory while all of them try, in KiB.
+#: The most memory that the prober may add during all probes, in KiB.
 MEMORY_KIB = 64 * 1024
 
 PROGRAM = """

@@ -1,4 +1,4 @@
-"""Names, asked of a name server of the test's own through the C library's real look-ups."""
+"""Names, looked up at the test's own name server through the C library's real lookups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.hostile.alone import run_alone, why_not
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "it can")
 
-#: Probes the hosts of each pass in argv[1] (a list of lists) at once, and prints what was found.
+#: Probes the hosts of each pass in argv[1] (a list of lists) at once, and prints the outcomes.
 PROGRAM = """
 import asyncio, json, sys, time
 from intctl.probes.spec import HttpProbe
@@ -37,7 +37,7 @@ def _asked(*passes: list[str]) -> tuple[list[list[Any]], dict[str, Any]]:
     report = run_alone([sys.executable, "-c", PROGRAM, json.dumps(passes)])
     assert (report["code"], report["err"]) == (0, "")
     told = json.loads(report["out"])
-    assert report["ended"] - told["last"] < 2.0  # no look-up holds up the exit
+    assert report["ended"] - told["last"] < 2.0  # no lookup delays the exit
     return told["found"], {**report, **told}
 
 
@@ -58,7 +58,7 @@ def test_a_bad_answer(host: str, verdict: str, code: str) -> None:
 
 
 def test_d3_a_silent_name_server_is_our_fault() -> None:
-    """D3: without an answer the look-up ends at 3 s as unknown, and so does the process."""
+    """D3: without an answer the lookup ends at 3 s as unknown, and so does the process."""
     (found,), report = _asked(["silent.example"])
     assert found[:4] == ["silent.example", "unknown", "dns.timeout", "dns"]
     assert found[4] > 2.9 and report["took"] < 8.0
@@ -66,7 +66,7 @@ def test_d3_a_silent_name_server_is_our_fault() -> None:
 
 
 def test_d4_fifty_silent_names_delay_no_good_one() -> None:
-    """D4: fifty silent names and five good ones in one pass: the five are healthy before the silent are given up."""
+    """D4: of fifty silent names and five valid ones in one pass, the five are healthy before the others time out."""
     silent, good = [f"silent{n}.example" for n in range(50)], [f"good{n}.example" for n in range(5)]
     found, report = _asked([*silent, *good])
     assert [one[1:4] for one in found] == [["unknown", "dns.timeout", "dns"]] * 50 + [["healthy", "ok", "api"]] * 5
@@ -83,6 +83,6 @@ def test_d8_a_rebinding_name_is_looked_up_once_a_pass() -> None:
 
 
 def test_the_metadata_address_would_have_been_seen() -> None:
-    """A connection to the metadata address is counted, so that none means none."""
+    """The test counts connections to the metadata address correctly."""
     program = "import socket; socket.create_connection(('169.254.169.254', 80), 5).recv(1)"
     assert run_alone([sys.executable, "-c", program])["metadata"] == 1

@@ -1,4 +1,4 @@
-"""HTTP and the wire against servers that mean no good: verdict, code, phase, and that it ended."""
+"""HTTP against hostile servers: verdict, code, phase, and an end by the deadline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.servers import raw_server
 
 TOKEN = Bearer(Secret("tok-geheim-123"))
 DEADLINE_S = 1.5
-#: Ends every wait of ours; a probe that reaches it hung.
+#: The limit of every wait in the tests; a probe that reaches it hung.
 GENEROUS_S = 8.0
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -101,7 +101,7 @@ def test_a_hostile_http_server(handler: Handler, verdict: str, code: str, phase:
 
 
 def test_a_body_that_nobody_needs_is_not_waited_for() -> None:
-    """H2: with the status enough, a dripped body ends nothing but the reading."""
+    """H2: if the status is enough, a slow body does not change the verdict."""
     outcome = _found(drips(b" ", first=HEAD + b"Content-Length: 999\r\n\r\n{"), json=False)
     assert (outcome.verdict, outcome.code) == ("healthy", "ok")
     outcome = _found(drips(b" ", first=b"HTTP/1.1 401 no\r\n\r\n"))
@@ -116,19 +116,19 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("handler", UNREADABLE)
 def test_what_cannot_be_read_proves_nothing(handler: Handler) -> None:
-    """H4, H5: where a value in the body has to be seen, a cut or compressed body is not healthy."""
+    """H4, H5: if a value in the body is required, a cut or compressed body is not healthy."""
     assert _found(handler, expect_json={"/ok": 1}).code == "unexpected.reply"
 
 
 def test_a_body_in_crumbs_is_cut() -> None:
-    """Chunks of one byte cost us more than they cost the sender: after some thousands the body counts as too long."""
+    """After some thousands of one-byte chunks, which cost CPU, the body counts as too long."""
     head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     outcome = _found(says(head + b"1\r\n{\r\n" * 5000 + b"0\r\n\r\n"), require=("/x",))
     assert (outcome.code, outcome.detail) == ("unexpected.reply", "it is longer than 64 KiB")
 
 
 def test_a_transient_failure_is_tried_once_more() -> None:
-    """A reset gets one second try inside the deadline, and the outcome says so."""
+    """A reset is retried once within the deadline, and the outcome says so."""
     handlers = [resets(), says(HEAD + b"Content-Length: 2\r\n\r\n{}")]
 
     async def handler(reader: Any, writer: Any, server: Any) -> None:
@@ -145,7 +145,7 @@ def test_a_transient_failure_is_tried_once_more() -> None:
 
 
 def test_nothing_listens() -> None:
-    """T1: a refused connection is told at once, and tried once."""
+    """T1: a refused connection is reported at once, without a retry."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     outcome = check(HttpProbe(f"http://127.0.0.1:{port}/", TOKEN))
@@ -154,7 +154,7 @@ def test_nothing_listens() -> None:
 
 
 def test_a_connection_that_is_never_answered() -> None:
-    """T1: with its queue full a listener drops what comes; the budget of the connection ends the wait."""
+    """T1: a listener with a full queue drops connections; the connection's time budget ends the wait."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -173,7 +173,7 @@ def test_a_connection_that_is_never_answered() -> None:
 
 
 def test_all_of_them_at_once() -> None:
-    """Probing every hostile server at the same time costs little memory and leaves no connection behind."""
+    """Probing every hostile server at the same time uses little memory and leaves no connection open."""
     with ExitStack() as stack:
         ports = [stack.enter_context(raw_server(case[1])).port for case in CASES]
 

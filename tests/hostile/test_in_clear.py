@@ -1,6 +1,6 @@
-"""Six ways to get at a password before it is safe: not one byte of a login crosses the wire in clear.
+"""Six attacks on a password before TLS: not one byte of a login is sent in plaintext.
 
-Every byte that the probe sends goes through a tap, in front of whatever answers.
+Every byte that the probe sends goes through a tap in front of the server.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ CASES: list[tuple[str, Any, str, str, str]] = [
     ("make", "security", "verdict", "code"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
 def test_no_credential_in_clear(ca: Authority, make: Any, security: Any, verdict: str, code: str) -> None:
-    """Whatever is stripped, refused, injected or offered, the login waits for verified TLS."""
+    """With TLS stripped, refused or injected, or plaintext offered, the login waits for verified TLS."""
     with ExitStack() as stack:
         server = stack.enter_context(tapped(stack.enter_context(make(ca)).port))
         probe = SmtpProbe("localhost", server.port, security, USER, Secret(PASSWORD), ca.file)
@@ -119,7 +119,7 @@ def test_no_credential_in_clear(ca: Authority, make: Any, security: Any, verdict
 
 
 def test_behind_tls_the_login_is_sent_and_hidden(ca: Authority) -> None:
-    """A good server gets the login, and the wire still shows none of it."""
+    """A valid server gets the login, and the tap sees none of it."""
     with smtp_server(ca, users={USER: PASSWORD}) as mailserver, tapped(mailserver.port) as server:
         outcome = check(SmtpProbe("localhost", server.port, "starttls", USER, Secret(PASSWORD), ca.file))
         assert outcome.code == "ok" and len(mailserver.logins) == 1
@@ -127,7 +127,7 @@ def test_behind_tls_the_login_is_sent_and_hidden(ca: Authority) -> None:
 
 
 def test_the_tap_would_have_seen_it(ca: Authority) -> None:
-    """Where the configuration says `none`, the login is in clear, and the tap finds it."""
+    """With `security: none` the login is in plaintext, and the tap finds it."""
     with raw_server(mail([(b"AUTH", b"235 ok\r\n")])) as mailserver, tapped(mailserver.port) as server:
         assert check(SmtpProbe("localhost", server.port, "none", USER, Secret(PASSWORD))).code == "ok"
         assert _leaks(server) == ["AUTH PLAIN", "AUTH"]

@@ -1,4 +1,4 @@
-"""The rows of the network matrix that need no hostile server of their own, and that no row is without a test."""
+"""The rows of the network matrix without their own hostile server, and a check that every row has a test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.servers import Answer, Authority, RawServer, http_server, raw_server
 
 TOKEN = Secret("tok-geheim-123")
 DEADLINE_S = 5.0
-#: Ends every wait of ours; a probe that reaches it hung.
+#: The limit of every wait in the tests; a probe that reaches it hung.
 GENEROUS_S = 12.0
 
 #: The rows of the matrix: names, connections, TLS, HTTP, mail, OAuth.
@@ -32,7 +32,7 @@ ROWS = {
 
 
 def test_every_row_has_a_test() -> None:
-    """Each row of the matrix stands in an id or a docstring of this folder's tests."""
+    """Each row of the matrix is in an id or a docstring of this folder's tests."""
     texts = [path.read_text() for path in sorted(Path(__file__).parent.glob("test_*.py"))]
     named = {row for text in texts for row in re.findall(r"""(?:["/ ,])([DTLHSO]\d{1,2})(?=[ :,])""", text)}
     assert [row for kind, numbers in ROWS.items() for n in numbers if (row := f"{kind}{n}") not in named] == []
@@ -65,7 +65,7 @@ CLOSED = [
     ids=[name for name, _ in REFUSED + CLOSED],
 )
 def test_an_address_that_must_not_be_contacted(host: str, deny: str) -> None:
-    """Refused in the dns phase, without a connection; loopback where it is closed."""
+    """A refused address ends in the dns phase, without a connection; so does a denied loopback."""
     policy = AddressPolicy.parse(deny, "")
     url = f"http://[{host}]/" if ":" in host else f"http://{host}/"
     for probe in (SmtpProbe(host, 25, "none"), HttpProbe(url, None)):
@@ -117,7 +117,7 @@ def test_h9_a_redirect_takes_no_secret_along() -> None:
     ("header", "seconds"), [("30", 30), ("999999999", 3600), ("-1", None), ("soon", None), ("0", 0)]
 )
 def test_h13_retry_after(header: str, seconds: int | None) -> None:
-    """H13: a wait is taken from 0 to an hour, and nonsense is none."""
+    """H13: Retry-After is accepted from 0 to an hour, and ignored if invalid."""
     with http_server({"/": Answer(429, {}, {"Retry-After": header})}) as server:
         outcome = _timed(HttpProbe(server.url + "/", Bearer(TOKEN)))
     assert (outcome.verdict, outcome.code, outcome.retry_after_s) == ("degraded", "http.rate_limited", seconds)
@@ -148,7 +148,7 @@ def test_s13_a_check_never_begins_a_mail() -> None:
 
 
 class Store:
-    """A token store in memory. `overtaken` is what another runner saved meanwhile."""
+    """A token store in memory. `overtaken` are the tokens that another process saved in between."""
 
     def __init__(self, overtaken: Tokens | None = None) -> None:
         self.tokens: Tokens | None = None
@@ -172,7 +172,7 @@ def _refresh(url: str) -> HttpProbe:
 
 
 def test_o1_a_dead_refresh_token_wants_a_person() -> None:
-    """O1: invalid_grant on a token that nobody changed is down, reauthorise, in the auth phase, after one call."""
+    """O1: invalid_grant on an unchanged token is down, reauthorise, in the auth phase, after one call."""
     with http_server({"/token": Answer(400, {"error": "invalid_grant"}), "/me": Answer(200, {})}) as server:
         outcome = _timed(_refresh(server.url), tokens=Store())
         assert [request.path for request in server.requests] == ["/token"]
@@ -180,7 +180,7 @@ def test_o1_a_dead_refresh_token_wants_a_person() -> None:
 
 
 def test_o1_a_token_that_another_runner_replaced_is_used() -> None:
-    """O1: when the stored token has changed meanwhile the other runner won, and its token is used."""
+    """O1: if another process has changed the stored token in between, its token is used."""
 
     def token(request: Any) -> Answer:
         return Answer(200, GRANT) if b"refresh-other" in request.body else Answer(400, {"error": "invalid_grant"})
@@ -192,7 +192,7 @@ def test_o1_a_token_that_another_runner_replaced_is_used() -> None:
 
 
 def test_o2_the_loser_of_two_refreshes_uses_the_winners_token() -> None:
-    """O2: what the store says after a save is the truth: the loser deletes nothing."""
+    """O2: the store's tokens after a save count: the process that saved second deletes nothing."""
     with http_server({"/token": Answer(200, GRANT), "/me": Answer(200, {})}) as server:
         winner = Tokens(Secret("access-winner"), time.time() + 1500, Secret("refresh-3"), ORIGIN)
         store = Store()
@@ -214,7 +214,7 @@ def test_o2_the_loser_of_two_refreshes_uses_the_winners_token() -> None:
     ids=["O3 missing", "O3 as text", "O3 negative", "O3 endless"],
 )
 def test_an_odd_lifetime(lifetime: object, verdict: str, code: str) -> None:
-    """A lifetime that makes no sense is a warning; one written as text is none."""
+    """An invalid lifetime is a warning; one written as text is not."""
     body = {"access_token": "access-1"} if lifetime is None else {"access_token": "access-1", "expires_in": lifetime}
     with http_server({"/token": Answer(200, body), "/me": Answer(200, {})}) as server:
         auth = ClientCredentials(server.url + "/token", "client", Secret("client-geheim"))
@@ -223,7 +223,7 @@ def test_an_odd_lifetime(lifetime: object, verdict: str, code: str) -> None:
 
 
 def test_d8_the_name_is_still_verified(ca: Authority) -> None:
-    """D8: whichever address a name led to, its certificate must be the name's."""
+    """D8: at every address of a name, the certificate must be the name's."""
     with http_server({"/": Answer(200, {})}, context=ca.server_context("127.0.0.1")) as server:
         outcome = _timed(HttpProbe(f"https://localhost:{server.port}/", Bearer(TOKEN), ca_file=ca.file))
         assert server.requests == []

@@ -1,4 +1,4 @@
-"""SMTP against servers that mean no good: verdict, code, phase, that it ended, and what was sent in clear."""
+"""SMTP against hostile servers: verdict, code, phase, an end by the deadline, and no login in plaintext."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.hostile.servers import Handler, drips, floods, hangs_up, mail, resets
 from tests.probes import brief, check
 from tests.servers import Authority, RawServer, in_days, raw_server, smtp_server
 
-# Of a length that keeps the password's own base64 from standing inside that of the PLAIN login.
+# The length prevents that the PLAIN login's base64 contains the password's own.
 USER = "user1"
 PASSWORD = "geheim-pässwort"
 DEADLINE_S = 0.6
@@ -42,7 +42,7 @@ def _found(handler: Handler, security: Any = "starttls", **more: Any) -> tuple[A
 
 NO_TLS = b"250-mail.example\r\n250 AUTH PLAIN LOGIN CRAM-MD5\r\n"
 
-#: Until TLS is up not one byte of a login may be sent, whatever the server does.
+#: Before TLS not one byte of a login may be sent, whatever the server does.
 BEFORE_TLS: list[tuple[str, Handler, str, str, str]] = [
     ("S1 silent", silent(), "down", "reply.timeout", "greet"),
     ("S1 dripped banner", drips(b"220-a\r\n", listen=False), "down", "deadline", "greet"),
@@ -93,7 +93,7 @@ BEFORE_TLS: list[tuple[str, Handler, str, str, str]] = [
     ("handler", "verdict", "code", "phase"), [case[1:] for case in BEFORE_TLS], ids=[case[0] for case in BEFORE_TLS]
 )
 def test_no_login_before_tls(handler: Handler, verdict: str, code: str, phase: str) -> None:
-    """Each has its verdict, code and phase, and got no byte of a login in clear."""
+    """Each has its verdict, code and phase, and got no byte of a login in plaintext."""
     outcome, server = _found(handler)
     assert (outcome.verdict, outcome.code, outcome.phase) == (verdict, code, phase)
     assert not any(form in bytes(server.got) for form in FORMS)
@@ -157,21 +157,21 @@ def test_a_method_that_turns_out_missing_gives_way_to_the_next() -> None:
     ],
 )
 def test_after_the_login(reply: bytes | None, verdict: str, code: str) -> None:
-    """What the server says to NOOP is the last word, in the api phase."""
+    """The server's reply to NOOP decides, in the api phase."""
     outcome, _ = _found(mail([(b"AUTH", b"235 ok\r\n"), (b"NOOP", reply)]), "none")
     assert (outcome.verdict, outcome.code, outcome.phase) == (verdict, code, "api")
 
 
 @pytest.mark.parametrize("goodbye", [b"", None, b"500 no\r\n", b"221-" * 99999])
 def test_a_goodbye_spoils_no_verdict(goodbye: bytes | None) -> None:
-    """Whatever comes to QUIT, what was proven stays proven."""
+    """No reply to QUIT changes the result."""
     outcome, server = _found(mail([(b"AUTH", b"235 ok\r\n"), (b"QUIT", goodbye)]), "none")
     assert (outcome.code, outcome.phase) == ("ok", "api")
     assert server.connections == 1
 
 
 def test_the_servers_words_are_shown_clean_and_short() -> None:
-    """Escape codes, endless text and our own password, plain or encoded, never reach the outcome."""
+    """Escape codes, endless text and the password, plain or encoded, never reach the outcome."""
     plain, word = FORMS[2], FORMS[1]
     echo = (
         b"535-" + PASSWORD.encode() + b" \x1b]0;x\x07\x9b " + plain + b"\r\n535 " + word + b" " + b"z" * 900 + b"\r\n"
@@ -262,7 +262,7 @@ PIPELINED = [
 
 @pytest.mark.parametrize(("more", "script", "phase"), [one[1:] for one in PIPELINED], ids=[one[0] for one in PIPELINED])
 def test_replies_that_nobody_asked_for(more: Any, script: Any, phase: str) -> None:
-    """A reply that comes too soon would be taken for the answer to what is said next: nothing is said next."""
+    """After unsolicited data, which would be read as the next reply, the probe sends nothing."""
     replies = [(b"EHLO", b"250-hi\r\n250 AUTH PLAIN LOGIN\r\n"), *script]
     outcome, _ = _found(mail(replies, **more), "none")
     assert (outcome.verdict, outcome.code, outcome.phase) == ("down", "protocol.error", phase)
@@ -271,6 +271,6 @@ def test_replies_that_nobody_asked_for(more: Any, script: Any, phase: str) -> No
 
 @pytest.mark.parametrize("more", [b"421 too many errors\r\n", b"235 ok\r\n", b"\r\n"])
 def test_a_refusal_stands_whatever_comes_behind_it(more: bytes) -> None:
-    """A login that was refused is a dead password, also where the server says goodbye in the same breath."""
+    """A refused login is a rejected password, also if the server closes with the same packet."""
     outcome, _ = _found(_auth(b"535 5.7.8 bad\r\n" + more), "none")
     assert (outcome.verdict, outcome.code) == ("misconfigured", "smtp.auth.rejected")

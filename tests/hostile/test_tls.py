@@ -1,4 +1,4 @@
-"""HTTPS against servers with a wrong certificate, an old protocol or none: nothing is sent, the cause is told."""
+"""HTTPS against servers with a wrong certificate, an old protocol or none: nothing is sent, the cause is reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CERTIFICATES: list[tuple[str, tuple[str, ...], tuple[float, float], str, str]] =
     ("names", "days", "code", "words"), [case[1:] for case in CERTIFICATES], ids=[case[0] for case in CERTIFICATES]
 )
 def test_a_wrong_certificate(ca: Authority, names: Any, days: tuple[float, float], code: str, words: str) -> None:
-    """The request is not sent, and the outcome says what the certificate is or was."""
+    """The request is not sent, and the outcome describes the certificate."""
     context = ca.server_context(*names, not_before=in_days(days[0]), not_after=in_days(days[1]))
     with http_server(ROUTES, context=context) as server:
         outcome = check(HttpProbe(server.url + "/", TOKEN, ca_file=ca.file))
@@ -64,7 +64,7 @@ def test_a_certificate_that_ends_soon(ca: Authority) -> None:
 
 
 def test_a_protocol_that_is_too_old(ca: Authority) -> None:
-    """A server that speaks nothing newer than TLS 1.1 is told as too old."""
+    """A server with nothing newer than TLS 1.1 is reported as too old."""
     context = ca.server_context()
     context.set_ciphers("DEFAULT@SECLEVEL=0")  # else OpenSSL offers no old protocol, and ends in another alert
     with warnings.catch_warnings():
@@ -91,7 +91,7 @@ def test_a_protocol_that_is_too_old(ca: Authority) -> None:
     ids=["silent", "dripping", "HTTP", "SMTP", "noise", "alert", "hangs up", "resets"],
 )
 def test_what_speaks_no_tls(handler: Handler, verdict: str, code: str) -> None:
-    """L5, L6: plain text, noise, silence and hang-ups on a TLS port end in the tls phase; no secret is sent."""
+    """L5, L6: plaintext, noise, silence or a closed connection on a TLS port end in the tls phase, without a secret."""
     with raw_server(handler) as server:
         outcome = check(HttpProbe(f"https://127.0.0.1:{server.port}/", TOKEN), network=brief(0.3))
         assert b"geheim" not in bytes(server.got)

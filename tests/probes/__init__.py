@@ -11,7 +11,7 @@ from intctl.probes.spec import Probe
 def check(
     probe: Probe, *, deadline_s: float = 10.0, network: dict[str, Any] | None = None, tokens: Any = None
 ) -> Outcome:
-    """One probe in a loop of its own. Budgets are short where `network` says so."""
+    """Run one probe in its own event loop. Budgets are short where `network` says so."""
 
     async def run() -> Outcome:
         return await run_probe(probe, Network(**(network or {})), deadline_s=deadline_s, tokens=tokens)
@@ -20,5 +20,5 @@ def check(
 
 
 def brief(seconds: float = 0.4) -> dict[str, Any]:
-    """Network settings whose every budget is so short."""
+    """Return network settings with this short time as every budget."""
     return {"budgets": Budgets(seconds, seconds, seconds)}

@@ -9,6 +9,6 @@ from tests.servers import Authority, authority
 
 @pytest.fixture(scope="module")
 def ca() -> Iterator[Authority]:
-    """A certificate authority of the test module's own."""
+    """The test module's own certificate authority."""
     with authority() as made:
         yield made

@@ -1,4 +1,4 @@
-"""OAuth token exchanges, and what is kept of them."""
+"""OAuth token exchanges, and the tokens stored from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLIENT_SECRET = Secret("client-geheim")
 
 
 class Store:
-    """A token store in memory that writes down what happened, in order."""
+    """A token store in memory that records the calls in order."""
 
     def __init__(self, tokens: Tokens | None = None) -> None:
         self.tokens = tokens
@@ -78,7 +78,7 @@ def _form(request: Request) -> dict[str, str]:
 
 
 def test_client_credentials_in_the_form() -> None:
-    """The token is asked for with id and secret in the form, then shown to the API; each has its phase."""
+    """The token request has id and secret in the form, then the API gets the token; each has its phase."""
     with _serve(_granting()) as server:
         outcome = check(_client(server, scope="a b"))
         token, api = server.requests
@@ -96,7 +96,7 @@ def test_client_credentials_in_the_form() -> None:
 
 
 def test_client_credentials_in_the_header() -> None:
-    """With `basic` both halves are form-encoded and neither stands in the form."""
+    """With `basic` both halves are form-encoded and neither is in the form."""
     with _serve(_granting()) as server:
         secret = Secret("se:cret/ü")
         assert check(_client(server, client_in="basic", client_secret=secret)).code == "ok"
@@ -106,7 +106,7 @@ def test_client_credentials_in_the_header() -> None:
 
 
 def test_the_token_exchange_alone_can_be_the_proof() -> None:
-    """Without a URL the exchange is the probe, and a stored access token is no excuse to skip it."""
+    """Without a URL the exchange is the probe, and a stored access token does not replace it."""
     store = Store(Tokens(Secret("access-old"), time.time() + 1500))
     with _serve(_granting()) as server:
         outcome = check(_client(server, ""), tokens=store)
@@ -157,7 +157,7 @@ def test_the_token_exchange_alone_can_be_the_proof() -> None:
     ],
 )
 def test_a_refused_exchange(answer: Answer, code: str, words: str) -> None:
-    """Each refusal of the token endpoint has its code, in the auth phase; the API is not asked, no secret shown."""
+    """Each refusal of the token endpoint has its code, in the auth phase; no request to the API, no secret shown."""
     with _serve(answer) as server:
         outcome = check(_client(server))
         assert [request.path for request in server.requests] == ["/token"]
@@ -168,7 +168,7 @@ def test_a_refused_exchange(answer: Answer, code: str, words: str) -> None:
 
 
 def test_a_vendors_answers_hold_for_a_bare_exchange() -> None:
-    """Where the exchange is the probe, the provider's own answers are looked at first."""
+    """If the exchange is the probe, the provider's own answers have priority."""
     with _serve(Answer(400, {"error": "invalid_client", "why": "closed"})) as server:
         probe = replace(_client(server, ""), answers=(Special(400, "http.account_inactive", "/why", "closed"),))
         assert check(probe).code == "http.account_inactive"
@@ -186,7 +186,7 @@ def test_a_sane_lifetime_is_no_news(lifetime: object) -> None:
 
 @pytest.mark.parametrize("lifetime", [None, -1, 0, 10**12, "soon", True, [], "1e999", "nan"])
 def test_an_odd_lifetime_is_a_warning(lifetime: object) -> None:
-    """A lifetime that makes no sense degrades the verdict, every time: such a token is not stored."""
+    """An invalid lifetime degrades the verdict, every time: such a token is not stored."""
     body = {"access_token": "access-1"} if lifetime is None else {"access_token": "access-1", "expires_in": lifetime}
     with _serve(Answer(200, body)) as server:
         store = Store()
@@ -196,7 +196,7 @@ def test_an_odd_lifetime_is_a_warning(lifetime: object) -> None:
 
 
 def test_a_stored_access_token_is_used_while_it_is_good() -> None:
-    """A token with more than a minute left is shown to the API without an exchange; a staler one is replaced."""
+    """A token with more than a minute left is sent to the API without an exchange; an older one is replaced."""
     with _serve(_granting()) as server:
         store = Store(Tokens(Secret("access-old"), time.time() + 120))
         outcome = check(_client(server), tokens=store)
@@ -246,7 +246,7 @@ def test_a_new_token_in_the_manifest_beats_the_stored_successor() -> None:
 
 
 def test_a_token_that_cannot_be_saved_is_not_used() -> None:
-    """When the store fails the API is not asked, and the verdict blames us."""
+    """If the store fails the API gets no request, and the verdict blames intctl."""
     with _serve(_granting(refresh_token="refresh-2")) as server:
         store = Store()
         store.broken = True
@@ -257,7 +257,7 @@ def test_a_token_that_cannot_be_saved_is_not_used() -> None:
 
 
 def test_the_winner_of_a_race_is_used() -> None:
-    """When another runner saved first, its access token is the one shown to the API."""
+    """If another process saved first, its access token is sent to the API."""
     with _serve(_granting(refresh_token="refresh-2")) as server:
         store = Store()
         store.winner = Tokens(Secret("access-winner"), time.time() + 1500, Secret("refresh-3"), ORIGIN)
@@ -292,7 +292,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("answer", "code", "verdict", "wait"), REFUSALS)
 def test_a_refresh_that_yields_nothing(answer: Answer, code: str, verdict: str, wait: int | None) -> None:
-    """What the token endpoint may say instead of a token: verdict, code, phase; asked once; the API not at all."""
+    """Each reply without a token has its verdict, code and phase, after one request; the API gets none."""
     with _serve(answer) as server:
         outcome = check(_refresh(server), tokens=Store())
         assert [request.path for request in server.requests] == ["/token"]
@@ -324,7 +324,7 @@ def test_a_lifetime_written_as_text_is_none_of_them() -> None:
 
 
 def test_a_refresh_token_beside_a_token_that_cannot_be_sent_is_kept() -> None:
-    """The access token is no use; the refresh token that came with it may be the only one left."""
+    """An access token that cannot be sent is refused after its refresh token, maybe the only valid one, is saved."""
     store = Store()
     with _serve(_granting(access_token="access 1", refresh_token="refresh-2")) as server:
         outcome = check(_refresh(server), tokens=store)
@@ -333,7 +333,7 @@ def test_a_refresh_token_beside_a_token_that_cannot_be_sent_is_kept() -> None:
 
 
 def test_a_spent_single_use_token_says_what_may_have_happened() -> None:
-    """Nobody can tell a revoked token from one whose answer was lost on the way: both are named."""
+    """The detail names both causes, a revoked token and a lost reply, because intctl cannot distinguish them."""
     with _serve(Answer(400, {"error": "invalid_grant"})) as server:
         outcome = check(_refresh(server, single_use=True), tokens=Store())
     assert outcome.detail == "revoked, expired, or used by an exchange whose reply was lost"
@@ -348,7 +348,7 @@ def test_a_stored_token_from_the_future_is_not_used() -> None:
 
 @pytest.mark.parametrize("minutes", [5, 28, 35, 90])
 def test_the_exchange_is_made_at_least_once_an_hour(minutes: int) -> None:
-    """Checked every so often over four hours: exchanges lie an hour apart at the most, or one interval."""
+    """Over four hours of checks, exchanges are at most an hour or one interval apart."""
     store, now, exchanges = Store(), [time.time()], []
     start = now[0]
     with _serve(_granting(expires_in=86400)) as server:
@@ -363,11 +363,11 @@ def test_the_exchange_is_made_at_least_once_an_hour(minutes: int) -> None:
 
 
 def test_the_second_attempt_uses_what_the_first_one_got() -> None:
-    """After a reset by the API the exchange is not made again, and the fact that it was made stays."""
+    """After a reset by the API the exchange is not repeated, and the fact that it was made stays."""
 
     def api(_request: Request) -> Answer:
         if len(server.requests) == 2:
-            raise OSError  # the connection ends without a word
+            raise OSError  # the connection ends without a reply
         return Answer(200, {})
 
     with _serve(_granting(refresh_token="refresh-2"), api) as server:
@@ -378,7 +378,7 @@ def test_the_second_attempt_uses_what_the_first_one_got() -> None:
 
 
 def test_the_access_token_of_who_was_first_is_used() -> None:
-    """On invalid_grant, another runner's fresh access token is shown to the API; its refresh token is not spent."""
+    """On invalid_grant, another process's new access token is sent to the API; its refresh token is not used."""
     theirs = Tokens(Secret("access-theirs"), time.time() + 1800, Secret("refresh-2"), ORIGIN)
 
     class Behind(Store):
@@ -394,7 +394,7 @@ def test_the_access_token_of_who_was_first_is_used() -> None:
 
 
 class Overtaken(Store):
-    """A store in which another runner saved between our first look and the next."""
+    """A store in which another process saves between the first load and the next."""
 
     async def load(self) -> Tokens | None:
         found, self.tokens = self.tokens, Tokens(None, None, Secret("refresh-2"), ORIGIN)
@@ -417,7 +417,7 @@ def test_a_refresh_token_that_another_runner_spent(url: str) -> None:
 
 
 def test_without_a_store_a_single_use_token_is_not_spent() -> None:
-    """A token that dies with its use is only used where its successor can be kept."""
+    """A single-use token is only used if its successor can be stored."""
     with _serve(_granting(refresh_token="refresh-2")) as server:
         outcome = check(_refresh(server, single_use=True))
         assert (outcome.code, outcome.verdict) == ("self.token_single_use", "unknown")
@@ -426,7 +426,7 @@ def test_without_a_store_a_single_use_token_is_not_spent() -> None:
 
 
 def test_a_deadline_does_not_lose_a_token_that_was_given() -> None:
-    """A save that is under way at the deadline, or when the probe is cancelled, is waited for."""
+    """A save in progress at the deadline, or when the probe is cancelled, is completed."""
     with _serve(_granting(refresh_token="refresh-2")) as server:
         store = Store()
         store.slow = 0.6
@@ -436,7 +436,7 @@ def test_a_deadline_does_not_lose_a_token_that_was_given() -> None:
 
 
 def test_a_store_that_cannot_be_read_is_our_fault() -> None:
-    """A database that is away while tokens are loaded is no verdict on the provider."""
+    """A database that is unavailable while tokens are loaded is no verdict on the provider."""
 
     class Away(Store):
         async def load(self) -> Tokens | None:
@@ -467,7 +467,7 @@ def silent() -> Iterator[HttpServer]:
 
 
 def test_a_wrong_token_url_is_told(silent: HttpServer) -> None:
-    """A token URL that is none is the config's fault."""
+    """An invalid token URL is a fault of the config."""
     outcome = check(_client(silent, token_url="http://[::1/"))
     assert outcome.code == "self.config_invalid"
 
@@ -488,14 +488,14 @@ def test_two_probes_of_one_pass_share_nothing_but_names() -> None:
 
 @pytest.mark.parametrize(("status", "code"), [(200, "ok"), (401, "http.auth.rejected"), (403, "http.forbidden")])
 def test_a_header_in_another_alphabet_changes_no_verdict(status: int, code: str) -> None:
-    """The status decides; what a header holds beside it is the server's affair."""
+    """The status decides; invalid headers do not change the verdict."""
     with _serve(_granting(), Answer(status, {}, {"X-Region": "München"})) as server:
         assert check(_refresh(server), tokens=Store()).code == code
 
 
 @pytest.mark.parametrize("name", ["access_token", "refresh_token"])
 def test_half_a_character_loses_no_refresh_token(name: str) -> None:
-    """JSON can hold half of a surrogate pair, which no encoding can: what came with it is kept all the same."""
+    """Half of a surrogate pair, which JSON allows but no encoding does, does not prevent saving the rest."""
     tokens = {"access_token": "access-1", "refresh_token": "refresh-2"}
     tokens[name] += "\ud800"
     store = Store()

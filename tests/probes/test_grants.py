@@ -1,4 +1,4 @@
-"""The other ways in which vendors hand out tokens: own fields, JSON, own headers, signed statements."""
+"""The other token grants of vendors: own fields, JSON, own headers, signed statements."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _form(request: Request) -> dict[str, str]:
 
 
 def test_another_grant_with_fields_of_the_vendors_own() -> None:
-    """Zoom's way: its own grant_type, an account beside it, the client as Basic."""
+    """Zoom: its own grant_type, an account field, the client as Basic."""
     with _serve() as server:
         probe = _client(server, grant="account_credentials", extra={"account_id": "a"}, client_in="basic")
         assert check(probe).code == "ok"
@@ -65,7 +65,7 @@ def test_another_grant_with_fields_of_the_vendors_own() -> None:
 
 
 def test_the_client_as_an_id_header() -> None:
-    """Workday's way: `Authorization: ID`, the pair in base64 and nothing of it in the body."""
+    """Workday: `Authorization: ID`, the pair in base64 and nothing of it in the body."""
     with _serve() as server:
         assert check(_client(server, client_in="id", extra={"tenant_alias": "t"})).code == "ok"
         token = server.requests[0]
@@ -93,7 +93,7 @@ def test_the_fields_as_json(refresh: bool) -> None:
 
 
 def test_a_token_at_another_place() -> None:
-    """Personio's way: no grant_type, the token below `data`, and its lifetime beside it."""
+    """Personio: no grant_type; the token and its lifetime below `data`."""
     store = Store()
     with _serve(Answer(200, {"success": True, "data": {"token": "access-9", "expires_in": 900}})) as server:
         outcome = check(_client(server, grant="", token_at="/data/token"), tokens=store)
@@ -105,7 +105,7 @@ def test_a_token_at_another_place() -> None:
 
 
 def test_a_post_with_a_json_body() -> None:
-    """`body_json` goes with the request, after the credential like any other."""
+    """`body_json` is sent with the request, after the token exchange."""
     with http_server({"/info": Answer(200, {"success": True})}) as server:
         probe = HttpProbe(server.url + "/info", Bearer(Secret("key-1")), method="POST", body_json={})
         assert check(probe).code == "ok"
@@ -141,7 +141,7 @@ def _part(text: str) -> Any:
 
 
 def test_a_signed_statement() -> None:
-    """The assertion is a JWT of ours, RS256, good for ten minutes; its token is stored like any other."""
+    """The assertion is a JWT that intctl signs, RS256, valid for ten minutes; its token is stored like any other."""
     store = Store()
     with _serve() as server:
         probe = _signed(server, _pem(_key()), subject="boss@example", key_id="k1")
@@ -165,7 +165,7 @@ def test_a_signed_statement() -> None:
 
 @pytest.mark.parametrize("key", [Secret("no key"), _pem(ec.generate_private_key(ec.SECP256R1()))], ids=["none", "ec"])
 def test_a_key_that_cannot_sign(key: Secret) -> None:
-    """Nothing is sent when the private key is none, or not an RSA one."""
+    """Nothing is sent if the private key is invalid or not an RSA key."""
     with _serve() as server:
         outcome = check(_signed(server, key))
         assert server.requests == []
@@ -181,7 +181,7 @@ def test_a_refused_statement() -> None:
 
 @pytest.mark.parametrize(("off_s", "code"), [(-7200, "self.clock"), (300, "self.clock"), (5, "http.auth.rejected")])
 def test_a_statement_of_another_time_is_this_clocks_fault(off_s: float, code: str) -> None:
-    """A statement says when it was made: refused where the clocks disagree, that is no word on the key."""
+    """A statement has a timestamp: a refusal while the clocks differ proves nothing about the key."""
     date = formatdate(time.time() + off_s, usegmt=True)
     with _serve(Answer(400, {"error": "invalid_grant"}, {"Date": date})) as server:
         outcome = check(_signed(server, _pem(_key())))
@@ -203,7 +203,7 @@ def test_a_statement_of_another_time_is_this_clocks_fault(off_s: float, code: st
     ],
 )
 def test_a_wrong_clock_excuses_no_other_refusal(status: int, said: str, code: str) -> None:
-    """What the provider gives as its reason is believed, also where the clocks disagree."""
+    """The provider's stated reason counts, also if the clocks differ."""
     date = formatdate(time.time() - 600, usegmt=True)
     body = {"error": "invalid_grant", "error_description": said}
     with _serve(Answer(status, body, {"Date": date})) as server:

@@ -1,4 +1,4 @@
-"""Which addresses may be contacted."""
+"""The addresses that may be contacted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("address", REFUSED)
 def test_metadata_and_the_like_are_refused_in_every_disguise(address: str) -> None:
-    """An address that leads to a metadata service, to a group or nowhere is refused, however it is wrapped."""
+    """An address of a metadata service, a group or nothing is refused, in every notation."""
     assert AddressPolicy().refusal(address)
 
 
@@ -53,13 +53,13 @@ def test_loopback_private_and_public_are_allowed_by_default(address: str) -> Non
     ],
 )
 def test_the_narrowest_rule_wins(deny: str, allow: str, address: str, refused: bool) -> None:
-    """Deny closes, allow opens, and of the rules that hold an address the narrowest decides."""
+    """Deny refuses, allow permits, and of the rules that match an address the narrowest decides."""
     assert bool(AddressPolicy.parse(deny, allow).refusal(address)) is refused
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "localhost", "10.0.0.0/33", "privat"])
 def test_a_wrong_network_is_a_usage_error(text: str) -> None:
-    """What can't be read is refused with the variable's name: a typing error must not open anything."""
+    """An invalid value is refused with the variable's name: a typing error must not permit anything."""
     with pytest.raises(UsageError, match="INTCTL_DENY_NETWORKS"):
         AddressPolicy.parse(text, "")
     with pytest.raises(UsageError, match="INTCTL_ALLOW_NETWORKS"):
@@ -68,7 +68,7 @@ def test_a_wrong_network_is_a_usage_error(text: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]"])
 def test_no_packet_reaches_a_denied_address(host: str) -> None:
-    """A denied loopback is not connected to, in any spelling of it that the system understands."""
+    """A denied loopback is not connected to, in any notation that the system accepts."""
     with http_server({"/": Answer()}) as server:
         probe = HttpProbe(f"http://{host}:{server.port}/", None)
         assert check(probe).code == "ok"

@@ -1,4 +1,4 @@
-"""HTTP: what is sent, what an answer means, what is kept of it."""
+"""HTTP: the request sent, the meaning of a reply, and the facts kept."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def test_a_good_answer_is_healthy_with_its_facts() -> None:
 
 @pytest.mark.parametrize("figure", ["1" + "0" * 400, "1e999"])
 def test_a_figure_beyond_all_measure_is_no_fact(figure: str) -> None:
-    """An integer of 400 digits, and what Python reads as infinity, are left out; the verdict stands."""
+    """An integer of 400 digits, and what Python reads as infinity, are left out; the verdict stays."""
     outcome = _found(Answer(200, f'{{"balance": {figure}, "more": 1}}'.encode()), facts={"b": "/balance", "m": "/more"})
     assert outcome.code == "ok" and "b" not in outcome.facts and outcome.facts["m"] == 1
 
 
 def test_what_is_sent() -> None:
-    """One request that names us, asks for plain text, closes, and carries the credential; nothing else."""
+    """One request that names intctl, asks for no compression, closes, and has the credential; nothing else."""
     with http_server({"/v1/me": Answer(200, {})}) as server:
         probe = HttpProbe(server.url + "/v1/me?a=b%20c", Bearer(TOKEN), headers={"X-Version": "3"})
         assert check(probe).code == "ok"
@@ -101,7 +101,7 @@ def test_the_credential_in_its_place(auth: Any, name: str, value: str) -> None:
 
 @pytest.mark.parametrize("secret", ["two\nlines", "nul\x00", "a\ud800b"])
 def test_a_credential_that_no_header_can_carry_is_not_sent(secret: str) -> None:
-    """A line break or a foreign character in a token is told as such, before any connection."""
+    """A line break or a non-ASCII character in a token is reported as such, before any connection."""
     with http_server({"/": Answer(200, {})}) as server:
         outcome = check(HttpProbe(server.url + "/", Header("X-Token", Secret(secret))))
         assert (outcome.code, outcome.verdict) == ("credential.malformed", "misconfigured")
@@ -127,7 +127,7 @@ def test_a_credential_that_no_header_can_carry_is_not_sent(secret: str) -> None:
     ],
 )
 def test_each_status_has_its_meaning(status: int, code: str, verdict: str) -> None:
-    """A status other than the expected one is told by its own code, in the api phase, without a second try."""
+    """A status other than the expected one has its own code, in the api phase, without a retry."""
     with http_server({"/": Answer(status, {"error": "tok-geheim-123"})}) as server:
         outcome = check(HttpProbe(server.url + "/", Bearer(TOKEN)))
         assert len(server.requests) == 1
@@ -143,7 +143,7 @@ def test_an_expected_status_is_honoured(status: int) -> None:
 
 
 def test_a_redirect_is_not_followed() -> None:
-    """Another address gets no request; it is shown without its query and without our secret."""
+    """The redirect's target gets no request; it is shown without its query and without the secret."""
     with http_server({"/": Answer(200, {})}) as elsewhere:
         location = f"{elsewhere.url}/tok-geheim-123\x07?session=abc"
         outcome = _found(Answer(302, None, {"Location": location}))
@@ -166,7 +166,7 @@ def test_a_redirect_is_not_followed() -> None:
     ],
 )
 def test_retry_after_is_kept_within_reason(header: str, seconds: int | None) -> None:
-    """Retry-After is respected from nothing to an hour, and ignored when it makes no sense."""
+    """Retry-After is respected from zero to an hour, and ignored if invalid."""
     assert _found(Answer(429, {}, {"Retry-After": header} if header.isascii() else {})).retry_after_s == (
         seconds if header.isascii() else None
     )
@@ -174,7 +174,7 @@ def test_retry_after_is_kept_within_reason(header: str, seconds: int | None) -> 
 
 
 def test_retry_after_as_a_date() -> None:
-    """An HTTP date counts from our clock; one that has passed means at once."""
+    """An HTTP date counts from the clock of this machine; one that has passed means at once."""
     now = 1_700_000_000.0
     assert retry_after(formatdate(now + 90, usegmt=True), now) == 90
     assert retry_after(formatdate(now - 90, usegmt=True), now) == 0
@@ -273,7 +273,7 @@ def test_a_probe_that_passes_without_the_credential_proves_nothing() -> None:
 
 @pytest.mark.parametrize("status", [201, 204, 304, 408, 409, 425, 429, 503, 2000])
 def test_a_busy_server_refuses_no_credential(status: int) -> None:
-    """What the second call meets with may have nothing to do with the credential: then it is not proven yet."""
+    """A failure of the second request that may be unrelated to the credential leaves it unproven."""
 
     def once(request: Request) -> Answer:
         return Answer(200 if "authorization" in request.headers else status, {})
@@ -285,7 +285,7 @@ def test_a_busy_server_refuses_no_credential(status: int) -> None:
 
 
 def test_a_comparison_that_does_not_end_takes_nothing_back() -> None:
-    """The first call went well: at the deadline that is what is known."""
+    """If the deadline ends the comparison, the successful first request is the result."""
 
     def hangs(request: Request) -> Answer:
         if "authorization" not in request.headers:
@@ -312,7 +312,7 @@ def test_a_secret_that_a_redirect_repeats(secret: str) -> None:
 
 
 def test_a_wrong_clock_is_seen() -> None:
-    """A Date more than a minute off is told as skew in seconds, ours minus theirs."""
+    """A Date more than a minute off is reported as skew in seconds, this machine's time minus the server's."""
     late = Answer(200, {}, {"Date": formatdate(time.time() - 600, usegmt=True)})
     assert abs(_found(late).facts["clock_skew_s"] - 600) < 30
     assert "clock_skew_s" not in _found(Answer(200, {})).facts
@@ -334,7 +334,7 @@ def test_a_credential_stays_off_plain_http(monkeypatch: pytest.MonkeyPatch) -> N
     "url", ["ftp://127.0.0.1/", "file:///etc/passwd", "no url", "http://", "http://u:p@127.0.0.1/", "http://[::1/"]
 )
 def test_a_url_that_cannot_be_asked(url: str) -> None:
-    """What is no plain http(s) URL is refused before any connection."""
+    """An invalid http(s) URL is refused before any connection."""
     outcome = check(HttpProbe(url, None))
     assert (outcome.code, outcome.phase) == ("self.config_invalid", "")
 
@@ -351,7 +351,7 @@ def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_https_shows_its_certificate(ca: Authority) -> None:
-    """A verified connection tells protocol, issuer, names and end of the certificate."""
+    """A verified connection records protocol, issuer, names and expiry of the certificate."""
     ends = in_days(40).replace(microsecond=0)
     with http_server({"/": Answer(200, {})}, context=ca.server_context("localhost", not_after=ends)) as server:
         outcome = check(HttpProbe(f"https://localhost:{server.port}/", Bearer(TOKEN), ca_file=ca.file))
@@ -408,7 +408,7 @@ def test_the_transport_serves_any_httpx_client() -> None:
     "bare", [*map(Answer, (400, 401, 403, 404)), Answer(302, None, {"Location": "/login"}), Answer(200, {"ok": 0})]
 )
 def test_what_refuses_who_has_no_credential(bare: Answer) -> None:
-    """Refused, sent to a login page, or told so in a body: the credential made the difference."""
+    """A refusal, a redirect to a login page, or a refusal in the body proves that the credential mattered."""
 
     def answer(request: Request) -> Answer:
         return Answer(200, {"ok": 1}) if "authorization" in request.headers else bare

@@ -1,4 +1,4 @@
-"""Host names to addresses. Where a resolver must misbehave, the C library's own call is replaced."""
+"""Host names to addresses. To simulate a faulty resolver, the C library's own call is replaced."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REAL = socket.getaddrinfo
 
 
 class Resolver:
-    """Stands in for the C library's resolver: `*.hung` never answers, errors as told, the rest is loopback."""
+    """Replace the C library's resolver: `*.hung` never answers, errors as configured, the rest is loopback."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -69,7 +69,7 @@ def _probe(host: str, port: int = 1) -> HttpProbe:
     ],
 )
 def test_only_a_missing_name_is_down(resolver: Resolver, error: int, code: str, verdict: str) -> None:
-    """A name that does not exist is down; a resolver that can't answer is our trouble, unknown."""
+    """A name that does not exist is down; a failing resolver is a fault of this machine, unknown."""
     resolver.errors["api.example"] = error
     outcome = check(_probe("api.example"))
     assert (outcome.code, outcome.verdict, outcome.phase) == (code, verdict, "dns")
@@ -83,13 +83,13 @@ def test_a_silent_resolver_is_our_fault(resolver: Resolver) -> None:
 
 
 def test_a_deadline_during_the_lookup_blames_nobody(resolver: Resolver) -> None:
-    """Even the probe's own deadline, met while the resolver is silent, is no verdict on the provider."""
+    """Even the probe's own deadline, reached while the resolver is silent, is no verdict on the provider."""
     outcome = check(_probe("a.hung"), deadline_s=0.2)
     assert (outcome.code, outcome.verdict) == ("dns.timeout", "unknown")
 
 
 def test_hung_names_delay_nobody(resolver: Resolver) -> None:
-    """Fifty names that never resolve leave five good ones untouched."""
+    """Fifty names that never resolve do not delay five valid ones."""
 
     async def run(port: int) -> list[str]:
         network = Network(**brief(0.5))
@@ -137,7 +137,7 @@ def test_a_rebinding_answer_is_not_followed(resolver: Resolver) -> None:
 
 @pytest.mark.parametrize("host", ["", "a..b", "x" * 64 + ".example", "a\0b", "ü" * 80])
 def test_what_is_no_host_name_does_not_exist(host: str) -> None:
-    """A name that can't be written on the wire is nxdomain, without an exception of a library."""
+    """A name that cannot be encoded is nxdomain, without an exception of a library."""
     with pytest.raises(ProbeFailed) as caught:
         asyncio.run(Names().look_up(host, 80))
     assert caught.value.code == "dns.nxdomain"
@@ -164,7 +164,7 @@ def test_no_descriptors_left_is_our_fault(resolver: Resolver) -> None:
 
     async def run() -> None:
         network = Network()
-        await run_probe(_probe("127.0.0.1"), network)  # everything is imported and open that has to be
+        await run_probe(_probe("127.0.0.1"), network)  # everything needed is imported and open
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         held = os.open(os.devnull, os.O_RDONLY)
         resource.setrlimit(resource.RLIMIT_NOFILE, (held + 1, hard))

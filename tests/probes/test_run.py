@@ -1,4 +1,4 @@
-"""The one door: what comes out whatever goes in."""
+"""The entry point of the probes: every input gives an outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_nothing_to_ask() -> None:
 
 
 def test_a_bug_of_ours_is_one_result_like_any_other() -> None:
-    """An unexpected exception is `self.crash` with its type's name, and none of its words."""
+    """An unexpected exception is `self.crash` with its type's name, without its message."""
 
     async def attempt(trace: Trace) -> Outcome:
         trace.enter("tcp")
@@ -74,7 +74,7 @@ def test_cancelling_passes_through() -> None:
     ],
 )
 def test_the_deadline_names_what_it_ended(phase: str, heard: bool, code: str) -> None:
-    """At the deadline the code says in which phase, and whether the other side was silent or slow."""
+    """At the deadline the code says in which phase, and whether the server was silent or slow."""
 
     async def attempt(trace: Trace) -> Outcome:
         trace.enter(phase)
@@ -99,7 +99,7 @@ def test_the_deadline_names_what_it_ended(phase: str, heard: bool, code: str) ->
     ],
 )
 def test_what_is_tried_again(code: str, phase: str, retry: bool, calls: int) -> None:
-    """Once more after a time-out or reset; never after a rejection, nor when a login may have arrived."""
+    """A retry follows a timeout or a reset; never a rejection, nor a login that may have arrived."""
     seen = []
 
     async def attempt(trace: Trace) -> Outcome:
@@ -112,7 +112,7 @@ def test_what_is_tried_again(code: str, phase: str, retry: bool, calls: int) -> 
 
 
 def test_the_clock_adds_up() -> None:
-    """A phase entered again goes on where it was; times are rounded to a tenth of a millisecond."""
+    """A phase entered again resumes its clock; times are rounded to a tenth of a millisecond."""
 
     async def attempt(trace: Trace) -> Outcome:
         for phase in ("greet", "tls", "greet"):

@@ -1,4 +1,4 @@
-"""Signature Version 4, held against the examples that AWS publishes with their results."""
+"""Signature Version 4, compared with the examples that AWS publishes with their results."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_secret_is_not_shown() -> None:
     ],
 )
 def test_what_is_sent_is_what_was_signed(url: str) -> None:
-    """However the URL is written: the host and path of the signature are those that stand in the request."""
+    """In every notation of the URL, the host and path of the signature are those in the request."""
     auth = authenticator(ASK, None, None, Trace(), lambda: MOMENT)  # type: ignore[arg-type]
     request = request_for(HttpProbe(url, ASK), auth)
     (head, _) = request.events()
@@ -91,7 +91,7 @@ def test_what_is_sent_is_what_was_signed(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://xn--/x", "https://xn--a.example/", "http://a:b@c/", "ftp://a/", "http:///x"])
 def test_a_url_that_cannot_be_asked(url: str) -> None:
-    """Told as what it is, a config that cannot be used; not as a bug of ours."""
+    """An invalid URL is reported as an invalid config, not as a crash."""
     with pytest.raises(ProbeFailed) as found:
         request_for(HttpProbe(url, None), None)
     assert found.value.code == "self.config_invalid"

@@ -50,7 +50,7 @@ def test_a_right_login_is_healthy(ca: Authority, security: str) -> None:
 
 @pytest.mark.parametrize("security", ["starttls", "tls", "none"])
 def test_a_wrong_password_is_told_after_one_login(ca: Authority, security: str) -> None:
-    """A 535 is a rejection: no second method, no second try."""
+    """A 535 is a rejection: no second method, no retry."""
     with smtp_server(ca, security, users=USERS) as server:
         outcome = check(_probe(server, security, ca, "wrong"))
         assert len(server.logins) == 1
@@ -67,7 +67,7 @@ def test_login_where_only_login_is_offered(ca: Authority) -> None:
 
 
 def test_a_server_without_logins(ca: Authority) -> None:
-    """A relay that is open to us needs no user name."""
+    """A relay that trusts this host needs no user name."""
     with smtp_server(security="none") as server:
         outcome = check(SmtpProbe("localhost", server.port, "none"))
         assert server.logins == []
@@ -75,7 +75,7 @@ def test_a_server_without_logins(ca: Authority) -> None:
 
 
 def test_a_login_that_wants_tls_first(ca: Authority) -> None:
-    """Configured without TLS at a server that wants it: told as such, the password unsent."""
+    """A config without TLS at a server that requires it is reported as such, without sending the password."""
     with smtp_server(ca, "starttls", users=USERS) as server:
         outcome = check(_probe(server, "none", ca))
         assert server.logins == []
@@ -109,7 +109,7 @@ def _send(server: SmtpServer, ca: Authority, mail: TestMail = MAIL, password: st
 
 
 def test_a_test_mail_arrives(ca: Authority) -> None:
-    """One mail, as written, with its Message-ID and the server's last word in the facts."""
+    """One mail, as written, with its Message-ID and the server's last reply in the facts."""
     with smtp_server(ca, users=USERS) as server:
         outcome = _send(server, ca)
         (mail,) = server.mails
@@ -146,7 +146,7 @@ def test_an_address_cannot_smuggle_a_command(ca: Authority, address: str) -> Non
 
 
 def test_cram_md5_keeps_the_password_off_the_wire() -> None:
-    """In clear, CRAM-MD5 is chosen before methods that show the password, and answers the challenge rightly."""
+    """In plaintext, CRAM-MD5 is preferred over methods that send the password, and answers the challenge correctly."""
     import hmac
 
     from tests.servers import RawServer, raw_server

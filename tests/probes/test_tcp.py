@@ -38,7 +38,7 @@ def test_open_port_is_healthy_and_nothing_is_said() -> None:
 
 
 def test_closed_port_is_down() -> None:
-    """Nobody listens: refused, with TLS and without."""
+    """A port without a listener is refused, with TLS and without."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert check(TcpProbe("127.0.0.1", port, "none")).code == "connect.refused"
@@ -52,7 +52,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 def test_tls_is_verified(box: Sandbox) -> None:
-    """A handshake with a certificate that holds is healthy and leaves its end among the facts; a foreign one is not."""
+    """A handshake with a valid certificate is healthy and records its expiry; an untrusted one is not."""
     port = box.ports["http"]
     good = check(TcpProbe("127.0.0.1", port, "tls", ca_file=str(box.ca_file)))
     assert good.code == "ok" and "tls" in good.phases_ms
@@ -61,10 +61,10 @@ def test_tls_is_verified(box: Sandbox) -> None:
 
 
 def test_plain_port_does_not_pass_for_tls(box: Sandbox) -> None:
-    """A mail server in clear is no TLS service."""
+    """A plaintext mail server is no TLS service."""
     assert check(TcpProbe("127.0.0.1", box.ports["starttls"], "tls")).code == "tls.not_spoken"
 
 
 def test_missing_authority_is_our_fault(tmp_path: Path) -> None:
-    """A ca_file that is not there is never the service's fault."""
+    """A missing ca_file is never the service's fault."""
     assert check(TcpProbe("127.0.0.1", 1, "tls", ca_file=str(tmp_path / "none.pem"))).code == "self.ca_file"

@@ -1,4 +1,4 @@
-"""Answers that are judged as a whole: XML and other text, a JSON body without pointers, tokens without an end."""
+"""Replies judged as a whole: XML and other text, a JSON body without pointers, tokens without a lifetime."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _found(answer: Answer, **changes: Any) -> Any:
     ],
 )
 def test_a_piece_of_the_text_is_told(body: str, code: str) -> None:
-    """Without a pointer, `contains` is looked for in the body as it stands, whatever its format."""
+    """Without a pointer, `contains` is searched in the whole body, in any format."""
     assert _found(Answer(403, body), answers=(TOLD,)).code == code
 
 
@@ -45,7 +45,7 @@ def test_a_piece_of_the_text_belongs_to_its_status() -> None:
     [([], "http.no_account"), ([{"id": "1"}], "ok"), ("<html>", "unexpected.reply"), ({}, "unexpected.reply")],
 )
 def test_the_whole_json_can_be_the_special_case(body: object, code: str) -> None:
-    """Without a pointer, `equals` is the whole body: an empty list is told from one with entries, and from a page."""
+    """Without a pointer, `equals` is the whole body: an empty list differs from one with entries, and from a page."""
     special = Special(200, "http.no_account", equals=[])
     assert _found(Answer(200, body), answers=(special,), require=("/0/id",)).code == code
 
@@ -81,7 +81,7 @@ def test_an_access_key_that_no_header_can_carry() -> None:
 
 @pytest.mark.parametrize(("lifetime_s", "code"), [(1800, "ok"), (0, "odd.token")])
 def test_a_vendor_that_sends_no_expires_in(lifetime_s: int, code: str) -> None:
-    """A stated lifetime stands in for an expires_in that never comes; without one that is odd."""
+    """A configured lifetime replaces a missing expires_in; without one that is a warning."""
     with http_server({"/token": Answer(200, {"access_token": "access-1"})}) as server:
         auth = ClientCredentials(server.url + "/token", "client", TOKEN, lifetime_s=lifetime_s)
         assert check(HttpProbe("", auth)).code == code

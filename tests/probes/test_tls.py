@@ -1,4 +1,4 @@
-"""TLS: authorities, client certificates, and what is left on disk."""
+"""TLS: authorities, client certificates, and files left on disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TOKEN = Bearer(Secret("tok-geheim"))
 
 
 def test_one_context_for_one_set_of_authorities(ca: Authority, tmp_path: Path) -> None:
-    """A context is made once a process and CA file, and anew when the file was renewed."""
+    """A context is made once per process and CA file, and again when the file was renewed."""
     file = tmp_path / "ca.pem"
     file.write_bytes(Path(ca.file).read_bytes())
     first = tls.context(str(file))
@@ -100,7 +100,7 @@ def test_a_client_certificate_is_shown(ca: Authority, tmp_path: Path, monkeypatc
 
 
 def test_no_plain_key_touches_the_disk(ca: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What OpenSSL is given to read is encrypted, in a file and a folder that are ours alone."""
+    """The key file for OpenSSL is encrypted, in a file and a folder that only this user can read."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     certificate, key = ca.client_certificate()
     seen: list[tuple[str, int, int]] = []
@@ -126,7 +126,7 @@ def test_no_plain_key_touches_the_disk(ca: Authority, tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("broken", ["certificate", "key", "pair", "passphrase"])
 def test_a_wrong_client_certificate_is_told_before_any_connection(ca: Authority, broken: str) -> None:
-    """What can't be loaded is misconfigured, in our words, without a byte of the key."""
+    """A pair that cannot be loaded is misconfigured, in intctl's words, without a byte of the key."""
     certificate, key = ca.client_certificate()
     if broken == "certificate":
         certificate = "no certificate"
@@ -144,7 +144,7 @@ def test_a_wrong_client_certificate_is_told_before_any_connection(ca: Authority,
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_server_that_wants_a_client_certificate(ca: Authority, version: ssl.TLSVersion) -> None:
-    """Without one, or with one of another authority, the server's alert is understood."""
+    """Without a certificate, or with one of another authority, the server's alert is recognised."""
     context = ca.server_context(client_authority=ca)
     context.maximum_version = version
     with authority() as other, blocking_tls_server(context) as port:
@@ -157,7 +157,7 @@ def test_a_server_that_wants_a_client_certificate(ca: Authority, version: ssl.TL
             outcome = check(probe)
             told = "tls.client_certificate"
             if client_certificate is None and version == ssl.TLSVersion.TLSv1_2:
-                told = "tls.handshake_failed"  # all that this version of TLS lets a server say
+                told = "tls.handshake_failed"  # this version of TLS has no more specific alert
             assert (outcome.code, outcome.phase) == (told, "tls" if version == ssl.TLSVersion.TLSv1_2 else "api")
 
 
@@ -178,7 +178,7 @@ print(tls.fault(error).code)
 
 
 def test_authorities_that_could_not_be_opened_are_no_fault_of_the_certificate() -> None:
-    """OpenSSL reads the folder during the handshake, and takes one that no descriptor is left for as empty."""
+    """A handshake without a free descriptor, to which the folder looks empty, is not the server's fault."""
     said = subprocess.run([sys.executable, "-c", STARVED], stdout=subprocess.PIPE, text=True, check=True).stdout
     assert said.split() == ["tls.untrusted", "self.no_descriptors"]
 
@@ -187,7 +187,7 @@ def test_authorities_that_could_not_be_opened_are_no_fault_of_the_certificate() 
     "odd", [b"\xa3\x00", b"\xa5\x05\xa1\x03\x0c\x01a", b"\x87\x03\x01\x02\x03"], ids=["x400", "edi", "ip"]
 )
 def test_names_that_cannot_be_read_hide_no_date(odd: bytes) -> None:
-    """What OpenSSL takes and cryptography does not read is left out: the certificate ends when it ends."""
+    """Parts that OpenSSL accepts and cryptography cannot parse are omitted; the dates of the certificate count."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Odd Authority")])
     names = b"\x82\x09localhost" + odd
@@ -217,7 +217,7 @@ def _listens(port: int) -> bool:
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not here to shake hands again")
 def test_a_server_that_shakes_hands_again(ca: Authority, tmp_path: Path) -> None:
-    """TLS 1.2 lets a server ask for it after the request, as for a client's certificate: it is answered."""
+    """A TLS 1.2 renegotiation after the request, as for a client's certificate, succeeds."""
     chain, key = ca.client_certificate("127.0.0.1")
     pem = tmp_path / "server.pem"
     pem.write_text(chain + key)
@@ -233,7 +233,7 @@ def test_a_server_that_shakes_hands_again(ca: Authority, tmp_path: Path) -> None
         for line in stdout:
             if b"Authorization" in line:
                 asked = True
-                stdin.write(b"r\n")  # its word for it
+                stdin.write(b"r\n")  # OpenSSL's command for it
                 stdin.flush()
             elif asked and b", ClientHello" in line:  # the second one: now it answers
                 stdin.write(b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}\n")

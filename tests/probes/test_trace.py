@@ -1,4 +1,4 @@
-"""What another party says is shown without what it was told."""
+"""A provider's text is shown without the secrets sent to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = "S3cret/Wörd +plus"
 
 
 def shown(text: object, *secrets: str | bytes) -> str:
-    """The words of a trace that hides these."""
+    """Sanitize the text with a trace that masks these."""
     trace = Trace()
     trace.add_secret(*(Secret(one) if isinstance(one, str) else one for one in secrets or (SECRET,)))
     return trace.sanitize(text, 10_000)
@@ -53,7 +53,7 @@ def shown(text: object, *secrets: str | bytes) -> str:
     ],
 )
 def test_a_secret_however_it_is_spelled(spelled: str) -> None:
-    """In any case, over lines, with what nobody sees between its letters, in hex, escaped by whatever does so."""
+    """A secret is masked in any case, over lines, with invisible characters inside, in hex, and escaped."""
     assert shown(f"it was <{spelled}> all the time") == f"it was <{MASK}> all the time"
 
 
@@ -70,7 +70,7 @@ def test_a_secret_however_it_is_spelled(spelled: str) -> None:
     ],
 )
 def test_a_secret_that_looks_escaped_itself(secret: str, spelled: str) -> None:
-    """What is undone in the text is undone in the secret too."""
+    """A secret that looks like an escape is unescaped in the same way as the text."""
     assert shown(f"it was <{spelled}> then", secret) == f"it was <{MASK}> then"
 
 
@@ -81,7 +81,7 @@ def test_a_secret_that_looks_escaped_itself(secret: str, spelled: str) -> None:
 def test_base64_of_something_that_holds_it(
     encode: Callable[[bytes], bytes], before: bytes, after: bytes, secret: str
 ) -> None:
-    """Wherever the secret begins in it: at most the sixth part of a letter stays at each end."""
+    """In base64 at any offset, at most a fraction of one character remains at each end of the secret."""
     text = encode(before + secret.encode() + after).decode()
     told = shown(f"you sent {text}.", secret)
     left = told.removeprefix("you sent ").removesuffix(".").replace(MASK, "")
@@ -90,7 +90,7 @@ def test_base64_of_something_that_holds_it(
 
 
 def test_two_that_touch_and_one_inside_another() -> None:
-    """One mask for what is covered at a stretch; the words around stay as they were."""
+    """One mask replaces each covered stretch; the text around it stays unchanged."""
     assert shown("a user:password1 b", "password1", "user:password1") == f"a {MASK} b"
     assert shown("a onesecret-twosecret b", "onesecret", "twosecret") == f"a {MASK}-{MASK} b"
     assert shown("aaaaaaaaaa", "aaaa") == f"{MASK}aa"
@@ -98,7 +98,7 @@ def test_two_that_touch_and_one_inside_another() -> None:
 
 
 def test_what_is_no_secret_stays() -> None:
-    """Short ones hide nothing, and what is only like one is shown as it is."""
+    """Short secrets mask nothing, and similar text is shown unchanged."""
     assert shown("the cat", "cat") == "the cat"
     assert shown("S3cret Word, plus", SECRET) == "S3cret Word, plus"
     assert shown("x", SECRET) == "x"
@@ -114,7 +114,7 @@ def test_what_is_no_secret_stays() -> None:
 @example("ßßßß", "s", "s", str.upper)
 @example("İİİİ", "", "", str.lower)
 def test_whatever_the_secret_is(secret: str, before: str, after: str, spell: Callable[[str], str]) -> None:
-    """None of it is left, if there is enough of it to be seen."""
+    """Nothing of a secret remains if enough of it is present to be recognised."""
     try:
         text = spell(secret)
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Quotas and balances: what vendors' figures add up to, when they are worth a warning, and that they never harm."""
+"""Quotas and balances: the usage from vendors' figures, its warnings, and that invalid figures do no harm."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_whatever_a_vendor_sends_is_judged_or_nothing(body: object, header: str,
 
 
 def test_headers_and_published_limits() -> None:
-    """A figure may stand in a header, and a limit be a published number: until the vendor exceeds it."""
+    """A figure may be in a header, and a limit may be a published number until the vendor exceeds it."""
     probe = Quota(used="x-used", limit=100, period="day", unit="emails", hard=True)
     assert told(probe, x_used="85") == "85 of 100 emails today (85 %)"
     assert read(probe, x_used="85")[1] == "quota.high"
@@ -173,7 +173,7 @@ def test_headers_and_published_limits() -> None:
 
 
 def test_of_several_the_tightest_counts() -> None:
-    """The quota closest to its limit is the one that is told; conditions take part, or leave one out."""
+    """The quota closest to its limit is reported; conditions include or exclude one."""
     day = Quota(used="x-day", limit=100, period="day", hard=True)
     month = Quota(used="x-month", limit=3000, period="month", hard=True, only_if=("x-day", None))
     paid = Quota(used="x-month", period="month")
@@ -187,13 +187,13 @@ def test_of_several_the_tightest_counts() -> None:
 
 @pytest.mark.parametrize(("word", "said"), [("monthly", " this month"), ("Daily", " today"), ("weekly", ""), (7, "")])
 def test_the_vendors_word_for_a_period(word: object, said: str) -> None:
-    """A period that we have no word for is left out."""
+    """An unknown period is omitted."""
     probe = Quota(used="/n", limit="/m", period="/per")
     assert told(probe, body={"n": 1, "m": 2, "per": word}) == f"1 of 2{said} (50 %)"
 
 
 def test_balances() -> None:
-    """A balance is told with its currency; at zero it is a warning only where the vendor stops sending."""
+    """A balance is reported with its currency; at zero it is a warning only if the vendor stops sending."""
     probe = Balance("/amount", "/currency", stops=True)
     assert told(probe, body={"amount": "12.50", "currency": "EUR"}) == "balance 12.50 EUR"
     assert told(Balance("/amount", "credits"), body={"amount": 1003}) == "balance 1,003.00 credits"
@@ -254,7 +254,7 @@ def test_the_message_has_the_figures() -> None:
     ],
 )
 def test_a_worse_verdict_stays(before: str, code: str, after: str) -> None:
-    """A quota never hides what is worse, nor an earlier warning; the figures are kept where it worked at all."""
+    """A quota never hides a worse verdict or an earlier warning; the figures are kept if the check succeeded."""
     found = usage.judged(Outcome(before, facts={"a": 1}), HIGH, code)
     assert found.code == after
     assert ("usage" in found.facts) == (CODES[before].verdict in ("healthy", "degraded"))
@@ -298,7 +298,7 @@ def test_a_secret_in_the_figures_is_masked() -> None:
 
 
 def test_one_more_get_with_the_same_credential() -> None:
-    """Another URL is asked once, after the proof and with its credential, and not counted in its time."""
+    """The quota URL gets one request, after the proof and with its credential, not counted in its time."""
     with http_server({"/v1/me": Answer(200, {}), "/quota": Answer(200, {"used": 9, "limit": 10})}) as server:
         probe = HttpProbe(
             server.url + "/v1/me",
@@ -317,7 +317,7 @@ def test_one_more_get_with_the_same_credential() -> None:
 
 
 def test_no_quota_is_asked_of_who_did_not_pass() -> None:
-    """After a refusal, a throttle or a warning about the key nothing else is asked."""
+    """After a refusal, a throttle or a warning about the key there is no further request."""
     for status in (401, 403, 429, 500):
         with http_server({"/v1/me": Answer(status, {}), "/quota": Answer(200, {"used": 9, "limit": 10})}) as server:
             check(HttpProbe(server.url + "/v1/me", Bearer(TOKEN), quotas=(DAILY,), quota_url=server.url + "/quota"))
@@ -342,7 +342,7 @@ def test_no_quota_is_asked_of_who_did_not_pass() -> None:
     ],
 )
 def test_not_to_learn_the_quota_is_no_fault(answer: Answer) -> None:
-    """Whatever the other URL answers, the verdict, its time and its facts are those of the proof."""
+    """For every reply of the quota URL, the verdict, its time and its facts are those of the proof."""
     with http_server({"/v1/me": Answer(200, {}), "/quota": answer}) as server:
         quotas = (DAILY, Quota(used="x-used", limit="x-limit"))
         outcome = check(HttpProbe(server.url + "/v1/me", Bearer(TOKEN), quotas=quotas, quota_url=server.url + "/quota"))
@@ -352,14 +352,14 @@ def test_not_to_learn_the_quota_is_no_fault(answer: Answer) -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://no.such.host.invalid/", "nonsense", "ftp://127.0.0.1/"])
 def test_a_quota_url_that_leads_nowhere_is_no_fault(url: str) -> None:
-    """A refused connection, an unknown name and a senseless URL leave the verdict alone."""
+    """A refused connection, an unknown name and an invalid URL do not change the verdict."""
     with http_server({"/v1/me": Answer(200, {})}) as server:
         outcome = check(HttpProbe(server.url + "/v1/me", Bearer(TOKEN), quotas=(DAILY,), quota_url=url))
     assert (outcome.code, outcome.phase) == ("ok", "api")
 
 
 def test_a_quota_that_is_not_answered_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A silent answer is given up after its own patience; at the deadline of the whole check the verdict stands too."""
+    """A silent quota URL has its own timeout; at the deadline of the whole check the verdict stays too."""
 
     def silent(_request: Request) -> Answer:
         time.sleep(3)
@@ -397,7 +397,7 @@ def test_no_token_is_asked_for_again(proof: str, status: int) -> None:
 
 
 def test_a_stored_token_is_used_for_both() -> None:
-    """With an access token that is still good, proof and quota are asked with it and nothing is exchanged."""
+    """A valid stored access token is used for proof and quota, and nothing is exchanged."""
 
     class Kept:
         async def load(self) -> Tokens:
@@ -433,6 +433,6 @@ def test_a_stored_token_is_used_for_both() -> None:
     ],
 )
 def test_what_another_program_stored_is_not_trusted(wrong: dict[str, object]) -> None:
-    """Only a usage of our own shape is put into words."""
+    """Only a well-formed usage is formatted."""
     assert usage.sound(HIGH)
     assert not usage.sound({**HIGH, **wrong} if wrong else {})

@@ -1,4 +1,4 @@
-"""XOAUTH2: a login at a mail server with an access token, exchanged for on the way."""
+"""XOAUTH2: a login at a mail server with an access token from an exchange."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Store:
 
 @contextmanager
 def servers(ca: Authority, good: str = "access-2", token: Answer | None = None) -> Iterator[tuple[Any, HttpServer]]:
-    """A mail server that takes `good`, a token endpoint, and what the first was shown."""
+    """A mail server that accepts the token `good`, a token endpoint, and the tokens that the server received."""
     granted = token or Answer(200, {"access_token": "access-2", "expires_in": 3600})
     shown: list[bytes] = []
     after: list[bytes] = []
@@ -75,7 +75,7 @@ def test_a_token_is_exchanged_for_and_shown(ca: Authority) -> None:
 
 
 def test_a_stored_token_is_used(ca: Authority) -> None:
-    """While the stored token lives nothing is exchanged."""
+    """While the stored token is valid nothing is exchanged."""
     with servers(ca) as (mail, web):
         found = check(_probe(mail, web, ca), tokens=Store(Tokens(Secret("access-2"), time.time() + 1500)))
         assert web.requests == []
@@ -83,7 +83,7 @@ def test_a_stored_token_is_used(ca: Authority) -> None:
 
 
 def test_a_stored_token_that_is_refused_is_exchanged_once(ca: Authority) -> None:
-    """A token that was revoked early is no wrong credential: a new one is got, and shown."""
+    """A token that was revoked early is no wrong credential: it is exchanged for a new one."""
     with servers(ca) as (mail, web):
         found = check(_probe(mail, web, ca), tokens=Store(Tokens(Secret("access-old"), time.time() + 1500)))
         assert (len(web.requests), len(mail.shown), mail.after) == (1, 2, [b"\r\n"])
@@ -91,7 +91,7 @@ def test_a_stored_token_that_is_refused_is_exchanged_once(ca: Authority) -> None
 
 
 def test_a_refused_token_is_told_in_the_servers_words(ca: Authority) -> None:
-    """334 holds the reason and is answered by an empty line; then comes the refusal. No third try."""
+    """334 has the reason, an empty line follows, then the refusal; there is no third attempt."""
     with servers(ca, good="another") as (mail, web):
         found = check(_probe(mail, web, ca))
         assert (len(web.requests), len(mail.shown), mail.after) == (1, 1, [b"\r\n"])
@@ -108,7 +108,7 @@ def test_a_refused_token_is_told_in_the_servers_words(ca: Authority) -> None:
     ],
 )
 def test_a_token_endpoint_that_refuses(ca: Authority, answer: Answer, code: str) -> None:
-    """Nothing is shown to the mail server when there is no token; the token endpoint is named."""
+    """Without a token the mail server receives nothing; the outcome names the token endpoint."""
     with servers(ca, token=answer) as (mail, web):
         found = check(_probe(mail, web, ca))
         assert mail.shown == []
@@ -117,7 +117,7 @@ def test_a_token_endpoint_that_refuses(ca: Authority, answer: Answer, code: str)
 
 
 def test_a_server_without_xoauth2(ca: Authority) -> None:
-    """The methods that are offered are named; no token is got for nothing."""
+    """The outcome names the offered methods; no token is exchanged without need."""
     with smtp_server(ca, users={USER: "pw"}) as mail, http_server({}, ca) as web:
         found = check(_probe(mail, web, ca))
         assert web.requests == []
@@ -126,7 +126,7 @@ def test_a_server_without_xoauth2(ca: Authority) -> None:
 
 
 def test_no_token_goes_in_clear(ca: Authority) -> None:
-    """Without TLS no token is shown, whatever the configuration says."""
+    """Without TLS no token is sent, in any configuration."""
     with smtp_server(ca, "none", users={USER: "pw"}) as mail, http_server({}, ca) as web:
         found = check(_probe(mail, web, ca, security="none"))
         assert web.requests == []

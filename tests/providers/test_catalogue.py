@@ -1,4 +1,4 @@
-"""The catalogue's table and the classes behind it agree, and what every provider promises."""
+"""The catalogue's table agrees with its classes, and every provider meets the same rules."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def test_fields_are_well_made(name: str) -> None:
     for field in fields:
         assert field.help
         assert (field.kind == "choice") == (bool(field.choices) and field.kind != "url")
-        assert field.example or not field.pattern, f"{field.name}: a pattern wants an example"
+        assert field.example or not field.pattern, f"{field.name}: a pattern requires an example"
         assert not (field.secret and field.destination)
         assert not (field.secret and field.default is not None)
         if field.name in ("host", "port", "security", "url", "base_url", "ca_file", "subdomain", "region"):
@@ -64,7 +64,7 @@ def test_what_is_known_is_said(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_provider_is_one_small_file(name: str) -> None:
-    """The class stands in a file of its own, of at most 80 lines: what several need is the base's."""
+    """The class is in its own file of at most 80 lines: shared code belongs to the base."""
     module = catalogue.CATALOGUE[name].module
     assert module == f"intctl.providers.{name}"
     source = files("intctl").joinpath("providers", f"{name}.py").read_text("utf-8")
@@ -86,7 +86,7 @@ def test_the_catalogue_is_what_was_asked_for() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ways_to_log_in_are_whole(name: str) -> None:
-    """Of the ways to log in, one is taken, and none, a half one or two at once are refused; each names its fields."""
+    """One complete way to log in is accepted; none, half a way or two are refused, each problem with its fields."""
     found = provider(name)
     base: dict[str, object] = {"base_url": "https://localhost:1"}
     known = {field.name for field in found.fields}
@@ -106,7 +106,7 @@ def test_ways_to_log_in_are_whole(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_problems_name_fields_of_the_provider(name: str) -> None:
-    """Each field that a check names can be asked again: it is one of the provider's."""
+    """Each field that a check names is one of the provider's, so that it can be prompted for again."""
     found = provider(name)
     known = {field.name for field in found.fields}
     given: dict[str, object] = {one: Secret("x") if one in found.secrets else "x" for one in known}
@@ -116,12 +116,12 @@ def test_problems_name_fields_of_the_provider(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_docstring_tells_the_vendor(name: str) -> None:
-    """Each provider's class says what is known about the vendor."""
+    """Each provider's class documents the facts about the vendor."""
     assert len(type(provider(name)).__doc__ or "") > 80
 
 
 def test_every_type_has_an_impact() -> None:
-    """No type is without words for what stops when it fails."""
+    """Every type has a text for the consequence of a failure."""
     assert set(IMPACT) == set(TYPES)
 
 
@@ -161,12 +161,12 @@ def test_unknown_name_is_none() -> None:
     ],
 )
 def test_accepts(kind: str, taken: set[str]) -> None:
-    """KIND is a provider, a type, or a way of speaking."""
+    """KIND is a provider, a type, or a protocol."""
     assert {name for name in NAMES if catalogue.accepts(kind, provider(name))} == taken
 
 
 def test_accepts_the_type_that_http_was_given() -> None:
-    """An http integration of type crm answers to crm and no longer to custom."""
+    """An http integration of type crm matches crm and not custom."""
     assert catalogue.accepts("crm", provider("http"), "crm")
     assert not catalogue.accepts("custom", provider("http"), "crm")
 
@@ -188,7 +188,7 @@ def test_titles_cost_no_import() -> None:
 
 
 def test_answers_use_known_codes() -> None:
-    """The special answers of every example's probe point into the table of codes."""
+    """The special answers of every example's probe have codes of the table."""
     from tests.manifest.test_examples import EXAMPLES, example
 
     for path in EXAMPLES:

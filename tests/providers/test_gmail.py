@@ -36,7 +36,7 @@ def test_by_app_password(gmail: Provider) -> None:
 
 
 def test_by_refresh_token(gmail: Provider) -> None:
-    """No password: the refresh token is exchanged for what the mail server is shown."""
+    """Without a password the refresh token is exchanged for the token that the mail server receives."""
     probe = asked(gmail, **OAUTH)
     assert (probe.username, probe.password) == ("p@company.com", None)
     assert probe.auth == RefreshToken("https://oauth2.googleapis.com/token", "c", S, S)
@@ -56,5 +56,5 @@ def test_by_refresh_token(gmail: Provider) -> None:
     ],
 )
 def test_what_does_not_go_together(gmail: Provider, config: dict[str, object], fields: list[str]) -> None:
-    """One whole way or the other; and a token neither asked for nor shown in clear."""
+    """A config has one complete way, and a token is neither exchanged nor sent in plaintext."""
     assert [problem.field for problem in gmail.check({**BASE, **config})] == fields

@@ -1,4 +1,4 @@
-"""Mail and message vendors asked over HTTP: where they are asked, and what their own answers mean."""
+"""Mail and message vendors over HTTP: their URLs, and the meaning of their replies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def asked(name: str, **more: object) -> HttpProbe:
 
 
 def answered(name: str, status: int, body: object) -> Outcome:
-    """What the provider makes of this answer."""
+    """Return the provider's outcome for this answer."""
     path = urlsplit(asked(name).url).path
     with http_server({path: Answer(status, body)}) as server:
         return check(asked(name, base_url=server.url))
@@ -63,7 +63,7 @@ def answered(name: str, status: int, body: object) -> Outcome:
     ],
 )
 def test_asks(name: str, url: str, auth: Auth) -> None:
-    """Each vendor's own URL and way to show the credential."""
+    """Each vendor has its own URL and way to send the credential."""
     assert (asked(name).url, asked(name).auth) == (url, auth)
 
 
@@ -99,7 +99,7 @@ def test_mailgun_in_europe() -> None:
     ],
 )
 def test_what_an_answer_means(name: str, status: int, body: object, code: str) -> None:
-    """The vendor's own ways to say no, each told by its cause."""
+    """Each of the vendor's own refusals has its cause code."""
     assert answered(name, status, body).code == code
 
 
@@ -122,7 +122,7 @@ def test_what_an_answer_means(name: str, status: int, body: object, code: str) -
     ],
 )
 def test_what_is_told_besides(name: str, body: object, facts: dict[str, object]) -> None:
-    """Whose account it is and what is left in it, where the answer says so."""
+    """Account and balance are recorded if the answer has them."""
     found = answered(name, 200, body)
     assert found.code == "ok"
     assert facts.items() <= found.facts.items()
@@ -130,7 +130,7 @@ def test_what_is_told_besides(name: str, body: object, facts: dict[str, object])
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_an_echoed_key_is_masked(name: str) -> None:
-    """A vendor that repeats the key alone, without what stood before it, does not get it shown."""
+    """A key that a vendor repeats without its prefix is masked."""
     with http_server({urlsplit(asked(name).url).path: Answer(302, None, {"Location": "/secret-1"})}) as server:
         found = check(asked(name, base_url=server.url))
     assert "secret-1" not in f"{found.message} {found.facts}"

@@ -1,4 +1,4 @@
-"""Zoom, Calendly, Google's service accounts and SendGrid's API: what is asked, and what answers mean."""
+"""Zoom, Calendly, Google's service accounts and SendGrid's API: requests, and the meaning of replies."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def test_zoom() -> None:
     ],
 )
 def test_zoom_without_the_scope(status: int, body: object, code: str) -> None:
-    """4711 is a token that works, whatever the HTTP status says."""
+    """4711 is a valid token, with every HTTP status."""
     with http_server({"/oauth/token": GRANTED, "/v2/users/me": Answer(status, body)}) as server:
         assert check(asked("zoom", **ZOOM, base_url=server.url)).code == code
 
 
 def test_calendly() -> None:
-    """A personal token is shown as it is; a refresh token is one that can be used once."""
+    """A personal token is sent unchanged; a refresh token can be used once."""
     assert asked("calendly", token=S).auth == Bearer(S)
     oauth = {"client_id": "c", "client_secret": S, "refresh_token": S}
     assert asked("calendly", **oauth).auth == RefreshToken(
@@ -86,7 +86,7 @@ def test_google_as_a_service_account() -> None:
 
 
 def test_google_exchanges_the_statement() -> None:
-    """The whole way: the statement is signed, exchanged, and the calendar list is asked with its token."""
+    """The statement is signed and exchanged, and its token reads the calendar list."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = Secret(
         key.private_bytes(
@@ -123,7 +123,7 @@ def sendgrid(status: int, body: object) -> Outcome:
     ],
 )
 def test_sendgrid_by_its_api(status: int, body: object, code: str) -> None:
-    """A key that works and may not send mail is told from one that is refused."""
+    """A valid key without the permission to send mail differs from a refused one."""
     assert sendgrid(status, body).code == code
 
 
@@ -165,7 +165,7 @@ def _multistatus(inside: str) -> Answer:
     ],
 )
 def test_caldav_asks_whose_credential_it_is(answer: Answer, code: str) -> None:
-    """PROPFIND with Depth 0 and the property in its body; a server that takes us for nobody has refused us."""
+    """PROPFIND has Depth 0 and the property in its body; a reply to an anonymous user is a refusal."""
     with http_server({"/dav": answer}) as server:
         config: dict[str, object] = {"url": "https://cloud.example.com/dav", "username": "u", "password": S}
         found = check(asked("caldav", **config, base_url=server.url))
@@ -177,7 +177,7 @@ def test_caldav_asks_whose_credential_it_is(answer: Answer, code: str) -> None:
 
 
 def test_caldav_by_a_token() -> None:
-    """Instead of user name and password; and neither over http:// to another machine."""
+    """A token replaces user name and password; neither is sent over http:// to another machine."""
     url = "https://cloud.example.com/dav"
     assert asked("caldav", url=url, token=S).auth == Bearer(S)
     assert complaints("caldav", url=url) == ["username"]

@@ -1,4 +1,4 @@
-"""What each provider asks, held against what is known of the vendors."""
+"""Each provider's probe, compared with the known facts about the vendor."""
 
 from typing import Any
 
@@ -92,7 +92,7 @@ def test_google() -> None:
 
 
 def test_microsoft_as_a_user_and_as_an_application() -> None:
-    """With a refresh token the calendar is asked, without it the exchange is the proof."""
+    """With a refresh token the probe reads the calendar, without it the exchange is the proof."""
     base: dict[str, object] = {"tenant_id": "t", "client_id": "c", "client_secret": S}
     url = "https://login.microsoftonline.com/t/oauth2/v2.0/token"
     probe = http("microsoft", **base)
@@ -122,7 +122,7 @@ def test_indeed() -> None:
     ],
 )
 def test_http_auth(config: dict[str, object], auth: object) -> None:
-    """Each way of showing the credential."""
+    """The credential is sent in each of the three ways."""
     assert http("http", url="https://example.com/", **config).auth == auth
 
 
@@ -144,7 +144,7 @@ def test_http_expectations() -> None:
     ],
 )
 def test_mail_base_url(base_url: str | None, place: tuple[str, int, str]) -> None:
-    """base_url moves the connection, and never takes TLS away."""
+    """base_url moves the connection, and never disables TLS."""
     known = provider("smtp")
     config: dict[str, Any] = {"host": "m.example.com", "username": "u", "password": S}
     if base_url:
@@ -163,7 +163,7 @@ def test_mail_relay_without_a_login() -> None:
     assert (probe.security, probe.username, probe.password) == ("none", None, None)
 
 
-#: Those that have no credential, or one that says itself over what it travels.
+#: Providers without a credential, or with their own setting for plaintext.
 _OTHER = {"smtp", "sendgrid", "ses", "gmail", "microsoft365", "http", "tcp"}
 
 

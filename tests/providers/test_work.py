@@ -1,4 +1,4 @@
-"""What the providers of people, pay, hiring, files and customers ask, held against what is known of the vendors."""
+"""The probes for people, pay, hiring, files and customers, compared with the known facts about the vendors."""
 
 import pytest
 
@@ -66,7 +66,7 @@ EXCHANGES = [
 
 @pytest.mark.parametrize(("name", "config", "url", "auth"), KEYS)
 def test_keys(name: str, config: dict[str, object], url: str, auth: object) -> None:
-    """The vendor's own call, with the credential where the vendor wants it."""
+    """The probe is the vendor's own call, with the credential in the vendor's place."""
     probe = http(name, **config)
     assert (probe.url, probe.auth) == (url, auth)
 
@@ -80,7 +80,7 @@ def test_exchanges(name: str, config: dict[str, object], url: str) -> None:
 
 @pytest.mark.parametrize("name", ["hibob", "greenhouse", "linkedin"])
 def test_a_key_without_the_permission_is_alive(name: str) -> None:
-    """403 is a permission that the check lacks, where the vendor tells permissions from keys."""
+    """403 is a missing permission if the vendor distinguishes permissions from keys."""
     config = next(config for known, config, _, _ in KEYS if known == name)
     assert codes(http(name, **config), 403) == {"http.scope_missing"}
 
@@ -95,7 +95,7 @@ def test_personio_by_its_first_api() -> None:
 
 
 def test_ukg_for_its_other_products() -> None:
-    """wfm adds the user and the tenant as realm; hcm is a service account with the customer's key beside it."""
+    """wfm adds the user and the tenant as realm; hcm is a service account with the customer's key."""
     user: dict[str, object] = {"host": "h.example.com", "username": "u", "password": S}
     auth = http("ukg", product="wfm", tenant="t1", **CLIENT, **user).auth
     assert isinstance(auth, ClientCredentials)
@@ -112,7 +112,7 @@ def test_ukg_for_its_other_products() -> None:
 
 
 def test_a_secret_in_another_header_is_masked() -> None:
-    """UKG's customer key, which stands beside the login, is not shown when the server says it back."""
+    """UKG's customer key is masked if the server repeats it."""
     key = Secret("cnry-customer-key")
     echo = Answer(302, None, {"Location": f"/{key.reveal()}"})
     with http_server({"/configuration/v1/company-details": echo}) as server:
@@ -141,7 +141,7 @@ def test_workday_as_a_user_and_as_a_client() -> None:
 
 
 def test_gusto_spends_its_refresh_token() -> None:
-    """JSON, the API's version, and a refresh token that is dead once its successor is used."""
+    """JSON, the API's version, and a single-use refresh token."""
     probe = http("gusto", **CLIENT, refresh_token=S)
     assert probe.url == "https://api.gusto.com/v1/token_info"
     assert probe.auth == RefreshToken("https://api.gusto.com/oauth/token", "c", S, S, single_use=True, body="json")
@@ -179,7 +179,7 @@ def test_xero_as_a_user_and_as_a_custom_connection() -> None:
 
 
 def test_salesforce_at_its_own_domain() -> None:
-    """The organisation's own token endpoint, whose answer says nothing of its end."""
+    """The organisation's own token endpoint, whose reply has no expires_in."""
     probe = http("salesforce", **CLIENT, domain="acme--dev.sandbox")
     url = "https://acme--dev.sandbox.my.salesforce.com/services/oauth2/token"
     assert (probe.url, probe.auth) == ("", ClientCredentials(url, "c", S, lifetime_s=1800))
@@ -187,7 +187,7 @@ def test_salesforce_at_its_own_domain() -> None:
 
 
 def test_s3_lists_one_key() -> None:
-    """Signed for the bucket's region, the bucket in the path; what S3 says tells the key from its permissions."""
+    """The request is signed for the bucket's region; S3's codes distinguish the key from its permissions."""
     probe = http("s3", bucket="files", region="eu-central-1", access_key_id="AKIA1", secret_access_key=S)
     assert probe.url == "https://s3.eu-central-1.amazonaws.com/files?list-type=2&max-keys=1"
     assert probe.auth == SigV4("AKIA1", S, "eu-central-1", "s3")
@@ -205,7 +205,7 @@ def test_s3_lists_one_key() -> None:
     ],
 )
 def test_tcp(config: dict[str, object], wanted: TcpProbe) -> None:
-    """Host and port, TLS unless told otherwise, and no credential at all."""
+    """Host and port, TLS by default, and no credential."""
     known = provider("tcp")
     assert known.probe({"host": "ldap.example.com", "port": 636, **config}) == wanted
     assert known.secrets == frozenset()
@@ -214,7 +214,7 @@ def test_tcp(config: dict[str, object], wanted: TcpProbe) -> None:
 
 @pytest.mark.parametrize("name", ["goodhire", "hireright", "monster", "glassdoor", "ziprecruiter"])
 def test_nothing_is_asked_where_nothing_is_known(name: str) -> None:
-    """Kept with a secret, never proven, and the proof line says so."""
+    """The provider has a secret and no probe, and its proof line says so."""
     known = provider(name)
     assert known.probe({}) == NoProbe()
     assert known.secrets

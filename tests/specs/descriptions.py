@@ -1,6 +1,6 @@
-"""Vendors' own API descriptions: found in a folder, by the host that they name, and read for the path that is asked.
+"""Vendors' own API descriptions: found in a folder by the host that they name, and read for the requested path.
 
-OpenAPI 3 is read as it is, Swagger 2 as the OpenAPI that says the same of requests. Answers are left out.
+OpenAPI 3 is read unchanged, Swagger 2 as the OpenAPI with the same requests. Answers are ignored.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-#: Some vendors' whole API is one file; more than this is not waited for, in bytes.
+#: Some vendors' whole API is one file; larger files are not read, in bytes.
 TOO_LONG = 40_000_000
-#: What a description asks for that the API itself does not, by vendor's host: a token beside the Authorization header.
+#: Parameters that a description requires and the API does not, by vendor's host: a token besides Authorization.
 ODD_PARAMETERS = {("slack.com", "token")}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it would leave for the vendor: scheme, host and path of its own."""
+    """One request as it would be sent to the vendor: with the vendor's scheme, host and path."""
 
     method: str
     url: str
@@ -55,7 +55,7 @@ class Description:
         return [str(entry["url"]).rstrip("/") for entry in found]
 
     def names(self, host: str) -> bool:
-        """Whether it has a server there."""
+        """Whether the description names a server with this host."""
         paths = ["", *self.document["paths"]]
         return any(_fits(urlsplit(server).netloc, host) for path in paths for server in self.servers(path))
 
@@ -69,7 +69,7 @@ class Description:
         }
 
     def complaint(self, asked: Asked) -> str:
-        """What the validator says of the request, or ""."""
+        """Return the validator's complaint about the request, or ""."""
         paths = self.paths(asked.url)
         if not paths:
             return "PathNotFound"
@@ -90,7 +90,7 @@ class Description:
         return ""
 
     def guards(self, asked: Asked) -> bool:
-        """Whether the operation asks for a credential, so that none is to be missed."""
+        """Whether the operation requires a credential."""
         (operation,) = [item.get(asked.method.lower(), {}) for item in self.paths(asked.url).values()][:1] or [{}]
         security = operation.get("security", self.document.get("security", []))
         wanted = [one for one in operation.get("parameters", []) if one.get("required") and one.get("in") == "header"]
@@ -98,13 +98,13 @@ class Description:
 
 
 def found_in(folder: Path, hosts: frozenset[str]) -> list[Description]:
-    """The descriptions in `folder` that name one of these hosts, without those that are not any."""
+    """Return the valid descriptions in `folder` that name one of these hosts."""
     files = (path for path in sorted(folder.rglob("*")) if path.suffix in (".json", ".yaml", ".yml"))
     return [one for one in map(_read, files) if one is not None and any(map(one.names, hosts))]
 
 
 def _fits(template: str, text: str) -> bool:
-    """Whether the text is what a template with {variables} stands for."""
+    """Whether the text matches a template with {variables}."""
     return re.fullmatch(re.sub(r"\\\{[^{}]*\\\}", "[^/]+", re.escape(template)), text) is not None
 
 
@@ -124,14 +124,14 @@ def _read(path: Path) -> Description | None:
 
 @cache
 def _reader(file: Path, paths: tuple[str, ...]) -> OpenAPI:
-    """The validator for these paths of the file: the whole of it would take seconds."""
+    """Return the validator for these paths of the file: the whole file would take seconds."""
     one = _read(file)
     assert one is not None
     document = {**one.document, "paths": {path: one.document["paths"][path] for path in paths}}
     return OpenAPI.from_dict(document, config=Config(spec_validator_cls=None))
 
 
-# --- what a description says of requests
+# --- the requests in a description
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -140,7 +140,7 @@ def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _cleared(document: dict[str, Any]) -> dict[str, Any]:
-    """Security that the validator can look at: tokens of OAuth are bearer tokens (RFC 6750)."""
+    """Security that the validator can check: tokens of OAuth are bearer tokens (RFC 6750)."""
     schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
     for name, scheme in schemes.items():
         if scheme.get("type") in ("oauth2", "openIdConnect"):
@@ -152,7 +152,7 @@ def _cleared(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_swagger(old: dict[str, Any]) -> dict[str, Any]:
-    """Swagger 2 as OpenAPI 3, as far as requests go."""
+    """Convert the requests of Swagger 2 to OpenAPI 3."""
     scheme = (old.get("schemes") or ["https"])[0]
     shared = old.get("parameters", {})
     made: dict[str, Any] = {

@@ -1,9 +1,9 @@
-"""What the providers send is what the vendors' own OpenAPI files ask for, by the word of a validator library.
+"""The providers' requests conform to the vendors' own OpenAPI files, checked by a validator library.
 
-The requests are those that really left: every provider, in every way to log in, probes the sandbox, and each request
-is put back at the address where the vendor would have got it. Files are looked for in the folder that INTCTL_SPECS
-names (else `../shared/specs` beside the checkout), whatever their names: a file belongs to the providers that ask a
-host which it names as a server. They are the vendors', so they are not in this repository; SOURCES.md lists some.
+The requests are real ones: every provider, in every way to log in, probes the sandbox, and the test moves each request
+back to the vendor's address. Files are read from the folder in INTCTL_SPECS (default: `shared/specs` next to the
+checkout), with any name: a file belongs to the providers that contact a host which it names as a server. They are the
+vendors', so they are not in this repository; SOURCES.md lists some.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from tests.specs.descriptions import Asked, Description, found_in
 
 FOLDER = Path(os.environ.get("INTCTL_SPECS") or Path(__file__).parents[3] / "shared" / "specs")
 
-#: Vendors with several files for one host, and what the name of the one holds that has what is asked. With another
-#: file alone nothing can be said; without a row here, a file for the host must have the path.
+#: Vendors with several files for one host, and a part of the name of the relevant one. Other files of the vendor are
+#: not conclusive; without a row here, a file for the host must have the path.
 AMONG_SEVERAL = {
     "sendgrid": "*scopes*", "xero": "*identity*", "personio": "*auth*", "postmark": "*server*", "hubspot": "*account*",
     "google": "*calendar*", "salesforce": "*oauth*", "zoom": "*", "microsoft": "*", "vonage": "*account*",
@@ -42,9 +42,9 @@ Sent = dict[str, list[tuple[Asked, bool]]]
 
 
 def vendor_urls(item: Manifest) -> tuple[list[str], str]:
-    """Where the provider asks when nothing leads it elsewhere: the API's URLs, and the token endpoint."""
+    """The provider's default URLs: the API's, and the token endpoint."""
     config = {name: value for name, value in item.config.items() if name not in ("base_url", "token_url")}
-    if item.provider.name == "certn":  # its token endpoint is its customer's to tell
+    if item.provider.name == "certn":  # each customer has its own token endpoint
         config["token_url"] = item.config["token_url"]
     found = item.provider.probe(config)
     if isinstance(found, NoProbe | TcpProbe):
@@ -55,7 +55,7 @@ def vendor_urls(item: Manifest) -> tuple[list[str], str]:
 
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> Sent:
-    """The requests of every provider as they would have left for the vendor, and whether each was for a token."""
+    """The requests of every provider at the vendor's address, and whether each was for a token."""
     found: Sent = defaultdict(list)
     with Sandbox(tmp_path_factory.mktemp("specs")) as box:
         for way, item in items(box).items():
@@ -73,19 +73,19 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Sent:
 
 
 def descriptions(folder: Path, sent: Sent) -> tuple[Description, ...]:
-    """The files of every vendor that is asked anything."""
+    """The files of every vendor that gets requests."""
     hosts = {urlsplit(request.url).netloc for requests in sent.values() for request, _ in requests}
     return tuple(found_in(folder, frozenset(hosts))) if folder.is_dir() else ()
 
 
 @pytest.fixture(scope="module")
 def known(sent: Sent) -> tuple[Description, ...]:
-    """The descriptions that are here."""
+    """The descriptions found."""
     return descriptions(FOLDER, sent)
 
 
 def verdict(name: str, request: Asked, is_token: bool, known: tuple[Description, ...]) -> str:
-    """ "" for a request that conforms; why not; or SILENT when no file here has anything to say of it."""
+    """Return "" for a request that conforms, else why not; SILENT if no file describes it."""
     host = urlsplit(request.url).netloc
     of_host = [one for one in known if one.names(host)]
     telling = [one for one in of_host if one.paths(request.url)]
@@ -98,7 +98,7 @@ def verdict(name: str, request: Asked, is_token: bool, known: tuple[Description,
 
 
 def told(sent: Sent, known: tuple[Description, ...]) -> Sent:
-    """The requests that some description here has something to say of, by provider."""
+    """The requests that a description covers, by provider."""
     found = {name: [one for one in requests if verdict(name, *one, known) != SILENT] for name, requests in sent.items()}
     return {name: requests for name, requests in found.items() if requests}
 
@@ -108,7 +108,7 @@ described = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"there are no vendor
 
 @described
 def test_requests_conform_to_the_vendors_descriptions(sent: Sent, known: tuple[Description, ...]) -> None:
-    """Path, method, parameters, security and body of every request are what the vendor's file asks for."""
+    """Path, method, parameters, security and body of every request conform to the vendor's file."""
     found = {
         f"{name}: {request.method} {request.url}": verdict(name, request, is_token, known)
         for name, requests in told(sent, known).items()
@@ -120,7 +120,7 @@ def test_requests_conform_to_the_vendors_descriptions(sent: Sent, known: tuple[D
 
 @described
 def test_validator_bites(sent: Sent, known: tuple[Description, ...]) -> None:
-    """The same requests at another path, by another method or without their credential are not taken."""
+    """The same requests at another path, by another method or without their credential are refused."""
     for name, requests in told(sent, known).items():
         for request, token in requests:
             lost = replace(request, url=request.url.replace(request.path, f"/nowhere{request.path}"))
@@ -133,7 +133,7 @@ def test_validator_bites(sent: Sent, known: tuple[Description, ...]) -> None:
 
 @described
 def test_descriptions_are_found_by_their_hosts(sent: Sent, known: tuple[Description, ...]) -> None:
-    """The files that are known to be there are held against, each for its provider."""
+    """The known files are used, each for its provider."""
     there = {one.file.name for one in known}
     held = {
         "sendgrid": "sendgrid-scopes-v3.json",
@@ -145,7 +145,7 @@ def test_descriptions_are_found_by_their_hosts(sent: Sent, known: tuple[Descript
     assert {file for file in held.values() if (FOLDER / file).is_file()} <= there
 
 
-# --- descriptions of our own, so that the reading of them is tested where no vendor's is
+# --- own descriptions, so that the reader is tested without a vendor's files
 
 POSTMARK = {
     "swagger": "2.0", "info": {"title": "x", "version": "1"}, "host": "api.postmarkapp.com", "schemes": ["https"],
@@ -192,8 +192,7 @@ def made(tmp_path: Path, sent: Sent) -> Iterator[tuple[Description, ...]]:
     [("postmark", "/deliverystats"), ("personio", "/v1/auth"), ("bamboohr", "/api/v1/company_information")],
 )
 def test_a_description_of_any_kind_is_read(made: tuple[Description, ...], sent: Sent, name: str, path: str) -> None:
-    """Swagger 2, server templates, forms and OAuth: our request is taken, and a spoiled one refused, each for its own
-    reason."""
+    """Swagger 2, server templates, forms and OAuth: a valid request passes, a wrong one is refused for its reason."""
     assert len(made) == 3
     [request] = [one for one, _ in sent[name] if one.path == path]
     assert verdict(name, request, False, made) == ""
@@ -212,5 +211,5 @@ def test_a_description_of_any_kind_is_read(made: tuple[Description, ...], sent: 
 
 
 def test_nobody_escapes_by_silence(sent: Sent) -> None:
-    """Every provider that asks anything over HTTP sent something here."""
+    """Every provider with an HTTP probe sent a request."""
     assert set(catalogue.names()) - set(sent) - UNPROVEN == {"smtp", "ses", "tcp"}
