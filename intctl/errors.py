@@ -1,19 +1,19 @@
 """The error tree. Each branch has its exit code, and each code has one meaning.
 
-IntctlError              70  a bug of ours, when raised as itself
-├── UsageError            2  wrong usage
-│   └── ManifestError     2  a wrong file: every problem at once, each with its position
-├── NotFoundError         3  no such integration or organisation (or somebody else's)
-├── ConflictError         4  the name is taken, or the thing changed meanwhile
+IntctlError              70  a bug in intctl, when raised as itself
+├── UsageError            2  invalid usage
+│   └── ManifestError     2  an invalid file: every problem at once, each with its position
+├── NotFoundError         3  no such integration or organisation (or it belongs to another one)
+├── ConflictError         4  the name is taken, or another process changed the row
 ├── StoreError            5  the database cannot be reached, or is not ready
-│   └── RefusedError      5  it does not take a value, such as a NUL in a text
-├── KeyringError          6  no key, a wrong key, or a sealed value that does not open
-│   └── SealError         6  one sealed value that does not open; the others are not affected
-├── BusyError             7  somebody else is at it, and we waited long enough
-└── OutputError          74  the answer could not be written
+│   └── RefusedError      5  the database rejects a value, such as a NUL in a text
+├── KeyringError          6  no key, a wrong key, or a sealed value that cannot be opened
+│   └── SealError         6  one sealed value that cannot be opened; the others are not affected
+├── BusyError             7  another process holds the lock, and waiting for it timed out
+└── OutputError          74  the output could not be written
 
-Messages are one line, in our own words: what happened, to what, what to do next.
-They never hold a value from a config, and never the text of a library's exception.
+A message is one line that intctl writes itself: what happened, to what, what to do next.
+It never holds a value from a config, and never the text of a library's exception.
 """
 
 from __future__ import annotations
@@ -36,37 +36,36 @@ EXIT_INTERRUPTED = 130
 #: The one table of exit codes: `--help`, the README and the tests read it.
 EXIT_CODES: dict[int, str] = {
     EXIT_OK: "done",
-    EXIT_NOT_HEALTHY: "a check that was asked for is not healthy, there are alerts (--exit-code), "
+    EXIT_NOT_HEALTHY: "a requested check is not healthy, there are alerts (--exit-code), "
     "or no pass finished in time (agent status)",
-    EXIT_USAGE: "wrong usage, or a wrong file",
+    EXIT_USAGE: "invalid usage, or an invalid file",
     EXIT_NOT_FOUND: "not found",
-    EXIT_CONFLICT: "conflict: the name is taken, or it changed meanwhile",
+    EXIT_CONFLICT: "conflict: the name is taken, or another process changed the integration",
     EXIT_DATABASE: "database: not reachable, or not ready",
-    EXIT_KEY: "key: missing, wrong, or a sealed value that does not open",
-    EXIT_BUSY: "busy: somebody else is at it",
-    EXIT_BUG: "a bug of intctl",
-    EXIT_OUTPUT: "output could not be written",
+    EXIT_KEY: "key: missing or wrong, or a sealed value cannot be opened",
+    EXIT_BUSY: "busy: another process holds the lock",
+    EXIT_BUG: "a bug in intctl",
+    EXIT_OUTPUT: "the output could not be written",
     EXIT_INTERRUPTED: "interrupted",
 }
 
 
 class IntctlError(Exception):
-    """The root. `exit_code` is what the process ends with when nobody handles it."""
+    """The root of the tree. `exit_code` is the exit code of the process when nothing handles the error."""
 
     exit_code = EXIT_BUG
 
 
 class UsageError(IntctlError):
-    """The command line asks for something that makes no sense."""
+    """An invalid command line."""
 
     exit_code = EXIT_USAGE
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong in a file. Line and column count from 1; 0 means the file as a whole.
+    """One error in a file. Line and column count from 1; 0 means the file as a whole.
 
-    `fields` are the names of the fields that can resolve it. The message does not decide that: it may mention
-    other fields too.
+    `fields` are the names of the fields that can resolve it. The message may mention other fields too.
     """
 
     file: str
@@ -81,7 +80,7 @@ class Problem(NamedTuple):
 
 
 class ManifestError(UsageError):
-    """A file that cannot be taken. `problems` holds all of them, in the file's order."""
+    """An invalid file. `problems` holds every problem, in the order of the file."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems))
@@ -89,19 +88,19 @@ class ManifestError(UsageError):
 
 
 class NotFoundError(IntctlError):
-    """Not there, or not yours: the two read the same on purpose."""
+    """A missing row, or another organisation's: the message is the same, so that it reveals nothing."""
 
     exit_code = EXIT_NOT_FOUND
 
 
 class ConflictError(IntctlError):
-    """Somebody else has the name, or changed the row since we read it."""
+    """The name is taken, or another process changed the row after it was read."""
 
     exit_code = EXIT_CONFLICT
 
 
 class StoreError(IntctlError):
-    """The database: not there, not ready, not answering. `transient` when trying again may help."""
+    """The database is missing, not ready or not answering. `transient`: a retry may help."""
 
     exit_code = EXIT_DATABASE
 
@@ -111,17 +110,17 @@ class StoreError(IntctlError):
 
 
 class RefusedError(StoreError):
-    """The database does not take a value: the same statement with other values may be taken."""
+    """The database rejects a value; it may accept the same statement with other values."""
 
 
 class KeyringError(IntctlError):
-    """No keyring, or one that cannot be used."""
+    """A keyring that is missing or unusable."""
 
     exit_code = EXIT_KEY
 
 
 class SealError(KeyringError):
-    """One sealed value did not open. `code` is its cause in `codes.py`, `detail` the particulars."""
+    """A sealed value that cannot be opened. `code` is its cause in `codes.py`, `detail` the particulars."""
 
     def __init__(self, message: str, code: str, detail: str = "") -> None:
         super().__init__(message)
@@ -130,12 +129,12 @@ class SealError(KeyringError):
 
 
 class BusyError(IntctlError):
-    """Another process holds the lease or the lock, and did not finish in time."""
+    """Another process holds the lease or the lock and did not finish in time."""
 
     exit_code = EXIT_BUSY
 
 
 class OutputError(IntctlError):
-    """Standard output did not take what we wrote."""
+    """A write to standard output that failed."""
 
     exit_code = EXIT_OUTPUT

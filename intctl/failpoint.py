@@ -1,7 +1,7 @@
-"""Places where a test may hurt this process: killed, stopped, an error raised, its connections cut.
+"""Points where a test can kill or stop this process, raise an error, or cut its connections.
 
-Nothing happens unless INTCTL_TEST_FAILPOINTS is 1 and INTCTL_FAILPOINT names one, as `after_claim:kill`.
-It happens once, the first time that the place is reached.
+Nothing happens unless INTCTL_TEST_FAILPOINTS is 1 and INTCTL_FAILPOINT names a point and an action, such as
+`after_claim:kill`. The action is performed once, when the point is first hit.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _armed: list[tuple[str, str]] = []
 
 
 class Failpoint(Exception):
-    """What `raise` raises."""
+    """The exception of the action `raise`."""
 
 
 def arm(environ: Mapping[str, str]) -> None:
-    """Takes the failpoint from the environment, if there is one."""
+    """Arm the failpoint that the environment names, if any."""
     point, _, action = environ.get("INTCTL_FAILPOINT", "").partition(":")
     if environ.get("INTCTL_TEST_FAILPOINTS") == "1" and point in POINTS + TOKEN_POINTS and action in ACTIONS:
         _armed[:] = [(point, action)]
 
 
 def hit(point: str) -> None:
-    """Marks a place. Without an armed failpoint this costs one look at a list."""
+    """Mark a point. Without an armed failpoint, this only tests whether a list is empty."""
     if _armed and _armed[0][0] == point:
         _act(_armed.pop()[1])
 
@@ -47,12 +47,12 @@ def _act(action: str) -> None:
     if action == "cut":
         _cut()
     else:
-        # To this thread: one that another thread takes would let this one go on a little.
+        # Signal this thread: if another thread received the signal, this one would run on for a moment.
         signal.pthread_kill(threading.get_ident(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)
 
 
 def _cut() -> None:
-    """Ends every connection of this process, as a network does that goes away."""
+    """Shut down every connection of this process, as a lost network does."""
     import os
     import socket
     from contextlib import suppress
@@ -60,6 +60,6 @@ def _cut() -> None:
 
     for entry in list(Path("/proc/self/fd").iterdir()):
         with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as sock:
-            # The nameless pairs are not connections: the event loop wakes itself with one.
+            # Skip unnamed socket pairs: the event loop uses one to wake itself.
             if sock.family != socket.AF_UNIX or sock.getpeername():
                 sock.shutdown(socket.SHUT_RDWR)

@@ -1,11 +1,11 @@
-"""What may be shown: text that came from outside, made harmless for a terminal and a log line."""
+"""Text that is safe to show: external text cleaned for terminals and log lines, and secrets masked."""
 
 from __future__ import annotations
 
 import unicodedata
 from datetime import UTC, datetime
 
-#: Longest text from outside that is kept or shown, in characters.
+#: The longest external text that is kept or shown, in characters.
 LIMIT = 500
 
 # Format (bidi, zero-width), control, surrogate, private use and line/paragraph separators.
@@ -13,7 +13,7 @@ _UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 def clean(text: object, limit: int = LIMIT) -> str:
-    """`text` on one line, without control, bidi and zero-width characters, at most `limit` long."""
+    """Return `text` on one line, without control, bidi and zero-width characters, at most `limit` long."""
     shown = str(text)[: limit * 4]
     if not shown.isprintable() and any(unicodedata.category(char) in _UNSHOWN for char in shown):
         shown = "".join(
@@ -26,34 +26,34 @@ def clean(text: object, limit: int = LIMIT) -> str:
 
 
 def rfc3339(moment: datetime) -> str:
-    """A time as every JSON document has it: UTC, milliseconds, `Z`."""
+    """Format a time for JSON documents: UTC, milliseconds, `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def name_problem(name: str) -> str | None:
-    """Why `name` can't name an integration, or None: 1–100 printable characters, NFC, no leading "-"."""
+    """Return why `name` is not a valid name, or None: 1–100 printable characters, NFC, no leading "-"."""
     if not name:
-        return "a name has at least one character"
+        return "a name must have at least one character"
     if len(name) > 100:
-        return "a name has at most 100 characters"
+        return "a name must have at most 100 characters"
     if name != name.strip():
-        return "a name has no blank at its start or end"
+        return "a name must not start or end with whitespace"
     if name.startswith("-"):
-        return 'a name does not start with "-": it would read as an option'
+        return 'a name must not start with "-": it would be read as an option'
     if any(unicodedata.category(char) in _UNSHOWN for char in name):
-        return "a name has no control, bidi or zero-width characters"
+        return "a name must not contain control, bidi or zero-width characters"
     if unicodedata.normalize("NFC", name) != name:
-        return "a name is written in Unicode's composed form (NFC)"
+        return "a name must be in Unicode's composed form (NFC)"
     return None
 
 
 def fold(name: str) -> str:
-    """`name` for comparing: upper and lower case are the same for ASCII letters only, as in both databases."""
+    """Return `name` with ASCII letters in lower case, for comparisons as both databases make them."""
     return "".join(char.lower() if char.isascii() else char for char in name)
 
 
 def nearest(word: str, choices: list[str] | tuple[str, ...]) -> str:
-    """`; did you mean "x"?` for the closest of `choices`, or nothing."""
+    """Return `; did you mean "x"?` for the closest of `choices`, or an empty text."""
     from difflib import get_close_matches
 
     found = get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
@@ -61,7 +61,7 @@ def nearest(word: str, choices: list[str] | tuple[str, ...]) -> str:
 
 
 class Secret:
-    """A secret value that no repr, format, log or JSON shows. Only `reveal()` gives it up."""
+    """A secret value that no repr, format, log or JSON shows. Only `reveal()` returns it."""
 
     __slots__ = ("_value",)
 
@@ -69,7 +69,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself: for the wire and for sealing, nothing else."""
+        """Return the value, for the wire and for sealing only."""
         return self._value
 
     def __repr__(self) -> str:
@@ -88,5 +88,5 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
-#: What stands for a secret wherever a config is shown. A manifest that holds it is refused.
+#: Replaces a secret wherever a config is shown. A manifest that contains it is refused.
 MASK = "********"
