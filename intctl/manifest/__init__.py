@@ -1,8 +1,8 @@
 """Manifests: YAML to validated integrations and back. The only room that reads YAML.
 
-`tree` finds the structure and its positions, `values` judges single values, `references` fetches
-what stands elsewhere, `fields` reads a whole config, `loader` the manifest around it; `config` knows
-the validated form, `dumper` writes it.
+`tree` finds the structure and its positions, `values` validates single values, `references` reads variables
+and files, `fields` reads a whole config, and `loader` the manifest around it. `config` works on the validated
+form, and `dumper` writes it.
 """
 
 from intctl.manifest.config import from_plain, masked, needs_secret_again, to_plain

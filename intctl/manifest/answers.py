@@ -1,4 +1,4 @@
-"""What a person answers to questions, under the rules of manifests: it becomes one and is loaded as one."""
+"""Answers to prompts, under the rules of manifests: they are converted to a manifest and loaded as one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from intctl.manifest.values import Wrong, from_node, from_text
 from intctl.providers.base import Field, Provider
 from intctl.text import name_problem
 
-#: The `file` of problems that only all answers together have.
+#: The `file` of problems that concern several answers together.
 ANSWERS = "<answers>"
 
 
 def judge(field: Field, text: str, forbidden: Iterable[Path] = ()) -> object:
-    """The answer `text` as it stands in a manifest; PEM is answered with the path of a file. Raises Wrong."""
+    """Return the answer `text` as a manifest's value; the answer for PEM is the path of a file. Raises Wrong."""
     here = Path.cwd()
     if field.kind == "pem":
         content, _ = from_file(text, here, forbidden, secret=field.secret)
@@ -38,7 +38,7 @@ def judge(field: Field, text: str, forbidden: Iterable[Path] = ()) -> object:
 
 
 def judge_name(text: str) -> str:
-    """The name of an integration. Raises Wrong."""
+    """Return a valid name of an integration. Raises Wrong."""
     name = str(from_text(KEYS[0], text, Path.cwd()))
     if problem := name_problem(name):
         raise Wrong(problem)
@@ -48,7 +48,7 @@ def judge_name(text: str) -> str:
 def load_answers(
     provider: Provider, name: str, answers: Mapping[str, object], forbidden: Iterable[Path] = ()
 ) -> Loaded:
-    """The integration that the judged answers (field name to value) make. Raises ManifestError."""
+    """Load the integration from validated answers (field name to value). Raises ManifestError."""
     environ: dict[str, str] = {}
     config: dict[str, object] = {}
     for field in provider.fields:

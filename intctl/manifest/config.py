@@ -1,4 +1,4 @@
-"""A validated config: presets, masks, the plain form that is sealed, and what an edit may keep."""
+"""A validated config: presets, masks, the plaintext form that is sealed, and the values that an edit keeps."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _PLAIN_TYPES: dict[str, type] = {"integer": int, "port": int, "boolean": bool, "
 
 
 def filled(provider: Provider, config: Mapping[str, object]) -> dict[str, object]:
-    """The config with defaults and presets: what is stored."""
+    """Return the config to store: with defaults and presets."""
     full = {field.name: field.default for field in provider.fields if field.default is not None}
     return provider.complete(full | dict(config))
 
 
 def revised(provider: Provider, old: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
-    """The stored config with `changes` (None takes a field away), presets that followed following anew.
+    """Return the stored config with `changes` (None removes a field) and with its presets computed again.
 
-    So `port=465` turns 587's STARTTLS into TLS, while what somebody chose stays.
+    For example, `port=465` changes the STARTTLS preset of port 587 to TLS. Values that a person chose stay.
     """
     new = {name: value for name, value in {**old, **changes}.items() if value is not None}
     after = dict(new)
@@ -43,9 +43,9 @@ def _without(config: Mapping[str, object], name: str) -> dict[str, object]:
 
 
 def needs_secret_again(provider: Provider, old: Mapping[str, object], new: Mapping[str, object]) -> frozenset[str]:
-    """The secrets of `old` that `new` would send somewhere else: each must be given anew.
+    """Return the secrets of `old` that `new` would send to another destination: each must be entered again.
 
-    Empty when no field that decides where a secret goes differs.
+    Empty if no destination field differs.
     """
     if all(old.get(name) == new.get(name) for name in provider.destinations):
         return frozenset()
@@ -53,15 +53,15 @@ def needs_secret_again(provider: Provider, old: Mapping[str, object], new: Mappi
 
 
 def to_plain(provider: Provider, config: Mapping[str, object]) -> dict[str, object]:
-    """The config as JSON can hold it, secrets revealed: for sealing and nothing else."""
+    """Return the config as JSON values, secrets revealed: for sealing only."""
     names = (field.name for field in provider.fields if field.name in config)
     return {name: value.reveal() if isinstance(value := config[name], Secret) else value for name in names}
 
 
 def from_plain(provider: Provider, plain: Mapping[str, object]) -> dict[str, object]:
-    """The config that `to_plain` wrote, secrets wrapped.
+    """Return the config that `to_plain` wrote, secrets wrapped.
 
-    Raises SealError with the code `self.config_invalid` when it does not fit the provider's fields.
+    Raises SealError with the code `self.config_invalid` if it does not fit the provider's fields.
     """
     fields = {field.name: field for field in provider.fields}
     config: dict[str, object] = {}
@@ -76,7 +76,7 @@ def from_plain(provider: Provider, plain: Mapping[str, object]) -> dict[str, obj
 
 
 def masked(provider: Provider, config: Mapping[str, object]) -> dict[str, object]:
-    """The config as it may be shown: every secret is the mask."""
+    """Return the config for display: every secret is replaced with the mask."""
     secrets = provider.secrets
     return {name: MASK if name in secrets or isinstance(value, Secret) else value for name, value in config.items()}
 

@@ -1,4 +1,4 @@
-"""A validated integration as manifest text that loads back to the same."""
+"""Write a validated integration as manifest text that loads back to the same integration."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from intctl.text import MASK
 
 _PLAIN = re.compile(r"[A-Za-z]([A-Za-z0-9 ._@/+-]*[A-Za-z0-9._@/+-])?")
 _HEAD = {
-    "keep": "# !keep leaves a secret as it is. To replace one: {env: NAME} or {file: PATH}.\n",
-    "mask": "# Secrets are masked: write {env: NAME} or {file: PATH} in their place to load this.\n",
+    "keep": "# !keep leaves a secret unchanged. To replace one: {env: NAME} or {file: PATH}.\n",
+    "mask": "# Secrets are masked: to load this file, replace them with {env: NAME} or {file: PATH}.\n",
 }
 
 
@@ -29,7 +29,7 @@ def dump(
     interval: int | None = None,
     secrets: Literal["keep", "mask"] = "mask",
 ) -> str:
-    """The manifest of one integration. Secrets stand as `!keep` (for an editor) or masked (to show)."""
+    """Return the manifest of one integration, with secrets as `!keep` (for an editor) or masked (for display)."""
     lines = [f"name: {_scalar(name)}", f"provider: {provider.name}"]
     if type_ is not None and type_ != provider.type:
         lines.append(f"type: {type_}")

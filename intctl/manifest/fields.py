@@ -1,4 +1,4 @@
-"""The `config` of one integration: its fields read, references fetched, overrides and edits applied."""
+"""Read the `config` of one integration: fields, references, overrides and edits."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from intctl.manifest.values import Wrong, from_node, from_text
 from intctl.providers.base import Field, Provider
 from intctl.text import Secret, nearest
 
-#: The `file` of problems that stand on the command line.
+#: The `file` of problems on the command line.
 SET = "--set"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredConfig:
-    """The integration that a manifest edits: its provider can't change, its secrets can be kept."""
+    """The integration that a manifest edits. Its provider cannot change; its secrets can be kept."""
 
     provider: Provider
     config: Mapping[str, object]
 
 
 class SecretsNeeded(ManifestError):
-    """The only thing wrong: the destination changed, and `fields` must be given anew."""
+    """The only problem is that the destination changed: the secrets `fields` must be entered again."""
 
     def __init__(self, problems: Sequence[Problem], fields: frozenset[str]) -> None:
         super().__init__(problems)
@@ -37,7 +37,7 @@ class SecretsNeeded(ManifestError):
 
 @dataclass(slots=True)
 class Reader:
-    """What one load needs everywhere, and what it has found so far."""
+    """The state of one load: its sources, and the problems found so far."""
 
     file: str
     sources: ValueSources
@@ -73,10 +73,10 @@ def read_config(
     changed: Mapping[str, object],
     secrets: Mapping[str, Secret],
 ) -> tuple[dict[str, object], frozenset[str]]:
-    """The complete config and the names of the secrets that were kept; what is wrong goes to `here`.
+    """Return the complete config and the names of the secrets that were kept; add problems to `here`.
 
-    `item` is the whole integration, `node` its `config`; `changed` and `secrets` override both file
-    and stored config, a None in `changed` takes a field away.
+    `item` is the whole integration, `node` its `config`. `changed` and `secrets` override both the file and the
+    stored config; a None in `changed` removes a field.
     """
     values: dict[str, object] = {}
     nodes: dict[str, Node] = {}
@@ -109,14 +109,14 @@ def read_config(
     if here.stored:
         for name in sorted(needs_secret_again(provider, here.stored.config, full) & kept):
             here.needed.add(name)
-            here.at(nodes.get(name), f"{name}: the destination changes, so the secret must be given again", name)
+            here.at(nodes.get(name), f"{name}: changing the destination requires re-entering the secret", name)
     return full, frozenset(kept)
 
 
 def _fields(
     here: Reader, provider: Provider, node: tree.Mapping, values: dict[str, object], nodes: dict[str, Node]
 ) -> set[str]:
-    """Reads the fields of a config into `values` and `nodes`; the names of those that are kept."""
+    """Read the fields of a config into `values` and `nodes`; return the names of those that are kept."""
     fields = {one.name: one for one in provider.fields}
     kept: set[str] = set()
     for key, value in node.entries:
@@ -139,11 +139,11 @@ def _fields(
 
 def _stored_value(here: Reader, one: Field, node: Scalar) -> object:
     if not one.secret:
-        raise Wrong("!keep fits secrets only: write the value")
+        raise Wrong("!keep is allowed for secrets only: write the value")
     if node.text:
-        raise Wrong("!keep stands alone")
+        raise Wrong("!keep must not have a value")
     if here.stored is None or one.name not in here.stored.config:
-        raise Wrong("!keep: nothing is stored that could be kept")
+        raise Wrong("!keep: there is no stored value to keep")
     return here.stored.config[one.name]
 
 
@@ -163,19 +163,19 @@ def _value(here: Reader, one: Field, node: Node) -> object:
 
 
 def _reference(one: Field, node: Node) -> tuple[str, str] | None:
-    """("env" | "file", what it names), or None when the value is written out. Raises Wrong."""
+    """Return ("env" | "file", its target), or None for a literal value. Raises Wrong."""
     if isinstance(node, Scalar):
         if not node.tag:
             return None
         kind, target = node.tag.removeprefix("!"), node.text
     elif isinstance(node, tree.Mapping) and one.kind != "json":
         if len(node.entries) != 1:
-            raise Wrong("a reference has exactly one key: env or file")
+            raise Wrong("a reference must have exactly one key: env or file")
         key, value = node.entries[0]
         if key.text not in ("env", "file"):
-            raise Wrong("a reference has exactly one key: env or file")
+            raise Wrong("a reference must have exactly one key: env or file")
         if not isinstance(value, Scalar) or value.tag or value.reads_as != "str":
-            raise Wrong(f"{key.text} takes {'the name of a variable' if key.text == 'env' else 'a path'}")
+            raise Wrong(f"{key.text} requires {'the name of a variable' if key.text == 'env' else 'a path'}")
         kind, target = key.text, value.text
     else:
         return None
@@ -185,10 +185,10 @@ def _reference(one: Field, node: Node) -> tuple[str, str] | None:
 
 
 def _inline(here: Reader, one: Field, node: Node) -> None:
-    """A secret that is written out: its own mistakes first, then whether that is allowed at all."""
+    """Check a plaintext secret: first the value, then whether plaintext is allowed."""
     from_node(one, node, here.folder)
     if not here.sources.allow_inline_secrets:
-        raise Wrong("a secret is not written into the file: use {env: NAME} or {file: PATH}")
+        raise Wrong("plaintext secrets are not allowed in the file: use {env: NAME} or {file: PATH}")
     here.warnings.append(
-        f"{here.file}:{node.line}:{node.column}: {one.name}: the secret stands in the file; better use {{env: NAME}}"
+        f"{here.file}:{node.line}:{node.column}: {one.name}: plaintext secret in the file; use {{env: NAME}} instead"
     )

@@ -1,4 +1,4 @@
-"""From a manifest's bytes to validated integrations, or to every problem at once."""
+"""Load a manifest: from bytes to validated integrations, or to every problem at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PROVIDER = Field("provider", "Which service it is", kind="choice", required=Tru
 _TYPE = Field("type", "What it is for", kind="choice", choices=TYPES)
 _ENABLED = Field("enabled", "Whether it is checked", kind="boolean")
 _INTERVAL = Field("health_check_interval_minutes", "Minutes between checks", kind="integer", minimum=1, maximum=60)
-#: The top-level keys of one integration, `config` aside.
+#: The top-level keys of one integration, except `config`.
 KEYS = (_NAME, _PROVIDER, _TYPE, _ENABLED, _INTERVAL)
 _SETTABLE = (_NAME, _TYPE, _ENABLED, _INTERVAL)
 _SCALAR_KEYS = {key.name: key for key in KEYS}
@@ -34,10 +34,10 @@ _SCALAR_KEYS = {key.name: key for key in KEYS}
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One integration as a manifest asks for it. None: the file does not say.
+    """One integration of a manifest. None means that the file does not set the value.
 
-    `config` is validated and complete, secrets wrapped. `has_config` is False when the file gives
-    no `config` (only with `partial`); `kept` are the secrets that were taken from the stored config.
+    `config` is validated and complete, secrets wrapped. `has_config` is False if the file has no `config` (only
+    with `partial`). `kept` are the secrets that come from the stored config.
     """
 
     name: str | None
@@ -54,7 +54,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a file holds, and what its author should know."""
+    """The integrations of a file, and warnings for its author."""
 
     items: tuple[Manifest, ...]
     warnings: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """Values given outside the file, which they override: `key=value` texts, and secrets by field."""
+    """Values that override the file: `key=value` texts, and secrets by field."""
 
     assignments: tuple[str, ...] = field(default=(), repr=False)  # may hold a secret by mistake
     secrets: Mapping[str, Secret] = field(default_factory=dict)
@@ -82,15 +82,15 @@ def load(
 ) -> Loaded:
     """Load the integrations in `data`; `file` is its name in messages and the base of relative paths.
 
-    With `stored` the file edits that integration: it holds one, may leave out any top-level key, and
-    `!keep` stands for a stored secret. With `partial` an item may leave out `config` (apply keeps the stored
-    one). Raises ManifestError with every problem at once.
+    With `stored`, the file edits that integration: it has one entry, may omit any top-level key, and `!keep`
+    means the stored secret. With `partial`, an entry may omit `config` (apply keeps the stored one). Raises
+    ManifestError with every problem at once.
     """
     root, problems = tree.parse(data, file)
     here = Reader(file, sources, _folder(file), stored, partial, problems)
     nodes = _items(here, root)
     if len(nodes) > 1 and (overrides.assignments or overrides.secrets or stored):
-        here.at(None, "one integration is expected here: --set, --secret and edit don't fit a list")
+        here.at(None, "expected one integration: --set, --secret and edit do not work with a list")
         nodes = nodes[:1]
     found = [_item(here, node, overrides) for node in nodes]
     items = tuple(item for item in found if item is not None)
@@ -110,8 +110,8 @@ def revise(
 ) -> Loaded:
     """Edit the stored integration without a file, by `assignments` and new `secrets`.
 
-    Raises SecretsNeeded when the destination changes and a secret was not given again, ManifestError
-    for everything else that is wrong.
+    Raises SecretsNeeded if the destination changes and a secret was not entered again, ManifestError for any
+    other problem.
     """
     here = Reader(SET, ValueSources(environ), Path.cwd(), stored, True, [])
     item = _item(here, tree.Mapping(0, 0, ()), Overrides(tuple(assignments), secrets or {}))
@@ -120,7 +120,7 @@ def revise(
 
 
 def same_names(items: Iterable[Manifest]) -> list[Problem]:
-    """A problem for each name that was there before, ASCII upper and lower case being the same."""
+    """Return a problem for each repeated name, ignoring ASCII case."""
     problems: list[Problem] = []
     first: dict[str, Manifest] = {}
     for item in items:
@@ -130,7 +130,7 @@ def same_names(items: Iterable[Manifest]) -> list[Problem]:
         other = first.setdefault(folded, item)
         if other is not item:
             where = f"{other.file}:{other.line}" if other.file != item.file else f"line {other.line}"
-            message = f"name: {where} has the same one (case does not count)"
+            message = f"name: {where} has the same name (case is ignored)"
             problems.append(Problem(item.file, item.line, 1, message, ("name",)))
     return problems
 
@@ -151,7 +151,7 @@ def _items(here: Reader, root: Node | None) -> list[tree.Mapping]:
         return [root]
     for key, _ in root.entries:
         if key.text != "integrations":
-            here.at(key, f"{quoted(key.text)} does not fit beside integrations: put it into its entries")
+            here.at(key, f"{quoted(key.text)} is not allowed next to integrations: move it into the entries")
     if not isinstance(several, tree.Items):
         here.at(several, "integrations: a list is expected")
         return []
@@ -160,7 +160,7 @@ def _items(here: Reader, root: Node | None) -> list[tree.Mapping]:
         if isinstance(node, tree.Mapping):
             found.append(node)
         else:
-            here.at(node, "integrations: each entry has keys and values: name, provider, config")
+            here.at(node, "integrations: each entry must have keys and values: name, provider, config")
     return found
 
 
@@ -230,14 +230,14 @@ def _top(here: Reader, node: tree.Mapping) -> tuple[dict[str, object], dict[str,
 
 def _untagged(node: Node) -> Node:
     if isinstance(node, Scalar) and node.tag:
-        raise Wrong(f"{node.tag} fits the fields of config only")
+        raise Wrong(f"{node.tag} is allowed in the fields of config only")
     return node
 
 
 def _assigned(
     here: Reader, provider: Provider, assignments: Sequence[str]
 ) -> tuple[dict[str, object], dict[str, object]]:
-    """What --set says: top-level values, and config values (None: taken away)."""
+    """Return the values of --set: top-level ones, and config ones (None removes a field)."""
     top: dict[str, object] = {}
     config: dict[str, object] = {}
     settable = {key.name: key for key in _SETTABLE}
@@ -263,7 +263,7 @@ def _assigned(
 
 def _assign(one: Field, text: str, into: dict[str, object]) -> None:
     if one.kind == "json":
-        raise Wrong("has several values: give it in a file")
+        raise Wrong("has several values: set it in a file")
     if not text and one not in KEYS:
         into[one.name] = None
         return

@@ -1,4 +1,4 @@
-"""Files and variables that a manifest refers to, and the manifest file itself. Nothing here waits."""
+"""Read the files and variables that a manifest refers to, and the manifest file itself. Nothing here blocks."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from intctl.text import clean
 
 MAX_SECRET_BYTES = 64 * 1024
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
-#: Where a shell's process substitution and standard input stand: pipes that somebody is writing to.
+#: Paths of standard input and of a shell's process substitution: pipes that another process is writing to.
 _STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 
 @dataclass(frozen=True, slots=True)
 class ValueSources:
-    """Where the values of a manifest may come from.
+    """The sources of a manifest's values.
 
-    `!env` reads `environ`; `!file` reads any file except the `forbidden` ones. A secret may be written into the
-    manifest itself only with `allow_inline_secrets`.
+    `!env` reads `environ`; `!file` reads any file except the `forbidden` ones. Plaintext secrets in the manifest
+    require `allow_inline_secrets`.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -35,9 +35,9 @@ class ValueSources:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a manifest: a regular file, or a pipe given as /dev/stdin or `<(command)`.
+    """Read a manifest: a regular file, or a pipe given as /dev/stdin or `<(command)`.
 
-    Raises ManifestError for anything else, and above 1 MiB.
+    Raises ManifestError for any other kind of file, and above 1 MiB.
     """
     try:
         return _read(path, MAX_BYTES, "1 MiB", stream=str(path).startswith(_STREAMS))[0]
@@ -46,9 +46,9 @@ def read_file(path: Path) -> bytes:
 
 
 def from_environment(name: str, environ: Mapping[str, str]) -> str:
-    """The value of a variable. Raises Wrong when it is unset or empty."""
+    """Return the value of a variable. Raises Wrong if it is unset or empty."""
     if not _VARIABLE.fullmatch(name):
-        raise Wrong("env takes the name of an environment variable")
+        raise Wrong("env requires the name of an environment variable")
     if name not in environ:
         raise Wrong(f"environment variable {name} is not set")
     if not environ[name].strip():
@@ -57,9 +57,9 @@ def from_environment(name: str, environ: Mapping[str, str]) -> str:
 
 
 def from_file(text: str, folder: Path, forbidden: Iterable[Path], *, secret: bool) -> tuple[str, str]:
-    """The text of a file (one newline at its end taken off) and a warning, or "". Raises Wrong."""
+    """Return the text of a file, without its final newline, and a warning or "". Raises Wrong."""
     if not text.strip() or "\0" in text:
-        raise Wrong("file takes the path of a file")
+        raise Wrong("file requires the path of a file")
     path = folder / text
     shown = clean(path, 200)
     try:
@@ -76,7 +76,7 @@ def from_file(text: str, folder: Path, forbidden: Iterable[Path], *, secret: boo
     if not content.strip():
         raise Wrong(f"{shown}: is empty")
     if secret and found.st_mode & stat.S_IROTH:
-        return content, f"{shown} is readable by everybody here. Run: chmod 600 {clean(shlex.quote(str(path)))}"
+        return content, f"{shown} is readable by all users. Run: chmod 600 {clean(shlex.quote(str(path)))}"
     return content, ""
 
 
@@ -89,7 +89,7 @@ def _same(found: os.stat_result, other: Path) -> bool:
 
 def _read(path: Path, limit: int, limit_name: str, *, stream: bool = False) -> tuple[bytes, os.stat_result]:
     try:
-        # Non-blocking, so that a FIFO that nobody writes to is refused and not waited for.
+        # Non-blocking, so that a FIFO without a writer is refused instead of waited for.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except FileNotFoundError:
         raise Wrong("there is no such file") from None

@@ -1,8 +1,8 @@
-"""Manifests as JSON Schema (draft 2020-12), for editors: whatever loads from a file fits, spelled as documented.
+"""JSON Schema (draft 2020-12) of manifests, for editors: every file that loads fits it, except for the short forms.
 
-A schema sees single values. What fields mean together, what variables and files hold, how YAML was
-written (quotes, tags, keys given twice) and names given twice are left to `intctl test -f`. `config`
-may be absent, since `apply` then keeps what is stored. The short forms !env and !file are not JSON.
+A schema sees single values only. `intctl test -f` checks the rest: rules across fields, the values of variables and
+files, the YAML notation (quotes, tags, repeated keys) and repeated names. `config` is optional, because `apply` then
+keeps the stored one. The short forms !env and !file are not JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Schema = dict[str, object]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE: Schema = {
-    "description": "Where the value stands: {env: NAME} or {file: PATH}",
+    "description": "Where the value comes from: {env: NAME} or {file: PATH}",
     "type": "object",
     "oneOf": [
         {"properties": {"env": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,199}$"}}, "required": ["env"]},
@@ -28,13 +28,13 @@ _REFERENCE: Schema = {
     "minProperties": 1,
     "maxProperties": 1,
 }
-#: Without outer blanks and line breaks, as every text is; a name does not look like an option either.
+#: No line breaks, and no whitespace at either end. A name must not look like an option either.
 _TEXT = r"^\S([^\r\n]*\S)?$"
 _NAME = r"^[^\s-]([^\r\n]*\S)?$"
 
 
 def schema(providers: Iterable[Provider]) -> Schema:
-    """The schema of a file that holds integrations of `providers`: one, or a list under `integrations`."""
+    """Return the schema of a file with integrations of `providers`: one, or a list under `integrations`."""
     known = list(providers)
     one: Schema = {
         "type": "object",
@@ -75,7 +75,7 @@ def _integration(provider: Provider) -> Schema:
     top["provider"] = {"description": f"{provider.title}. {provider.proof}", "const": provider.name}
     top["type"] |= {"enum": list(types)}
     config: Schema = {
-        "description": f"How {provider.title} is reached",
+        "description": f"Settings for {provider.title}",
         "type": "object",
         "required": [field.name for field in provider.fields if field.required],
         "properties": {field.name: _field(field) for field in provider.fields},
@@ -110,7 +110,7 @@ def _described(field: Field, found: Schema) -> Schema:
 
 
 def _plain(field: Field) -> Schema:
-    """What the field takes when it is written out."""
+    """Return the schema of a field's literal value."""
     match field.kind:
         case "integer" | "port":
             limits = {"minimum": field.minimum, "maximum": field.maximum}
@@ -132,7 +132,7 @@ def _patterns(field: Field) -> list[str]:
     found = [f"^(?:{field.pattern})$"] if field.pattern else []
     match field.kind:
         case "host":
-            # An IPv6 address has several colons; with one, a port follows.
+            # An IPv6 address has several colons. A single colon precedes a port, which is not allowed.
             found.append(r"^(?:[^/@\s:]+|\[?[^/@\s:]*:[^/@\s:]*:[^/@\s]*)$")
         case "url":
             schemes = "|".join(field.choices or ("https", "http"))

@@ -1,4 +1,4 @@
-"""A manifest to fill in: every field of a provider with its help, what must be given first."""
+"""A manifest to fill in: every field of a provider with its help, required fields first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 from intctl.providers.base import TYPES, Field, Provider
 
-#: What the file says when nothing is said: the database's default.
+#: The default of the database, which applies if the file does not set the interval.
 _INTERVAL = 15
 _KINDS = {
     "integer": "a whole number", "port": "a port", "boolean": "true or false", "host": "a host name or IP address",
@@ -17,24 +17,24 @@ _KINDS = {
 
 
 def template(provider: Provider) -> str:
-    """A commented manifest of `provider`: `#` before a key without a blank after it marks what is optional."""
+    """Return a commented manifest of `provider`: a `#` directly before a key marks it as optional."""
     name = provider.name
     lines = [
         f"# yaml-language-server: $schema={name}.schema.json",
-        f"#   (for editors that check YAML; made by: intctl providers schema {name} > {name}.schema.json)",
+        f"#   (for editors that check YAML; create it with: intctl providers schema {name} > {name}.schema.json)",
         f"# {provider.title}. Proven by: {_line(provider.proof)}.",
         f"#   intctl add {name} -f {name}.yaml",
-        f"name: {json.dumps(provider.title, ensure_ascii=False)}  # as you want to call it",
+        f"name: {json.dumps(provider.title, ensure_ascii=False)}  # any name",
         f"provider: {name}",
     ]
     if provider.type == "custom":
-        lines.append(f"#type: custom  # or what it is for: {', '.join(TYPES)}")
+        lines.append(f"#type: custom  # or another type: {', '.join(TYPES)}")
     lines.append("config:")
     for field in provider.fields:
         if field.required:
             lines += _entry(provider, field)
     some = any(field.required for field in provider.fields)
-    lines.append(f'  # {"Optional" if some else "Give what fits"}: take away the "#" before the key.')
+    lines.append(f'  # {"Optional" if some else "Set what applies"}: remove the "#" before the key.')
     for field in provider.fields:
         if not field.required:
             lines += _entry(provider, field)
@@ -43,12 +43,12 @@ def template(provider: Provider) -> str:
 
 
 def variable(provider: Provider, field: Field) -> str:
-    """The environment variable that a template names for a secret: PROVIDER_FIELD."""
+    """Return the name of the environment variable for a secret in a template: PROVIDER_FIELD."""
     return re.sub(r"[^A-Z0-9]", "_", f"{provider.name}_{field.name}".upper())
 
 
 def takes(field: Field) -> str:
-    """What the field takes, for people; "" for any text."""
+    """Describe the values that a field accepts; "" for any text."""
     if field.choices and field.kind == "choice":
         return f"one of {', '.join(field.choices)}"
     found = _KINDS.get(field.kind, "")
@@ -72,7 +72,7 @@ def _entry(provider: Provider, field: Field) -> list[str]:
 
 
 def _value(provider: Provider, field: Field) -> str:
-    """What stands after the key: a default, a reference, or nothing, which is refused until it is filled in."""
+    """Return the text after the key: a default, a reference, or "", which is refused until it is filled in."""
     if field.secret or field.kind == "pem":
         return f"{{env: {variable(provider, field)}}}"
     if field.default is not None:

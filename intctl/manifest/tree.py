@@ -1,7 +1,7 @@
-"""YAML text to a small tree that knows where everything stands.
+"""Parse YAML text into a small tree of nodes with positions.
 
-We walk PyYAML's parse events instead of loading: that ends deep and endless documents early, sees
-duplicate keys, keeps positions, and leaves `no`, `017` and `12:30:45` as they were written.
+The parser reads PyYAML's events instead of loading the document: it can stop at a limit, detects duplicate keys,
+keeps positions, and leaves `no`, `017` and `12:30:45` as they were written.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ from intctl.errors import ManifestError, Problem
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_ITEMS = 10_000
-#: Nodes of one document, those that aliases repeat included.
+#: Nodes of one document, including those that aliases repeat.
 MAX_NODES = 500_000
 MAX_KEYS = 1_000
-#: After so many problems the rest is not looked for.
+#: The parser stops after this many problems.
 MAX_PROBLEMS = 1_000
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DASHES = re.compile(r"^ *- ", re.MULTILINE)
 _TOO_MANY = f"more than {MAX_ITEMS:,} entries in one list: split the file"
 _TAG = "tag:yaml.org,2002:"
-#: Tags that a scalar may have. `!` and `!!str` only say that it is text.
+#: Tags that a scalar may have. `!` and `!!str` only mark it as text.
 _TAGS = {"!env", "!file", "!keep"}
 
-#: Words of PyYAML's complaints and ours; its own are not shown, they may quote the file.
+#: Parts of PyYAML's messages, and the message to show instead: PyYAML's own may quote the file.
 _COMPLAINTS = (
-    ("mapping values are not allowed", 'a ":" does not fit here: quote the text, or check the indentation'),
-    ("could not find expected ':'", 'a key without ":", or text that wants quotes'),
-    ("'\\t'", "a tab can't indent: use blanks"),
+    ("mapping values are not allowed", 'a ":" is not allowed here: quote the text, or check the indentation'),
+    ("could not find expected ':'", 'a key without ":", or text that must be quoted'),
+    ("'\\t'", "tabs are not allowed as indentation: use spaces"),
     ("cannot start any token", "this character can't begin a value: quote the text"),
     ("end of stream", "a quote or bracket is not closed"),
     ("<stream end>", "a quote or bracket is not closed"),
     ("expected ',' or", "a bracket is not closed, or a comma is missing"),
-    ("expected <block end>", "the indentation does not fit"),
-    ("undefined tag handle", "a tag that is not known"),
-    ("expected ' ', but found", "a tag such as !keep wants a blank after it"),
-    ("unknown escape", 'an escape that YAML does not know: write \\\\ for a backslash in "…"'),
-    ("anchor", "an anchor or alias without a proper name"),
+    ("expected <block end>", "the indentation is inconsistent"),
+    ("undefined tag handle", "unknown tag"),
+    ("expected ' ', but found", "a tag such as !keep must be followed by a space"),
+    ("unknown escape", 'unknown escape: write \\\\ for a backslash in "…"'),
+    ("anchor", "an anchor or alias without a valid name"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value as it was written. `reads_as` is YAML 1.1's idea of it: str, int, bool, null, …"""
+    """A single value as it was written. `reads_as` is its type in YAML 1.1: str, int, bool, null, …"""
 
     line: int
     column: int
@@ -68,7 +68,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Keys and values in the file's order, each key once."""
+    """Keys and values in the order of the file, each key once."""
 
     line: int
     column: int
@@ -79,20 +79,20 @@ Node = Scalar | Items | Mapping
 
 
 def quoted(key: str) -> str:
-    """A key for a message: shown when it looks like one, so that misplaced secrets are not."""
+    """Return a key for a message. Text that does not look like a key is not shown: it may be a misplaced secret."""
     return f'"{key}"' if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,39}", key) else f"({len(key)} characters)"
 
 
 def parse(data: bytes, file: str) -> tuple[Node | None, list[Problem]]:
-    """The document's tree (None when it is empty) and what was wrong but did not stop the reading.
+    """Return the document's tree (None if it is empty) and the problems that did not stop the parser.
 
-    Raises ManifestError for what does: too large, not UTF-8, not YAML, too deep.
+    Raises ManifestError for those that do: too large, not UTF-8, not YAML, too deep.
     """
     import yaml
 
     text = _decoded(data, file)
-    # Lists stand under `integrations` only, and our fields are single lines or PEM, so this counts
-    # entries at least: a list that is far too long is refused before seconds go into parsing it.
+    # Only `integrations` is a list, and fields are single lines or PEM, so each match is an entry.
+    # A list that is far too long is refused before the parser spends seconds on it.
     if len(_DASHES.findall(text)) > MAX_ITEMS:
         raise ManifestError([Problem(file, 0, 0, _TOO_MANY)])
     walk = _Walk(yaml.SafeLoader(text), file)
@@ -103,12 +103,12 @@ def parse(data: bytes, file: str) -> tuple[Node | None, list[Problem]]:
         said = str(getattr(error, "problem", ""))
         walk.stop(mark, next((ours for theirs, ours in _COMPLAINTS if theirs in said), "this is not valid YAML"))
     except (ValueError, OverflowError):
-        # Python's own limits on what an escape or a directive may hold.
+        # Python limits the values of escapes and directives.
         walk.stop(walk.loader.get_mark(), "a number or escape here is out of range")
 
 
 def reads_as(text: str) -> str:
-    """What YAML 1.1 takes `text` for when it is not quoted: str, int, float, bool, null, timestamp, …"""
+    """Return the type of unquoted `text` in YAML 1.1: str, int, float, bool, null, timestamp, …"""
     import yaml
 
     return _implicit(yaml.SafeLoader(""), text)
@@ -133,7 +133,7 @@ def _decoded(data: bytes, file: str) -> str:
         if not found:
             return text.removeprefix("\ufeff")
         offset = len(text[: found.start()].encode())
-        message = f"{'a NUL' if found[0] == chr(0) else 'a control character'} does not belong in a manifest"
+        message = f"{'a NUL' if found[0] == chr(0) else 'a control character'} is not allowed in a manifest"
     before = data[:offset]
     line, column = before.count(b"\n") + 1, offset - before.rfind(b"\n")
     raise ManifestError([Problem(file, line, column, f"{message} (byte {offset})")])
@@ -143,7 +143,7 @@ class _Walk:
     """One pass over the events of one document."""
 
     def __init__(self, loader: Any, file: str) -> None:
-        self.loader = loader  # its parser is not typed
+        self.loader = loader  # PyYAML's parser has no type hints
         self.file = file
         self.problems: list[Problem] = []
         self.anchors: dict[str, tuple[Node, int]] = {}
@@ -188,23 +188,23 @@ class _Walk:
             made = self.scalar(event)
         else:
             if event.tag is not None:
-                self.wrong(mark, "a tag does not fit a list or a mapping")
+                self.wrong(mark, "a list or a mapping can't have a tag")
             mapping = isinstance(event, yaml.MappingStartEvent)
             made = self.mapping(mark, depth) if mapping else self.items(mark, depth)
         if event.anchor is not None:
-            # Known only when it is complete: an alias inside itself finds nothing.
+            # Define the anchor only when its node is complete, so that an alias inside it is unknown.
             self.anchors[event.anchor] = (made, self.nodes - before)
         return made
 
     def count(self, mark: Any, nodes: int) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            self.stop(mark, "too much in one file: split it (aliases count as what they repeat)")
+            self.stop(mark, "too many values in one file: split it (an alias counts as everything that it repeats)")
 
     def alias(self, event: Any) -> Node:
         known = self.anchors.get(event.anchor)
         if known is None:
-            self.stop(event.start_mark, "an alias (*…) of something that is not defined above it")
+            self.stop(event.start_mark, "unknown alias (*…): define its anchor above it")
         self.count(event.start_mark, known[1])
         return known[0]
 
@@ -213,7 +213,7 @@ class _Walk:
         if tag in ("!", f"{_TAG}str"):
             plain, tag = False, ""
         elif tag and tag not in _TAGS:
-            self.wrong(mark, "a tag that is not known: !env, !file and !keep are")
+            self.wrong(mark, "unknown tag: use !env, !file or !keep")
             tag = ""
         kind = _implicit(self.loader, event.value) if plain and not tag else "str"
         return Scalar(mark.line + 1, mark.column + 1, event.value, plain, tag, kind)
@@ -238,7 +238,7 @@ class _Walk:
             key = self.node(event, depth + 1)
             value = self.node(self.loader.get_event(), depth + 1)
             if not isinstance(key, Scalar) or key.tag:
-                self.wrong(event.start_mark, "a key is a simple word")
+                self.wrong(event.start_mark, "a key must be a plain text")
             elif key.plain and key.text == "<<":
                 for merged, what in self.merged(key, value):
                     self.enter(found, merged, what, key)
@@ -253,7 +253,7 @@ class _Walk:
             if isinstance(part, Mapping):
                 entries += part.entries
             else:
-                self.problems.append(Problem(self.file, key.line, key.column, "<<: takes a mapping, or a list of them"))
+                self.problems.append(Problem(self.file, key.line, key.column, "<<: requires one or several mappings"))
         return entries
 
     def enter(self, found: dict[str, tuple[Scalar, Node]], key: Scalar, value: Node, at: Scalar) -> None:

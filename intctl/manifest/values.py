@@ -1,4 +1,4 @@
-"""One value of one field: strict types, no guessing. Messages never hold the value."""
+"""Validate one value of one field: strict types, no guessing. Messages never contain the value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intctl.manifest.tree import Mapping, Node, Scalar
 from intctl.providers.base import Field
 from intctl.text import nearest
 
-#: Longest text of a field that is not PEM, in characters.
+#: The longest text of a field that is not PEM, in characters.
 MAX_TEXT = 8192
 
 _READS = {"bool": "true or false", "int": "a number", "float": "a number", "timestamp": "a date or time"}
@@ -26,44 +26,44 @@ _BAD = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 class Wrong(Exception):
-    """A value that its field does not take; the message says what it takes."""
+    """A value that its field does not accept; the message says what it accepts."""
 
 
 def from_node(field: Field, node: Node, folder: Path) -> object:
-    """The value of a field that is written out in the file. Raises Wrong."""
+    """Return the value of a field from a node of the file. Raises Wrong."""
     if field.kind == "json":
         return _json(node)
     if not isinstance(node, Scalar):
-        raise Wrong("one value is expected here, not a list or a mapping")
+        raise Wrong("expected one value, not a list or a mapping")
     if field.kind in ("integer", "port", "boolean"):
         if not node.plain:
-            raise Wrong("quotes make it a text: leave them out")
+            raise Wrong("quotes make it a text: remove them")
     elif node.reads_as == "null":
-        raise Wrong("is empty" if field.required or field.secret else "is empty: leave the key out")
+        raise Wrong("is empty" if field.required or field.secret else "is empty: remove the key")
     elif node.reads_as != "str":
         raise Wrong(f"YAML reads this as {_READS.get(node.reads_as, 'something else')}: quote it")
     return from_text(field, node.text, folder)
 
 
 def from_text(field: Field, text: str, folder: Path) -> object:
-    """The value of a field that is given as text: quoted, by reference, or with --set. Raises Wrong."""
+    """Return the value of a field from text: quoted, by reference, or from --set. Raises Wrong."""
     if field.kind == "pem":
         return _pem(field, text)
     if not text.strip():
-        raise Wrong("is empty" if field.required or field.secret else "is empty: leave the key out")
+        raise Wrong("is empty" if field.required or field.secret else "is empty: remove the key")
     if len(text) > MAX_TEXT:
         raise Wrong(f"is longer than {MAX_TEXT} characters")
     if any(unicodedata.category(char) in _BAD for char in text):
-        raise Wrong("holds a line break, or a control, bidi or zero-width character")
+        raise Wrong("contains a line break, or a control, bidi or zero-width character")
     if field.secret:
         if _MASKED.fullmatch(text):
             raise Wrong("that is the masked form, not the secret")
         return text
     if text != text.strip():
-        raise Wrong("starts or ends with a blank")
+        raise Wrong("starts or ends with whitespace")
     value = _judged(field, text, folder)
     if field.pattern and not re.fullmatch(field.pattern, str(value)):
-        raise Wrong(f"does not look right; for example: {field.example}")
+        raise Wrong(f"has the wrong format; for example: {field.example}")
     return value
 
 
@@ -105,7 +105,7 @@ def _boolean(text: str) -> bool:
     return text == "true"
 
 
-#: More choices than this are too many for a message.
+#: A message lists at most this many choices.
 _MOST_TOLD = 20
 
 
@@ -113,17 +113,17 @@ def _choice(field: Field, text: str) -> str:
     if text not in field.choices:
         if len(field.choices) > _MOST_TOLD:
             meant = nearest(text[:100], field.choices) or "."
-            raise Wrong(f"there is none of that name{meant} See: intctl {field.name}s list")
+            raise Wrong(f"unknown name{meant} See: intctl {field.name}s list")
         raise Wrong(f"one of {', '.join(field.choices)} is expected{nearest(text[:100], field.choices)}")
     return text
 
 
 def host(text: str) -> str:
-    """A host name in lower-case ASCII (IDN as punycode), or an IP address. Raises Wrong."""
+    """Return a host name in lower-case ASCII (IDN as punycode), or an IP address. Raises Wrong."""
     if "://" in text:
-        raise Wrong("a host name has no scheme: leave out everything up to ://")
+        raise Wrong("a host name has no scheme: remove everything up to ://")
     if "/" in text or "@" in text:
-        raise Wrong("a host name alone is expected, without user or path")
+        raise Wrong("expected only a host name, without user or path")
     if len(text) > 253:
         raise Wrong("is longer than a host name can be")
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
@@ -155,7 +155,7 @@ def _no_host() -> str:
 def _url(schemes: tuple[str, ...], text: str) -> str:
     shape = " or ".join(f"{scheme}://" for scheme in schemes)
     if any(char in ' \\<>"^`{|}' for char in text):
-        raise Wrong("a URL holds no blank, backslash, quote or bracket")
+        raise Wrong("a URL must not contain a space, backslash, quote or bracket")
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -164,17 +164,17 @@ def _url(schemes: tuple[str, ...], text: str) -> str:
     if parts.scheme not in schemes or not text.lower().startswith(f"{parts.scheme}://"):
         raise Wrong(f"a URL that begins with {shape} is expected")
     if "@" in parts.netloc:
-        raise Wrong("a URL holds no user or password: they have fields of their own")
+        raise Wrong("a URL must not contain a user or password: use their own fields")
     if port == 0 or (parts.netloc.endswith(":")):
         raise Wrong("is not a valid URL: check host and port")
     if "#" in text:
-        raise Wrong("a URL holds no #fragment")
+        raise Wrong("a URL must not contain a #fragment")
     if not (parts.path + parts.query).isascii():
-        raise Wrong("a URL holds ASCII only after its host: write the rest with %XX")
+        raise Wrong("a URL must be ASCII after its host: write other characters as %XX")
     try:
         name = host(parts.hostname or "")
     except Wrong:
-        raise Wrong("a URL has a host name or an IP address after ://") from None
+        raise Wrong("a URL must have a host name or an IP address after ://") from None
     place = f"[{name}]" if ":" in name else name
     return urlunsplit((parts.scheme, f"{place}:{port}" if port else place, parts.path, parts.query, ""))
 
@@ -196,7 +196,7 @@ def _path(text: str, folder: Path) -> str:
     except OSError:
         usable = False
     if not usable:
-        raise Wrong("does not name a file that is there")
+        raise Wrong("does not name an existing file")
     return str(path)
 
 
@@ -210,7 +210,7 @@ def _pem(field: Field, text: str) -> str:
     if len(text) > 64 * 1024 or not text.isascii() or any(not (char.isprintable() or char in "\n\t") for char in text):
         raise Wrong("is not PEM text")
     if "BEGIN ENCRYPTED" in text or "Proc-Type: 4,ENCRYPTED" in text:
-        raise Wrong("is protected with a passphrase: give the key without one")
+        raise Wrong("is protected with a passphrase: use a key without one")
     if not re.search(rf"-----BEGIN ([A-Z0-9]+ )*{kind}-----\n[^-]+\n-----END ([A-Z0-9]+ )*{kind}-----", text):
         raise Wrong(f"is not PEM text with a {kind}")
     return text.strip() + "\n"
@@ -224,15 +224,15 @@ def _json(node: Node) -> dict[str, object]:
 
 def _pointer(key: Scalar) -> str:
     if not key.text.startswith("/") or re.search(r"~(?![01])", key.text) or len(key.text) > 1000:
-        raise Wrong('a JSON pointer begins with "/", such as /status')
+        raise Wrong('a JSON pointer must begin with "/", such as /status')
     return key.text
 
 
 def _plain_value(node: Node) -> object:
     if not isinstance(node, Scalar) or node.tag:
-        raise Wrong("a JSON pointer has one plain value")
+        raise Wrong("a JSON pointer must have one plain value")
     if any(unicodedata.category(char) in _BAD for char in node.text):
-        raise Wrong("holds a line break, or a control, bidi or zero-width character")
+        raise Wrong("contains a line break, or a control, bidi or zero-width character")
     if node.reads_as == "str":
         return node.text
     if node.text in ("true", "false"):

@@ -125,11 +125,11 @@ def test_answers_make_an_integration(intctl: Intctl, mail_starttls: MailHost) ->
     assert code == 0, terminal.said
     for words in (
         'did you mean "smtp"?',
-        "name: a name does not start with",
+        "name: a name must not start with",
         "password: is empty",
         "host: a host name has no scheme",
         "port: a plain whole number from 1 to 65535 is expected",
-        "ca_file: does not name a file that is there",
+        "ca_file: does not name an existing file",
         "optional [email-smtp.eu-west-1.amazonaws.com]: ",
     ):
         assert words in terminal.said
@@ -163,7 +163,7 @@ def test_what_is_wrong_together_is_asked_again(intctl: Intctl) -> None:
             )
             code, out = terminal.end()
         assert code == 0, terminal.said
-    assert "expect_json: a JSON pointer begins with" in terminal.said
+    assert "expect_json: a JSON pointer must begin with" in terminal.said
     assert "token: is required with auth: bearer" in terminal.said
     assert terminal.said.count("url: URL to call") == 1
     assert out.startswith("Created API (")

@@ -233,7 +233,7 @@ def test_edit_from_a_file_replaces_the_config_whole(intctl: Intctl, email: MailH
     intctl("edit", "Email", "-f", "-", stdin=manifest)
     assert intctl("list", "-o", "name").out == "Renamed\n"
     moved = email.manifest("Renamed", password="KEEP", host="localhost").replace('"KEEP"', "!keep ")
-    assert "secret must be given again" in intctl("edit", "Renamed", "-f", "-", stdin=moved, code=2).err
+    assert "requires re-entering the secret" in intctl("edit", "Renamed", "-f", "-", stdin=moved, code=2).err
 
 
 def test_edit_refuses_a_mask_saved_back(intctl: Intctl, email: MailHost) -> None:

@@ -181,7 +181,7 @@ def test_a_file_a_row_and_an_example_are_a_provider(
     assert (shown["config"]["subdomain"], shown["config"]["api_key"]) == ("mycompany", "********")
     text = intctl("providers", "template", "acmepeople").out.replace("  subdomain:", "  subdomain: NORTH")
     wrong = intctl("test", "-f", "-", stdin=text, code=2, ACMEPEOPLE_API_KEY=CANARY)
-    assert "subdomain: does not look right; for example: mycompany" in wrong.err
+    assert "subdomain: has the wrong format; for example: mycompany" in wrong.err
 
 
 def test_the_guide_says_what_a_provider_takes() -> None:

@@ -43,7 +43,7 @@ def test_answers_make_what_the_example_makes(name: str, tmp_path: Path) -> None:
     ("field", "text", "words"),
     [
         (Field("a", "A", required=True), "", "is empty"),
-        (Field("a", "A"), " b", "starts or ends with a blank"),
+        (Field("a", "A"), " b", "starts or ends with whitespace"),
         (Field("a", "A", secret=True), "********", "the masked form"),
         (Field("a", "A", kind="port", minimum=1, maximum=65535), "0", "from 1 to 65535"),
         (Field("a", "A", pattern="[a-z]+", example="b"), "B", "for example: b"),

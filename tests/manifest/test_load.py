@@ -240,7 +240,7 @@ def test_assignments_override_the_file() -> None:
         ("cnry", "--set: key=value is expected"),
         ("port=0587", "--set: port: a plain whole number from 1 to 65535 is expected"),
         ("enabled=yes", "--set: enabled: true or false is expected"),
-        ("name=-x", '--set: name: a name does not start with "-": it would read as an option'),
+        ("name=-x", '--set: name: a name must not start with "-": it would be read as an option'),
         ("provider=ses", '--set: unknown key "provider"'),
         ("host=cnry cnry", "--set: host: is not a host name or IP address"),
         ("name=", "--set: name: is empty"),
@@ -283,7 +283,7 @@ def test_assignments_do_not_fit_a_list() -> None:
     """Which of them would be meant is not guessed."""
     entry = "- {name: %s, provider: smtp, config: {host: a.example.com}}\n"
     text = "integrations:\n" + entry % "A" + entry % "B"
-    assert "one integration is expected" in told(text, assignments=["port=25"])[0]
+    assert "expected one integration" in told(text, assignments=["port=25"])[0]
 
 
 def test_secrets_given_beside_the_file() -> None:

@@ -77,7 +77,7 @@ def test_unusable_content_is_refused(tmp_path: Path, data: bytes, told: str) -> 
 def test_two_lines_are_refused(tmp_path: Path) -> None:
     """Only one newline is taken off: a second line is a mistake."""
     private(tmp_path / "f", b"cnry\nmore\n")
-    assert refused(tmp_path, "f").startswith("password: holds a line break")
+    assert refused(tmp_path, "f").startswith("password: contains a line break")
 
 
 def test_fifo_socket_and_device_are_refused_at_once(tmp_path: Path) -> None:
