@@ -1,1 +1,1 @@
-"""The database: its URL, the connection, the drivers' errors in our own words, retry, leases."""
+"""The database: its URL, the connection, translated driver errors, retry, leases."""

@@ -1,11 +1,11 @@
-"""The one function that opens a database, and the plain connection behind both doors.
+"""Open a database, and run SQL over a plain connection.
 
-Reads and the agent use `Database`: named SQL with `:name` parameters, rows as dictionaries. The
-changes go through SQLModel over a connection that the same `open_driver` made (`engine`). Both doors
-return the same Python types: ids as `str`, times as aware UTC `datetime`, JSON as Python values.
+Reads and the agent use `Database`: named SQL with `:name` parameters, rows as dictionaries. Changes use SQLModel over
+a connection that the same `open_driver` opens (`engine`). Both return the same Python types: ids as `str`, times as
+aware UTC `datetime`, JSON as Python values.
 
-This is the only room that imports a driver, and where the drivers' errors stop: their texts echo
-connection strings, parameters and rows, so only our own words leave (`StoreError`).
+Only this room imports a driver. It translates the drivers' errors to `StoreError`, because their texts repeat
+connection strings, parameters and rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from intctl.db.driver_errors import connect_error, own_errors, sqlite_error
 from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.errors import StoreError
 
-#: The Alembic revision that this version works with. A test holds it to the migrations' head.
+#: The Alembic revision that this version requires. A test compares it with the newest migration.
 HEAD = "0004"
 VERSION_TABLE = "intctl_alembic_version"
 
@@ -33,7 +33,7 @@ VERSION_TABLE = "intctl_alembic_version"
 
 
 def open_driver(target: Target, *, patient: bool = False) -> Any:
-    """A DB-API connection in autocommit mode. `patient`: no statement time-outs, for migrations."""
+    """Open a DB-API connection in autocommit mode. `patient`: no statement timeouts, for migrations."""
     if target.dialect == SQLITE:
         return _open_sqlite(target.path)
     return _open_postgresql(target, patient=patient)
@@ -58,7 +58,7 @@ def _open_sqlite(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_mode = WAL")
-        # A pass writes the same pages again and again: they go to the file itself less often (16 MB of log).
+        # A pass changes the same pages repeatedly: checkpoint less often (every 16 MB of log).
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
     except sqlite3.DatabaseError as error:
         raise sqlite_error(error, str(path)) from None
@@ -80,13 +80,13 @@ def _open_postgresql(target: Target, *, patient: bool) -> Any:
         raise connect_error(error, target) from None
 
 
-# --- the plain door ------------------------------------------------------------------------------
+# --- named SQL -----------------------------------------------------------------------------------
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _TIME_NAMES = frozenset({"last_health_check", "last_sync", "quiet_until"})
 _JSON_NAMES = frozenset({"config", "metadata", "last_success"})
 
-#: What stands for `{now}`, `{start}` (of the statement: an index can be searched for it) and `{after SECONDS}`.
+#: SQL for `{now}`, `{start}` (of the statement: usable in an index search) and `{after SECONDS}`.
 _NOW = {SQLITE: "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')", POSTGRESQL: "clock_timestamp()"}
 _START = {SQLITE: _NOW[SQLITE], POSTGRESQL: "statement_timestamp()"}
 _AFTER = {
@@ -97,7 +97,7 @@ _AFTER = {
 
 @lru_cache(maxsize=256)
 def prepared(sql: str, dialect: str) -> str:
-    """`sql` in the driver's own words: the clock spelled out, parameters in its style."""
+    """Translate `sql` for the driver: the database's clock, and the style of the parameters."""
     text = sql.replace("{now}", _NOW[dialect]).replace("{start}", _START[dialect])
     text = re.sub(r"\{after ([^}]+)\}", _AFTER[dialect], text)
     if dialect == POSTGRESQL:
@@ -106,12 +106,12 @@ def prepared(sql: str, dialect: str) -> str:
 
 
 def time_text(moment: datetime) -> str:
-    """A time as SQLite keeps it: `YYYY-MM-DDTHH:MM:SS.ffffffZ`."""
+    """Format a time as SQLite stores it: `YYYY-MM-DDTHH:MM:SS.ffffffZ`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def time_value(text: str) -> datetime:
-    """The time that `time_text` wrote; for what another hand wrote there, the epoch: one row spoils no list."""
+    """Parse a time that `time_text` wrote. Anything else is the epoch, so that one bad row does not break a list."""
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -120,7 +120,7 @@ def time_value(text: str) -> datetime:
 
 
 class Database:
-    """One connection, in autocommit mode. `transaction()` groups statements; nothing else commits."""
+    """One connection in autocommit mode. Only `transaction()` groups statements and commits."""
 
     def __init__(self, target: Target, connection: Any) -> None:
         self.target = target
@@ -128,14 +128,14 @@ class Database:
         self._connection = connection
         self._file = _file_id(target)
         self._until: float | None = None
-        self._begin = "BEGIN IMMEDIATE"  # the write lock at once, so that it can't be lost later
+        self._begin = "BEGIN IMMEDIATE"  # take the write lock first: a later upgrade of a read lock can fail
         if target.dialect == POSTGRESQL:
             from intctl.db.postgresql import BEGIN
 
             self._begin = BEGIN
 
     def rows(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         with own_errors(self.target.label):
             cursor = self._connection.execute(prepared(sql, self.dialect), self._bound(parameters))
             if cursor.description is None:
@@ -158,7 +158,7 @@ class Database:
         return answer
 
     def tuples(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
-        """All rows of a query as the driver gives them, which is quicker: on SQLite, times and JSON as text."""
+        """Return all rows as the driver returns them, which is faster: on SQLite, times and JSON are text."""
         with own_errors(self.target.label):
             found: list[tuple[Any, ...]] = self._connection.execute(
                 prepared(sql, self.dialect), self._bound(parameters)
@@ -166,17 +166,17 @@ class Database:
         return found
 
     def row(self, sql: str, parameters: Mapping[str, object] | None = None) -> dict[str, Any] | None:
-        """The first row of a query, or None."""
+        """Return the first row of a query, or None."""
         found = self.rows(sql, parameters)
         return found[0] if found else None
 
     def run(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
-        """Runs a statement; how many rows it touched."""
+        """Run a statement; return the number of affected rows."""
         with own_errors(self.target.label):
             return int(self._connection.execute(prepared(sql, self.dialect), self._bound(parameters)).rowcount)
 
     def run_many(self, sql: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """Runs a statement once for each of `rows`, which may hold more than the statement asks for."""
+        """Run a statement once for each of `rows`, which may have more keys than the statement has parameters."""
         names = set(_PARAMETER.findall(sql))
         with own_errors(self.target.label):
             bound = [self._bound({name: row[name] for name in names}) for row in rows]
@@ -184,17 +184,17 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. On SQLite it takes the write lock at once, so that it can't lose it later."""
+        """Run the block as one transaction. On SQLite, it takes the write lock at the start."""
         with own_errors(self.target.label):
             self._connection.execute(self._begin)
             try:
                 yield
             except BaseException:
                 if self._in_transaction():
-                    with suppress(Exception):  # what went wrong first is what is told
+                    with suppress(Exception):  # the first error is the one to report
                         self._connection.execute("ROLLBACK")
                 raise
-            if _file_id(self.target) != self._file:  # SQLite would go on writing to where nobody looks
+            if _file_id(self.target) != self._file:  # SQLite would write to the old file, which nothing else opens
                 self._connection.execute("ROLLBACK")
                 raise StoreError(f"{self.target.label} was moved or deleted while it was in use. Nothing was saved.")
             self._connection.execute("COMMIT")
@@ -204,11 +204,11 @@ class Database:
 
     @property
     def lost(self) -> bool:
-        """Whether the connection was ended, by whomever."""
+        """Return whether the connection is closed."""
         return self.dialect == POSTGRESQL and bool(self._connection.closed)
 
     def reopen(self) -> None:
-        """A new connection in the place of one that was lost. Raises StoreError when there is none to be had."""
+        """Replace a lost connection with a new one. Raises StoreError if none can be opened."""
         with suppress(Exception):
             self._connection.close()
         self._connection = open_driver(self.target)
@@ -216,13 +216,13 @@ class Database:
         self.limit(self._until)
 
     def limit(self, until: float | None) -> None:
-        """No statement is waited for beyond this moment of the monotonic clock (PostgreSQL; None: no such moment)."""
+        """Limit all waits for statements to this time of the monotonic clock (PostgreSQL only; None: no limit)."""
         self._until = until
         if self.dialect == POSTGRESQL:
             self._connection.until = until
 
     def close(self) -> None:
-        """Ends the connection; safe to call twice."""
+        """Close the connection. A second call does nothing."""
         with own_errors(self.target.label):
             self._connection.close()
 
@@ -243,7 +243,7 @@ class Database:
 
 
 def _file_id(target: Target) -> tuple[int, int] | None:
-    """Which file stands at the target's path; None where there is none."""
+    """Return the identity of the file at the target's path; None if there is none."""
     if target.dialect != SQLITE:
         return None
     try:
@@ -267,20 +267,20 @@ def _json_value(text: object) -> object:
     try:
         return json.loads(text)
     except ValueError:
-        return text  # a damaged row: shown as such by whoever opens it, never an error of the query
+        return text  # a damaged row: the code that opens it reports it, the query does not fail
 
 
 def among(database: Database, sql: str, ids: Sequence[str]) -> tuple[str, dict[str, object]]:
-    """`sql` with `{among}` as a membership test for these ids, and its parameter."""
+    """Return `sql` with `{among}` replaced by a membership test for these ids, and its parameter."""
     if database.dialect == POSTGRESQL:
         return sql.replace("{among}", "= ANY(CAST(:ids AS uuid[]))"), {"ids": list(ids)}
     return sql.replace("{among}", "IN (SELECT value FROM json_each(:ids))"), {"ids": json.dumps(list(ids))}
 
 
 def connect(target: Target) -> Database:
-    """The plain door to a database that is ready.
+    """Connect to a database that is ready.
 
-    Raises StoreError with the command to run when it is missing, not initialised, older or newer.
+    Raises StoreError with the command to run if it is missing, not initialised, older or newer.
     """
     database = Database(target, open_driver(target))
     try:
@@ -292,7 +292,7 @@ def connect(target: Target) -> Database:
 
 
 def current_version(database: Database) -> str | None:
-    """The revision that the database is at; None when intctl never prepared it."""
+    """Return the revision of the database; None if intctl never prepared it."""
     if database.dialect == SQLITE:
         there = database.row("SELECT 1 FROM sqlite_master WHERE name = :name", {"name": VERSION_TABLE})
     else:
@@ -304,7 +304,7 @@ def current_version(database: Database) -> str | None:
 
 
 def require_ready(database: Database) -> None:
-    """Raises StoreError unless the database is at this version's revision."""
+    """Raise StoreError unless the database has this version's revision."""
     version = current_version(database)
     if version == HEAD:
         return

@@ -1,4 +1,4 @@
-"""Where the drivers' errors stop: their texts echo connection strings, parameters and rows, so none is shown."""
+"""Translate the drivers' errors: their texts repeat connection strings, parameters and rows, so none is shown."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import Any
 from intctl.db.url import Target
 from intctl.errors import BusyError, ConflictError, RefusedError, StoreError, UsageError
 
-# SQLSTATEs after which the same statement may succeed a moment later.
+# SQLSTATEs after which a retry of the same statement may succeed.
 _TRANSIENT = re.compile(r"^(08...|57P0[1235]|25P0[34]|40001|40P01|55P03|53300|25006)$")
 
 
 def connect_error(error: Exception, target: Target) -> StoreError:
-    # libpq gives no SQLSTATE while connecting, so its text is searched — and never shown.
+    # libpq has no SQLSTATE for a failed connection, so its text is searched, and never shown.
     said = str(error).lower()
     reasons = (
         ("password authentication failed", "the password was refused", False),
-        ("no password supplied", "it wants a password", False),
-        ("no pg_hba.conf entry", "this host or user is not let in (pg_hba.conf)", False),
+        ("no password supplied", "the server requires a password", False),
+        ("no pg_hba.conf entry", "the server does not allow this host or user (pg_hba.conf)", False),
         ("certificate verify failed", "its certificate is not trusted; name the CA with ?sslrootcert=FILE", False),
-        ("does not support ssl", "it has no TLS; on a trusted network add ?sslmode=disable", False),
-        ('database "', "there is no database of that name", False),
-        ('role "', "there is no user of that name", False),
+        ("does not support ssl", "the server has no TLS; on a trusted network add ?sslmode=disable", False),
+        ('database "', "there is no database with that name", False),
+        ('role "', "there is no user with that name", False),
         ("certificate file", "the file that sslrootcert or sslcert names can't be used", False),
-        ("too many", "it has no connection free", True),
-        ("timeout", "it did not answer in 5 seconds", True),
+        ("too many", "the server has no free connection", True),
+        ("timeout", "the server did not answer in 5 seconds", True),
         ("refused", "the connection was refused", True),
-        ("resolve", "its host name could not be looked up", True),
-        ("starting up", "it is starting up", True),
-        ("read-only", "it is read-only", True),
+        ("resolve", "the host name could not be looked up", True),
+        ("starting up", "the server is starting up", True),
+        ("read-only", "the server is read-only", True),
     )
     for fragment, reason, transient in reasons:
         if fragment in said:
@@ -43,9 +43,9 @@ def connect_error(error: Exception, target: Target) -> StoreError:
 def sqlite_error(error: sqlite3.Error, label: str) -> Exception:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if isinstance(error, sqlite3.IntegrityError):
-        return ConflictError("The database refused the change: it would break one of its rules.")
+        return ConflictError("The database rejected the change: it would violate a constraint.")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return BusyError(f"{label} is in use by another process, and stayed so for 5 seconds. Try again.")
+        return BusyError(f"{label} was locked by another process for 5 seconds. Try again.")
     if code == sqlite3.SQLITE_NOTADB:
         return StoreError(f"{label} is not an SQLite database. It was not touched.")
     if code == sqlite3.SQLITE_CORRUPT:
@@ -56,15 +56,15 @@ def sqlite_error(error: sqlite3.Error, label: str) -> Exception:
         return StoreError(f"{label} can't be opened for writing by this user.")
     if "no such" in str(error):
         return StoreError(f"{label} does not have intctl's tables. Run: intctl init")
-    return StoreError(f"{label} did not take a statement (SQLite error {code}).")
+    return StoreError(f"{label} rejected a statement (SQLite error {code}).")
 
 
 def _postgresql_error(error: Any, label: str) -> Exception:
     state = error.sqlstate or ""
     if state == "23505":
-        return ConflictError("The database refused the change: that already exists.")
+        return ConflictError("The database rejected the change: the row already exists.")
     if state.startswith("23"):
-        return ConflictError("The database refused the change: it would break one of its rules.")
+        return ConflictError("The database rejected the change: it would violate a constraint.")
     if state == "42501":
         return StoreError(f"{label}: this user lacks a privilege that intctl needs. See docs/postgresql.md.")
     if state in ("42P01", "42703"):
@@ -76,18 +76,18 @@ def _postgresql_error(error: Any, label: str) -> Exception:
     if state == "53100":
         return StoreError(f"{label}: its disk is full. Nothing was saved.")
     if type(error).__name__ == "Cut":
-        return StoreError(f"{label} gave no answer in time, and the connection was ended.", transient=True)
+        return StoreError(f"{label} did not answer in time, so the connection was closed.", transient=True)
     if state.startswith("22"):
-        return RefusedError(f"{label} refused a value ({state}). Nothing was saved.")
+        return RefusedError(f"{label} rejected a value ({state}). Nothing was saved.")
     transient = not state or bool(_TRANSIENT.match(state))
-    return StoreError(f"{label} did not take a statement ({state or 'connection lost'}).", transient=transient)
+    return StoreError(f"{label} rejected a statement ({state or 'connection lost'}).", transient=transient)
 
 
 def translate(error: BaseException, label: str) -> Exception | None:
-    """Our error for a driver's (or SQLAlchemy's) one, or None if it is not one of theirs."""
+    """Translate an error of a driver or of SQLAlchemy; None for any other error."""
     original = getattr(error, "orig", None) or error
-    if isinstance(original, UnicodeEncodeError):  # bytes of the command line that were no text
-        return UsageError("What was given is not valid UTF-8, so it can't be in the database.")
+    if isinstance(original, UnicodeEncodeError):  # bytes of the command line that are not text
+        return UsageError("The text is not valid UTF-8, so it can't be in the database.")
     if isinstance(original, sqlite3.Error):
         return sqlite_error(original, label)
     if any(base.__module__.partition(".")[0] == "psycopg" for base in type(original).__mro__):

@@ -1,4 +1,4 @@
-"""Identifiers: random ones for rows that people name, time-ordered ones for history."""
+"""Identifiers: random ones for rows that people refer to, time-ordered ones for history."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _last = 0
 
 
 def new_id() -> str:
-    """A random UUID (version 4) in canonical form."""
+    """Return a random UUID (version 4) in canonical form."""
     return str(uuid.uuid4())
 
 
 def new_log_id() -> str:
-    """A time-ordered UUID (version 7, RFC 9562): rows that come together lie together in the index.
+    """Return a time-ordered UUID (version 7, RFC 9562): rows written together are together in the index.
 
-    Rises within a process also where the clock stands still or goes back.
+    Within a process the ids rise even if the clock stops or goes back.
     """
-    global _last  # noqa: PLW0603 - the one counter that makes the order strict
+    global _last  # noqa: PLW0603 - the counter that makes the order strict
     # 48 bits of milliseconds and 12 bits below them, as RFC 9562 §6.2 method 3 allows.
     ticks = max((time.time_ns() << 12) // 1_000_000, _last + 1)
     _last = ticks
@@ -29,5 +29,5 @@ def new_log_id() -> str:
 
 
 def new_owner(host: str) -> str:
-    """A lease owner's name that no other process has or had."""
+    """Return a lease owner's name that no other process has or had."""
     return f"{host}:{os.getpid()}:{os.urandom(4).hex()}"

@@ -1,56 +1,56 @@
-"""The one lease: the right to do something alone, with an owner, an expiry and a fencing token that only rises.
+"""Leases: the exclusive right to do something, with an owner, an expiry and a fencing token that only rises.
 
-Claims of integrations, the reporting of transitions and the roll-up of the history take it alike. What is done under
-a lease is written only by its owner, under its token, while it is valid. Only the database's clock counts; a lease
-that ends later than any can was taken before the clock was set back, and counts as past.
+Claims of integrations, deliveries of transitions and the roll-up of the history use the same lease. Results are
+written only by the lease's owner, under its token, while it is valid. Only the database's clock counts. A lease that
+ends later than the maximum was taken before the clock was set back, and counts as expired.
 
-The functions give SQL for a table with the columns lease_owner, lease_token, lease_expires_at and attempts, known by
-`alias`. `:owner` and `:lease_s` are parameters.
+The functions return SQL for a table with the columns lease_owner, lease_token, lease_expires_at and attempts, known
+as `alias`. `:owner` and `:lease_s` are parameters.
 """
 
 from __future__ import annotations
 
 import time
 
-#: How many seconds a lease outlives the deadline of its probe: time to record, with room to spare.
+#: How many seconds a lease outlasts the deadline of its probe: time to record the result, with a margin.
 MARGIN_S = 40
-#: How long before its end a lease is no longer written under, in seconds.
+#: Nothing is written in this many seconds before the end of a lease.
 SAFETY_S = 5
-#: No lease ends later than this from now, in seconds.
+#: The maximum of a lease, in seconds from now.
 LONGEST_S = 600
 
-#: What frees a lease.
+#: Frees a lease.
 RELEASE = "lease_owner = NULL, lease_expires_at = NULL"
-#: What frees a lease whose work was not done, as if it had not been taken.
+#: Frees a lease whose work was not done, as if it had not been taken.
 GIVE_BACK = f"{RELEASE}, attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END"
 
 
 def is_past(expiry: str, *, now: str = "{now}", longest_s: int = LONGEST_S) -> str:
-    """Whether a lease with this expiry is over, or ends later than any can."""
+    """Return a condition: a lease with this expiry has expired, or ends later than the maximum."""
     return f"{expiry} <= {now} OR {expiry} > {{after {longest_s}}}"
 
 
 def is_free(alias: str, *, now: str = "{now}") -> str:
-    """Whether nobody holds the lease."""
+    """Return a condition: the lease is free."""
     expiry = f"{alias}.lease_expires_at"
     return f"({expiry} IS NULL OR {is_past(expiry, now=now)})"
 
 
 def is_held(alias: str) -> str:
-    """The guard of every write: this owner holds the lease, and it is valid. The token is compared besides."""
+    """Return the condition of every write: this owner holds a valid lease. The token is compared separately."""
     return f"{alias}.lease_owner = :owner AND {alias}.lease_expires_at > {{now}}"
 
 
 def take(alias: str) -> str:
-    """What takes the lease: the token rises, and the attempt is counted until it is finished or given back."""
+    """Return assignments that take the lease: raise the token, and count the attempt until it ends."""
     return f"""lease_owner = :owner, lease_token = {alias}.lease_token + 1, attempts = {alias}.attempts + 1,
        lease_expires_at = {{after :lease_s}}"""
 
 
 def length(deadline_s: float) -> tuple[float, float]:
-    """Until when this process may write under a lease that it asks for now, and how long the lease is, in seconds.
+    """Return until when this process may write under a lease that it requests now, and the lease's length in seconds.
 
-    The first is a moment of the monotonic clock. It counts from before the request, so it is never too late.
+    The first is a time of the monotonic clock. It counts from before the request, so it is never too late.
     """
     lease_s = deadline_s + MARGIN_S
     return time.monotonic() + lease_s - SAFETY_S, lease_s

@@ -1,4 +1,4 @@
-"""Going on when the database goes away for a moment: once more, over a new connection, for half a minute."""
+"""Retry when the database is briefly unavailable, over a new connection each time, for half a minute."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from intctl.errors import BusyError, StoreError
 
 T = TypeVar("T")
 
-#: How long trouble that may pass is borne, in seconds, and the first and the longest pause between two tries.
+#: How long transient errors are retried, in seconds, and the first and the longest pause between two attempts.
 GIVE_UP_S = 30.0
 _FIRST_S, _LONGEST_S = 0.2, 5.0
-#: What a last try gets when the time is up, in seconds.
+#: The time limit of the last attempt, in seconds.
 _LAST_TRY_S = 2.0
-#: With less time than this left, no other try is begun, in seconds.
+#: No further attempt starts with less time left than this, in seconds.
 _WORTH_S = 3.0
 
 
 def persist(database: Database, work: Callable[[bool], T], ends: Callable[[], float]) -> T:
-    """What `work` gives, tried again after trouble that may pass.
+    """Call `work` and return its result, with retries after transient errors.
 
-    `work` is told whether this is another try: what an earlier one wrote may be there or not.
-    `ends` is a moment of the monotonic clock after which nothing is tried; asked again and again,
-    for a signal may bring it nearer. Raises what the last try raised.
+    The argument of `work` says whether this is a retry: an earlier attempt may have been committed. `ends` returns
+    the time of the monotonic clock after which nothing is tried; it is called each time, because a signal can bring
+    that time forward. Raises the error of the last attempt.
     """
 
     def attempt(again: bool) -> T:
@@ -39,7 +39,7 @@ def persist(database: Database, work: Callable[[bool], T], ends: Callable[[], fl
 
 
 def patiently(attempt: Callable[[bool], T], ends: Callable[[], float]) -> T:
-    """What `attempt` gives in the end; it is told whether it was tried before. For work that needs no database yet."""
+    """Call `attempt` with retries, and return its result; its argument says whether this is a retry."""
     gives_up, pause, again = time.monotonic() + GIVE_UP_S, _FIRST_S, False
     while True:
         try:
@@ -49,7 +49,7 @@ def patiently(attempt: Callable[[bool], T], ends: Callable[[], float]) -> T:
                 raise
             next_try = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311 -- not for secrecy
             if next_try >= min(gives_up, ends() - _WORTH_S):
-                raise  # what is told is then the trouble, and not that there was no time
+                raise  # report the error of the database, not the lack of time
             while time.monotonic() < min(next_try, ends()):
                 time.sleep(0.05)
             again, pause = True, min(pause * 2, _LONGEST_S)

@@ -1,7 +1,7 @@
-"""A PostgreSQL connection that nobody waits for without end, directly or through PgBouncer.
+"""A PostgreSQL connection on which every wait has a limit, directly or through PgBouncer.
 
-The server cancels a statement after 5 s and a wait for a lock after 3 s. A server that is frozen
-cancels nothing, so the client ends the connection after 8 s without an end of the statement.
+The server cancels a statement after 5 s and a wait for a lock after 3 s. A frozen server cancels nothing, so the
+client closes the connection if a statement has not ended after 8 s.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ import psycopg
 from psycopg.types.datetime import TimestamptzLoader
 from psycopg.types.string import TextLoader
 
-#: The longest that a statement's answer is waited for, in seconds: longer than the server's own limit.
+#: The longest wait for a statement's reply, in seconds: longer than the server's own limit.
 CUT_S = 8.0
 
 _LIMITS = {"statement_timeout": 5000, "lock_timeout": 3000}
 _IDLE = {"idle_in_transaction_session_timeout": 10000}
 
-#: How a transaction begins, in one message. Behind PgBouncer the start-up options may be refused or ignored,
-#: and the next transaction may be another server connection's: so each says its own limits.
+#: The start of a transaction, in one message. PgBouncer may refuse or ignore the start-up options, and may run the
+#: next transaction on another server connection, so each transaction sets its own limits.
 LIMITS = "; ".join(f"SET LOCAL {name} = {value}" for name, value in {**_LIMITS, **_IDLE}.items())
 BEGIN = f"BEGIN; {LIMITS}"
 
 
 class Cut(psycopg.OperationalError):
-    """The server did not answer in time, and the connection was ended here."""
+    """The server did not answer in time, so the client closed the connection."""
 
 
 class Bounded(psycopg.Connection[tuple[Any, ...]]):
-    """A connection whose statements end, in the one way or the other. Every field is of this process only."""
+    """A connection with limits on the wait for a statement. Its fields are local to this process."""
 
-    #: No wait of this connection lasts longer, in seconds; None for migrations.
+    #: The longest wait, in seconds; None for migrations.
     cut_s: float | None = CUT_S
-    #: No wait lasts beyond this moment of the monotonic clock.
+    #: The end of every wait, as a time of the monotonic clock.
     until: float | None = None
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
-        """As psycopg's, but not for ever."""
+        """Wait as psycopg does, up to the limit."""
         return super().wait(self._bounded(gen), *args, **kwargs)
 
     def _bounded(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
@@ -52,7 +52,7 @@ class Bounded(psycopg.Connection[tuple[Any, ...]]):
         try:
             wanted = next(gen)
             while True:
-                ready = yield wanted  # psycopg comes back ten times a second, ready or not
+                ready = yield wanted  # psycopg resumes ten times a second, ready or not
                 if not ready and monotonic() >= ends:
                     self.pgconn.finish()
                     raise Cut("no answer")
@@ -62,14 +62,14 @@ class Bounded(psycopg.Connection[tuple[Any, ...]]):
 
 
 class _UtcLoader(TimestamptzLoader):
-    """For a session that is in another time zone, because the start-up options did not get through."""
+    """Convert times to UTC, for a session in another time zone: PgBouncer may drop the start-up options."""
 
     def load(self, data: Any) -> datetime:
         return super().load(data).astimezone(UTC)
 
 
 def open_connection(parameters: Mapping[str, str], *, patient: bool) -> Bounded:
-    """A connection in autocommit mode. `patient`: no time limits, for migrations. Raises psycopg.Error."""
+    """Open a connection in autocommit mode. `patient`: no time limits, for migrations. Raises psycopg.Error."""
     limits = _IDLE if patient else {**_LIMITS, **_IDLE}
     options = " ".join(f"-c {name}={value}" for name, value in limits.items())
     given = {
@@ -85,7 +85,7 @@ def open_connection(parameters: Mapping[str, str], *, patient: bool) -> Bounded:
     except psycopg.OperationalError as error:
         if "unsupported startup parameter" not in str(error):
             raise
-        connection = _connect(given)  # PgBouncer that was not told to let `options` pass
+        connection = _connect(given)  # PgBouncer without ignore_startup_parameters = options
     connection.adapters.register_loader("uuid", TextLoader)
     if connection.info.parameter_status("TimeZone") != "UTC":
         connection.adapters.register_loader("timestamptz", _UtcLoader)

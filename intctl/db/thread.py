@@ -1,4 +1,4 @@
-"""The database's own thread: no statement blocks the event loop and its clocks."""
+"""A thread for the database, so that no statement blocks the event loop and its timers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def database_thread() -> Iterator[Callable[..., Awaitable[Any]]]:
-    """A function that runs others on one thread, one after the other. To be entered inside a running event loop."""
+    """Yield a function that runs functions one at a time on one thread. Requires a running event loop."""
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 

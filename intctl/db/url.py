@@ -1,4 +1,4 @@
-"""Which database: what a URL names, and how it is called in messages."""
+"""Database URLs: the database that a URL names, and its label in messages."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
 
 _LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
-# libpq parameters that a URL may carry. `options` is ours; a password file or a service would be a
-# second place where the target is said, so they are left to libpq's own environment variables.
+# libpq parameters that a URL may have. intctl sets `options` itself. A password file or a service would name the
+# target a second time, so they are left to libpq's own environment variables.
 _URL_PARAMETERS = frozenset(
     {
         "sslmode",
@@ -36,7 +36,7 @@ _URL_PARAMETERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which database. `parameters` may hold a password and is never shown."""
+    """A database. `parameters` may contain a password and is never shown."""
 
     dialect: str
     path: Path = Path()
@@ -44,7 +44,7 @@ class Target:
 
     @property
     def label(self) -> str:
-        """What it is called in messages: the file, or host, port and database name."""
+        """The name in messages: the file, or host, port and database name."""
         if self.dialect == SQLITE:
             return str(self.path)
         shown = self.parameters
@@ -52,14 +52,14 @@ class Target:
 
 
 def sqlite_target(path: Path) -> Target:
-    """The embedded database in this file."""
+    """Return the SQLite database in this file."""
     return Target(SQLITE, path=path)
 
 
 def parse_url(url: str, source: str) -> Target:
-    """The database that `url` names. `source` says where it was read, for messages.
+    """Return the database that `url` names. `source` is where the URL comes from, for messages.
 
-    Raises UsageError, which names the wrong part and never the value.
+    Raises UsageError, which names the invalid part and never the value.
     """
 
     def wrong(part: str, hint: str = "") -> UsageError:

@@ -104,7 +104,7 @@ def test_a_name_that_is_no_text(intctl: Intctl) -> None:
     """Bytes that are not UTF-8 are wrong usage, in one line."""
     for words in (["show", "\udcff"], ["list", "--search", "\udcff"], ["--org", "\udcff", "list"]):
         ran = intctl(*words, code=2)
-        assert ran.err == "intctl: What was given is not valid UTF-8, so it can't be in the database.\n"
+        assert ran.err == "intctl: The text is not valid UTF-8, so it can't be in the database.\n"
 
 
 def test_reveal_asks_first(intctl: Intctl, email: MailHost) -> None:

@@ -182,7 +182,7 @@ def test_servers_that_cannot_be_used(postgresql_server: Target, empty_postgresql
 
     assert "was refused" in refused(at(host="127.0.0.1", port="1"))
     assert "could not be looked up" in refused(at(host="nowhere.invalid", port="5432"))
-    assert "no database of that name" in refused(at(dbname="there-is-none"))
+    assert "no database with that name" in refused(at(dbname="there-is-none"))
     assert "Can't connect" in refused(at(user="there-is-none"))
     assert "Can't connect" in refused(at(host="/nowhere"))
     assert "is not initialised" in refused(empty_postgresql)
@@ -212,7 +212,7 @@ def test_a_constraint_is_a_conflict_and_its_text_stays_inside(target: Target) ->
 
 
 def test_wrong_statements_are_errors_of_the_database(target: Target) -> None:
-    """A missing table names init; nonsense says that a statement was not taken; neither repeats it."""
+    """A missing table names init; nonsense says that a statement was rejected; neither repeats it."""
     with connect(target) as database:
         with pytest.raises(StoreError, match="intctl init"):
             database.rows(f"SELECT 1 FROM missing_{WORD.replace('-', '_')}")
@@ -279,11 +279,11 @@ def test_a_statement_is_not_waited_for_beyond_its_time(postgresql_target: Target
     """The client ends the connection itself: transient, in our words; a new one works under the same limit."""
     with connect(postgresql_target) as database:
         database.limit(time.monotonic() + 0.3)
-        with pytest.raises(StoreError, match="gave no answer in time") as told, database.transaction():
+        with pytest.raises(StoreError, match="did not answer in time") as told, database.transaction():
             database.rows("SELECT pg_sleep(4)")
         assert told.value.transient and database.lost
         database.reopen()
-        with pytest.raises(StoreError, match="gave no answer in time"):
+        with pytest.raises(StoreError, match="did not answer in time"):
             database.rows("SELECT pg_sleep(4)")
         database.limit(None)
         database.reopen()
@@ -293,9 +293,9 @@ def test_a_statement_is_not_waited_for_beyond_its_time(postgresql_target: Target
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("22P05", "refused a value"),
+        ("22P05", "rejected a value"),
         ("23505", "already exists"),
-        ("23514", "one of its rules"),
+        ("23514", "violate a constraint"),
         ("42501", "lacks a privilege"),
         ("42P01", "intctl init"),
         ("55P03", "a lock was held"),
@@ -316,7 +316,7 @@ def test_every_state_has_its_words(state: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (sqlite3.SQLITE_BUSY, "in use by another process"),
+        (sqlite3.SQLITE_BUSY, "locked by another process"),
         (sqlite3.SQLITE_NOTADB, "not an SQLite database"),
         (sqlite3.SQLITE_CORRUPT, "damaged"),
         (sqlite3.SQLITE_FULL, "disk is full"),
