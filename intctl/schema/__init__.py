@@ -1,1 +1,1 @@
-"""Column types, tables, migrations, DDL; setting up a database and adopting a portal's."""
+"""Column types, tables, migrations and DDL; database setup, and adoption of a portal's tables."""

@@ -28,7 +28,7 @@ class Schedule(SQLModel, table=True):
     lease_token: int = Field(
         default=0,
         sa_column=Column(
-            BigInteger, nullable=False, server_default=text("0"), info=noted("only rises: a stale holder is refused")
+            BigInteger, nullable=False, server_default=text("0"), info=noted("only rises; a stale holder is rejected")
         ),
     )
     lease_expires_at: datetime | None = Field(default=None, sa_column=Column(Time))
@@ -43,29 +43,29 @@ class Schedule(SQLModel, table=True):
 
 
 class AgentPass(SQLModel, table=True):
-    """The last pass of each agent: one row for a host, or for a host and the one organisation that it serves."""
+    """The last pass of each agent: one row per host, or per host and organisation."""
 
     __tablename__ = "agent_passes"
 
-    id: str = Field(sa_column=Column(Text, primary_key=True, info=noted("the host, and the organisation if one")))
+    id: str = Field(sa_column=Column(Text, primary_key=True, info=noted("the host, and the organisation if any")))
     host: str = Field(sa_column=Column(Text, nullable=False))
-    org_id: str | None = Field(default=None, sa_column=Column(Id, info=noted("NULL: it serves all")))
-    version: str = Field(sa_column=Column(Text, nullable=False, info=noted("intctl's")))
+    org_id: str | None = Field(default=None, sa_column=Column(Id, info=noted("NULL: all organisations")))
+    version: str = Field(sa_column=Column(Text, nullable=False, info=noted("of intctl")))
     started_at: datetime | None = Field(default=None, sa_column=Column(Time))
     finished_at: datetime | None = Field(
-        default=None, sa_column=Column(Time, info=noted("the last pass that was completed and recorded"))
+        default=None, sa_column=Column(Time, info=noted("end of the last pass that was completed and recorded"))
     )
-    failed_at: datetime | None = Field(default=None, sa_column=Column(Time, info=noted("NULL after a good one")))
+    failed_at: datetime | None = Field(default=None, sa_column=Column(Time, info=noted("NULL after a successful pass")))
     failure: str | None = Field(default=None, sa_column=Column(Text))
     passes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     checks: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     details: Any = Field(
-        default=None, sa_column=Column("metadata", Json, info=noted("the last pass in counts; known keys' ids"))
+        default=None, sa_column=Column("metadata", Json, info=noted("counts of the last pass; ids of known keys"))
     )
 
 
 class Transition(SQLModel, table=True):
-    """A status that fell into error or left it, and whether that was reported."""
+    """A change of status into or out of error, and whether it was reported."""
 
     __tablename__ = "integration_transitions"
 
@@ -73,28 +73,28 @@ class Transition(SQLModel, table=True):
     integration_id: str = Field(sa_column=reference("integrations", cascade=True))
     from_status: str = Field(sa_column=Column(String(20), nullable=False))
     to_status: str = Field(sa_column=Column(String(20), nullable=False))
-    verdict: str | None = Field(default=None, sa_column=Column(String(20), info=noted("NULL: a person did it")))
+    verdict: str | None = Field(default=None, sa_column=Column(String(20), info=noted("NULL: changed by a person")))
     code: str | None = Field(default=None, sa_column=Column(Text))
     message: str | None = Field(default=None, sa_column=Column(Text))
     changed_at: datetime = Field(sa_column=Column(Time, nullable=False, server_default=Now()))
     quiet_until: datetime | None = Field(
-        default=None, sa_column=Column(Time, info=noted("in maintenance: told when that is over"))
+        default=None, sa_column=Column(Time, info=noted("in maintenance: reported after this time"))
     )
-    lease_owner: str | None = Field(default=None, sa_column=Column(Text, info=noted("who is telling")))
+    lease_owner: str | None = Field(default=None, sa_column=Column(Text, info=noted("the agent that is reporting it")))
     lease_token: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     lease_expires_at: datetime | None = Field(default=None, sa_column=Column(Time))
     attempts: int = Field(
         default=0,
-        sa_column=Column(Integer, nullable=False, server_default=text("0"), info=noted("how often it was begun")),
+        sa_column=Column(Integer, nullable=False, server_default=text("0"), info=noted("reports that were started")),
     )
-    told_at: datetime | None = Field(default=None, sa_column=Column(Time, info=noted("when the command had ended")))
+    told_at: datetime | None = Field(default=None, sa_column=Column(Time, info=noted("when the command ended")))
     exit_code: int | None = Field(
-        default=None, sa_column=Column(Integer, info=noted("the command's; NULL: killed at its limit, or not run"))
+        default=None, sa_column=Column(Integer, info=noted("of the command; NULL: killed at its limit, or not run"))
     )
 
 
 class Change(SQLModel, table=True):
-    """What an integration was from a time on: one row for each change of its config, interval or activation."""
+    """The state of an integration from a time on: one row per change of its config, interval or activation."""
 
     __tablename__ = "integration_changes"
 
@@ -106,7 +106,7 @@ class Change(SQLModel, table=True):
 
 
 class HealthDay(SQLModel, table=True):
-    """The health logs of one integration on one day, folded."""
+    """The health logs of one integration on one day, rolled up."""
 
     __tablename__ = "integration_health_days"
 
@@ -116,7 +116,7 @@ class HealthDay(SQLModel, table=True):
     failures: int = Field(sa_column=Column(Integer, nullable=False))
     unknowns: int = Field(sa_column=Column(Integer, nullable=False))
     response_ms: int = Field(
-        sa_column=Column(BigInteger, nullable=False, info=noted("milliseconds of all successes together"))
+        sa_column=Column(BigInteger, nullable=False, info=noted("sum over all successes, in milliseconds"))
     )
     response_times: str = Field(
         sa_column=Column(Text, nullable=False, info=noted("milliseconds of each success, four hex digits, in order"))
@@ -153,19 +153,19 @@ class MaintenanceWindow(SQLModel, table=True):
             Boolean,
             nullable=False,
             server_default=text("false"),
-            info=noted("again every week at the same time of day in time_zone"),
+            info=noted("repeats every week at the same time of day in time_zone"),
         ),
     )
     time_zone: str = Field(default="UTC", sa_column=Column(Text, nullable=False, server_default=text("'UTC'")))
     stopped_at: datetime | None = Field(
-        default=None, sa_column=Column(Time, info=noted("nothing of it counts from then on"))
+        default=None, sa_column=Column(Time, info=noted("the window has no effect from then on"))
     )
     reason: str | None = Field(default=None, sa_column=Column(Text))
     created_at: datetime | None = Field(default=None, sa_column=timestamp())
 
 
 class OrganizationSettings(SQLModel, table=True):
-    """The settings of an organisation. The portal owns the organisation's row, so they have a table of their own."""
+    """The settings of an organisation. The portal owns the organisation's row, so they have a separate table."""
 
     __tablename__ = "organization_settings"
 
@@ -173,21 +173,21 @@ class OrganizationSettings(SQLModel, table=True):
     retention_days: int = Field(
         default=90,
         sa_column=Column(
-            Integer, nullable=False, server_default=text("90"), info=noted("health logs older than that are folded")
+            Integer, nullable=False, server_default=text("90"), info=noted("older health logs are deleted")
         ),
     )
 
 
 class HistoryProgress(SQLModel, table=True):
-    """How far the logs are folded, and when the next turn is due: one row, with the id 1."""
+    """How far the logs are rolled up, and when the next run is due: one row, with the id 1."""
 
     __tablename__ = "history_progress"
 
     id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     folded_before_at: datetime | None = Field(
-        default=None, sa_column=Column(Time, info=noted("all days before it are folded"))
+        default=None, sa_column=Column(Time, info=noted("all days before it are rolled up"))
     )
     after_id: str | None = Field(
-        default=None, sa_column=Column(Id, info=noted("of the next day, the integrations up to this one"))
+        default=None, sa_column=Column(Id, info=noted("the next day is done up to this integration"))
     )
     next_at: datetime = Field(sa_column=Column(Time, nullable=False, server_default=Now()))

@@ -1,7 +1,7 @@
-"""What already stands in a PostgreSQL database that intctl did not make: taken as it is, or refused.
+"""Adopt or refuse the existing tables of a PostgreSQL database that intctl did not create.
 
-A table is adopted when nothing in it would break intctl. What counts as a difference, and why, is
-told in docs/postgresql.md; all of them are reported at once, and nothing is changed.
+A table is adopted if nothing in it would break intctl. docs/postgresql.md lists the differences that are refused, and
+why. All differences are reported at once, and nothing is changed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SELECT current_user AS me, current_schema() AS schema, current_setting('search_p
        has_schema_privilege(current_schema(), 'CREATE') AS may_create"""
 _MAY_REFERENCE = "SELECT has_column_privilege(to_regclass(:table), 'id', 'REFERENCES') AS allowed"
 
-# Names that the unique index would refuse. A portal may have a deleted_at of its own.
+# Names that the unique index would reject. A portal may have its own deleted_at.
 _DUPLICATES = """
 SELECT i.org_id, string_agg(quote_literal(i.name), ', ' ORDER BY i.name, i.id) AS names
   FROM integrations i WHERE to_jsonb(i) ->> 'deleted_at' IS NULL
@@ -51,9 +51,9 @@ SELECT i.org_id, string_agg(quote_literal(i.name), ', ' ORDER BY i.name, i.id) A
 
 
 def require_adoptable(database: Database) -> None:
-    """Raises StoreError when a table that is there is not the specification's, or a privilege is missing.
+    """Raise StoreError if an existing table differs from the specification, or a privilege is missing.
 
-    It lists every difference, or the GRANT to run.
+    The message lists every difference, or the GRANT to run.
     """
     there = {table.name for table in TABLES if _exists(database, table.name)}
     differences = [
@@ -61,15 +61,15 @@ def require_adoptable(database: Database) -> None:
     ]
     if differences:
         raise StoreError(
-            f"{database.target.label} holds tables that intctl can't work with; nothing was changed: "
+            f"{database.target.label} has tables that intctl can't work with; nothing was changed: "
             + "; ".join(differences)
         )
     _require_privileges(database, there)
     if "integrations" in there and (found := database.rows(_DUPLICATES)):
         names = "; ".join(f"{row['names']} of organisation {row['org_id']}" for row in found)
         raise StoreError(
-            f"{database.target.label} holds integrations with one name (case does not count); "
-            f"rename them first, nothing was changed: {names}"
+            f"{database.target.label} has integrations with the same name (case is ignored); "
+            f"nothing was changed. Rename them first: {names}"
         )
 
 
@@ -101,7 +101,7 @@ def _differences(database: Database, table: Table) -> Iterator[str]:
     yield from _reference_differences(database, table, columns)
     for name in columns.keys() - set(table.columns.keys()):
         if columns[name]["required"] and not columns[name]["has_default"]:
-            yield f"{table.name}.{name} is not intctl's, and is NOT NULL without a default"
+            yield f"{table.name}.{name} is unknown to intctl, and is NOT NULL without a default"
     if state["hidden"]:
         yield f"{table.name} has row-level security that hides rows from {state['me']}"
 
@@ -115,7 +115,7 @@ def _column_differences(table: str, column: Column[Any], found: dict[str, Any]) 
         return
     if not column.nullable and not found["required"]:
         yield f"{where} may be NULL"
-    # Where the specification has a default, a value is always there, so NOT NULL does no harm.
+    # NOT NULL is fine for a column with a default: it always has a value.
     if column.nullable and found["required"] and column.server_default is None:
         yield f"{where} is NOT NULL"
     if column.server_default is not None and not found["has_default"]:
@@ -123,13 +123,13 @@ def _column_differences(table: str, column: Column[Any], found: dict[str, Any]) 
 
 
 def _type_name(column: Column[Any]) -> str:
-    """The column's type as PostgreSQL's catalogue writes it."""
+    """Return the column's type in the notation of PostgreSQL's catalogue."""
     name = column.type.compile(dialect=_DIALECT).lower()
     return re.sub(r"^varchar", "character varying", name)
 
 
 def _holds(found: str, wanted: str) -> bool:
-    """Whether a column of type `found` can hold whatever one of type `wanted` can: wider text is fine."""
+    """Return whether type `found` can hold every value of type `wanted`: wider text is fine."""
     width = re.compile(r"character varying\((\d+)\)")
     if found == wanted:
         return True
@@ -172,7 +172,7 @@ def _require_privileges(database: Database, there: set[str]) -> None:
             missing.append(f"ALTER TABLE {name} OWNER TO {me};")
     if missing:
         raise StoreError(
-            f"{database.target.label}: this user lacks privileges. As the owner run: {' '.join(missing)} "
+            f"{database.target.label}: this user lacks privileges. As the owner, run: {' '.join(missing)} "
             "(see docs/postgresql.md)"
         )
 

@@ -10,7 +10,7 @@ from intctl.schema.types import Id, NewId, Now, Time
 
 
 def key() -> Column[Any]:
-    """The primary key: a UUID, made by the database."""
+    """The primary key: a UUID that the database generates."""
     return Column(Id, primary_key=True, server_default=NewId())
 
 
@@ -25,12 +25,12 @@ def part_of_key(table: str) -> Column[Any]:
 
 
 def timestamp() -> Column[Any]:
-    """A time column, by default when the row was inserted."""
+    """A time column; the default is the time of the insert."""
     return Column(Time, server_default=Now())
 
 
 def noted(note: str, *, since: str = "") -> dict[str, str]:
-    """A column's `info`: a comment in schema.sql, and the revision that added it if not the table's own."""
+    """The `info` of a column: a comment for schema.sql, and the revision if a later one added the column."""
     return {"note": note, "since": since} if since else {"note": note}
 
 

@@ -1,4 +1,4 @@
-"""The other door: SQLAlchemy over the connection that `db` opens."""
+"""SQLAlchemy over the connection that `db` opens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def engine(target: Target, *, patient: bool = False) -> Engine:
-    """An SQLAlchemy engine over `open_driver`: for SQLModel sessions and for migrations."""
+    """Create an SQLAlchemy engine over `open_driver`, for SQLModel sessions and migrations."""
     from sqlalchemy import NullPool, create_engine, event
 
     url = "sqlite://" if target.dialect == SQLITE else "postgresql+psycopg://"
@@ -25,7 +25,7 @@ def engine(target: Target, *, patient: bool = False) -> Engine:
 
     made = create_engine(url, creator=creator, poolclass=NullPool, hide_parameters=True)
     if target.dialect == SQLITE:
-        # isolation_level is None, so nobody begins for us: every transaction takes the write lock.
+        # With isolation_level None, the driver begins no transaction. Begin here, with the write lock.
         @event.listens_for(made, "begin")
         def _begin(connection: Any) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")

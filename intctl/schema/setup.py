@@ -1,7 +1,7 @@
-"""`intctl init`: makes or upgrades the database, all or nothing, and does nothing the second time.
+"""`intctl init`: create or upgrade the database in one transaction; a second run changes nothing.
 
-One transaction holds the look at what is there, the migrations and the organisation; two runs at
-once wait for each other (an advisory lock on PostgreSQL, a locked folder on SQLite).
+The transaction covers the inspection, the migrations and the organisation. Concurrent runs wait for each other (an
+advisory lock on PostgreSQL, a locked folder on SQLite).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlmodel import Session
 
-#: Makes the first organisation in a session.
+#: Creates the first organisation in a session.
 MakeOrganization = Callable[["Session"], Organization]
 
-# One number for all of intctl's preparations: "intctl" in ASCII.
+# The key of the advisory lock: "intctl" in ASCII.
 _ADVISORY_LOCK = 0x696E7463746C
-# WAL needs memory shared between the processes, which these don't have; their locks lie, too.
+# WAL requires memory shared between processes, which network file systems lack. Their locks are unreliable, too.
 _NETWORK = frozenset(
     {
         "nfs",
@@ -60,10 +60,10 @@ _NETWORK = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What `prepare` found and did.
+    """The result of `prepare`.
 
-    `organization` is the only one there is, or None where there are several or
-    where the table is a portal's. `adopted` are (id, name) of rows that hold no sealed config.
+    `organization` is the only organisation, or None if there are several or the table is a portal's. `adopted` are
+    (id, name) of rows without a sealed config.
     """
 
     created: bool
@@ -76,9 +76,9 @@ class Prepared:
 
 
 def prepare(target: Target, make_organization: MakeOrganization) -> Prepared:
-    """Brings the database to this version; makes the first organisation where the table is ours.
+    """Upgrade the database to this version; create the first organisation if intctl owns the table.
 
-    Raises StoreError, and then nothing was changed.
+    Raises StoreError; then nothing was changed.
     """
     with _locked_folder(target.path) if target.dialect == SQLITE else nullcontext(False) as tightened:
         made = engine(target, patient=True)
@@ -98,7 +98,7 @@ def _prepare(connection: Connection, target: Target, make_organization: MakeOrga
     database = Database(target, connection.connection.dbapi_connection)
     if target.dialect == POSTGRESQL:
         database.run(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
-        database.run("SET LOCAL lock_timeout = '3s'")  # a portal that is in use must not queue up behind us
+        database.run("SET LOCAL lock_timeout = '3s'")  # a portal in use must not queue behind this lock
     version = current_version(database)
     if version is not None and version > HEAD:
         raise StoreError(f"{target.label} was made by a newer intctl. Upgrade intctl on this machine.")
@@ -123,7 +123,7 @@ def _prepare(connection: Connection, target: Target, make_organization: MakeOrga
 
 
 def migrate(connection: Connection, revision: str) -> None:
-    """Applies Alembic's revisions up to `revision`, inside the connection's transaction."""
+    """Apply Alembic's revisions up to `revision` in the connection's transaction."""
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -142,7 +142,7 @@ def migrate(connection: Connection, revision: str) -> None:
 
 
 def organizations_are_ours(connection: Connection) -> bool:
-    """Whether we made the organizations table: exactly id, name and slug, and no row-level security."""
+    """Return whether intctl created the organizations table: only id, name and slug, no row-level security."""
     from sqlalchemy import inspect
 
     if {column["name"] for column in inspect(connection).get_columns("organizations")} != {"id", "name", "slug"}:
@@ -161,7 +161,7 @@ def _organization(
     if not organizations_are_ours(connection):
         return None, False, [_portals_organizations(database)]
     if not _readable(database):
-        return None, False, ["This user may not read the organizations. Name yours by its id: --org ID"]
+        return None, False, ["This user may not read the organizations. Name one by its id: --org ID"]
     there = database.rows("SELECT id, name, slug FROM organizations ORDER BY name LIMIT 11")
     if not there:
         with Session(connection) as session:
@@ -172,15 +172,15 @@ def _organization(
 
 
 def _portals_organizations(database: Database) -> str:
-    notice = "The organizations table belongs to another program and was left alone. Name yours by its id: --org ID"
+    notice = "The organizations table belongs to another program and was not changed. Name one by its id: --org ID"
     if not _readable(database):
         return notice
     there = database.rows("SELECT id, name, slug FROM organizations ORDER BY name LIMIT 11")
-    return f"{notice} (it holds {_listed(there)})" if there else notice
+    return f"{notice} (it has {_listed(there)})" if there else notice
 
 
 def _readable(database: Database) -> bool:
-    """Whether this user may read id, name and slug of the organisations."""
+    """Return whether this user may read id, name and slug of the organisations."""
     if database.dialect == SQLITE:
         return True
     found = database.row(
@@ -198,7 +198,7 @@ def _listed(rows: list[dict[str, Any]]) -> str:
 
 def _unsealed(database: Database) -> tuple[tuple[str, str], ...]:
     if database.dialect == SQLITE:
-        return ()  # nobody else's rows are ever taken over there
+        return ()  # an SQLite database has no rows of other programs
     rows = database.rows(
         """SELECT id, name FROM integrations
             WHERE deleted_at IS NULL
@@ -213,9 +213,9 @@ def _unsealed(database: Database) -> tuple[tuple[str, str], ...]:
 
 @contextmanager
 def _locked_folder(path: Path) -> Iterator[bool]:
-    """Makes the folder (0700) and the file (0600), and keeps other preparations out meanwhile.
+    """Create the folder (0700) and the file (0600), and lock the folder against concurrent preparations.
 
-    Gives True where an existing file was open to others and no longer is.
+    Yields True if an existing file was accessible to other users and no longer is.
     """
     folder = path.absolute().parent
     try:
@@ -223,7 +223,7 @@ def _locked_folder(path: Path) -> Iterator[bool]:
         _require_local(folder)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            # SQLite does not wait while another process turns a new file to WAL: it fails at once.
+            # SQLite fails at once if another process is switching a new file to WAL.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield _make_file(path)
         finally:
@@ -265,7 +265,7 @@ def _make_file(path: Path) -> bool:
     except FileNotFoundError:
         if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
             raise StoreError(f"The folder {path.absolute().parent} can't be written by this user.") from None
-        # Made by us before SQLite opens it: SQLite would make it readable for everybody.
+        # Create the file before SQLite opens it: SQLite would make it readable by all users.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)
         return False
@@ -278,7 +278,7 @@ def _make_file(path: Path) -> bool:
             if file.read(16) != b"SQLite format 3\0":
                 raise StoreError(f"{path} is not an SQLite database. It was not touched.")
     if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-        # SQLite keeps its log beside the file.
+        # SQLite creates its log in the same folder.
         raise StoreError(f"The folder {path.absolute().parent} can't be written by this user.")
     if stat.S_IMODE(there.st_mode) & 0o077:
         path.chmod(0o600)
@@ -287,14 +287,14 @@ def _make_file(path: Path) -> bool:
 
 
 def _require_local(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
-    """Raises StoreError when the folder is on a network file system, as far as that can be seen."""
+    """Raise StoreError if the folder is on a known network file system."""
     if not mounts.exists():
         return
     place, best, kind = folder.resolve(), Path(), ""
     for line in mounts.read_text(errors="replace").splitlines():
         _, point, found, *_ = line.split(" ")
         mounted = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point))
-        # Later lines lie over earlier ones at the same point.
+        # A later mount hides an earlier one at the same point.
         if place.is_relative_to(mounted) and len(mounted.parts) >= len(best.parts):
             best, kind = mounted, found
     if kind in _NETWORK:

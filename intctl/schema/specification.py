@@ -34,8 +34,8 @@ class Integration(SQLModel, table=True):
     """One configured provider of one organisation."""
 
     __tablename__ = "integrations"
-    # Every check updates a row. Free space on its page lets PostgreSQL do so without touching an index, which
-    # saves 0.6 KiB of log a check.
+    # Every check updates a row. With free space on its page, PostgreSQL updates no index, which saves 0.6 KiB of
+    # log per check.
     __table_args__ = {"postgresql_with": {"fillfactor": 85}}
 
     id: str = Field(sa_column=key())
@@ -56,21 +56,21 @@ class Integration(SQLModel, table=True):
     created_at: datetime | None = Field(default=None, sa_column=timestamp())
     updated_at: datetime | None = Field(default=None, sa_column=timestamp())
     deleted_at: datetime | None = Field(
-        default=None, sa_column=Column(Time, info=added("when it was deleted; its name is free again"))
+        default=None, sa_column=Column(Time, info=added("when it was deleted; its name can be reused"))
     )
     config_version: int = Field(
         default=1,
         sa_column=Column(
-            Integer, nullable=False, server_default=text("1"), info=added("rises with each change of config")
+            Integer, nullable=False, server_default=text("1"), info=added("rises with every change of config")
         ),
     )
     last_sync_error: str | None = Field(
-        default=None, sa_column=Column(Text, info=added("why the last sync failed; NULL after a good one"))
+        default=None, sa_column=Column(Text, info=added("why the last sync failed; NULL after a success"))
     )
 
 
 class OAuthToken(SQLModel, table=True):
-    """Sealed tokens of an integration."""
+    """The sealed tokens of an integration."""
 
     __tablename__ = "oauth_tokens"
 
@@ -164,5 +164,5 @@ class HealthLog(SQLModel, table=True):
     )
     checked_at: datetime | None = Field(default=None, sa_column=timestamp())
     lease_token: int | None = Field(
-        default=None, sa_column=Column(BigInteger, info=added("the lease it ran under: at most one row for each"))
+        default=None, sa_column=Column(BigInteger, info=added("token of the check's lease: at most one row per token"))
     )

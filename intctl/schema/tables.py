@@ -55,9 +55,9 @@ TABLES: tuple[Table, ...] = tuple(
         HistoryProgress,
     )
 )
-#: The portal's: created only if absent, never altered.
+#: Tables that a portal may own: created only if absent, never altered.
 SHARED: frozenset[str] = frozenset({"organizations", "user_profiles"})
-#: The ones that the specification does not have.
+#: Tables that the specification does not have.
 OURS: frozenset[str] = frozenset(
     _table(model).name
     for model in (
@@ -84,7 +84,7 @@ def _indexes() -> None:
     Index("idx_webhook_deliveries_status", deliveries.c.status)
     Index("idx_integration_health_logs_integration", logs.c.integration_id)
     Index("idx_integration_health_logs_checked", logs.c.checked_at)
-    # Ours
+    # Indexes that the specification does not have
     living = integrations.c.deleted_at.is_(None)
     Index(
         "uq_integrations_org_name",

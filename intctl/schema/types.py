@@ -1,6 +1,6 @@
-"""Column types and SQL functions that both databases have, each in its own form.
+"""Column types and SQL functions for both databases.
 
-One set of Python types on both: ids are `str`, times aware UTC `datetime`, JSON plain Python values.
+The Python types are the same on both: ids are `str`, times aware UTC `datetime`, JSON plain Python values.
 """
 
 # ruff: noqa: ARG001, ARG002 - SQLAlchemy fixes the signatures of types and compilers
@@ -72,7 +72,7 @@ class Json(TypeDecorator[Any]):
         try:
             return json.loads(value)
         except ValueError:
-            return value  # the code that opens a damaged row reports it
+            return value  # a damaged row: the code that opens it reports it
 
 
 class Texts(TypeDecorator[list[str]]):
@@ -92,21 +92,21 @@ class Texts(TypeDecorator[list[str]]):
 
 
 class NewId(FunctionElement[str]):
-    """A random UUID, made by the database."""
+    """A random UUID that the database generates."""
 
     inherit_cache = True
     type = Id()
 
 
 class Clock(FunctionElement[datetime]):
-    """The current time of the database's clock; in a transaction too."""
+    """The current time of the database's clock, not the start of the transaction."""
 
     inherit_cache = True
     type = Time()
 
 
 class Later(FunctionElement[datetime]):
-    """The time that the database's clock will show after a number of seconds."""
+    """The time of the database's clock plus a number of seconds."""
 
     inherit_cache = True
     type = Time()

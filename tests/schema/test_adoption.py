@@ -244,7 +244,7 @@ def test_every_difference_is_listed_and_nothing_changed(empty_postgresql: Target
         "integrations.provider is character varying(20), not character varying(50)",
         "integrations.created_by is NOT NULL",
         "integrations.status has no default",
-        "integrations.owner is not intctl's, and is NOT NULL without a default",
+        "integrations.owner is unknown to intctl, and is NOT NULL without a default",
         "integrations.deleted_at is boolean, not timestamp with time zone",
         "oauth_tokens.integration_id does not reference integrations",
         "integration_health_logs.integration_id is missing",

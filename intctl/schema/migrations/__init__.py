@@ -1,1 +1,1 @@
-"""Alembic revisions: frozen SQL, one file a revision, applied by `store.setup.prepare`."""
+"""Alembic revisions: frozen SQL, one file per revision, applied by `schema.setup.prepare`."""

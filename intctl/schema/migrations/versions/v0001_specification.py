@@ -1,4 +1,4 @@
-"""The specification's tables and indexes. What a portal has made already is left as it is."""
+"""The tables and indexes of the specification. Existing tables of a portal stay unchanged."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ _INDEXES = (
 
 
 def upgrade() -> None:
-    """Creates what is absent."""
+    """Create the missing tables and indexes."""
     connection = op.get_bind()
     words = _WORDS[connection.dialect.name]
     for table in _TABLES:

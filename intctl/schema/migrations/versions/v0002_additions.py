@@ -1,4 +1,4 @@
-"""What intctl adds to the specification: soft deletion, versions of a config, schedules and leases."""
+"""Additions to the specification: soft deletion, config versions, schedules and leases."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ _WORDS = {
 
 
 def upgrade() -> None:
-    """Adds columns to the specification's tables, then one table and the indexes."""
+    """Add columns to the specification's tables, then one table and the indexes."""
     connection = op.get_bind()
     words = _WORDS[connection.dialect.name]
-    # A portal may have had the same idea (deleted_at); its column was compared before.
+    # A portal may have a deleted_at already; `require_adoptable` compared its column before.
     unless = "IF NOT EXISTS " if connection.dialect.name == "postgresql" else ""
     for table, column in _COLUMNS:
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {unless}{column.format(**words)}")

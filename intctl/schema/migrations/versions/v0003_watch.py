@@ -1,4 +1,4 @@
-"""What surrounds the passes: each agent's last one, and the transitions that somebody is told of."""
+"""Tables for the service: the last pass of each agent, and the transitions to report."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _WORDS = {
 
 
 def upgrade() -> None:
-    """Adds two tables."""
+    """Add two tables."""
     connection = op.get_bind()
     words = _WORDS[connection.dialect.name]
     for statement in _STATEMENTS:

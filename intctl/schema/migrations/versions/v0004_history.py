@@ -1,4 +1,4 @@
-"""Years of history: folded days, what was switched when, maintenance windows, an organisation's settings."""
+"""Long history: rolled-up days, changes of integrations, maintenance windows, settings of organisations."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ SELECT relkind <> 'r' OR reloptions IS NOT NULL FROM pg_class WHERE oid = 'integ
 
 
 def upgrade() -> None:
-    """Five tables of intctl's own. On PostgreSQL, integrations get room to change, unless somebody said how much."""
+    """Add five tables. On PostgreSQL, set a fillfactor on integrations unless the table has options already."""
     connection = op.get_bind()
     for statement in _STATEMENTS:
         connection.exec_driver_sql(statement.format(**_WORDS[connection.dialect.name]))
