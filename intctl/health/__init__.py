@@ -1,1 +1,1 @@
-"""The rules of health: the table of causes, the outcome, what an outcome makes of an integration."""
+"""The rules of health: the table of causes, the outcome, and how an outcome changes an integration."""

@@ -1,7 +1,7 @@
-"""The table of causes: one row for each thing that a check can find.
+"""The table of causes: one row for each result of a check.
 
-A code is stable: scripts and alerts key on it. It fixes the verdict, so that no two places can
-judge the same cause differently. `docs/codes.md` is generated from this table.
+A code is stable: scripts and alerts depend on it. It determines the verdict, so that the same cause is judged
+the same everywhere. `docs/codes.md` is generated from this table.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ from intctl.health.status import Verdict
 
 Actor = Literal["nobody", "you", "provider", "us"]
 
-#: Who has to act, in words.
-ACTORS: dict[Actor, str] = {"nobody": "nobody", "you": "you", "provider": "the provider", "us": "whoever runs intctl"}
+#: Who has to act, for people.
+ACTORS: dict[Actor, str] = {
+    "nobody": "no one",
+    "you": "you",
+    "provider": "the provider",
+    "us": "the operator of intctl",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One row: the verdict, who has to act, what it means, what to do next.
+    """One row: the verdict, who has to act, the meaning, and the next step.
 
-    `transient`: a time-out or a reset, tried once more inside the deadline and counted up to the
-    failure threshold before a scheduled check calls the integration an error.
-    `rejection`: the credential was definitely refused; trying it again may lock the account.
+    `transient`: a timeout or a reset. The check retries it once within the deadline, and scheduled checks put the
+    integration into error only at the failure threshold.
+    `rejection`: the credential was definitely refused; a retry may lock the account.
     """
 
     verdict: Verdict
@@ -222,8 +227,8 @@ CODES: dict[str, Cause] = {
     "provider.busy": Cause(
         "unknown",
         "provider",
-        "The provider puts us off, so whether it accepts the credential is not known",
-        "Nothing to do yet: the next check asks again. To save a config all the same, give --no-test.",
+        "The provider is throttling requests, so the credential could not be verified",
+        "Nothing to do yet: the next check tries again. To save a config without a test, use --no-test.",
     ),
     "temporary": Cause(
         "degraded",
@@ -305,22 +310,22 @@ CODES: dict[str, Cause] = {
         "The provider asks us to slow down",
         "Nothing to do: the next check waits as long as the provider asked.",
     ),
-    # Quotas: what the vendor tells of its own accord
+    # Quotas that the vendor reports
     "quota.high": Cause(
         "degraded",
         "you",
         "It works, but little of the quota is left",
-        "Send less until the quota starts anew, or have it raised at the provider.",
+        "Send less until the quota resets, or have the provider raise it.",
     ),
-    # Down and not degraded, for that is what works: here the vendor's own figures, and its word that it
-    # refuses what goes beyond, say that nothing more gets through. It is up again with the next quota.
+    # Down, not degraded: by the vendor's own figures and documents, it refuses every further request until the
+    # quota resets.
     "quota.exhausted": Cause(
         "down",
         "you",
         "The credential works, but the quota is used up and the provider refuses everything beyond",
-        "Wait until the quota starts anew, or have it raised at the provider, then run intctl check NAME.",
+        "Wait until the quota resets, or have the provider raise it, then run intctl check NAME.",
     ),
-    # Only degraded: with a credit line or an automatic top-up a provider may go on at zero.
+    # Degraded, not down: with a credit line or an automatic top-up, a provider may continue at zero.
     "balance.empty": Cause(
         "degraded",
         "you",
@@ -371,7 +376,7 @@ CODES: dict[str, Cause] = {
         "It works, but the token's lifetime made no sense; one hour was assumed",
         "Nothing to do; tell the provider if you can.",
     ),
-    # Our own faults and limits: never the provider's, never an outage
+    # Faults and limits of this machine: never the provider's, never an outage
     "self.not_checked": Cause("unknown", "nobody", "Not checked since it was saved", "Run intctl check NAME."),
     "self.no_probe": Cause(
         "unknown",
@@ -388,7 +393,7 @@ CODES: dict[str, Cause] = {
     "self.no_network": Cause(
         "unknown",
         "us",
-        "Nothing could be reached from this machine, so nobody else is to blame",
+        "Nothing was reachable from this machine; no provider was marked as failing",
         "Check this machine's network, firewall and resolver; see INTCTL_WITNESS.",
     ),
     "account.changed": Cause(
@@ -485,5 +490,5 @@ CODES: dict[str, Cause] = {
 
 
 def anchor(code: str) -> str:
-    """Where `docs/codes.md` has this code: the anchor of its heading."""
+    """Return the anchor of this code's heading in `docs/codes.md`."""
     return code.replace(".", "")

@@ -1,8 +1,8 @@
-"""What an outcome makes of an integration: the rules of health, on values and without a database.
+"""How an outcome changes an integration: the rules of health, as functions on values without a database.
 
-An outcome is judged in three steps: an answer that proves nothing is weighed against the last proof
-(`apply_throttling`), a success is compared with the one before it (`compare_with_last_success`), and what is found
-becomes a status and a next time (`settle`).
+An outcome is judged in three steps: a throttled reply is weighed against the last proof (`apply_throttling`), a
+success is compared with the previous one (`compare_with_last_success`), and the result becomes a status and the
+time of the next check (`settle`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from intctl.health.log_entry import NO_METADATA, LogMetadata
 from intctl.health.outcome import Outcome
 from intctl.health.status import LOG_STATUS, is_enabled
 
-#: Definite rejections, after which scheduled logins stop until a person acts.
+#: Scheduled logins stop after this many definite rejections, until a person acts.
 MAX_REJECTIONS = 3
-#: Scheduled timeouts and resets in a row from which on an integration is in error.
+#: Consecutive scheduled timeouts and resets that put an integration into error.
 FAILURE_THRESHOLD = 2
-#: Below that threshold the next check comes after at most this many seconds.
+#: Below that threshold, the next check follows within this many seconds.
 RECHECK_S = 60.0
-#: Failures in a row from which on an outage counts as a long one and is checked less often.
+#: Consecutive failures from which an outage counts as long and is checked less often.
 LONG_OUTAGE = 10
-#: Answers that neither prove nor disprove a credential.
+#: Replies that neither prove nor disprove a credential.
 NO_PROOF = frozenset({"http.rate_limited", "temporary"})
-#: How long the last proof holds while there are only such answers, in seconds; or two intervals, if that is longer.
+#: How long the last proof holds while there are only such replies, in seconds; or two intervals, if that is longer.
 PROOF_HOLDS_S = 3600.0
 #: How far in the future a proof may lie, in seconds: beyond that, the clock was set back.
 CLOCK_TOLERANCE_S = 40.0
@@ -37,7 +37,7 @@ BACK_OFF_MARGIN_S = 90.0
 
 
 class Standing(NamedTuple):
-    """How an integration stands when an outcome is judged."""
+    """The state of an integration before an outcome is applied."""
 
     id: str
     status: str
@@ -48,10 +48,10 @@ class Standing(NamedTuple):
 
 
 class LastSuccess(NamedTuple):
-    """The last successful check: what its log says, when it was, and what happened after it.
+    """The last successful check: its log, its time, and the events after it.
 
     `failed_at` is the newest failure since; `off_at` is when the integration was last switched off. A time is None
-    where it is not known or nothing happened.
+    if it is not known or there was no such event.
     """
 
     metadata: LogMetadata = NO_METADATA
@@ -61,7 +61,7 @@ class LastSuccess(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What an outcome makes of an integration. `next_in_s` counts from the claim; None is never."""
+    """The new state of an integration. `next_in_s` counts from the claim; None means never."""
 
     status: str
     error_count: int
@@ -83,9 +83,9 @@ class Lease(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What is written for the result of a claimed check: to the schedule, and where `settles` to the integration.
+    """What to write for the result of a claimed check: the schedule, and the integration if `settles` is true.
 
-    `log_status` is what the health log says; a deleted integration gets no log (`logs` is false).
+    `log_status` is the status in the health log. A deleted integration gets no log (`logs` is false).
     """
 
     settled: Settled
@@ -97,7 +97,7 @@ class Decision(NamedTuple):
 
 
 def settle(standing: Standing, outcome: Outcome, check_type: str) -> Settled:
-    """The one place that turns an outcome into a status and a next time."""
+    """Turn an outcome into a status and the time of the next check. Nothing else does this."""
     cause = CODES[outcome.code]
     interval_s = standing.interval_minutes * 60.0
     wait_s = interval_s
@@ -109,7 +109,7 @@ def settle(standing: Standing, outcome: Outcome, check_type: str) -> Settled:
         status, count, message, rejections = "active", 0, None, 0
     elif cause.verdict != "unknown":
         count, message = count + 1, outcome.message
-        # A timeout or a reset may pass, unless a person asked just now.
+        # A timeout or a reset may be temporary. A person who asks for a check is shown it as an error at once.
         if check_type != "scheduled" or not cause.transient or count >= FAILURE_THRESHOLD:
             status = "error"
         else:
@@ -118,7 +118,7 @@ def settle(standing: Standing, outcome: Outcome, check_type: str) -> Settled:
             wait_s = backed_off(interval_s)
     next_in_s: float | None = max(wait_s * jitter(standing.id), float(outcome.retry_after_s or 0))
     if cause.rejection:
-        # Trying a dead password again and again locks accounts: slow down, then stop.
+        # Repeated logins with a wrong password lock accounts: slow down, then stop.
         rejections += 1
         next_in_s = None if rejections >= MAX_REJECTIONS else min(interval_s * 4**rejections, 3600.0)
     if not is_enabled(standing.status):
@@ -127,10 +127,10 @@ def settle(standing: Standing, outcome: Outcome, check_type: str) -> Settled:
 
 
 def decide(standing: Standing, outcome: Outcome, check_type: str, lease: Lease) -> Decision:
-    """What the result of a claimed check writes.
+    """Decide what to write for the result of a claimed check.
 
     An integration that was edited during the check keeps its status and is due again at once: the result says nothing
-    of the config that it has now.
+    about the new config.
     """
     settled = settle(standing, outcome, check_type)
     next_at = None if settled.next_in_s is None else lease.claimed_at + timedelta(seconds=settled.next_in_s)
@@ -150,40 +150,40 @@ def decide(standing: Standing, outcome: Outcome, check_type: str, lease: Lease) 
 
 
 def jitter(id: str) -> float:
-    """A factor in 0.90 … 1.00 that is always the same for one id: early, never late, and spread out."""
+    """Return a factor in 0.90 … 1.00, always the same for one id: it spreads the checks and delays none."""
     return 0.90 + 0.10 * (zlib.crc32(id.encode()) / 0xFFFFFFFF)
 
 
 def backed_off(interval_s: float) -> float:
-    """As late as every integration's right to a check within two intervals allows; never sooner than usual."""
+    """Return the longest delay that keeps a check within two intervals, and at least one interval."""
     return max(interval_s, 2 * interval_s - BACK_OFF_MARGIN_S)
 
 
-# --- in the light of the last success ------------------------------------------------------------
+# --- comparison with the last success ------------------------------------------------------------
 
 
 def needs_last_proof(outcome: Outcome) -> bool:
-    """Whether `apply_throttling` could change this outcome, or `compare_with_last_success` its account."""
+    """Return whether `apply_throttling`, or the account comparison, could change this outcome."""
     return _proves_nothing(outcome) or "account" in outcome.facts
 
 
 def needs_last_success(outcome: Outcome, provider: str) -> bool:
-    """Whether `compare_with_last_success` could change this outcome."""
+    """Return whether `compare_with_last_success` could change this outcome."""
     return outcome.verdict in ("healthy", "degraded") and ("account" in outcome.facts or provider == "http")
 
 
 def as_unverified(outcome: Outcome) -> Outcome:
-    """The outcome for a config that no exchange has proved: a throttled request says nothing of the credential."""
+    """Return the outcome for an unproven config: a throttled request says nothing about the credential."""
     return replace(outcome, code="provider.busy") if _proves_nothing(outcome) else outcome
 
 
 def apply_throttling(
     outcome: Outcome, last: LastSuccess | None, *, config_version: int, interval_minutes: int, now: datetime
 ) -> Outcome:
-    """The outcome of an answer that proves nothing, in the light of the last success.
+    """Return the outcome of a throttled reply, given the last success.
 
-    While the last proof of this very config is fresh, and the integration neither failed since nor was off, it works
-    but is throttled; `facts["proven_at"]` keeps the time of the proof. Otherwise its health is unknown.
+    The integration is degraded while the last proof of the same config is recent and the integration has neither
+    failed nor been off since; `facts["proven_at"]` keeps the time of the proof. Otherwise its health is unknown.
     """
     if not _proves_nothing(outcome):
         return outcome
@@ -201,11 +201,11 @@ def apply_throttling(
 
 
 def compare_with_last_success(outcome: Outcome, last: LastSuccess | None, config_version: int) -> Outcome:
-    """The outcome of a healthy exchange in the light of the last success.
+    """Return the outcome of a healthy exchange, given the last success.
 
-    Another account than before is a warning (`account.changed`). It is given once only, so it comes before a quota,
-    which will be high at the next check too. What an HTTP API says without the credential stays known for the same
-    config, until a later check finds it out again.
+    A different account is a warning (`account.changed`). It is given only once, so it takes precedence over a high
+    quota, which the next check reports too. The result of a request without the credential is kept for the same
+    config until a later check repeats that request.
     """
     before, account = _facts(last).get("account"), outcome.facts.get("account")
     if outcome.code in ("ok", "quota.high") and before is not None and account is not None and before != account:
@@ -220,20 +220,20 @@ def compare_with_last_success(outcome: Outcome, last: LastSuccess | None, config
 
 
 def credential_proven(last: LastSuccess | None, config_version: int) -> object:
-    """Whether a check proved the credential of this very config; None when that is not known."""
+    """Return whether a check proved the credential of this version of the config; None if unknown."""
     if last is None or last.metadata.config_version != config_version:
         return None
     return _facts(last).get("credential_proven")
 
 
 def _proves_nothing(outcome: Outcome) -> bool:
-    """Whether the provider was only throttling, before it accepted the login or gave a token for the credential."""
+    """Return whether the provider throttled the request before it accepted the login or issued a token."""
     accepted = outcome.facts.get("token_exchanged") or (outcome.code == "temporary" and outcome.phase == "api")
     return outcome.code in NO_PROOF and not accepted
 
 
 def _proven_at(last: LastSuccess) -> datetime | None:
-    """When the credential was proved last: a success that was itself throttled hands its proof on."""
+    """Return when the credential was last proved: a throttled success carries the time of the earlier proof."""
     handed_on = _facts(last).get("proven_at")
     if handed_on is None:
         return last.checked_at

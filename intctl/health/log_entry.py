@@ -1,7 +1,7 @@
 """The metadata of a health log: one writer and one reader.
 
-The document is plain JSON and holds no secret. Another program may have written the row, so the reader takes
-whatever is there: what does not fit reads as if it were absent.
+The document is plain JSON without secrets. Another program may have written the row, so the reader accepts any
+value: a part that does not fit is treated as absent.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 class LogMetadata(NamedTuple):
-    """What one health log says of its check, beyond the columns of its row.
+    """The data of one health log that has no column of its own.
 
-    `verdict`, `code` and `config_version` are None where the document does not tell. `was` and `became` are the
-    status before and after the check where it changed.
+    `verdict`, `code` and `config_version` are None if the document does not have them. `was` and `became` are the
+    status before and after the check, if it changed.
     """
 
     verdict: Verdict | None = None
@@ -37,7 +37,7 @@ class LogMetadata(NamedTuple):
 
     @property
     def ordered_phases_ms(self) -> dict[str, Any]:
-        """The milliseconds of each phase, in the order in which the phases happen: jsonb keeps no order."""
+        """The milliseconds of each phase, in the order of the phases: jsonb does not preserve order."""
         from intctl.health.outcome import PHASES
 
         known = [name for name in PHASES if name in self.phases_ms]
@@ -45,18 +45,18 @@ class LogMetadata(NamedTuple):
 
     @property
     def ordered_facts(self) -> dict[str, Any]:
-        """The facts by name: jsonb keeps no order."""
+        """The facts, sorted by name: jsonb does not preserve order."""
         return {name: self.facts[name] for name in sorted(self.facts)}
 
 
-#: What a row says whose metadata is not a document of ours.
+#: The metadata of a row that another program wrote.
 NO_METADATA = LogMetadata()
 
 
 def write(
     outcome: Outcome, agent: str, config_version: int, *, was: str | None = None, became: str | None = None
 ) -> dict[str, object]:
-    """The document for an outcome, found by `agent` with this version of the config."""
+    """Return the document for an outcome that `agent` found with this version of the config."""
     document: dict[str, object] = {
         "verdict": outcome.verdict,
         "code": outcome.code,
@@ -74,7 +74,7 @@ def write(
 
 
 def read(document: object) -> LogMetadata:
-    """What a document says. `document` is a decoded JSON value, or its text."""
+    """Parse a document, which is a decoded JSON value or its text."""
     known = _decoded(document)
     if not known:
         return NO_METADATA
@@ -93,7 +93,7 @@ def read(document: object) -> LogMetadata:
 
 
 def read_code(document: object) -> str:
-    """The code alone, "" where there is none: for reports that read many thousand documents."""
+    """Return the code only, "" if there is none: for reports that read thousands of documents."""
     return _text(_decoded(document), "code") or ""
 
 

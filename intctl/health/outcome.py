@@ -1,4 +1,4 @@
-"""What one probe found. Library errors never get this far: only our own words and codes."""
+"""The result of one probe, in codes and texts of intctl: library errors are never part of it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ PHASES = ("dns", "tcp", "tls", "greet", "auth", "api")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One probe's finding.
+    """The result of one probe.
 
-    `code` is a key of `codes.CODES`, which also gives the verdict. `phase` is where the exchange
-    stopped (the last phase reached when it is healthy, "" when nothing was tried). `phases_ms` has
-    milliseconds for each phase that was entered. `facts` is plain JSON, without any secret: what
-    the exchange showed (address, tls_version, certificate_not_after, account, http_status, …).
-    `detail` is at most one sentence of ours with the particulars. `retry_after_s` is what the
-    provider asked for, 0…3600.
+    `code` is a key of `codes.CODES`, which also gives the verdict. `phase` is the phase in which the exchange
+    stopped (the last phase when it is healthy, "" when nothing was tried). `phases_ms` has the milliseconds
+    of each phase that was entered. `facts` is plain JSON without secrets: what the exchange showed (address,
+    tls_version, certificate_not_after, account, http_status, …). `detail` holds the particulars in at most one
+    sentence, written by intctl. `retry_after_s` is the delay that the provider asked for, 0…3600.
     """
 
     code: str
@@ -38,11 +37,11 @@ class Outcome:
 
     @property
     def response_time_ms(self) -> int:
-        """The whole exchange, in milliseconds."""
+        """The duration of the whole exchange, in milliseconds."""
         return round(sum(self.phases_ms.values()))
 
     @property
     def message(self) -> str:
-        """What happened, for a person: the code's meaning, then the particulars."""
+        """A description for people: the meaning of the code, then the particulars."""
         meaning = CODES[self.code].meaning
         return f"{meaning}: {self.detail}" if self.detail else meaning

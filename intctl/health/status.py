@@ -1,4 +1,4 @@
-"""What the status of an integration means, and how often one is checked that says nothing of it."""
+"""The meaning of an integration's status, and the default interval."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 Verdict = Literal["healthy", "degraded", "down", "misconfigured", "unknown"]
 
-#: What each verdict is written as in a health log's `status` column.
+#: The `status` column of a health log, by verdict.
 LOG_STATUS: dict[Verdict, str] = {
     "healthy": "success",
     "degraded": "success",
@@ -15,17 +15,17 @@ LOG_STATUS: dict[Verdict, str] = {
     "unknown": "unknown",
 }
 
-#: The statuses of an integration that is switched on; any other is off.
+#: The statuses of an integration that is switched on. With any other status it is off.
 ENABLED = ("active", "error")
 #: The specification's default of health_check_interval_minutes.
 DEFAULT_INTERVAL_MINUTES = 5
 
 
 def is_enabled(status: str | None) -> bool:
-    """Whether an integration of this status is checked by the agent."""
+    """Return whether the agent checks an integration with this status."""
     return status in ENABLED
 
 
 def interval_minutes(stored: int | None) -> int:
-    """The interval that a stored value means: none, or 0, is the default."""
+    """Return the interval for a stored value: NULL and 0 mean the default."""
     return stored or DEFAULT_INTERVAL_MINUTES

@@ -138,7 +138,7 @@ def test_who_is_only_put_off_proves_no_new_config(intctl: Intctl) -> None:
         manifest = json.dumps({"name": "Busy", "provider": "http", "config": config})
         for words in (["add", "http"], ["apply"], ["test"]):
             said = intctl(*words, "-f", "-", stdin=manifest, TOK=CANARY, code=1)
-            assert "puts us off" in said.out + said.err, words
+            assert "is throttling requests" in said.out + said.err, words
         assert intctl("list", "-o", "json").json == []
         intctl("add", "http", "-f", "-", "--no-test", stdin=manifest, TOK=CANARY)
         assert intctl("check", "Busy", "-o", "json", code=1).json[0]["verdict"] == "unknown"

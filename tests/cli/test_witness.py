@@ -39,10 +39,10 @@ def test_many_hosts_that_all_fail_are_our_fault(intctl: Intctl) -> None:
     nowhere(intctl, 4)
     ran = intctl("agent", "--once")
     assert ran.out == "checked 4: 4 unknown\n"
-    assert ran.err.count("Nothing could be reached") == 1
+    assert ran.err.count("Nothing was reachable") == 1
     assert set(codes(intctl).values()) == {"self.no_network"}
     assert {row["status"] for row in intctl("list", "-o", "json").json} == {"active"}
-    assert intctl("check", "--all", code=1).err.count("Nothing could be reached") == 1
+    assert intctl("check", "--all", code=1).err.count("Nothing was reachable") == 1
 
 
 def test_few_hosts_prove_nothing_against_us(intctl: Intctl) -> None:

@@ -48,7 +48,7 @@ def test_every_cause_says_what_who_and_what_next(code: str) -> None:
     cause = CODES[code]
     assert cause.verdict in LOG_STATUS
     assert cause.actor in ("nobody", "you", "provider", "us")
-    if cause.actor == "nobody":  # nobody acts where all is well, or where nothing was asked
+    if cause.actor == "nobody":  # no one acts if all is well, or if nothing was checked
         assert cause.verdict in ("healthy", "unknown")
     else:
         assert cause.verdict != "healthy"
