@@ -10,10 +10,10 @@ help:
 	@echo "make demo       try intctl on loopback providers; nothing outside this folder is touched"
 	@echo "make quick      lint, and the tests that need no database and no process (seconds)"
 	@echo "make test       the tests (PostgreSQL comes from a wheel)"
-	@echo "make coverage   the tests once more, and which lines and branches they reach"
+	@echo "make coverage   the tests with line and branch coverage"
 	@echo "make test-slow  the long fuzz and chaos runs"
 	@echo "make test-lowest  the tests with the lowest versions that pyproject.toml allows"
-	@echo "make mutations  break the agent's protocol on purpose: each break must turn a test red (ONLY=word)"
+	@echo "make mutations  break the agent's protocol on purpose: each break must fail a test (ONLY=word)"
 	@echo "make lint       ruff (rules and format), mypy --strict, the import contracts and the CI workflow"
 	@echo "make schema     write schema.sql from the models and migrations"
 	@echo "make release-check  compare version, changelog, tag, working tree and wheel"
@@ -21,7 +21,7 @@ help:
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "intctl wants Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	  || { echo "intctl requires Python 3.11 or newer; choose one with: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "Making $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
@@ -31,7 +31,7 @@ $(VENV)/.demo: pyproject.toml | $(PY)
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(PY)
-	@echo "Installing intctl with what the tests need ..."
+	@echo "Installing intctl and the requirements of the tests ..."
 	@$(PIP) -e '.[test,sandbox]'
 	@touch $@
 
@@ -43,7 +43,7 @@ $(VENV)/.lint: pyproject.toml | $(VENV)/.test
 demo: $(VENV)/.demo
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" intctl sandbox run -- sh examples/demo.sh
 
-# More workers than two cores: many tests wait for a clock. The keyring's own tests must reach all of it.
+# More workers than two cores, because many tests wait. The keyring's own tests must cover all of it.
 PYTEST := -m pytest -n 3 --dist worksteal
 test: $(VENV)/.test
 	@$(PY) -m coverage erase
@@ -53,8 +53,8 @@ test: $(VENV)/.test
 	  || { echo "intctl/keyring.py must be covered to 100 %" >&2; exit 1; }
 	@$(PY) $(PYTEST)
 
-# No database, no process of the program, no clock to wait for: two workers keep two cores busy. The tests of
-# the JSON Schema take as long as all others here.
+# These tests use no database and no process and wait for nothing, so two workers keep two cores busy. The tests of
+# the JSON Schema are left out: they take as long as all others here.
 QUICK := contrib health manifest providers render \
   $(addprefix metrics/test_,maintenance.py percentiles.py timeline.py) \
   $(addprefix probes/test_,guard.py sigv4.py texts.py trace.py) \
