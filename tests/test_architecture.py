@@ -12,17 +12,17 @@ ROOT = Path(__file__).parents[1]
 _NAMES = re.compile(r"(?:\w+(?:/|\.py)(?:\s+|$))+")
 
 
-def house() -> str:
-    """The section "The house" of docs/architecture.md."""
+def rooms() -> str:
+    """The section "Rooms" of docs/architecture.md."""
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    found = re.search(r"^## The house\n(.*?)(?=^## )", text, re.DOTALL | re.MULTILINE)
+    found = re.search(r"^## Rooms\n(.*?)(?=^## )", text, re.DOTALL | re.MULTILINE)
     assert found is not None
     return found[1]
 
 
 def test_the_rooms_in_the_document_are_those_of_the_package() -> None:
     """Each package and module of intctl/ is in the list once, and the list has no other."""
-    block = re.search(r"^```\w*\n(.*?)^```", house(), re.DOTALL | re.MULTILINE)
+    block = re.search(r"^```\w*\n(.*?)^```", rooms(), re.DOTALL | re.MULTILINE)
     assert block is not None
     starts = [_NAMES.match(line) for line in block[1].splitlines()]
     listed = [name for start in starts if start for name in start[0].split()]
@@ -36,7 +36,7 @@ def test_the_rooms_in_the_document_are_those_of_the_package() -> None:
 
 def test_the_layers_in_the_document_are_those_of_the_import_contract() -> None:
     """The line of rooms names the layers of pyproject.toml in the same order; siblings may be in any order."""
-    orders = [paragraph for paragraph in house().split("\n\n") if "→" in paragraph]
+    orders = [paragraph for paragraph in rooms().split("\n\n") if "→" in paragraph]
     assert len(orders) == 1
     config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     contracts = config["tool"]["importlinter"]["contracts"]
