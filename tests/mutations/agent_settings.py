@@ -6,7 +6,7 @@ from tests.mutate import Mutation
 
 MUTATIONS = (
     Mutation(
-        "end: a second signal is not heard",
+        "end: a second signal is ignored",
         "intctl.agent.settings:Stop._set",
         "            os._exit(130)",
         "            pass",

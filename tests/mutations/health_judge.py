@@ -13,7 +13,7 @@ MUTATIONS = (
         "tests/store/test_claims.py::test_an_edit_during_the_probe_keeps_its_status_and_is_checked_again_at_once",
     ),
     Mutation(
-        "record: who is put off is well again",
+        "record: a throttled integration is healthy again",
         "intctl.health.judge:apply_throttling",
         "if since or not -CLOCK",
         "if not -CLOCK",

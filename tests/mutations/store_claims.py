@@ -88,7 +88,7 @@ UPDATE integration_schedules s SET {lease.take("s")} FROM due
         "tests/store/test_claims.py::test_a_clock_that_went_back_stops_nothing",
     ),
     Mutation(
-        "give back: somebody else's too",
+        "give back: another owner's too",
         "intctl.store.claims:_GIVE_BACK",
         " WHERE lease_owner = :owner AND {{which}}",
         " WHERE {{which}} AND :owner = :owner",
