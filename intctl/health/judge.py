@@ -109,7 +109,7 @@ def settle(standing: Standing, outcome: Outcome, check_type: str) -> Settled:
         status, count, message, rejections = "active", 0, None, 0
     elif cause.verdict != "unknown":
         count, message = count + 1, outcome.message
-        # A timeout or a reset may be temporary. A person who asks for a check is shown it as an error at once.
+        # A timeout or a reset may be temporary, but a check that a person runs reports it as an error at once.
         if check_type != "scheduled" or not cause.transient or count >= FAILURE_THRESHOLD:
             status = "error"
         else:

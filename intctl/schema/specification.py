@@ -13,7 +13,7 @@ from intctl.schema.types import Id, Json, Texts, Time
 
 
 class Organization(SQLModel, table=True):
-    """The portal's, where there is one: created only if absent, never altered."""
+    """An organisation. A portal may own the table: created only if absent, never altered."""
 
     __tablename__ = "organizations"
 
@@ -23,7 +23,7 @@ class Organization(SQLModel, table=True):
 
 
 class UserProfile(SQLModel, table=True):
-    """The portal's, where there is one: created only if absent, never altered."""
+    """A user. A portal may own the table: created only if absent, never altered."""
 
     __tablename__ = "user_profiles"
 
