@@ -40,7 +40,7 @@ FIRST = (
     "record: no expiry clause (fence)",
     "record: no config_version guard",
     "record: uptime for an earlier config",
-    "record: a throttled integration is healthy again",
+    "record: who is put off is well again",
     "record: a proof of another config",
     "record: a proof for ever",
     "record: a login that was accepted proves nothing",
@@ -57,7 +57,7 @@ FIRST = (
     "record: the next time counts from the end",
     "record: a back-off beyond two intervals",
     "record: no second look soon",
-    "give back: another owner's too",
+    "give back: somebody else's too",
     "give back: it counts as an attempt",
     "give back: never",
     "set aside: never",
@@ -70,7 +70,7 @@ FIRST = (
     "trouble: PgBouncer's refusal is final",
     "trouble: a pass may last for ever",
     "end: the budget is not looked at",
-    "end: a second signal is ignored",
+    "end: a second signal is not heard",
     "end: a signal does not wake the pass",
     "end: known results are not written",
     "end: a note whose answer was lost counts twice",
@@ -80,7 +80,11 @@ FIRST = (
     "tell: what came and went in maintenance",
     "tell: not before the planned end of maintenance",
 )
-RENAMED: dict[str, str] = {}
+RENAMED = {
+    "record: who is put off is well again": "record: a throttled integration is healthy again",
+    "give back: somebody else's too": "give back: another owner's too",
+    "end: a second signal is not heard": "end: a second signal is ignored",
+}
 
 
 @pytest.mark.parametrize("mutation", ALL, ids=lambda mutation: mutation.name)

@@ -26,7 +26,6 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "help: intctl toggle": ("somebody",),
     "help: intctl sandbox": ("nobody",),
     "docs/commands.md": ("anew", "nobody", "somebody"),
-    "docs/providers/mailgun.md": ("somebody",),
 }
 
 
