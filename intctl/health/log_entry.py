@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from intctl.health.status import LOG_STATUS, Verdict
+from intctl.health.status import LOG_STATUS, PHASES, Verdict
 
 if TYPE_CHECKING:
     from intctl.health.outcome import Outcome
@@ -38,15 +38,15 @@ class LogMetadata(NamedTuple):
     @property
     def ordered_phases_ms(self) -> dict[str, Any]:
         """The milliseconds of each phase, in the order of the phases: jsonb does not preserve order."""
-        from intctl.health.outcome import PHASES
-
-        known = [name for name in PHASES if name in self.phases_ms]
-        return {name: self.phases_ms[name] for name in (*known, *sorted(self.phases_ms.keys() - {*known}))}
+        known = {name: self.phases_ms[name] for name in PHASES if name in self.phases_ms}
+        if len(known) < len(self.phases_ms):
+            known |= {name: self.phases_ms[name] for name in sorted(self.phases_ms.keys() - known.keys())}
+        return known
 
     @property
     def ordered_facts(self) -> dict[str, Any]:
         """The facts, sorted by name: jsonb does not preserve order."""
-        return {name: self.facts[name] for name in sorted(self.facts)}
+        return dict(sorted(self.facts.items()))
 
 
 #: The metadata of a row that another program wrote.

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from intctl.health.codes import CODES
 from intctl.health.status import Verdict
 
-#: The phases of an exchange, in the order in which they happen.
-PHASES = ("dns", "tcp", "tls", "greet", "auth", "api")
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

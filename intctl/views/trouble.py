@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from intctl.health.codes import CODES
-from intctl.health.outcome import PHASES, Outcome
-from intctl.health.status import Verdict
+from intctl.health.outcome import Outcome
+from intctl.health.status import PHASES, Verdict
 from intctl.metrics.pattern import pattern
 from intctl.store.integrations import Integration
 from intctl.store.logs import LogEntry
