@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from intctl.agent.settings import PassSettings, Stop
 from intctl.agent.summary import Summary
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from intctl.store.integrations import Integration
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """One check that a person asked for. `outcome` is None when another process held the lease throughout."""
 
     integration: Integration

@@ -7,15 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from intctl.probes.guard import AddressPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class PassSettings:
+class PassSettings(NamedTuple):
     """How a pass is run. `deadline_s` bounds each probe, `budget_s` the whole pass (None: its probes do)."""
 
     host: str

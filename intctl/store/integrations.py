@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from intctl.db.connect import Database
 from intctl.db.url import POSTGRESQL
@@ -80,8 +80,7 @@ class Integration:
     facts: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """Which integrations to read, and in which order. `sort` is a key of SORTS, reversed with a leading "-"."""
 
     search: str = ""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from intctl.db.connect import Database
 from intctl.errors import NotFoundError, StoreError, UsageError
-from intctl.schema.organization import Organization
+
+if TYPE_CHECKING:
+    from intctl.schema.organization import Organization
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -19,8 +22,14 @@ def find_all(database: Database) -> list[Organization]:
 
     Raises StoreError where a portal's table hides them or lacks these columns.
     """
+    from intctl.schema.organization import Organization
+
+    return [Organization(id, name, slug) for id, name, slug in _read(database)]
+
+
+def _read(database: Database) -> list[tuple[str, str, str]]:
     try:
-        return [Organization(**row) for row in database.rows(_ORGANIZATIONS)]
+        return [(str(id), name, slug) for id, name, slug in database.tuples(_ORGANIZATIONS)]
     except StoreError as error:
         if error.transient:
             raise
@@ -45,9 +54,9 @@ def find_id(database: Database, text: str | None) -> str:
         if len(ids) == 1:
             return ids[0]
         raise NotFoundError("No such organisation. See: intctl org list (or name it by its id)")
-    found = find_all(database)
+    found = _read(database)
     if len(found) == 1:
-        return found[0].id
+        return found[0][0]
     if not found:
         raise NotFoundError("No organisation can be seen here. Make one (intctl org create NAME) or name it: --org ID")
     raise UsageError("There are several organisations. Name one with --org or INTCTL_ORG (see: intctl org list)")
