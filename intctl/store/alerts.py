@@ -53,7 +53,7 @@ def _failing(database: Database, one: Integration) -> OpenAlert:
 
 
 def _since(database: Database, one: Integration, status: str) -> datetime | None:
-    """When the first check of this status was recorded since the last one of another status."""
+    """The time of the first check with this status since the last check with another one."""
     ended_by = "success" if status == "failure" else "failure"
     found = database.row(_SINCE, {"id": one.id, "status": status, "ended_by": ended_by})
     since: datetime | None = found["since_at"] if found else None

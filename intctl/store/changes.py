@@ -1,8 +1,8 @@
-"""The changes of integrations: functions on a session that never commit. `unit_of_work` does, once, at the end.
+"""Changes of integrations: functions on a session that never commit. `unit_of_work` commits, once, at the end.
 
-Each acts inside one organisation; a row that does not exist, or belongs to another, is a NotFoundError. Every time
-that is written is the database's own. The schedule is locked and written before the integration, in the order in
-which the agent locks them: the other order would be a deadlock.
+Each acts inside one organisation; a row that does not exist, or belongs to another, is a NotFoundError. All
+timestamps come from the database's clock. The schedule is locked and written before the integration, in the order
+in which the agent locks them: the reverse order could deadlock.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class NewIntegration:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What is changed of an integration: what is None stays. `config` is a sealed envelope."""
+    """The new values of an integration: None keeps the old one. `config` is a sealed envelope."""
 
     name: str | None = None
     config: dict[str, Any] | None = field(default=None, repr=False)
@@ -85,10 +85,10 @@ class Changed:
 
 @contextmanager
 def unit_of_work(target: Target) -> Iterator[Session]:
-    """A session in one transaction: committed at the end, rolled back on any error.
+    """Open a session in one transaction: committed at the end, rolled back on any error.
 
-    Nothing is flushed by a query: each change writes in the order that it names. Raises StoreError when the database
-    is not ready, and our own errors for the driver's.
+    Queries flush nothing: each change controls the order of its writes. Raises StoreError when the database
+    is not ready, and translates the driver's errors into intctl's own.
     """
     made = engine(target)
     try:
@@ -108,7 +108,7 @@ def unit_of_work(target: Target) -> Iterator[Session]:
 
 @contextmanager
 def rules(name: str = "") -> Iterator[None]:
-    """Says which rule of the database a change would have broken."""
+    """Translate a broken constraint of the database into an error of intctl."""
     try:
         yield
     except IntegrityError as error:
@@ -118,14 +118,14 @@ def rules(name: str = "") -> Iterator[None]:
             raise ConflictError(f'There is already an integration named "{name}".') from None
         if "organizations" in rule and "slug" in rule:
             raise ConflictError(f'There is already an organisation with the slug "{name}".') from None
-        # SQLite does not say which reference; an organisation is the only one that we write.
+        # SQLite does not name the constraint; the organisation is the only reference that intctl writes.
         if "org_id_fkey" in rule or "FOREIGN KEY" in rule:
             raise NotFoundError("No such organisation.") from None
         raise
 
 
 def database_time(in_seconds: int = 0) -> Any:
-    """The database's time, for a column of an object: now, or so many seconds from now."""
+    """The database's time as the value of a column: now, or `in_seconds` from now."""
     return Later(in_seconds) if in_seconds else Clock()
 
 
@@ -133,7 +133,7 @@ def database_time(in_seconds: int = 0) -> Any:
 
 
 def insert_integration(session: Session, new: NewIntegration) -> None:
-    """Adds an integration and its schedule.
+    """Add an integration and its schedule.
 
     Raises ConflictError when the name is taken, NotFoundError when there is no such organisation.
     """
@@ -159,7 +159,7 @@ def insert_integration(session: Session, new: NewIntegration) -> None:
 
 
 def update_integration(session: Session, *, id: str, org_id: str, expected_version: int, changed: Changed) -> None:
-    """Changes what is given. A config raises config_version and forgets attempts and rejections.
+    """Update the given fields. A new config increments config_version and resets attempts and rejections.
 
     Raises ConflictError when config_version is no longer `expected_version`, or the name is taken.
     """
@@ -183,7 +183,7 @@ def update_integration(session: Session, *, id: str, org_id: str, expected_versi
 
 
 def _reschedule_for(session: Session, rows: Rows, changed: Changed) -> None:
-    """The part of an update that the schedule keeps: when it is due, attempts and rejections."""
+    """Apply an update to the schedule: due time, attempts and rejections."""
     schedule, due = rows.schedule, changed.due
     minutes = changed.interval_minutes or rows.interval_minutes
     if not is_enabled(changed.status or rows.integration.status):
@@ -191,7 +191,7 @@ def _reschedule_for(session: Session, rows: Rows, changed: Changed) -> None:
     elif due is None and changed.config is not None and schedule is None:
         due = "now"
     if changed.config is not None and schedule is None:
-        # A row that a portal made has had no schedule until now.
+        # A row that a portal created has no schedule yet.
         schedule = Schedule(integration_id=rows.integration.id)
         session.add(schedule)
     if schedule is None:
@@ -206,7 +206,7 @@ def _reschedule_for(session: Session, rows: Rows, changed: Changed) -> None:
 
 
 def set_status(session: Session, *, id: str, org_id: str, status: Literal["active", "inactive"]) -> bool:
-    """Switches an integration on (due now, its error cleared) or off. False where it is so already."""
+    """Enable an integration (due now, its error cleared) or disable it. False if nothing changed."""
     rows = require_living(session, id, org_id)
     if (rows.integration.status or "inactive") == status:
         return False
@@ -219,7 +219,7 @@ def set_status(session: Session, *, id: str, org_id: str, status: Literal["activ
 
 
 def delete_integration(session: Session, *, id: str, org_id: str) -> None:
-    """Marks an integration as deleted: never checked again, its name free. Its history stays."""
+    """Mark an integration as deleted: it is never checked, and its name is free. Its history stays."""
     rows = require_living(session, id, org_id)
     _reschedule(session, rows.schedule, due="never", forget=False)
     with noted_change(session, id):
@@ -227,10 +227,10 @@ def delete_integration(session: Session, *, id: str, org_id: str) -> None:
 
 
 def restore_integration(session: Session, *, id: str, org_id: str, name: str | None = None) -> None:
-    """Brings a deleted integration back, under another name if one is given.
+    """Restore a deleted integration, under another name if one is given.
 
-    It comes back inactive: the credential may have been revoked with the deletion, and a login with a
-    revoked one can lock the account, so a person switches it on. Raises ConflictError when the name is taken.
+    It is restored as inactive: the credential may have been revoked with the deletion, and a login with a revoked
+    one can lock the account, so a person must enable it. Raises ConflictError when the name is taken.
     """
     rows = _locked(session, id, org_id, deleted=True)
     wanted = name or rows.integration.name
@@ -240,7 +240,7 @@ def restore_integration(session: Session, *, id: str, org_id: str, name: str | N
 
 
 def set_interval(session: Session, *, id: str, org_id: str, minutes: int) -> bool:
-    """Sets how often it is checked; a shorter interval counts from now. False where it is so already."""
+    """Set the check interval; a shorter one counts from now. False if nothing changed."""
     rows = require_living(session, id, org_id)
     if rows.interval_minutes == minutes:
         return False
@@ -253,7 +253,7 @@ def set_interval(session: Session, *, id: str, org_id: str, minutes: int) -> boo
 
 
 def record_sync(session: Session, *, id: str, org_id: str, at: datetime | None, failed: str | None) -> None:
-    """Records that data was moved (`at`, or now), or why that failed: a failure leaves last_sync as it was."""
+    """Record a data sync (`at`, or now), or why it failed. A failure leaves last_sync unchanged."""
     integration = require_living(session, id, org_id).integration
     if failed is not None:
         _set(session, integration, last_sync_error=failed)
@@ -262,7 +262,7 @@ def record_sync(session: Session, *, id: str, org_id: str, at: datetime | None, 
 
 
 def record_outcome(session: Session, *, id: str, org_id: str, check_type: str, outcome: Outcome, agent: str) -> None:
-    """Adds the health log and settles the status, for a check that a person's command made."""
+    """Add the health log and settle the status, for a check that a command ran."""
     rows = require_living(session, id, org_id)
     integration = rows.integration
     standing = Standing(
@@ -282,7 +282,7 @@ def record_outcome(session: Session, *, id: str, org_id: str, check_type: str, o
         error_message=settled.error_message,
         last_health_check=database_time(),
     )
-    # The change of status gets the finding: that of this outcome, or of the save before this test.
+    # The transition, written by this outcome or by the save before this test, gets the finding.
     written: Transition | None = session.info.get(("transition", id))
     if written is not None:
         written.verdict, written.code, written.message = outcome.verdict, outcome.code, outcome.message
@@ -317,12 +317,12 @@ class Rows:
 
     @property
     def interval_minutes(self) -> int:
-        """How often it is checked."""
+        """The check interval, in minutes."""
         return interval_minutes(self.integration.health_check_interval_minutes)
 
 
 def require_living(session: Session, id: str, org_id: str) -> Rows:
-    """The rows of an integration that is not deleted, locked. Raises NotFoundError."""
+    """Lock the rows of an integration that is not deleted. Raises NotFoundError."""
     return _locked(session, id, org_id, deleted=False)
 
 
@@ -341,7 +341,7 @@ def _locked(session: Session, id: str, org_id: str, *, deleted: bool) -> Rows:
 
 
 def _set(session: Session, integration: Integration, **values: Any) -> None:
-    """Writes columns of the integration; a status that falls into error or leaves it is noted before."""
+    """Write columns of the integration. A change into or out of the status error is noted first."""
     if "status" in values:
         note_transition(session, integration, values["status"])
     for name, value in values.items():
@@ -350,7 +350,7 @@ def _set(session: Session, integration: Integration, **values: Any) -> None:
 
 
 def _reschedule(session: Session, schedule: Schedule | None, *, due: Due, forget: bool) -> None:
-    """Writes the schedule before the integration. `forget`: attempts and rejections do not count any more."""
+    """Write the schedule before the integration. `forget`: reset attempts and rejections."""
     if schedule is None:
         return
     schedule.next_check_at = _due_at(due, 0)
@@ -364,7 +364,7 @@ def _due_at(due: Due, minutes: int) -> Any:
 
 
 def _sooner(schedule: Schedule, minutes: int) -> None:
-    """Pulls the next check forward to one interval from now, where it is further off."""
+    """Move the next check to one interval from now, if it is later than that."""
     then: Any = database_time(minutes * 60)
     at: Any = Schedule.next_check_at
     schedule.next_check_at = case((at > then, then), else_=at)  # type: ignore[assignment]

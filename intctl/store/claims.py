@@ -1,7 +1,7 @@
-"""The right to check one integration now: claim and give back.
+"""Claiming integrations for a check, and giving the claims back.
 
-The lease is `db.lease`'s: a result is recorded (`results.py`) only by the owner of a lease that is still valid, under
-its token. Every function is one transaction, and none is open during a probe.
+The lease is that of `db.lease`: only the owner of a lease that is still valid records a result (`results.py`), under
+its token. Every function is one transaction, and no transaction is open during a probe.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from intctl.health.judge import LastSuccess
     from intctl.store.configs import SealedConfig
 
-#: Claims without a finish after which an integration is set aside for an hour.
+#: Claims that never completed after which an integration is paused for one hour.
 MAX_ATTEMPTS = 3
-#: No next check is further off, in seconds: two intervals of the longest, and some minutes.
+#: The latest that a next check can be due, in seconds: twice the longest interval, and some minutes.
 LATEST_S = 7500
 
 _ENABLED = ", ".join(f"'{status}'" for status in ENABLED)
-# The order is the index's and nothing more, so that the cost follows what is taken and not what is due.
+# Ordered by the index alone: the cost depends on the rows claimed, not on the rows due.
 _CANDIDATES = f"""
 SELECT {{wanted}} FROM integration_schedules s JOIN integrations i ON i.id = s.integration_id
  WHERE s.next_check_at <= {{start}} AND {lease.is_free("s", now="{start}")} AND s.attempts {{attempts}}
@@ -34,14 +34,14 @@ SELECT {{wanted}} FROM integration_schedules s JOIN integrations i ON i.id = s.i
  ORDER BY s.next_check_at LIMIT :free_slots"""
 _INTEGRATION = """{i}.id, {i}.org_id, {i}.name, {i}.provider, {i}.type, {i}.config, {i}.config_version, {i}.status,
        {i}.health_check_interval_minutes"""
-# What is known of a credential decides whether it is tried without once more, which only this provider's probe does.
+# Only the probe of http repeats a request without the credential; the last success says whether that is needed.
 _LAST_OF_HTTP = """CASE WHEN {i}.provider = 'http' THEN
        (SELECT l.metadata FROM integration_health_logs l WHERE l.integration_id = {i}.id AND l.status = 'success'
            AND l.checked_at IS NOT NULL ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) END AS last_success"""
 _COLUMNS = f"{_INTEGRATION}, {_LAST_OF_HTTP}, s.lease_token, s.attempts"
 
 
-# MATERIALIZED: inlined, the LIMIT could be evaluated more than once and take far more rows.
+# MATERIALIZED: if inlined, the LIMIT could be evaluated more than once and claim far more rows.
 _CLAIM_POSTGRESQL = f"""
 WITH due AS MATERIALIZED ({_CANDIDATES.replace("{wanted}", _INTEGRATION.replace("{i}", "i"))}
    FOR UPDATE OF s SKIP LOCKED)
@@ -70,9 +70,9 @@ _PULL_FORWARD = f"UPDATE integration_schedules SET next_check_at = {{now}} WHERE
 class Claimed:
     """One integration that this process may check now, under `lease_token`.
 
-    `attempts` counts claims without a result, this one included. `last_success` is the last successful
-    check where the provider is http, without its times. `valid_until` is the moment of this machine's monotonic clock
-    after which nothing may be written under the lease any more.
+    `attempts` counts claims without a result, including this one. `last_success` is the last successful check where the
+    provider is http, without its times. `valid_until` is the time of this machine's monotonic clock after which nothing
+    may be written under the lease.
     """
 
     id: str
@@ -91,19 +91,19 @@ class Claimed:
 
     @property
     def suspect(self) -> bool:
-        """Whether a third failure to finish would set it aside."""
+        """Whether the integration is paused if this claim never completes either."""
         return self.attempts >= MAX_ATTEMPTS
 
     @property
     def compared(self) -> bool:
-        """Whether it is known what the API says to this very config without its credential."""
+        """Whether the API's reply without the credential is already known for this config."""
         from intctl.health.judge import credential_proven
 
         return credential_proven(self.last_success, self.config_version) is not None
 
     @property
     def sealed(self) -> SealedConfig:
-        """Its config, as `vault` opens it."""
+        """The sealed config, as `vault` opens it."""
         from intctl.store.configs import SealedConfig
 
         return SealedConfig(
@@ -128,11 +128,10 @@ def claim_due(
     org_id: str | None = None,
     suspects: bool = False,
 ) -> list[Claimed]:
-    """Takes up to `free_slots` integrations that are due, longest due first.
+    """Claim up to `free_slots` integrations that are due, longest due first.
 
-    `suspects` are those that were claimed twice and never finished: they are in no other answer, and
-    whoever takes them takes one at a time, so that one that kills its checker sets none of its
-    neighbours aside.
+    `suspects` are those that were claimed twice and never completed. They are claimed only with this option,
+    one at a time, so that one that kills its agent does not pause the others.
     """
     attempts = f"= {MAX_ATTEMPTS - 1}" if suspects else f"< {MAX_ATTEMPTS - 1}"
     text = _CLAIM_POSTGRESQL if database.dialect == POSTGRESQL else _CLAIM_SQLITE
@@ -149,7 +148,7 @@ def claim_due(
 
 
 def claim_one(database: Database, owner: str, id: str, *, deadline_s: float) -> Claimed | None:
-    """Takes one integration now, due or not; None when somebody else holds it."""
+    """Claim one integration now, due or not. None if another process holds its lease."""
     valid_until, lease_s = lease.length(deadline_s)
     with database.transaction():
         taken = database.rows(_CLAIM_ONE, {"owner": owner, "id": id, "lease_s": lease_s})
@@ -175,7 +174,7 @@ def _decoded(*, last_success: object, valid_until: float, **columns: Any) -> Cla
 
 
 def give_back(database: Database, owner: str, ids: Sequence[str]) -> int:
-    """Frees leases whose probes were not finished; they are due as they were. How many were ours."""
+    """Release leases whose probes did not finish; the due times are unchanged. Returns how many this owner held."""
     if not ids:
         return 0
     text, parameters = among(database, _GIVE_BACK.replace("{which}", "integration_id {among}"), ids)
@@ -184,7 +183,7 @@ def give_back(database: Database, owner: str, ids: Sequence[str]) -> int:
 
 
 def give_back_unknown(database: Database, owner: str, known: Sequence[str]) -> int:
-    """Frees what a claim took whose answer never came: all of this owner's leases but the known ones."""
+    """Release the leases of a claim whose reply was lost: all of this owner's but the known ones."""
     text, parameters = among(database, _GIVE_BACK.replace("{which}", "NOT integration_id {among}"), known)
     with database.transaction():
         return database.run(text, {**parameters, "owner": owner})
@@ -192,15 +191,15 @@ def give_back_unknown(database: Database, owner: str, known: Sequence[str]) -> i
 
 @dataclass(frozen=True, slots=True)
 class Anomalies:
-    """What a pass must see to before it claims."""
+    """Rows that a pass must repair or treat specially before it claims."""
 
-    stuck: bool = False  # claimed three times without a result: to be set aside
-    suspects: bool = False  # claimed twice without a result: to be taken one at a time
-    ahead: bool = False  # due later than anything can be: the clock was set back
+    stuck: bool = False  # claimed three times without a result: must be paused
+    suspects: bool = False  # claimed twice without a result: must be claimed one at a time
+    ahead: bool = False  # due later than any schedule allows: the clock was set back
 
 
 def find_anomalies(database: Database) -> Anomalies:
-    """One look for all of it, which writes nothing: else each idle pass would take SQLite's write lock."""
+    """Find all anomalies in one query without a write: otherwise each idle pass would take SQLite's write lock."""
     rows = database.rows(_ANOMALIES)
     return Anomalies(
         stuck=any(row["attempts"] >= MAX_ATTEMPTS for row in rows),
@@ -210,13 +209,13 @@ def find_anomalies(database: Database) -> Anomalies:
 
 
 def pull_forward(database: Database) -> int:
-    """What is due later than anything can be is due now: the clock was set back since. How many."""
+    """Make due now what is due later than any schedule allows (the clock was set back). Returns how many."""
     with database.transaction():
         return database.run(_PULL_FORWARD)
 
 
 def holder(database: Database, id: str) -> tuple[int, bool]:
-    """The token of an integration's newest lease, and whether somebody holds it now."""
+    """The token of an integration's newest lease, and whether the lease is held now."""
     found = database.row(
         "SELECT lease_token, CASE WHEN lease_expires_at > {now} THEN 1 ELSE 0 END AS held"
         "  FROM integration_schedules WHERE integration_id = :id",

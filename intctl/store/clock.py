@@ -1,4 +1,4 @@
-"""The database's clock: the only one that counts, because every host may have another one."""
+"""The database's clock: the only one that counts, because the clocks of hosts differ."""
 
 from __future__ import annotations
 

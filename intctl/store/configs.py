@@ -18,7 +18,7 @@ _CONFIGS = "SELECT config FROM integrations WHERE deleted_at IS NULL"
 
 @dataclass(frozen=True, slots=True)
 class SealedConfig:
-    """An integration with its config as it is at rest.
+    """An integration with its config as stored.
 
     `config` is the envelope, or whatever another program wrote into the column.
     """
@@ -36,7 +36,7 @@ class SealedConfig:
 
 
 def sealed(database: Database, org_id: str, *, id: str | None = None) -> list[SealedConfig]:
-    """The configs of the living integrations, by name: of all, or of one."""
+    """The configs of all living integrations, by name, or the config of one."""
     text, parameters = _SEALED, {"org_id": org_id}
     if id is not None:
         text += " AND i.id = :id"
@@ -47,7 +47,7 @@ def sealed(database: Database, org_id: str, *, id: str | None = None) -> list[Se
 
 
 def key_ids(database: Database) -> Counter[str]:
-    """The keys that seal the living integrations of all organisations, with the number of integrations of each."""
+    """The keys that seal the living integrations of all organisations, with a count for each key."""
     from intctl.keyring import is_envelope
 
     configs = (row["config"] for row in database.rows(_CONFIGS))

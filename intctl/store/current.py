@@ -1,4 +1,4 @@
-"""Whether the newest check of an integration says anything about the integration as it is now."""
+"""Whether the newest check of an integration still applies to it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def is_current(
 ) -> bool:
     """Whether the newest check applies to the present config and to the time since the integration was enabled.
 
-    A verdict on another config does not apply, and neither does one from before an integration was disabled and
-    enabled again.
+    A verdict on another config does not apply; nor does a verdict from before the integration was disabled and
+    re-enabled.
     """
     if newest.config_version is None or newest.config_version != config_version:
         return False

@@ -1,6 +1,6 @@
-"""The health logs as history: what of them, and of the days into which they are folded, makes the figures.
+"""The health logs and the folded days, as the input of the figures.
 
-Moments are seconds since 1970 in UTC here: what `metrics` calculates with. A day is one of UTC.
+Moments are seconds since 1970 in UTC, as `metrics` uses them. A day is a UTC day.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from intctl.health.log_entry import read_code
 from intctl.store.names import folded_name
 
 DAY_S = 86400
-#: How long the checks are kept where an organisation has chosen nothing, in days.
+#: How long checks are kept by default, in days.
 RETENTION_DAYS = 90
-#: Integrations whose rows are fetched at a time: no statement runs long, whatever there is.
+#: Integrations whose rows are fetched at a time, so that no statement runs long.
 CHUNK = 250
 
 
@@ -33,7 +33,7 @@ class Logged(NamedTuple):
 
 
 class Day(NamedTuple):
-    """One day of one integration, folded: see the model HealthDay."""
+    """One folded day of one integration: see the model HealthDay."""
 
     id: str
     start: float
@@ -46,7 +46,7 @@ class Day(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many checks found what, and the response times of the successes, packed."""
+    """The number of checks by status, and the packed response times of the successes."""
 
     successes: int
     failures: int
@@ -56,10 +56,10 @@ class Counts(NamedTuple):
 
 
 class Folded(NamedTuple):
-    """The folded days of one integration in some time.
+    """The folded days of one integration in a range of time.
 
-    `counts` are of the days that are asked for whole, and of those others whose checks are gone
-    (`gone`: their starts). `timeline` has a line for each day: its start, and what stands in HealthDay.
+    `counts` cover the days that lie wholly in the requested range, and the other days whose checks were deleted
+    (`gone`: their starts). `timeline` has a line for each day: its start, and the timeline of its HealthDay.
     """
 
     counts: Counts
@@ -69,7 +69,7 @@ class Folded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A living integration, as far as a report needs it."""
+    """The fields of a living integration that a report needs."""
 
     id: str
     name: str
@@ -77,13 +77,13 @@ class Member:
     health_check_interval_minutes: int | None
 
 
-#: The timeline of a day that was up from its beginning to its end: the usual one.
+#: The timeline of a day without downtime: the usual one.
 ALL_UP = '[[0,86400000,"up",""]]'
 
 _LOGGED = """
 SELECT l.integration_id, {at}, l.status, l.response_time_ms FROM integration_health_logs l
  WHERE l.integration_id {among} AND l.checked_at >= :start AND l.checked_at < :end"""
-# By their keys: in a range, every row would be fetched from the table to be asked whether it failed.
+# Looked up by key: a range scan would fetch every row from the table to see whether it failed.
 _CAUSES = {
     POSTGRESQL: """
 SELECT f.id, f.place, l.metadata
@@ -136,17 +136,17 @@ PROGRESS = "SELECT folded_before_at, after_id, next_at FROM history_progress WHE
 
 
 def moment(value: datetime | str) -> float:
-    """A time of the database, as the driver gives it, in seconds since 1970."""
+    """Convert a time of the database, as the driver returns it, to seconds since 1970."""
     return (time_value(value) if isinstance(value, str) else value).timestamp()
 
 
 def time_at(seconds: float) -> datetime:
-    """The time that `moment` made seconds of."""
+    """Convert seconds since 1970 to a time; the inverse of `moment`."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def asked(database: Database, sql: str, column: str, ids: Sequence[str]) -> tuple[str, dict[str, object]]:
-    """`sql` for these integrations (`{among}`), its time (`{at}`) as a number where the database can say it."""
+    """Fill `{among}` in `sql` with these integrations, and `{at}` with the time, as a number where possible."""
     at = f"l.{column}"
     if database.dialect == POSTGRESQL:
         at = f"CAST(extract(epoch FROM {at}) AS double precision)"
@@ -154,7 +154,7 @@ def asked(database: Database, sql: str, column: str, ids: Sequence[str]) -> tupl
 
 
 def timed(database: Database, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The rows, their second value as seconds."""
+    """Convert the second value of each row to seconds."""
     if database.dialect == POSTGRESQL:
         return rows
     return [(row[0], moment(row[1]), *row[2:]) for row in rows]
@@ -164,7 +164,7 @@ def timed(database: Database, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ..
 
 
 def members(database: Database, org_id: str, id: str | None = None) -> list[Member]:
-    """The living integrations of an organisation, or one, by name."""
+    """The living integrations of an organisation, by name, or one of them."""
     text, parameters = _MEMBERS, {"org_id": org_id}
     if id is not None:
         text += " AND i.id = :id"
@@ -173,7 +173,7 @@ def members(database: Database, org_id: str, id: str | None = None) -> list[Memb
 
 
 def logged(database: Database, ids: Sequence[str], start: float, end: float) -> list[Logged]:
-    """The checks of these integrations from `start` on and before `end`, in no order."""
+    """The checks of these integrations from `start` until before `end`, in no particular order."""
     if end <= start or not ids:
         return []
     text, parameters = asked(database, _LOGGED, "checked_at", ids)
@@ -197,7 +197,7 @@ def causes(database: Database, logs: Iterable[Logged]) -> dict[tuple[str, float]
 
 
 def counted(database: Database, ids: Sequence[str], start: float, end: float) -> dict[str, Counts]:
-    """What the checks of these integrations from `start` on and before `end` found; nothing where there is none."""
+    """Count the checks of these integrations from `start` until before `end`, by integration."""
     if end <= start or not ids:
         return {}
     text, parameters = asked(database, _COUNTED.replace("{packed}", _PACKED[database.dialect]), "checked_at", ids)
@@ -208,7 +208,7 @@ def counted(database: Database, ids: Sequence[str], start: float, end: float) ->
 def folded(
     database: Database, ids: Sequence[str], start: float, end: float, *, first: float, last: float
 ) -> dict[str, Folded]:
-    """The folded days that start from `start` on and before `end`; counted from `first` on and before `last`."""
+    """The folded days that start from `start` until before `end`; counted from `first` until before `last`."""
     if end <= start or not ids:
         return {}
     text, parameters = asked(database, _FOLDED, "starts_at", ids)
@@ -229,7 +229,7 @@ def folded(
 
 
 def changes(database: Database, ids: Sequence[str]) -> list[tuple[str, float, bool, int, int]]:
-    """When integrations were switched or changed: id, moment, enabled, interval in minutes, config version."""
+    """The recorded changes of integrations: id, moment, enabled, interval in minutes, config version."""
     if not ids:
         return []
     text, parameters = asked(database, _CHANGES, "changed_at", ids)
@@ -237,7 +237,7 @@ def changes(database: Database, ids: Sequence[str]) -> list[tuple[str, float, bo
 
 
 def folded_before(database: Database) -> float | None:
-    """Before that, every day is folded; None where nothing is."""
+    """The moment before which every day is folded; None if no day is."""
     found = database.row(PROGRESS)
     return moment(found["folded_before_at"]) if found and found["folded_before_at"] else None
 

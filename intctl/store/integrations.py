@@ -1,4 +1,4 @@
-"""Integrations as the newest check left them: one by its name, many by a selection."""
+"""Integrations with the result of their newest check: one by its name, or many by a selection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from intctl.store.names import folded_name, like_literal
 from intctl.text import clean, fold
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-#: How many characters of an id identify an integration: with fewer, one typing error would find another one.
+#: The shortest prefix of an id that identifies an integration: with a shorter one, a typo would match another one.
 ID_PREFIX = 8
 
 #: The keys of `list --sort`, and what each sorts by. Reversed with a leading "-".
@@ -32,7 +32,7 @@ SORTS = {
     "created": "i.created_at",
 }
 
-# The newest log says what is known now; the last success is what "Last Sync" falls back to.
+# The newest log gives the current verdict; "Last Sync" falls back to the last success.
 _INTEGRATION = f"""
 SELECT i.id, i.org_id, i.name, i.type, i.provider, i.status, i.last_health_check, i.last_sync,
        i.last_sync_error, i.error_message, i.error_count, i.health_check_interval_minutes,
@@ -48,7 +48,7 @@ SELECT i.id, i.org_id, i.name, i.type, i.provider, i.status, i.last_health_check
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """An integration, and what its newest check found as far as that check applies to its present config.
+    """An integration, and the findings of its newest check where that check applies to its present config.
 
     `rejections` is None for a row that another program made: it has no schedule. `facts` are without the usage,
     which may be older than the newest check (`usages_store.usages`).
@@ -92,7 +92,7 @@ class Selection(NamedTuple):
 
     @property
     def narrows(self) -> bool:
-        """Whether it leaves any living integration out."""
+        """Whether the selection excludes any living integration."""
         return bool(self.search or self.type or self.provider or self.status or self.deleted)
 
 
@@ -117,13 +117,13 @@ def find_all(database: Database, org_id: str, wanted: Selection = ALL) -> list[I
 
 
 def find(database: Database, org_id: str, name: str, *, deleted: bool = False) -> Integration:
-    """The one integration that NAME means: an exact name, else an id, else a unique prefix of one.
+    """Find the integration that NAME identifies: an exact name, an id, or an unambiguous prefix.
 
     `deleted` searches the deleted ones instead. Raises NotFoundError, or UsageError with the candidates when a
     prefix is ambiguous.
     """
     base = _base(deleted=deleted)
-    # Of several deleted ones with one name, the one deleted last.
+    # Where several deleted ones share a name, the one deleted last.
     order = " ORDER BY i.deleted_at DESC, {name}"
     for condition, wanted in (("i.name = :name", name), ("{name} = :name", fold(name))):
         if found := _read(database, f"{base} AND {condition}{order}", {"org_id": org_id, "name": wanted}):
@@ -144,7 +144,7 @@ def find(database: Database, org_id: str, name: str, *, deleted: bool = False) -
         raise NotFoundError(f'There is no {there} "{clean(name, 100)}". See: {listing}')
     if len(found) > 1:
         names = ", ".join(f'"{clean(one.name)}"' for one in found[:10])
-        raise UsageError(f'"{clean(name)}" could be {len(found)} integrations: {names}. Write more of it, or the id.')
+        raise UsageError(f'"{clean(name)}" matches {len(found)} integrations: {names}. Use a longer prefix, or the id.')
     return found[0]
 
 
@@ -153,12 +153,12 @@ def _base(*, deleted: bool) -> str:
 
 
 def _read(database: Database, text: str, parameters: dict[str, str]) -> list[Integration]:
-    """The rows of a query whose `{name}` stands for the folded name."""
+    """Run a query; `{name}` in its text is replaced by the folded name."""
     return [_decoded(**row) for row in database.rows(text.replace("{name}", folded_name(database)), parameters)]
 
 
 def _decoded(*, metadata: object, off_at: datetime | None, **columns: Any) -> Integration:
-    """A row of `_INTEGRATION`: its columns, and the newest check as far as it applies."""
+    """Decode a row of `_INTEGRATION`: its columns, and the newest check where it applies."""
     newest = read(metadata)
     if not is_current(
         newest,

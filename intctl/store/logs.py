@@ -20,7 +20,7 @@ SELECT l.id, i.name AS integration, l.integration_id, l.checked_at, l.check_type
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One recorded check. `current`: it was made with the present config."""
+    """One recorded check. `current`: it ran with the present config."""
 
     id: str
     integration: str
@@ -49,7 +49,7 @@ def newest(
     failures: bool = False,
     since: datetime | None = None,
 ) -> list[LogEntry]:
-    """The health logs, newest first; of living integrations unless one is named."""
+    """The health logs, newest first: of one integration, or of all living ones."""
     text, parameters = _LOGS, {"org_id": org_id, "limit": limit}
     if id is not None:
         text += " AND l.integration_id = :id"
@@ -66,7 +66,7 @@ def newest(
 
 
 def _decoded(*, metadata: object, config_version: int, **columns: Any) -> LogEntry:
-    """A row of `_LOGS`."""
+    """Decode a row of `_LOGS`."""
     known = read(metadata)
     return LogEntry(
         **columns,

@@ -1,4 +1,4 @@
-"""Maintenance windows as they are planned."""
+"""Planned maintenance windows."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SELECT m.id, m.integration_id, i.name AS integration, m.starts_at, m.ends_at, m.
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceWindow:
-    """Planned maintenance, once or weekly; `integration_id` and `integration` (its name) are None where it is for all.
+    """Planned maintenance, once or weekly. `integration_id` and `integration` (the name) are None if it is for all.
 
-    A weekly one keeps its time of day in `time_zone`. `stopped_at`: a person ended it.
+    A weekly window keeps its time of day in `time_zone`. `stopped_at`: when a person ended it.
     """
 
     id: str
@@ -34,6 +34,6 @@ class MaintenanceWindow:
 
 
 def windows(database: Database, org_id: str) -> list[MaintenanceWindow]:
-    """All maintenance windows of an organisation, by their start."""
+    """All maintenance windows of an organisation, by start."""
     rows = database.rows(_MAINTENANCE, {"org_id": org_id})
     return [MaintenanceWindow(**{**row, "weekly": bool(row["weekly"])}) for row in rows]

@@ -1,4 +1,4 @@
-"""Names in SQL: alike on both databases, and never read as a pattern."""
+"""Names in SQL: the same on both databases, and never read as a pattern."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from intctl.db.url import POSTGRESQL
 
 
 def folded_name(database: Database) -> str:
-    """The name of the integration `i` without its ASCII case: the same, and the same order, on both databases."""
+    """The name of the integration `i` in lower case (ASCII), with the same order on both databases."""
     return 'lower(i.name COLLATE "C")' if database.dialect == POSTGRESQL else "lower(i.name)"
 
 
 def like_literal(text: str) -> str:
-    """`text` for LIKE … ESCAPE '!', without any pattern in it."""
+    """Escape `text` for LIKE … ESCAPE '!'."""
     return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")

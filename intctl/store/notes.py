@@ -1,4 +1,4 @@
-"""What a change of an integration leaves behind: a transition to report, and what the history must know."""
+"""Notes of a change of an integration: a transition to report, and a row for the history."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _changes = _tables["integration_changes"]
 
 
 def note_transition(session: Session, integration: Integration, status: str) -> None:
-    """Writes down that the integration falls into error, or leaves it, before its status is changed."""
+    """Record a transition into or out of the status error, before the status is changed."""
     was = integration.status
     if was is None or was == status or "error" not in (was, status):
         return
-    # Nothing was asked yet; switched off, nothing will be.
+    # An enabled integration has not been checked yet; a disabled one will not be.
     verdict, code = ("unknown", "self.not_checked") if status == "active" else (None, None)
     now: Any = Clock()
     written = Transition(
@@ -47,10 +47,10 @@ def note_transition(session: Session, integration: Integration, status: str) -> 
 
 @contextmanager
 def noted_change(session: Session, id: str) -> Iterator[None]:
-    """Notes what is changed inside, if it is of those things that the history must know.
+    """Record the change made inside the block, if the history needs it.
 
-    Of a row that nothing is noted of, what it was before is noted first, from its beginning on: as switched on, since
-    it is not known how long it was off, and its checks speak for themselves.
+    If nothing is recorded for the row yet, its previous state is recorded first, from its creation on. That state
+    counts as enabled: how long the row was disabled is not known, and its checks show when it was enabled.
     """
     if session.execute(select(_changes.c.changed_at).where(_changes.c.integration_id == id).limit(1)).first() is None:
         made = func.coalesce(_integrations.c.created_at, _integrations.c.updated_at, Clock())
@@ -60,7 +60,7 @@ def noted_change(session: Session, id: str) -> Iterator[None]:
 
 
 def note_change(session: Session, id: str, **instead: Any) -> None:
-    """Notes what the integration is from now on, unless that is what was noted last."""
+    """Record the present state of the integration, unless it equals the last recorded one."""
     session.flush()
     table = _integrations.c
     on = {
@@ -77,7 +77,7 @@ def note_change(session: Session, id: str, **instead: Any) -> None:
     source = select(*on.values()).where(table.id == id, ~exists(select(last.integration_id).where(*alike)))
     kind = postgresql if session.get_bind().dialect.name == POSTGRESQL else sqlite
     noted = kind.insert(_changes).from_select(list(on), source)
-    # Twice at one moment of the clock: what comes last is what is so.
+    # Of two changes with the same time, the last one counts.
     session.execute(
         noted.on_conflict_do_update(
             index_elements=["integration_id", "changed_at"],

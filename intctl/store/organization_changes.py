@@ -1,4 +1,4 @@
-"""Changes of what belongs to an organisation: itself, its retention, its maintenance windows.
+"""Changes of an organisation, its retention and its maintenance windows.
 
 Functions on a session that never commit; `changes.unit_of_work` does.
 """
@@ -44,7 +44,7 @@ def create_organization(session: Session, name: str, slug: str) -> Organization:
     """
     if not organizations_are_ours(session.connection()):
         raise StoreError(
-            "The organizations table belongs to another program, which must make the organisation. Nothing was changed."
+            "The organizations table belongs to another program. Create the organisation there. Nothing was changed."
         )
     made = Organization(new_id(), name, slug)
     with rules(slug):
@@ -54,12 +54,12 @@ def create_organization(session: Session, name: str, slug: str) -> Organization:
 
 
 def first_organization(name: str, slug: str) -> Callable[[Session], Organization]:
-    """What `prepare` calls where no organisation exists yet: it makes this one."""
+    """The function that `prepare` calls to create this organisation where none exists yet."""
     return partial(create_organization, name=name, slug=slug)
 
 
 def set_retention(session: Session, *, org_id: str, days: int) -> None:
-    """Sets for how many days an organisation keeps every check. Raises NotFoundError when there is no such one."""
+    """Set how many days an organisation keeps its checks. Raises NotFoundError when there is no such organisation."""
     kind = postgresql if session.get_bind().dialect.name == POSTGRESQL else sqlite
     with rules():  # one statement: two commands that set the first value at once do not collide
         session.execute(
@@ -70,7 +70,7 @@ def set_retention(session: Session, *, org_id: str, days: int) -> None:
 
 
 def add_maintenance(session: Session, new: NewMaintenance) -> None:
-    """Adds a maintenance window. Raises NotFoundError when there is no such integration."""
+    """Add a maintenance window. Raises NotFoundError when there is no such integration."""
     if new.integration_id is not None:
         require_living(session, new.integration_id, new.org_id)
     with rules():
@@ -91,7 +91,7 @@ def add_maintenance(session: Session, new: NewMaintenance) -> None:
 
 
 def end_maintenance(session: Session, *, id: str, org_id: str, erase: bool) -> None:
-    """Ends a maintenance window now; what it took out of the figures stays out. `erase`: as if it had never been."""
+    """End a maintenance window now; its past time stays excluded from the figures. `erase`: remove it entirely."""
     window = session.get(MaintenanceWindow, id, with_for_update=True)
     if window is None or window.org_id != org_id:
         return

@@ -1,4 +1,4 @@
-"""Organisations: the readable ones, and the one that `--org` names."""
+"""Reads of organisations: all readable ones, and the one that `--org` names."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def _read(database: Database) -> list[tuple[str, str, str]]:
     except StoreError as error:
         if error.transient:
             raise
-        raise StoreError("The organisations can't be read in this database. Name yours by its id: --org ID") from None
+        raise StoreError("The organisations in this database can't be read. Specify yours by id: --org ID") from None
 
 
 def find_id(database: Database, text: str | None) -> str:
-    """The id that `--org` means: an id is used as given; a slug or a name is looked up.
+    """Find the id that `--org` identifies: an id is used as given; a slug or a name is looked up.
 
-    Without one, the only organisation. Raises NotFoundError, or UsageError when there are several.
+    Without `--org`, the only organisation. Raises NotFoundError, or UsageError when there are several.
     """
     if text is not None and _ID.fullmatch(text.lower()):
-        # Not looked up: a portal's row-level security may hide the row from us, but still apply to it.
+        # Not looked up: a portal's row-level security may hide the organisation's row, but not its integrations.
         return text.lower()
     if text is not None:
         try:
@@ -53,10 +53,10 @@ def find_id(database: Database, text: str | None) -> str:
             ids = []
         if len(ids) == 1:
             return ids[0]
-        raise NotFoundError("No such organisation. See: intctl org list (or name it by its id)")
+        raise NotFoundError("No such organisation. See: intctl org list (or specify its id)")
     found = _read(database)
     if len(found) == 1:
         return found[0][0]
     if not found:
-        raise NotFoundError("No organisation can be seen here. Make one (intctl org create NAME) or name it: --org ID")
-    raise UsageError("There are several organisations. Name one with --org or INTCTL_ORG (see: intctl org list)")
+        raise NotFoundError("No organisation is visible here. Create one (intctl org create NAME) or use --org ID")
+    raise UsageError("There are several organisations. Specify one with --org or INTCTL_ORG (see: intctl org list)")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from intctl.db.connect import Database
 
-#: How long an agent that is gone is still listed, in seconds.
+#: How long an agent that no longer runs is still listed, in seconds.
 KEPT_S = 30 * 86_400
 #: Old rows are deleted in one of this many passes.
 _PRUNE_EVERY = 60
@@ -37,7 +37,7 @@ _PRUNE = f"DELETE FROM agent_passes WHERE coalesce(finished_at, started_at) < {{
 
 
 class Agent(NamedTuple):
-    """An agent as its row knows it: one for each host, and for each organisation where it serves only one."""
+    """The identity of an agent: one for each host, and for each organisation if it serves only one."""
 
     host: str
     org_id: str | None
@@ -54,7 +54,7 @@ class Agent(NamedTuple):
 
 
 class PassNote(NamedTuple):
-    """What is noted of a completed pass. No two passes have the same `metadata`, which is JSON."""
+    """The note of a completed pass. No two passes have the same `metadata`, which is JSON."""
 
     duration_s: float
     checks: int
@@ -91,7 +91,7 @@ def finish(database: Database, agent: Agent, note: PassNote, *, again: bool = Fa
 
 
 def prune(database: Database, noted: NotedPass) -> None:
-    """Delete the rows of agents that are gone and old transitions, in one of 60 passes."""
+    """Delete old transitions and the rows of agents that no longer run, in one of 60 passes."""
     if noted.passes % _PRUNE_EVERY == 0:
         database.run(_PRUNE)
         from intctl.store import transitions
@@ -100,5 +100,5 @@ def prune(database: Database, noted: NotedPass) -> None:
 
 
 def fail(database: Database, agent: Agent, *, duration_s: float, failure: str) -> None:
-    """Note a failed pass, and the reason in our own words."""
+    """Note a failed pass, and the reason in intctl's own words."""
     database.run(_FAIL, {**agent.values(), "began_s": -round(duration_s, 3), "failure": failure})

@@ -1,4 +1,4 @@
-"""Recording what a check found: log row, status and next time together, for leases that are still held."""
+"""Recording results: log row, status and next check together, for leases that are still held."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from intctl.store import transitions
 from intctl.store.claims import MAX_ATTEMPTS, Claimed
 from intctl.store.current import OFF_AT
 
-# The guard: who lost the lease finds no row here. The rows stay locked until the results are written.
+# The guard: a process that lost its lease finds no row. The rows stay locked until the results are written.
 _HELD = f"""
 SELECT s.integration_id AS id, s.lease_token, s.lease_expires_at, s.rejections, {{now}} AS now_at, i.name,
        i.status, i.error_count, i.error_message, i.config_version, i.deleted_at, i.health_check_interval_minutes
@@ -40,7 +40,7 @@ _LOG = """
 INSERT INTO integration_health_logs (id, integration_id, check_type, status, response_time_ms, error_message,
                                      metadata, checked_at, lease_token)
 VALUES (:log_id, :id, :check_type, :log_status, :response_time_ms, :log_message, :metadata, {now}, :lease_token)"""
-# The three above for many at once: one document, unpacked by the server, in one statement.
+# The three statements above for many results in one: the server unpacks one document.
 _WRITE_POSTGRESQL = f"""
 WITH given AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS g (
@@ -82,13 +82,13 @@ UPDATE integration_schedules SET {lease.RELEASE}, attempts = 0,
 _TOUCHED = "UPDATE integrations SET last_health_check = {now} WHERE id = :id"
 
 
-# A value that the database or JSON does not take: of one result, and no fault of the others.
+# The database or JSON rejected a value of one result; the other results are not affected.
 _ITS_OWN_FAULT = (ConflictError, RefusedError, UsageError, TypeError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a probe found, for the lease that it ran under."""
+    """The findings of a probe, and the lease that it ran under."""
 
     claimed: Claimed
     outcome: Outcome
@@ -96,7 +96,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A result that is in the database: what it says, and the status before and after it."""
+    """A result in the database: its outcome, and the status before and after it."""
 
     id: str
     name: str
@@ -106,7 +106,7 @@ class Recorded:
 
 
 class _Held(NamedTuple):
-    """An integration whose lease is still held, as it is when the result is recorded."""
+    """An integration whose lease is still held, at the time of recording."""
 
     id: str
     lease_token: int
@@ -123,7 +123,7 @@ class _Held(NamedTuple):
 
     @property
     def standing(self) -> Standing:
-        """How the integration stands, for the rules."""
+        """The present state of the integration, as the rules need it."""
         return Standing(
             self.id,
             self.status,
@@ -159,12 +159,12 @@ def record(
     deadline_s: float,
     again: bool = False,
 ) -> dict[str, Recorded]:
-    """Writes log rows and statuses together, frees the leases; what was recorded, by id.
+    """Write log rows and statuses together and release the leases. Returns the recorded results by id.
 
-    Those whose lease was lost are not in the answer: their results are dropped, somebody else has the lease now.
-    An integration edited meanwhile keeps its status and is due again at once. `again`: an earlier try
-    with these results may have been committed; what it wrote is in the answer. A result that the
-    database does not take spoils none of the others: it becomes `self.crash`.
+    A result whose lease was lost is dropped and not returned: another process has the lease now. An integration that
+    was edited during its check keeps its status and is due at once. `again`: an earlier attempt with these results may
+    have been committed; its results are returned too. A result that the database rejects becomes `self.crash` and does
+    not affect the others.
     """
     write = partial(_record, database, owner, check_type=check_type, agent=agent, deadline_s=deadline_s)
     try:
@@ -175,7 +175,7 @@ def record(
             try:
                 recorded |= write([result])
             except _ITS_OWN_FAULT:
-                outcome = Outcome("self.crash", detail="the database did not take its result")
+                outcome = Outcome("self.crash", detail="the database rejected its result")
                 recorded |= write([Result(result.claimed, outcome)])
     if again:
         recorded |= _written(database, [result for result in results if result.claimed.id not in recorded])
@@ -211,7 +211,7 @@ def _record(
 
 
 def _judged(result: Result, before: LastSuccess | None, row: _Held) -> Outcome:
-    """The outcome in the light of the last success."""
+    """The outcome, compared with the last success."""
     claimed = result.claimed
     outcome = judge.apply_throttling(
         result.outcome,
@@ -227,7 +227,7 @@ def _judged(result: Result, before: LastSuccess | None, row: _Held) -> Outcome:
 
 
 def _row(row: _Held, result: Result, *, check_type: str, agent: str, deadline_s: float) -> dict[str, object]:
-    """All that a result writes, for the row that holds its lease."""
+    """The values that a result writes, for the row that holds its lease."""
     outcome, claimed = result.outcome, result.claimed
     edited = row.config_version != claimed.config_version
     deleted = row.deleted_at is not None
@@ -257,12 +257,12 @@ def _row(row: _Held, result: Result, *, check_type: str, agent: str, deadline_s:
 
 
 def _locked(database: Database, sql: str, tables: str = "s, i") -> str:
-    """SQLite's write lock is the whole file's; PostgreSQL's rows are locked one by one."""
+    """Add a row lock on PostgreSQL; SQLite's write lock covers the whole file."""
     return f"{sql} FOR UPDATE OF {tables}" if database.dialect == POSTGRESQL else sql
 
 
 def _write(database: Database, rows: Sequence[Mapping[str, object]]) -> None:
-    """All rows: one statement on PostgreSQL; on SQLite three prepared ones, which cost half of a document there."""
+    """Write all rows: one statement on PostgreSQL; on SQLite three prepared ones, at half the cost of a document."""
     if not rows:
         return
     if database.dialect == POSTGRESQL:
@@ -281,7 +281,7 @@ def _iso(value: object) -> str:
 
 
 def _written(database: Database, results: Sequence[Result]) -> dict[str, Recorded]:
-    """Those of `results` that are in the log already."""
+    """The results that are already in the log."""
     if not results:
         return {}
     wanted = {(result.claimed.id, result.claimed.lease_token): result for result in results}
@@ -299,7 +299,7 @@ def _written(database: Database, results: Sequence[Result]) -> dict[str, Recorde
 
 
 def set_aside(database: Database, *, agent: str) -> int:
-    """Puts off by an hour what was claimed three times and never finished, as `unknown`. How many."""
+    """Pause for one hour what was claimed three times and never completed, as `unknown`. Returns how many."""
     skip = " FOR UPDATE OF s SKIP LOCKED" if database.dialect == POSTGRESQL else ""
     outcome = Outcome("self.set_aside")
     with database.transaction():

@@ -1,6 +1,6 @@
-"""Folding days and deleting their checks: each step one transaction, so that a kill loses and doubles nothing.
+"""Folding days and deleting their checks. Each step is one transaction: a kill loses and duplicates nothing.
 
-What a folded day holds is calculated above, in `metrics`; here it is written.
+`metrics` calculates the content of a folded day; this module writes it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from intctl.store.history import DAY_S, PROGRESS, RETENTION_DAYS, Day, asked, mo
 
 # --- folding -------------------------------------------------------------------------------------
 
-#: The next turn is never further off than this, in seconds: a day, and an hour for a change of the clocks.
+#: The latest that the next turn can be due, in seconds: a day, and an hour for a change of the clocks.
 _LONGEST_S = 90_000
 _IS_DUE = lease.is_past("next_at", longest_s=_LONGEST_S)
 _CLAIM = f"UPDATE history_progress SET next_at = {{after :lease_s}} WHERE id = 1 AND ({_IS_DUE})"
@@ -46,7 +46,7 @@ _REPLACE = " ON CONFLICT (integration_id, starts_at) DO UPDATE SET " + ", ".join
 
 
 def is_due(database: Database) -> bool:
-    """Whether it is time to look after the history. Costs one look, and writes nothing but the very first time."""
+    """Whether history maintenance is due. One query, which writes nothing except the first time."""
     found = database.row(f"SELECT CASE WHEN {_IS_DUE} THEN 1 ELSE 0 END AS due FROM history_progress WHERE id = 1")
     if found is None:
         _begin(database)
@@ -54,17 +54,17 @@ def is_due(database: Database) -> bool:
 
 
 def claim(database: Database, lease_s: float) -> bool:
-    """Takes the history for so many seconds; False where somebody else has it, or it is not due."""
+    """Claim the history for `lease_s` seconds. False if another process holds it, or it is not due."""
     return database.run(_CLAIM, {"lease_s": lease_s}) == 1
 
 
 def give_back(database: Database, again_s: float) -> None:
-    """Says when to look again, in seconds from now."""
+    """Set when the next turn is due, in seconds from now."""
     database.run("UPDATE history_progress SET next_at = {after :again_s} WHERE id = 1", {"again_s": again_s})
 
 
 def progress(database: Database) -> tuple[float | None, str | None]:
-    """All days before the first are folded, and of that day the integrations up to the second."""
+    """The day before which all days are folded, and the id up to which that day's integrations are."""
     found = database.row(PROGRESS)
     if found is None:
         _begin(database)
@@ -78,20 +78,20 @@ def _begin(database: Database) -> None:
 
 
 def first_check(database: Database, start: float) -> float | None:
-    """The moment of the first check from `start` on; None where there is none."""
+    """The moment of the first check from `start` on, or None."""
     found = database.row(_NEXT_LOG, {"start": time_at(start)})
     return moment(found["found_at"]) if found and found["found_at"] else None
 
 
 def next_ids(database: Database, after: str | None, number: int) -> list[str]:
-    """The next so many integrations of all organisations, deleted ones too, by id."""
+    """The next `number` integrations of all organisations, including deleted ones, by id."""
     text = _NEXT_IDS.replace("{after}", "WHERE id > :after" if after else "")
     parameters: dict[str, object] = {"number": number, **({"after": after} if after else {})}
     return [str(row["id"]) for row in database.rows(text, parameters)]
 
 
 def intervals(database: Database, ids: Sequence[str]) -> dict[str, float]:
-    """The intervals as they are now, in seconds."""
+    """The present intervals, in seconds."""
     sql = "SELECT l.id, {at}, l.health_check_interval_minutes FROM integrations l WHERE l.id {among}"
     text, parameters = asked(database, sql, "created_at", ids)
     return {id: interval_minutes(minutes) * 60.0 for id, _, minutes in database.tuples(text, parameters)}
@@ -104,9 +104,9 @@ def add_days(
     reached: tuple[float | None, str | None],
     then: tuple[float, str | None],
 ) -> bool:
-    """Adds folded days and moves the progress from `reached` to `then`, together or not at all.
+    """Add folded days and move the progress from `reached` to `then`, together or not at all.
 
-    False where somebody else has moved it meanwhile: then nothing was written.
+    False if another process moved the progress first: then nothing was written.
     """
     same = {"same_before": reached[0], "same_after": reached[1]}
     text = _ADVANCE
@@ -167,13 +167,13 @@ SELECT o.id, s.retention_days FROM (SELECT DISTINCT org_id AS id FROM integratio
 
 
 def retentions(database: Database) -> list[tuple[str, int]]:
-    """Every organisation that has integrations, and how many days it keeps."""
+    """The organisations that have integrations, and how many days each keeps its checks."""
     return [(str(row["id"]), row["retention_days"] or RETENTION_DAYS) for row in database.rows(_KEEPERS)]
 
 
 @dataclass(frozen=True, slots=True)
 class OldChecks:
-    """The checks from before a moment: how many of how many integrations, and the time of the first."""
+    """The checks before a moment: their number, the number of integrations, and the time of the first."""
 
     integrations: int
     checks: int
@@ -181,14 +181,14 @@ class OldChecks:
 
 
 def count_old(database: Database, org_id: str, before: float) -> OldChecks:
-    """Count the checks of an organisation from before a moment."""
+    """Count the checks of an organisation before a moment."""
     found = database.row(_COUNT_OLD, {"org_id": org_id, "before": time_at(before)})
     assert found is not None
     return OldChecks(int(found["integrations"]), int(found["checks"]), found["oldest_at"])
 
 
 def old_days(database: Database, org_id: str, before: float, number: int) -> list[tuple[str, float, int]]:
-    """The oldest folded days, at most so many, whose rows are still there: integration, start, checks."""
+    """The oldest folded days that still have rows, at most `number`: integration, start, checks."""
     text, _ = asked(database, _OLD_DAYS, "starts_at", [])
     parameters = {"org_id": org_id, "before": time_at(before), "number": number}
     return [(id, at, n) for id, at, n in timed(database, database.tuples(text, parameters))]
@@ -197,11 +197,11 @@ def old_days(database: Database, org_id: str, before: float, number: int) -> lis
 def delete_day(
     database: Database, ids: Sequence[str], start: float, limit: int, refold: Callable[[Sequence[str]], Iterable[Day]]
 ) -> int:
-    """Deletes the checks of one folded day, at most `limit` of them; how many, in one transaction.
+    """Delete the checks of one folded day, at most `limit`, in one transaction. Returns how many.
 
-    The newest check and the newest success of an integration stay: they say how it is. Where a day
-    does not hold all its checks (one came late: the clock had been set back), it is folded again
-    first, by `refold`, so that none is lost.
+    The newest check and the newest success of an integration stay: they give its present state. If a folded day
+    lacks some of its checks (one came late, after the clock was set back), `refold` folds it again first, so that
+    none is lost.
     """
     kept = _newest(database, ids)
     bounds: dict[str, object] = {"start": time_at(start), "end": time_at(start + DAY_S)}

@@ -13,7 +13,7 @@ SELECT status, count(*) AS n FROM integrations WHERE org_id = :org_id AND delete
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The number of living integrations: of all, and by what their status means."""
+    """The number of living integrations: in total, and by the meaning of their status."""
 
     total: int
     active: int

@@ -1,11 +1,11 @@
 """OAuth tokens at rest: sealed, and replaced only by compare-and-set.
 
-A row of `oauth_tokens` holds the successors of one refresh token as a manifest gave it (its
-`origin`). A config names its origin, so a new token from a new manifest gets a row of its own and
-the old one stays good until the new config is committed: killed anywhere, neither is lost.
+A row of `oauth_tokens` holds the successors of one refresh token from a manifest (its `origin`). A config names its
+origin, so a new token from a new manifest gets a row of its own, and the old one stays valid until the new config
+is committed: a kill at any point loses neither.
 
-Whoever spends a refresh token holds the integration's lease (`store/claims.py`), so that there is
-one refresher at a time. The compare-and-set is for the one whose lease ran out meanwhile.
+A process that spends a refresh token holds the integration's lease (`store/claims.py`), so only one refreshes
+at a time. The compare-and-set is for a process whose lease expired during the refresh.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from intctl.keyring import Binding, Keyring
 from intctl.probes.spec import Tokens
 from intctl.text import Secret
 
-#: How long after a failed save the next one is tried, in seconds: a rotated token has no other place.
+#: The delays between attempts to save, in seconds: a rotated token is stored nowhere else.
 _PAUSES_S = (0.2, 1.0, 3.0)
 
 _ROWS = """
 SELECT t.id, t.access_token, t.refresh_token, t.expires_at, t.scope FROM oauth_tokens t
   JOIN integrations i ON i.id = t.integration_id
  WHERE t.integration_id = :integration_id AND i.org_id = :org_id ORDER BY t.created_at, t.id"""
-# SQLite's write lock is the whole file's; on PostgreSQL this row stands for the integration's tokens.
+# SQLite's write lock covers the whole file; on PostgreSQL this row's lock covers the integration's tokens.
 _LOCK_POSTGRESQL = "SELECT id FROM integrations WHERE id = :integration_id FOR NO KEY UPDATE"
 _INSERT = """
 INSERT INTO oauth_tokens (id, integration_id, access_token, refresh_token, expires_at, scope, created_at, updated_at)
@@ -44,7 +44,7 @@ UPDATE oauth_tokens SET access_token = :access, refresh_token = :refresh, expire
  WHERE id = :id"""
 _DROP_OTHERS = "DELETE FROM oauth_tokens WHERE integration_id = :integration_id AND id <> :id"
 _DROP_ALL = "DELETE FROM oauth_tokens WHERE integration_id = :integration_id"
-# A draft is version 0. Whoever checks it now may be given the token that must not be lost.
+# A draft is version 0. A process that checks it now may receive the token that must not be lost.
 _DRAFT = """
 SELECT i.id FROM integration_schedules s JOIN integrations i ON i.id = s.integration_id
  WHERE i.id = :integration_id AND i.org_id = :org_id AND i.config_version = 0 AND i.status = 'inactive'
@@ -53,10 +53,10 @@ _DROP_DRAFT = "DELETE FROM integrations WHERE id = :integration_id AND org_id = 
 
 
 class SealedTokens:
-    """The tokens of one integration. Synchronous: the caller keeps it off the event loop.
+    """The tokens of one integration. Synchronous: the caller must keep it off the event loop.
 
-    `origin` is the refresh token that the config names; None for client credentials. `config` is
-    the config's fingerprint: an access token counts only for the very config that got it.
+    `origin` is the refresh token that the config names; None for client credentials. `config` is the config's
+    fingerprint: an access token is valid only for the config that obtained it.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class SealedTokens:
         self._key = {"integration_id": binding.integration_id, "org_id": binding.org_id}
 
     def load(self) -> Tokens | None:
-        """The tokens that stand now for this origin, or None. A row that does not open is passed over."""
+        """The current tokens of this origin, or None. A row that does not open is skipped."""
         return self._stored(self._database)[1]
 
     def save(self, tokens: Tokens, previous: Tokens | None) -> Tokens:
-        """Puts `tokens` in the place of `previous`, durably; the ones that stand afterwards.
+        """Replace `previous` with `tokens`, durably. Returns the current tokens.
 
-        When somebody else was first, theirs stand and are returned. Tried again for a few seconds,
-        over a connection of its own, when the database does not take it. Raises StoreError.
+        If another process saved first, its tokens are kept and returned. If the database rejects the write, it is
+        retried for a few seconds over a connection of its own. Raises StoreError.
         """
         try:
             return self._put(self._database, tokens, previous)
@@ -110,7 +110,7 @@ class SealedTokens:
         return tokens
 
     def drop_others(self) -> None:
-        """Removes what belongs to other origins: the config that named them is gone."""
+        """Remove the tokens of other origins: the config that named them is gone."""
         key = {"integration_id": self._binding.integration_id}
         with self._alone(self._database):
             id, stored = self._stored(self._database)
@@ -120,7 +120,7 @@ class SealedTokens:
                 self._database.run(_DROP_OTHERS, {**key, "id": id})
 
     def withdraw_draft(self) -> bool:
-        """Removes the draft of an integration, unless a rotated token would go with it. Whether it is gone."""
+        """Remove the draft of an integration, unless that would lose a rotated token. Returns whether it is gone."""
         database = self._database
         draft = f"{_DRAFT} FOR UPDATE OF s, i" if database.dialect == POSTGRESQL else _DRAFT
         with database.transaction():
@@ -135,14 +135,14 @@ class SealedTokens:
 
     @contextmanager
     def _alone(self, database: Database) -> Iterator[None]:
-        """A transaction in which nobody else changes these tokens."""
+        """Open a transaction in which no other process changes these tokens."""
         with database.transaction():
             if database.dialect == POSTGRESQL:
                 database.rows(_LOCK_POSTGRESQL, {"integration_id": self._binding.integration_id})
             yield
 
     def _stored(self, database: Database) -> tuple[str, Tokens | None]:
-        """The row of this origin: its id and what it holds."""
+        """The row of this origin: its id and its tokens."""
         for row in database.rows(_ROWS, self._key):
             access, refresh = self._open(row["access_token"]), self._open(row["refresh_token"])
             if access is None or (row["refresh_token"] and refresh is None):

@@ -1,11 +1,11 @@
-"""An outbox of transitions: integrations that fell into error or left it, until they are reported.
+"""An outbox of transitions into or out of the status error, until they are reported.
 
 A transition is written in the transaction that changes the status, so neither exists without the other.
-An agent takes a lease before it reports one, with a token that only rises, and marks the row afterwards: two
-agents never report the same transition at the same time, and the transitions of one integration are reported
-in order. A transition that was begun and not marked (the agent was killed) is begun again when the lease has
-run out, three times at most; only then can one be reported twice. Transitions of an integration in
-maintenance wait until the maintenance is over.
+An agent takes a lease before it reports one, with a token that only rises, and marks the row afterwards: two agents
+never report the same transition at the same time, and the transitions of one integration are reported in order. A
+transition that was begun but not marked (the agent was killed) is begun again when the lease has expired, at most
+three times; only then can one be reported twice. Transitions of an integration in maintenance wait until the
+maintenance is over.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ DELETE FROM integration_transitions WHERE id IN (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A status that a check changed, and what it found."""
+    """A change of status by a check, and the findings of the check."""
 
     integration_id: str
     from_status: str
@@ -88,7 +88,7 @@ class Change:
 
     @property
     def is_notifiable(self) -> bool:
-        """Whether the change is reported: the integration falls into error, or leaves it."""
+        """Whether the change is reported: it is into or out of the status error."""
         return self.from_status != self.to_status and "error" in (self.from_status, self.to_status)
 
 
@@ -149,7 +149,7 @@ def add(database: Database, changes: Iterable[Change]) -> None:
 
 
 def claim(database: Database, owner: str, *, limit: int, lease_s: float, org_id: str | None = None) -> list[Transition]:
-    """Claim up to `limit` that are due, oldest first, at most one of each integration."""
+    """Claim up to `limit` due transitions, oldest first, at most one of each integration."""
     due, parameters = _scoped(_DUE, org_id)
     if database.row(due, parameters) is None:  # nearly always, and then no pass takes a lock for it
         return []
@@ -174,7 +174,7 @@ def waiting(database: Database, org_id: str | None = None) -> list[WaitingTransi
 
 
 def quieten(database: Database, id: str, until: datetime | None) -> None:
-    """Hold a transition back until that moment; with None release it."""
+    """Hold a transition back until that moment; None releases it."""
     database.run(_QUIET, {"id": id, "until": until})
 
 
