@@ -1,4 +1,4 @@
-"""The figures of a window as they are read from the database, against the arithmetic done by hand."""
+"""The figures of a window from the database, compared with manual calculations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .conftest import ORG_ID
 
 
 def add_integration(database: Database, name: str, org_id: str = ORG_ID, **values: object) -> str:
-    """An integration as a row; its id."""
+    """Add an integration as a row. Returns its id."""
     id = str(uuid.uuid4())
     row = {
         "id": id,
@@ -96,7 +96,7 @@ def test_windows(target: Target) -> None:
 
 
 def test_nothing_known_has_no_percentage(target: Target) -> None:
-    """Without a check, or with unknown ones only, there is no uptime and no error rate, rather than a zero."""
+    """Without a check, or with unknown ones only, uptime and error rate are absent, not zero."""
     with connect(target) as database:
         id = add_integration(database, "One")
         (none,) = last(database)
@@ -140,7 +140,7 @@ def test_uptime_is_time_and_not_a_count(target: Target) -> None:
 
 
 def test_a_target_is_met_or_missed_and_leaves_a_budget(target: Target) -> None:
-    """The budget is a share of the time that is known; what is left of it can be negative."""
+    """The budget is a share of the known time; its rest can be negative."""
     with connect(target) as database:
         id = add_integration(database, "One", health_check_interval_minutes=60)
         add_log(database, id, "success", 10, seconds_ago=7200)
@@ -155,7 +155,7 @@ def test_a_target_is_met_or_missed_and_leaves_a_budget(target: Target) -> None:
 
 
 def test_hardly_ever_down_is_not_a_hundred_per_cent() -> None:
-    """Per cents are cut, not rounded up; and never above 100."""
+    """Percentages are truncated, not rounded up, and never above 100."""
     assert report._share(99_999.9, 100_000) == 99.999
     assert report._share(100_000.0000001, 100_000) == 100.0
     assert report._share(1, 0) is None
@@ -188,7 +188,7 @@ def test_response_times_are_compared_with_what_is_usual(target: Target, newest: 
 
 
 def test_time_before_it_was_made_does_not_count(target: Target) -> None:
-    """Coverage begins with the integration, or with its first check where that is older; future checks don't count."""
+    """Coverage begins with the integration, or with its first check if that is older; future checks don't count."""
     with connect(target) as database:
         id = add_integration(database, "One", created_at=clock.now(database) - timedelta(hours=2))
         add_log(database, id, "success", 1, seconds_ago=300)
@@ -214,7 +214,7 @@ def test_the_history_in_parts(target: Target) -> None:
 
 
 def test_metadata_of_another_program_is_no_obstacle(target: Target) -> None:
-    """Logs whose metadata is missing or no object are shown with what their status says."""
+    """Logs whose metadata is missing or not an object count by their status."""
     with connect(target) as database:
         id = add_integration(database, "One")
         add_log(database, id, "failure", 3)

@@ -1,6 +1,6 @@
-"""What the recorded checks add up to. docs/metrics.md says what each figure means.
+"""The figures of the recorded checks. docs/metrics.md defines each of them.
 
-`timeline` turns checks into time up and time down, `report` into the figures that are shown,
-`retention` folds closed days and deletes what is older than an organisation keeps, `maintenance`
-knows which time does not count, `pattern` what failures have in common.
+`timeline` turns checks into time up and time down, `report` into the displayed figures; `retention` folds closed
+days and deletes checks older than an organisation keeps; `maintenance` says which time does not count; `pattern`
+finds what failures have in common.
 """

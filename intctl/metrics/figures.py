@@ -1,4 +1,4 @@
-"""The report of one integration over a window of time, as it is shown."""
+"""The report of one integration over a window of time, as displayed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """An incident of a report. `end` is None where it is not over at the end of the window."""
+    """An incident of a report. `end` is None if the incident is not over at the end of the window."""
 
     start: datetime
     end: datetime | None
@@ -21,7 +21,7 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The figures of a window; None where nothing is known. docs/metrics.md says what each one means.
+    """The figures of a window; None where nothing is known. docs/metrics.md defines each of them.
 
     The order is that of the keys in JSON and CSV. The fields up to `response_time_p95_ms` are older than the others.
     """
@@ -61,5 +61,5 @@ class Report:
     error_budget_left_seconds: int | None
 
 
-#: The keys of a report, in order. A field that a keyword of Python would hide has an underscore, its key has none.
+#: The keys of a report, in order. A field named like a Python keyword has an underscore that its key lacks.
 KEYS = tuple(field.name.rstrip("_") for field in fields(Report))

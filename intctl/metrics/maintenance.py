@@ -1,4 +1,4 @@
-"""Maintenance windows: when they are. A weekly one keeps its time of day where the clocks change."""
+"""The times of maintenance windows. A weekly window keeps its time of day when the clocks change."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from intctl.store.maintenance import MaintenanceWindow
 
 WEEK = timedelta(days=7)
-#: The longest that one may be, in days: what is away for longer is switched off.
+#: The maximum length of a window, in days: for longer, disable the integration.
 LONGEST_DAYS = 31
 
 
 def occurrences(window: MaintenanceWindow, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """When the window is, as far as that touches the time from `start` to `end`; in UTC and in order."""
+    """The occurrences of the window that overlap the time from `start` to `end`, in UTC and in order."""
     for begins, ends in _all(window, start, end):
         until = min(ends, window.stopped_at) if window.stopped_at else ends
         if begins < until and begins < end and until > start:
@@ -27,11 +27,11 @@ def _all(window: MaintenanceWindow, start: datetime, end: datetime) -> Iterator[
         return
     zone = zone_of(window.time_zone)
     first, last = (one.astimezone(zone).replace(tzinfo=None) for one in (window.starts_at, window.ends_at))
-    # A day early and late: an occurrence may begin before `start`, and a change of the clocks moves it.
+    # Search a day more on each side: an occurrence may begin before `start`, and a change of the clocks moves it.
     week = max((start - window.ends_at) // WEEK - 1, 0)
     while True:
         shift = week * WEEK
-        # An hour that comes twice is covered both times; one that is skipped leaves the rest.
+        # A repeated hour is covered both times; a skipped hour leaves the rest.
         begins, ends = _utc(first + shift, zone, fold=0), _utc(last + shift, zone, fold=1)
         if begins >= end:
             return
@@ -41,7 +41,7 @@ def _all(window: MaintenanceWindow, start: datetime, end: datetime) -> Iterator[
 
 
 def _utc(local: datetime, zone: Any, *, fold: int) -> datetime:
-    """A time of day in UTC: of one that comes twice the first or (`fold` 1) the second, of a skipped one the jump."""
+    """Convert a local time to UTC: a repeated one to its first or (`fold` 1) second time, a skipped one to the jump."""
     once, again = (local.replace(tzinfo=zone, fold=which).astimezone(UTC) for which in (0, 1))
     if once <= again:
         return again if fold else once
@@ -57,7 +57,7 @@ def _utc(local: datetime, zone: Any, *, fold: int) -> datetime:
 
 
 def zone_of(name: str) -> Any:
-    """A time zone by its name. UTC where this machine does not know it: no window breaks a list."""
+    """A time zone by its name. UTC if this machine does not know it: no window may break a list."""
     if name == "UTC":
         return UTC
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -69,7 +69,7 @@ def zone_of(name: str) -> Any:
 
 
 def ranges(windows: Sequence[MaintenanceWindow], id: str, start: datetime, end: datetime) -> list[tuple[float, float]]:
-    """The time in which one integration is in maintenance, as seconds since 1970; not disjoint."""
+    """The maintenance of one integration, as ranges in seconds since 1970 that may overlap."""
     return [
         (begins.timestamp(), ends.timestamp())
         for window in windows
@@ -79,7 +79,7 @@ def ranges(windows: Sequence[MaintenanceWindow], id: str, start: datetime, end: 
 
 
 def until(windows: Sequence[MaintenanceWindow], now: datetime) -> Mapping[str | None, datetime]:
-    """Which integrations are in maintenance now, and until when; under None: all of them."""
+    """The integrations that are in maintenance now, and the end of it; the key None means all of them."""
     found: dict[str | None, datetime] = {}
     for window in windows:
         for begins, ends in occurrences(window, now, now + timedelta(microseconds=1)):
@@ -90,14 +90,14 @@ def until(windows: Sequence[MaintenanceWindow], now: datetime) -> Mapping[str | 
 
 
 def next_time(window: MaintenanceWindow, now: datetime) -> tuple[datetime, datetime] | None:
-    """When it is now or next; None where it is over."""
+    """The present or next occurrence; None if the window is over."""
     return next(occurrences(window, now, max(now, window.starts_at) + WEEK * 3), None)
 
 
 def overlap(new: MaintenanceWindow, others: Sequence[MaintenanceWindow]) -> MaintenanceWindow | None:
-    """The first of `others`, for the same integrations, that is at a time at which `new` is; None where none is.
+    """The first of `others` that overlaps `new` for the same integrations, or None.
 
-    Weekly ones are compared over two years from the later start: all combinations of clock changes.
+    Weekly windows are compared over two years from the later start, which covers all combinations of clock changes.
     """
     for other in others:
         if other.integration_id != new.integration_id:

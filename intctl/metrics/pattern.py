@@ -8,12 +8,12 @@ from datetime import datetime
 
 from intctl.store.logs import LogEntry
 
-#: What failures in a phase point to, for people.
+#: The likely cause of failures in a phase, for people.
 _POINTS_TO = {
     "dns": "the name or the resolver",
     "tcp": "network or firewall",
     "tls": "the certificate or the TLS mode",
-    "greet": "the server accepts and does not speak",
+    "greet": "the server accepts the connection but never replies",
     "auth": "the credential",
     "api": "the provider's service",
 }

@@ -1,7 +1,7 @@
 """The figures of a window of time: uptime, response times, errors, incidents. See docs/metrics.md.
 
-What is folded comes from the days, what is not (the newest hours, and the parts of days at the
-edges of the window) from the checks themselves.
+Folded time comes from the days; the rest (the newest hours, and the parts of days at the edges of the window)
+comes from the checks themselves.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from intctl.store import clock, history
 from intctl.store.history import DAY_S, Logged, Member
 from intctl.store.maintenance import windows
 
-#: The windows that can be asked for by name, and in how many parts their history is shown.
+#: The named windows, and the number of parts in which their history is displayed.
 WINDOWS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30), "90d": timedelta(days=90)}
 _PARTS = {"24h": 24, "7d": 28}
 PARTS = 30
 
-#: With what response times are compared: so many days, if there are so many successes in them.
+#: The base that response times are compared with: its length in days, and the successes that it needs.
 USUAL_DAYS = 30
 _USUAL_LEAST = 20
-#: How many of the newest successes say how it is now: at most, at least.
+#: How many of the newest successes give the present response time: at most, at least.
 _NOW_MOST, _NOW_LEAST = 5, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From when to when, in seconds since 1970, and what time it is now."""
+    """The start and end of a window, and the present time, in seconds since 1970."""
 
     name: str
     start: float
@@ -65,19 +65,19 @@ class Window:
 
     @classmethod
     def of(cls, name: str, start: datetime, end: datetime, now: datetime) -> Window:
-        """A window that ends now at the latest."""
+        """Make a window that ends now at the latest."""
         end = min(end, now)
         return cls(name, start.timestamp(), end.timestamp(), now.timestamp(), start, end)
 
     @property
     def usual_from(self) -> float | None:
-        """From when on response times are compared with; None where the window does not reach to now."""
+        """The start of the base for comparing response times; None if the window ends before now."""
         return self.now - USUAL_DAYS * DAY_S if self.end == self.now else None
 
 
 @dataclass(slots=True)
 class _Figures:
-    """What was read of one integration: times in milliseconds, in order."""
+    """The values read for one integration: times in milliseconds, in order."""
 
     successes: int = 0
     failures: int = 0
@@ -128,7 +128,7 @@ def _read(
     window: Window,
     border: float,
 ) -> dict[str, _Figures]:
-    """`border`: all days before it are folded."""
+    """Read the figures of the integrations. `border`: all days before it are folded."""
     figures = {member.id: _Figures() for member in members}
     ids = list(figures)
     first, last = -(-window.start // DAY_S) * DAY_S, window.end // DAY_S * DAY_S
@@ -137,7 +137,7 @@ def _read(
     )
     gone = {id: one.gone for id, one in folded.items()}
     counts: dict[str, list[history.Counts]] = {id: [one.counts] for id, one in folded.items()}
-    # The parts of folded days at the window's edges, and what is not folded, are counted check by check.
+    # The parts of folded days at the edges of the window, and unfolded time, are counted check by check.
     edges = union([(window.start, min(first, window.end, border)), (max(last, window.start), min(window.end, border))])
     for start, end in edges:
         there = [id for id in ids if start // DAY_S * DAY_S not in gone.get(id, ())]
@@ -165,7 +165,7 @@ def _sum(figures: _Figures, counts: Sequence[history.Counts]) -> None:
 
 
 def _segments(text: str) -> list[Segment]:
-    """The timeline of folded days: a line for each, in any order."""
+    """Parse the timeline of folded days: a line for each, in any order."""
     found: list[Segment] = []
     for line in sorted(text.split("\n")):
         day, _, document = line.partition(" ")
@@ -181,7 +181,7 @@ def _segments(text: str) -> list[Segment]:
 
 
 def _read_usual(database: Database, window: Window, border: float, figures: Mapping[str, _Figures]) -> None:
-    """The response times with which those of now are compared."""
+    """Read the response times that the present ones are compared with."""
     since = window.usual_from
     if since is None:
         return
@@ -208,7 +208,7 @@ def _read_newest(
     border: float,
     figures: Mapping[str, _Figures],
 ) -> None:
-    """The time that is not folded yet, check by check. Nothing that seems to come from the future counts."""
+    """Read the unfolded time, check by check. Checks with a time in the future do not count."""
     if window.end <= border:
         return
     ids = [member.id for member in members]
@@ -236,11 +236,11 @@ def _read_newest(
 def _not_there(
     member: Member, changes: Sequence[Change], figures: _Figures, window: Window
 ) -> list[tuple[float, float]]:
-    """When it was switched off, deleted, or not made yet: nothing is promised then."""
+    """The time in which the integration was disabled, deleted, or not yet created: it does not count."""
     off = inactive(changes, window.start, window.end)
     if member.created_at is not None:
         born = member.created_at.timestamp()
-        # A check from before proves that it was there: the row came from elsewhere.
+        # An earlier check proves that the integration existed: the row was created elsewhere.
         known = [figures.first, *(segment.start for segment in figures.segments[:1])]
         off.append((window.start, min([born, *(moment for moment in known if moment is not None)])))
     return union(off)
@@ -309,7 +309,7 @@ def _report(
 
 
 def _share(part: float, whole: float) -> float | None:
-    """Per cent, cut after the third place: 99.9999 is not 100."""
+    """The share in per cent, truncated to three decimal places: 99.9999 is not 100."""
     return min(int(100_000 * part / whole + 1e-6) / 1000, 100.0) if whole > 0 else None
 
 
@@ -329,7 +329,7 @@ def _outage(one: Incident, window: Window) -> Outage:
 
 
 def _compared(figures: _Figures) -> tuple[int | None, int | None, int | None, str | None]:
-    """The newest response time, the usual median and 95th percentile of this integration, and how they compare."""
+    """The newest response time, the usual median and 95th percentile, and how they compare."""
     newest = sorted(figures.newest)
     now = newest[len(newest) // 2] if len(newest) >= _NOW_LEAST else None
     p50, p95 = percentiles(figures.usual, (50, 95)) if len(figures.usual) >= _USUAL_LEAST else (None, None)
@@ -344,7 +344,7 @@ def _compared(figures: _Figures) -> tuple[int | None, int | None, int | None, st
 
 
 def _against(target: float | None, up_s: float, down_s: float) -> tuple[bool | None, int | None, int | None]:
-    """The target: whether it is met, how many seconds of the known time may fail, and how many of those are left."""
+    """Whether the target is met, how many seconds of the known time may fail, and how many of those are left."""
     known_s = up_s + down_s
     if target is None or not known_s:
         return None, None, None

@@ -1,8 +1,8 @@
-"""Folds days that are over, and deletes the checks that an organisation no longer keeps.
+"""Folding of past days, and deletion of the checks that an organisation no longer keeps.
 
-A day is folded once nothing of it can change any more; its figures stay for good. The agent does
-a little of it after a pass (`tend`): a kill at any point loses and doubles nothing, for what is
-folded and how far is written together, and so is what is deleted and that it is.
+A day is folded when none of its figures can change; they are kept for good. The agent does a little of this after
+a pass (`maintain_history`). A kill at any point loses and duplicates nothing: folded days and the progress are
+written together, and so are deletions and their marks.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from intctl.store.history import DAY_S
 if TYPE_CHECKING:
     from intctl.metrics.timeline import Change
 
-#: A day is folded so long after its end: what was found in it can hold, or be bridged, until then.
+#: The delay from the end of a day to its folding: until then, its findings can still hold or be bridged.
 CLOSED_AFTER_S = 3 * 3600
-#: How long the history is taken for; far longer than one turn.
+#: How long the history is claimed for; far longer than one turn.
 LEASE_S = 300
-#: A turn that is done looks again after so many seconds.
+#: The delay from a completed turn to the next one, in seconds.
 AGAIN_S = 900
 #: Integrations that are folded together.
 _FOLD_TOGETHER = 100
-#: A batch of deletions shall hold its locks for no longer than this, well below 0.1 s.
+#: The longest that a batch of deletions may hold its locks, well below 0.1 s.
 _LOCK_S = 0.04
 _LEAST, _FIRST, _MOST = 20, 200, 5_000
-#: Between two batches there is a pause as long as a batch, at most this.
+#: The pause between two batches is as long as a batch, but no longer than this.
 _PAUSE_S = 0.1
-#: Folded days that are looked at together.
+#: Folded days that are read together.
 _LOOK = 2_000
 
 
 class Batches:
-    """How many rows are deleted together: as many as the last batches took little enough time for."""
+    """The number of rows to delete together, adjusted to the time that the last batches took."""
 
     def __init__(self) -> None:
         self.rows = _FIRST
         self.longest_s = 0.0
 
     def took(self, seconds: float, rows: int) -> None:
-        """Learns from a batch."""
+        """Adjust the size to the time that a batch took."""
         self.longest_s = max(self.longest_s, seconds)
         if seconds > _LOCK_S:
             self.rows = max(int(self.rows * max(_LOCK_S / seconds, 0.1)), _LEAST)
@@ -55,10 +55,10 @@ class Batches:
 
 
 def maintain_history(database: Database, *, budget_s: float = 1.0, again: bool = False) -> str:
-    """A turn of at most about `budget_s` seconds, if one is due and nobody else is at it. What went wrong, or "".
+    """Run a turn of about `budget_s` seconds if one is due and unclaimed. Returns the reason if it failed, or "".
 
-    What the agent has checked and recorded before stands. Raises only where the connection was lost: over
-    a new one the turn goes on where it was (`again`).
+    A failure does not affect recorded checks. Raises only if the connection was lost: over a new one, the turn resumes
+    (`again`).
     """
     try:
         if not again and not (steps.is_due(database) and steps.claim(database, LEASE_S)):
@@ -75,9 +75,9 @@ def maintain_history(database: Database, *, budget_s: float = 1.0, again: bool =
     except IntctlError as error:
         if database.lost:
             raise
-        return f"The history was not folded and pruned to the end; that is tried again in a while: {error}"
-    except Exception as error:  # a bug here must not end a pass that is recorded already
-        return f"The history was not folded and pruned to the end: a bug of intctl ({type(error).__name__})"
+        return f"History maintenance did not finish; it resumes later: {error}"
+    except Exception as error:  # a bug here must not fail a pass that is already recorded
+        return f"History maintenance did not finish: a bug of intctl ({type(error).__name__})"
     return ""
 
 
@@ -85,7 +85,7 @@ def maintain_history(database: Database, *, budget_s: float = 1.0, again: bool =
 
 
 def roll_up(database: Database, over: Callable[[], bool] = lambda: False) -> bool:
-    """Folds what is closed and not folded yet, until `over`; whether all of it is."""
+    """Fold the closed days that are not folded yet, until `over`. Returns whether all are folded."""
     from intctl.metrics.timeline import LONGEST_HOLD_S
 
     while True:
@@ -96,7 +96,7 @@ def roll_up(database: Database, over: Callable[[], bool] = lambda: False) -> boo
         if over():
             return False
         day = reached
-        if after is None:  # days in which nothing is known are passed over at once
+        if after is None:  # days without data are skipped at once
             found = steps.first_check(database, 0.0 if reached is None else reached - LONGEST_HOLD_S)
             day = closed if found is None else min(max(found // DAY_S * DAY_S, reached or 0.0), closed)
         assert day is not None
@@ -110,7 +110,7 @@ def roll_up(database: Database, over: Callable[[], bool] = lambda: False) -> boo
 
 
 def folded(database: Database, ids: Sequence[str], start: float) -> list[history.Day]:
-    """One day of these integrations, folded; those that have nothing in it are left out."""
+    """Fold one day of these integrations; those without data are left out."""
     import json
     from collections import Counter, defaultdict
 
@@ -169,7 +169,7 @@ def changes_of(database: Database, ids: Sequence[str]) -> dict[str, list[Change]
 
 
 def cutoff(database: Database, days: int) -> float:
-    """Checks before that are older than so many days: whole days of UTC."""
+    """The moment before which checks are older than `days` whole UTC days."""
     return (_now(database) - days * DAY_S) // DAY_S * DAY_S
 
 
@@ -181,9 +181,9 @@ def prune(
     deleted: Callable[[int], None] = lambda _rows: None,
     batches: Batches | None = None,
 ) -> bool:
-    """Deletes what is folded and older than so many days, in small batches, until `over`; whether all of it is.
+    """Delete folded checks older than `days`, in small batches, until `over`. Returns whether all are deleted.
 
-    `deleted` hears how many rows went in a batch.
+    `deleted` is called with the number of rows of each batch.
     """
     batches = batches or Batches()
     before = cutoff(database, days)
@@ -205,7 +205,7 @@ def prune(
             took = time.monotonic() - began
             batches.took(took, number)
             deleted(number)
-            time.sleep(min(took, _PAUSE_S))  # SQLite gives its lock to whoever asks at the right moment
+            time.sleep(min(took, _PAUSE_S))  # SQLite's lock is not fair: others need a gap
 
 
 def _now(database: Database) -> float:

@@ -1,7 +1,7 @@
-"""From checks to time: when it was up, when it was down, and when nobody knew.
+"""From checks to time: up, down, or unknown.
 
-Moments are seconds since 1970 in UTC, so that no time zone and no clock change reaches the
-arithmetic. A timeline lists only time that is known: what stands in no segment is not known.
+Moments are seconds since 1970 in UTC, so that no time zone and no clock change affects the arithmetic. A timeline
+lists only known time: the time outside its segments is unknown.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 UP, DOWN = "up", "down"
 
-#: How many intervals what a check found holds, where no other check comes sooner.
+#: How many intervals the finding of a check holds, unless another check comes sooner.
 HOLD_INTERVALS = 2
-#: Between two failures that are no further apart it was down throughout: intctl itself asks a failing one less
-#: often, up to once an hour.
+#: The time between two failures that are no further apart counts as down: intctl checks a failing integration less
+#: often, down to once an hour.
 BETWEEN_FAILURES_S = 7200.0
-#: The longest that any check can hold (an interval is an hour at most).
+#: The longest that the finding of any check can hold (an interval is an hour at most).
 LONGEST_HOLD_S = 7200.0
 
 _STATE = {"success": UP, "failure": DOWN}
-# Of several checks at one moment the failure counts, else the success.
+# Of several checks at one moment, a failure counts before a success.
 _RANK = {"failure": 2, "success": 1}
 
 #: Disjoint (start, end) in order.
@@ -39,7 +39,7 @@ class Check(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What was so from `at` on: whether it was checked at all, how often, and with which config."""
+    """The state from `at` on: whether the integration was enabled, its interval, and its config version."""
 
     at: float
     enabled: bool
@@ -48,7 +48,7 @@ class Change(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """From `start` to `end` it was UP or DOWN; `cause` is the code of the first failure."""
+    """A range from `start` to `end` that was UP or DOWN; `cause` is the code of the first failure."""
 
     start: float
     end: float
@@ -57,7 +57,7 @@ class Segment(NamedTuple):
 
 
 class Incident(NamedTuple):
-    """It failed from `start` until `end` (None: not over yet); `down_s` seconds of that are known and count."""
+    """An outage from `start` until `end` (None: not over); `down_s` is its known time that counts, in seconds."""
 
     start: float
     end: float | None
@@ -67,9 +67,9 @@ class Incident(NamedTuple):
 
 
 def states(checks: Iterable[Check], changes: Sequence[Change], interval_s: float, until: float) -> list[Segment]:
-    """The time that `checks` prove, up to `until`. They may come in any order.
+    """The known time according to `checks`, up to `until`. They may come in any order.
 
-    `changes` are in order of time; `interval_s` is the interval where none is recorded.
+    `changes` are in order of time; `interval_s` is the interval before the first of them.
     """
     found: list[Segment] = []
     breaks = [*(moment for moment in _breaks(changes) if moment < until), until]
@@ -92,7 +92,7 @@ def states(checks: Iterable[Check], changes: Sequence[Change], interval_s: float
 
 
 def _followed(checks: Iterable[Check]) -> Iterator[tuple[Check, float, str]]:
-    """Each check in order of time, with moment and status of the next one; of several at one moment the gravest."""
+    """Each check in order of time, with time and status of the next one; of several at one moment, the gravest."""
     current: Check | None = None
     for check in sorted(checks):
         if current is not None:
@@ -106,7 +106,7 @@ def _followed(checks: Iterable[Check]) -> Iterator[tuple[Check, float, str]]:
 
 
 def _breaks(changes: Sequence[Change]) -> list[float]:
-    """The moments from which on what was known before says nothing: another config, or switched off or on."""
+    """The moments at which earlier findings stop to apply: another config, disabled, or enabled."""
     return [
         now.at
         for before, now in pairwise(changes)
@@ -115,7 +115,7 @@ def _breaks(changes: Sequence[Change]) -> list[float]:
 
 
 def _append(segments: list[Segment], new: Segment) -> None:
-    """Adds `new`, joined with the last one where it only goes on."""
+    """Add `new`; join it with the last segment if it only extends it."""
     if new.end <= new.start:
         return
     if segments and segments[-1].end == new.start and segments[-1].state == new.state:
@@ -125,7 +125,7 @@ def _append(segments: list[Segment], new: Segment) -> None:
 
 
 def clipped(segments: Iterable[Segment], start: float, end: float) -> list[Segment]:
-    """What of `segments` lies between `start` and `end`, joined where one only goes on."""
+    """The parts of `segments` between `start` and `end`; adjacent equal ones are joined."""
     found: list[Segment] = []
     for begins, ends, state, cause in segments:
         _append(found, Segment(max(begins, start), min(ends, end), state, cause))
@@ -133,7 +133,7 @@ def clipped(segments: Iterable[Segment], start: float, end: float) -> list[Segme
 
 
 def inactive(changes: Sequence[Change], start: float, end: float) -> list[tuple[float, float]]:
-    """When it was switched off or deleted. Before the first change that is recorded it counts as switched on."""
+    """The time in which it was disabled or deleted. Before the first recorded change, it counts as enabled."""
     ends = [*(change.at for change in changes[1:]), end]
     off = [
         (max(change.at, start), min(until, end))
@@ -157,7 +157,7 @@ def union(ranges: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def without(start: float, end: float, excluded: Ranges) -> list[tuple[float, float]]:
-    """What is left of one range when `excluded` is taken out."""
+    """The rest of a range without `excluded`."""
     left: list[tuple[float, float]] = []
     for off, on in excluded:
         if on <= start:
@@ -173,7 +173,7 @@ def without(start: float, end: float, excluded: Ranges) -> list[tuple[float, flo
 
 
 def total(ranges: Iterable[tuple[float, float]]) -> float:
-    """Their length in seconds."""
+    """The total length of ranges, in seconds."""
     return sum(end - start for start, end in ranges)
 
 
@@ -187,8 +187,10 @@ def counted(segments: Iterable[Segment], excluded: Ranges) -> list[Segment]:
 
 
 def incidents(segments: Sequence[Segment], off: Ranges, excluded: Ranges, start: float) -> list[Incident]:
-    """The outages, oldest first: each from its first failure that counts to the first success, or to the
-    moment (in `off`) from which on it was not checked any more. What is not known in between ends none.
+    """The outages, oldest first.
+
+    Each lasts from its first failure that counts to the first success, or to the moment (in `off`) at which checks
+    stopped. Unknown time in between ends none.
     """
     found: list[Incident] = []
     current: Incident | None = None

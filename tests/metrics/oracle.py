@@ -1,6 +1,6 @@
-"""Uptime by its definition in docs/metrics.md, written without the code that it judges.
+"""Uptime by its definition in docs/metrics.md, independent of the tested code.
 
-Moment by moment: which check was the last one, does what it found still hold, does the time count?
+For each moment: which check was the last one, does its finding still hold, and does the time count?
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 Check = tuple[float, str]
-Change = tuple[float, bool, float, int]  # from when on: switched on, interval in seconds, config version
+Change = tuple[float, bool, float, int]  # from when on: enabled, interval in seconds, config version
 Range = tuple[float, float]
 
 
@@ -49,7 +49,7 @@ def state_at(moment: float, checks: Sequence[Check], changes: Sequence[Change], 
 
 
 def on_at(moment: float, changes: Sequence[Change]) -> bool:
-    """Whether it was switched on; before the first change that is known, it was."""
+    """Whether it was enabled; before the first known change, it was."""
     known = [change for change in changes if change[0] <= moment]
     return known[-1][1] if known else True
 
@@ -62,7 +62,7 @@ def uptime(
     start: float,
     end: float,
 ) -> Answer:
-    """The seconds up, down, and that count, between two moments."""
+    """The seconds between two moments that are up, down, and counted."""
     holds = {2 * interval_s, 7200.0, *(2 * change[2] for change in changes)}
     points = {start, end, *(change[0] for change in changes), *(edge for one in maintenance for edge in one)}
     points |= {at for at, _ in checks} | {at + hold for at, _ in checks for hold in holds}

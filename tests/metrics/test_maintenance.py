@@ -1,4 +1,4 @@
-"""When a maintenance window is: once, every week, and where the clocks change."""
+"""The times of maintenance windows: once, every week, and when the clocks change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def window(start: datetime, hours: float, **values: Any) -> MaintenanceWindow:
-    """A window that begins then."""
+    """A window that begins at `start`."""
     ends = (start.replace(tzinfo=None) + timedelta(hours=hours)).replace(tzinfo=start.tzinfo)
     return records.window(start.astimezone(UTC), ends.astimezone(UTC), **{"time_zone": "Europe/Berlin", **values})
 
@@ -46,14 +46,14 @@ def test_a_weekly_window_keeps_its_time_of_day() -> None:
     ("first", "night", "length"), [("2024-03-24T01:00", "2024-03-31", 2), ("2024-10-20T01:00", "2024-10-27", 4)]
 )
 def test_the_night_of_the_change_itself(first: str, night: str, length: int) -> None:
-    """From 1 to 4 at night: an hour shorter where one is skipped, an hour longer where one comes twice."""
+    """From 1 to 4 at night: an hour shorter if one is skipped, an hour longer if one is repeated."""
     weekly = window(datetime.fromisoformat(first).replace(tzinfo=BERLIN), 3, weekly=True)
     (found,) = maintenance.occurrences(weekly, utc(night), utc(night) + timedelta(days=1))
     assert found[1] - found[0] == timedelta(hours=length)
 
 
 def test_an_hour_that_is_skipped_or_comes_twice() -> None:
-    """A window of just that hour is gone in March, and covers both in October."""
+    """A window of just that hour is empty in March, and covers both hours in October."""
     skipped = window(datetime(2024, 3, 24, 2, tzinfo=BERLIN), 1, weekly=True)
     assert list(maintenance.occurrences(skipped, utc("2024-03-30T12:00"), utc("2024-03-31T12:00"))) == []
     bounds = ((1, 1.5, ("00:00", "01:00")), (2.5, 1.5, ("01:00", "02:00")), (2.5, 0.75, ("01:00", "01:15")))
@@ -74,7 +74,7 @@ def test_an_hour_that_is_skipped_or_comes_twice() -> None:
 )
 @settings(max_examples=200, deadline=None)
 def test_weekly_windows_agree_with_the_wall_clock(quarter: int, length: int, half_hours: int, zone: str) -> None:
-    """A moment is inside exactly if the clock on the wall says so, but for the hours in which clocks change."""
+    """A moment is inside exactly if its local time is, except in the hours in which the clocks change."""
     tz = ZoneInfo(zone)
     first = datetime(2024, 1, 1) + timedelta(minutes=15 * quarter)
     last = first + timedelta(minutes=15 * length)
@@ -95,7 +95,7 @@ def test_weekly_windows_agree_with_the_wall_clock(quarter: int, length: int, hal
 
 
 def test_once_and_stopped() -> None:
-    """A single window is once; one that was ended is over from then on, before its start altogether."""
+    """A single window occurs once; a stopped one ends at the stop, and never occurs if stopped before its start."""
     once = window(datetime(2024, 3, 1, 10, tzinfo=UTC), 2)
     assert list(maintenance.occurrences(once, utc("2024-02-01"), utc("2024-04-01"))) == [
         (utc("2024-03-01T10:00"), utc("2024-03-01T12:00"))
@@ -116,7 +116,7 @@ def test_once_and_stopped() -> None:
 
 
 def test_for_one_and_for_all() -> None:
-    """A window without an integration is for every one, and the longest wins."""
+    """A window without an integration is for all; the longest wins."""
     one = window(datetime(2024, 3, 1, 10, tzinfo=UTC), 2)
     everything = replace(window(datetime(2024, 3, 1, 11, tzinfo=UTC), 2), integration_id=None)
     assert maintenance.until([one, everything], utc("2024-03-01T11:30")) == {
@@ -138,7 +138,7 @@ def test_for_one_and_for_all() -> None:
     ],
 )
 def test_overlaps(start: str, hours: int, weekly: bool, overlaps: bool) -> None:
-    """Two windows of one integration overlap if they share a moment; touching is not sharing. Others don't matter."""
+    """Two windows of one integration overlap if they share a moment; adjacent ones do not. Others don't matter."""
     there = window(datetime(2024, 3, 1, 10, tzinfo=UTC), 2)
     new = window(utc(start), hours, weekly=weekly, time_zone="UTC")
     assert (maintenance.overlap(new, [there]) is there) == overlaps

@@ -14,23 +14,23 @@ TIMES = st.lists(st.integers(0, 65_535), max_size=60)
 
 @given(TIMES, TIMES)
 def test_packed_texts_can_be_read_together(one: list[int], other: list[int]) -> None:
-    """What was packed comes back in order, also of several days behind each other."""
+    """Packed times are unpacked in order, also from several concatenated days."""
     assert unpacked(packed(one) + packed(other)) == sorted(one + other)
     assert unpacked("") == []
 
 
 def test_what_no_exchange_takes() -> None:
-    """Another program's odd values are cut to what fits, rather than refused."""
+    """Odd values of another program are limited to the range, not rejected."""
     assert unpacked(packed([-5, 10**9])) == [0, 65_535]
 
 
 @given(st.lists(st.integers(0, 65_535), min_size=1, max_size=300), st.integers(1, 100))
 def test_percentiles_are_nearest_rank(times: list[int], percent: int) -> None:
-    """The smallest time that so many per cent don't exceed, as the definition says."""
+    """A percentile is the smallest time that `percent` per cent do not exceed, by definition."""
     ordered = sorted(times)
     assert percentiles(ordered, (percent,)) == [ordered[math.ceil(percent * len(times) / 100) - 1]]
 
 
 def test_percentiles_of_nothing() -> None:
-    """Nothing has no percentile."""
+    """No times have no percentile."""
     assert percentiles([], (50, 95)) == [None, None]

@@ -1,4 +1,4 @@
-"""Folding and deleting: the figures stay what they were, whoever is killed when."""
+"""Folding and deleting: the figures do not change, even if a process is killed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def put(database: Database, id: str, checks: list[tuple[float, str]], code: str 
 
 
 def figures(database: Database, start: float, end: float, id: str | None = None) -> list[Report]:
-    """The reports of a window that is over."""
+    """The reports of a past window."""
     now = clock.now(database)
     window = Window.of("custom", time_at(start), time_at(end), now)
     return report.metrics(database, ORG_ID, window, id=id)
@@ -165,7 +165,7 @@ SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_s
 @given(found=histories())
 @settings(SETTINGS, max_examples=12)
 def test_uptime_agrees_to_a_second(target: Target, found: tuple[Any, ...]) -> None:
-    """With its definition, over random histories and local days with changed clocks: read, folded and deleted."""
+    """Uptime agrees with its definition over random histories and clock changes: read, folded and deleted."""
     hold_to_the_definition(target, found)
 
 
@@ -182,7 +182,7 @@ def test_uptime_agrees_to_a_second_for_long(target: Target, found: tuple[Any, ..
 
 @pytest.fixture
 def old(database: Database) -> tuple[float, float]:
-    """Two integrations, checked every 10 minutes for four days that are over for 200; from when to when."""
+    """Two integrations, checked every 10 minutes for four days, 200 days ago. Returns the start and the end."""
     start = (clock.now(database) - timedelta(days=200)).timestamp() // DAY_S * DAY_S
     for name in ("One", "Two"):
         id = add_integration(database, name, created_at=time_at(start))
@@ -227,7 +227,7 @@ def test_a_part_of_a_day_whose_checks_are_gone(database: Database, old: tuple[fl
 
 
 def test_a_day_is_folded_when_nothing_of_it_can_change(database: Database) -> None:
-    """Not before three hours after its end; days without a check are passed over, however many."""
+    """A day is folded three hours after its end at the earliest; days without a check are skipped."""
     now = clock.now(database).timestamp()
     closed = (now - 3 * 3600) // DAY_S * DAY_S
     id = add_integration(database, "One")
@@ -241,7 +241,7 @@ def test_a_day_is_folded_when_nothing_of_it_can_change(database: Database) -> No
 
 
 def test_what_holds_past_midnight_is_in_the_next_day(database: Database) -> None:
-    """A late check's time counts to its end, also where the next day has no check of its own."""
+    """The time of a late check counts to its end, even if the next day has no check of its own."""
     start = (clock.now(database) - timedelta(days=20)).timestamp() // DAY_S * DAY_S
     id = add_integration(database, "One", health_check_interval_minutes=60, created_at=time_at(start))
     put(database, id, [(start + 23 * 3600, "success")])
@@ -252,7 +252,7 @@ def test_what_holds_past_midnight_is_in_the_next_day(database: Database) -> None
 
 
 def test_folding_stops_when_its_time_is_over_and_goes_on(database: Database, old: tuple[float, float]) -> None:
-    """Step by step, by whoever has the turn: the same days as in one go."""
+    """Folding in steps, by any agent, gives the same days as folding at once."""
     before = figures(database, *old)
     turns = 0
     while not retention.roll_up(database, iter([False, True] * 100).__next__):
@@ -263,7 +263,7 @@ def test_folding_stops_when_its_time_is_over_and_goes_on(database: Database, old
 
 
 def test_two_who_fold_write_once(database: Database, old: tuple[float, float]) -> None:
-    """Who is overtaken writes nothing: the progress is compared where it is moved."""
+    """A slower process writes nothing: the progress is compared when it is moved."""
     assert steps.progress(database) == (None, None)
     day = retention.folded(database, [database.rows("SELECT id FROM integrations")[0]["id"]], old[0])
     moved = {"reached": (None, None), "then": (old[0] + DAY_S, None)}
@@ -276,7 +276,7 @@ def test_two_who_fold_write_once(database: Database, old: tuple[float, float]) -
 
 
 def test_what_comes_late_is_not_lost(database: Database, old: tuple[float, float]) -> None:
-    """A check that came into a folded day (the clock had been set back) is folded in before the day is deleted."""
+    """A late check of a folded day (the clock was set back) is folded in before the day is deleted."""
     retention.roll_up(database)
     one = database.rows("SELECT id FROM integrations ORDER BY name")[0]["id"]
     put(database, one, [(old[0] + 3700, "failure"), (old[0] + 3701, "success")])
@@ -286,7 +286,7 @@ def test_what_comes_late_is_not_lost(database: Database, old: tuple[float, float
 
 
 def test_a_long_day_is_deleted_in_pieces(database: Database) -> None:
-    """More checks in a day than a batch takes: none is lost, and in between the figures are right."""
+    """A day with more checks than a batch loses none, and the figures are correct in between."""
     start = (clock.now(database) - timedelta(days=200)).timestamp() // DAY_S * DAY_S
     id = add_integration(database, "One", created_at=time_at(start))
     with database.transaction():
@@ -319,7 +319,7 @@ def test_batches_grow_and_shrink_with_the_time_they_take() -> None:
 
 
 def test_what_is_kept_is_kept(database: Database, old: tuple[float, float]) -> None:
-    """Of an integration that fails for longer than is kept, the last success stays, and the newest check."""
+    """The last success and the newest check of an integration are kept, however old."""
     one = database.rows("SELECT id FROM integrations ORDER BY name")[0]["id"]
     put(database, one, [(old[1] + 600 * turn, "failure") for turn in range(100)])
     retention.roll_up(database)
@@ -330,7 +330,7 @@ def test_what_is_kept_is_kept(database: Database, old: tuple[float, float]) -> N
 
 
 def test_each_organisation_keeps_what_it_chose(database: Database, old: tuple[float, float], target: Target) -> None:
-    """retention_days of its own, 90 where nothing was chosen; nobody else's checks go."""
+    """An organisation's retention_days, by default 90, apply only to its own checks."""
     other = "0b0b0b0b-0000-4000-8000-00000000beef"
     database.run("INSERT INTO organizations (id, name, slug) VALUES (:id, 'Other', 'other')", {"id": other})
     theirs = add_integration(database, "Theirs", other)
@@ -347,7 +347,7 @@ def test_each_organisation_keeps_what_it_chose(database: Database, old: tuple[fl
 
 
 def test_a_turn_is_taken_once(database: Database, target: Target, old: tuple[float, float]) -> None:
-    """Who comes while it is not due, or somebody is at it, does nothing; a clock set back stops nobody for long."""
+    """A turn that is not due, or held by another process, does nothing; a clock set back delays it only briefly."""
     assert steps.is_due(database) and steps.claim(database, 300)
     with connect(target) as other:
         assert not steps.is_due(other) and not steps.claim(other, 300)
@@ -367,14 +367,14 @@ def test_a_turn_is_bounded(database: Database, old: tuple[float, float]) -> None
 
 
 def test_a_turn_never_raises(database: Database, old: tuple[float, float]) -> None:
-    """What goes wrong is told in one line and tried again later; the pass before it stands."""
+    """A failed turn returns one line and is retried later; the recorded pass is not affected."""
     steps.is_due(database)
     database.run("ALTER TABLE integration_health_days RENAME TO gone")
     said = retention.maintain_history(database)
-    assert "tried again" in said and "intctl init" in said and "\n" not in said
+    assert "resumes later" in said and "intctl init" in said and "\n" not in said
     assert not steps.is_due(database)
     database.run("DROP TABLE history_progress")
-    assert "tried again" in retention.maintain_history(database)
+    assert "resumes later" in retention.maintain_history(database)
 
 
 # --- kills and locks
@@ -408,7 +408,7 @@ def test_a_kill_loses_and_doubles_nothing(
 
 
 def test_others_write_meanwhile(database: Database, old: tuple[float, float], target: Target) -> None:
-    """While old checks are deleted, another connection writes and is never turned away."""
+    """While old checks are deleted, another connection can always write."""
     retention.roll_up(database)
     stop, written = threading.Event(), []
 
@@ -416,7 +416,7 @@ def test_others_write_meanwhile(database: Database, old: tuple[float, float], ta
         with connect(target) as other:
             while not stop.is_set():
                 written.append(other.run("UPDATE integrations SET last_health_check = {now}"))
-                stop.wait(0.02)  # as others do: who never pauses starves everybody on SQLite
+                stop.wait(0.02)  # a writer without pauses would starve all others on SQLite
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -429,7 +429,7 @@ def test_others_write_meanwhile(database: Database, old: tuple[float, float], ta
 
 
 def test_a_checks_time_may_be_missing(database: Database) -> None:
-    """Another program's row without a time is in no day and in nobody's way."""
+    """Another program's row without a time is in no day and causes no error."""
     id = add_integration(database, "One")
     add_log(database, id, "success", 5, seconds_ago=200 * DAY_S)
     database.run("UPDATE integration_health_logs SET checked_at = NULL")

@@ -16,7 +16,7 @@ STATUSES = st.sampled_from(["success", "success", "failure", "failure", "unknown
 
 
 def moments(longest: float) -> st.SearchStrategy[float]:
-    """Whole and broken seconds, crowded at some places so that several fall on one."""
+    """Whole and fractional seconds, dense in places so that several are equal."""
     return st.one_of(
         st.integers(0, int(longest)).map(float),
         st.integers(0, int(longest) * 1000).map(lambda ms: ms / 1000),
@@ -41,7 +41,7 @@ def histories(draw: st.DrawFn) -> tuple[list[oracle.Check], list[oracle.Change],
 def judged(
     checks: list[oracle.Check], changes: list[oracle.Change], maintenance: list[oracle.Range], start: float, end: float
 ) -> oracle.Answer:
-    """What the code makes of it, put together as a report does."""
+    """The result of the code, combined as a report does."""
     known = [Change(*change) for change in changes]
     segments = timeline.states([Check(at, status) for at, status in checks], known, 300.0, end)
     excluded = timeline.union([*timeline.inactive(known, start, end), *maintenance])
@@ -72,13 +72,13 @@ def test_time_agrees_with_its_definition_for_long(history: tuple) -> None:  # ty
 
 
 def test_what_a_check_found_holds_for_two_intervals() -> None:
-    """Until the next check, and where none comes, for two intervals: the rest is not known."""
+    """A finding holds until the next check, or for two intervals; the time after that is unknown."""
     found = timeline.states([Check(0, "success"), Check(300, "success"), Check(5000, "success")], [], 300, 9000)
     assert found == [Segment(0, 900, UP), Segment(5000, 5600, UP)]
 
 
 def test_an_outage_is_down_from_its_first_failure_on() -> None:
-    """Also where intctl asks less often: between failures up to two hours apart. Further apart, nobody knows."""
+    """Time between failures up to two hours apart is down, because intctl checks less often; further apart, unknown."""
     checks = [Check(0, "success"), Check(300, "failure", "a"), Check(7500, "failure", "b")]
     checks.append(Check(7500 + 7201, "failure", "c"))
     found = timeline.states(checks, [], 300, 30_000)
@@ -86,13 +86,13 @@ def test_an_outage_is_down_from_its_first_failure_on() -> None:
 
 
 def test_unknown_ends_what_was_known() -> None:
-    """A check that could not ask leaves the time after it unknown."""
+    """The time after an unknown check is unknown."""
     found = timeline.states([Check(0, "success"), Check(60, "unknown"), Check(120, "success")], [], 300, 130)
     assert found == [Segment(0, 60, UP), Segment(120, 130, UP)]
 
 
 def test_another_config_ends_what_was_known() -> None:
-    """After an edit nothing is known until the next check; another interval alone ends nothing."""
+    """After an edit the time is unknown until the next check; a changed interval alone ends nothing."""
     changes = [Change(0, True, 300, 1), Change(100, True, 600, 1), Change(200, True, 600, 2)]
     assert timeline.states([Check(50, "success")], changes, 300, 900) == [Segment(50, 200, UP)]
     assert timeline.states([Check(50, "success")], changes[:2], 300, 900) == [Segment(50, 650, UP)]
@@ -103,7 +103,7 @@ def test_another_config_ends_what_was_known() -> None:
 
 
 def test_incidents() -> None:
-    """From the first failure to the first success; what nobody knows in between ends none, being switched off does."""
+    """An incident lasts from the first failure to the first success; unknown time does not end it, disabling does."""
     segments = [
         Segment(0, 10, DOWN, "a"),
         Segment(30, 40, DOWN, "b"),
@@ -125,7 +125,7 @@ def test_incidents() -> None:
 
 
 def test_an_outage_in_maintenance_is_no_incident() -> None:
-    """What fails only in maintenance is none; what goes on after it begins when the time counts again."""
+    """A failure only in maintenance is no incident; one that continues begins when time counts again."""
     during = [Segment(0, 10, UP), Segment(10, 20, DOWN, "a"), Segment(20, 30, UP)]
     assert timeline.incidents(during, [], [(5, 25)], 0) == []
     (longer,) = timeline.incidents(during, [], [(5, 15)], 0)
