@@ -1,7 +1,7 @@
-"""Manifest against store: what to create, what to update, what is unchanged; then the tests, then one commit.
+"""Applying manifests: compare them with the store, test the changes, then save them in one commit.
 
-`add`, `edit` and `apply` are the same three steps: `diff` compares, `test` proves what is new or
-changed, `save` writes all of it or nothing.
+`add`, `edit` and `apply` are the same three steps: `diff` compares, `test` proves what is new or changed, `save`
+writes all changes or none.
 """
 
 from intctl.plan.changes import Action, Change, compare, creation, diff

@@ -1,4 +1,4 @@
-"""What manifests ask for, compared with what is stored."""
+"""The differences between manifests and the store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Action = Literal["create", "update", "unchanged"]
 
 @dataclass(slots=True)
 class Change:
-    """What one manifest asks for. `changed` names the fields that differ, never their values."""
+    """The change that one manifest describes. `changed` names the fields that differ, never their values."""
 
     action: Action
     manifest: Manifest
@@ -34,8 +34,8 @@ class Change:
     stored: SealedConfig | None = None
     changed: tuple[str, ...] = ()
     outcome: Outcome | None = None
-    drafted: bool = False  # an inactive row stands for it already: what the test rotates has a place
-    passing: MemoryTokenStore | None = None  # what the test got for an integration that has no row yet
+    drafted: bool = False  # an inactive row exists already, and can keep a token that the test rotates
+    passing: MemoryTokenStore | None = None  # the tokens that the test got for an integration without a row
 
     @property
     def provider(self) -> Provider:
@@ -44,19 +44,19 @@ class Change:
 
     @property
     def wants_test(self) -> bool:
-        """Whether something changed that only an exchange with the provider can prove."""
+        """Whether a changed field can only be proven by an exchange with the provider."""
         return self.action == "create" or "config" in {name.partition(".")[0] for name in self.changed}
 
     @property
     def spends(self) -> bool:
-        """Whether its test spends a refresh token."""
+        """Whether the test of this change spends a refresh token."""
         return self.wants_test and vault.refreshes(self.provider.probe(self.manifest.config))
 
 
 def diff(database: Database, keyring: Keyring, org_id: str, manifests: Sequence[Manifest]) -> list[Change]:
-    """Each manifest against what is stored under its name. Raises ConflictError for another provider's name.
+    """Compare each manifest with the integration of its name. Raises ConflictError if the provider differs.
 
-    The draft that an unfinished creation left is finished: it is no integration yet.
+    The draft of an unfinished creation is created now: it is not an integration yet.
     """
     living = {fold(one.name): one for one in configs.sealed(database, org_id)}
     changes = []
@@ -70,25 +70,25 @@ def diff(database: Database, keyring: Keyring, org_id: str, manifests: Sequence[
 
 
 def creation(manifest: Manifest) -> Change:
-    """A change that makes a new integration. Raises ManifestError where the file gives no config."""
+    """A change that creates an integration. Raises ManifestError if the file has no config."""
     assert manifest.name is not None
     if not manifest.has_config:
-        message = f'config is missing: there is no integration "{manifest.name}" yet that could keep its own'
+        message = f'config is missing: there is no integration "{manifest.name}" yet whose config could be kept'
         raise ManifestError([Problem(manifest.file, manifest.line, 1, message)])
     return Change("create", manifest, new_id(), manifest.name)
 
 
 def compare(keyring: Keyring, manifest: Manifest, stored: SealedConfig, *, replace_lost: bool = False) -> Change:
-    """The change that makes a stored integration what the manifest says. An absent key keeps its stored value.
+    """The change from a stored integration to its manifest. An absent key keeps its stored value.
 
-    Raises SealError where the keyring lacks the key of the stored config, unless `replace_lost`: a machine that has
-    that key could no longer open what this keyring would seal.
+    Raises SealError if the keyring lacks the key of the stored config, unless `replace_lost`: a machine that has that
+    key could not open a config sealed by this keyring.
     """
     name = manifest.name or stored.name
     if manifest.provider.name != stored.provider:
         raise ConflictError(
             f'"{stored.name}" is {stored.provider}, and the file says {manifest.provider.name}: '
-            "a provider can't be changed. Delete it first, or use another name."
+            "a provider can't be changed. Delete the integration first, or use another name."
         )
     changed = [f"config.{key}" for key in _config_differences(keyring, manifest, stored, replace_lost)]
     if name != stored.name:
@@ -112,6 +112,6 @@ def _config_differences(keyring: Keyring, manifest: Manifest, stored: SealedConf
     except SealError as error:
         if error.code == "self.key_missing" and not replace_lost:
             raise
-        return sorted(wanted)  # what does not open is replaced whole
+        return sorted(wanted)  # a config that does not open is replaced as a whole
     missing = object()
     return sorted(key for key in wanted.keys() | kept.keys() if wanted.get(key, missing) != kept.get(key, missing))

@@ -15,14 +15,14 @@ _Due = Literal["now", "later", "never"]
 
 
 def savable(change: Change) -> bool:
-    """Whether its test allows to save it: it works, perhaps with a warning, or nothing can test it."""
+    """Whether the change may be saved: its test passed, perhaps with a warning, or no test exists."""
     if not change.wants_test or change.outcome is None:
         return True
     return change.outcome.verdict in ("healthy", "degraded") or change.outcome.code == "self.no_probe"
 
 
 def save(runtime: Runtime, changes: Sequence[Change]) -> None:
-    """Writes the changes in one transaction, then settles the tokens.
+    """Write the changes in one transaction, then settle the tokens.
 
     Raises ConflictError when a name was taken or a row changed since it was read.
     """
@@ -54,14 +54,14 @@ def save(runtime: Runtime, changes: Sequence[Change]) -> None:
 
 
 def withdraw(runtime: Runtime, changes: Sequence[Change]) -> None:
-    """Removes the drafts that nothing came of, but for those whose provider replaced the token."""
+    """Remove the drafts that were not saved, except those whose provider replaced the token."""
     for change in changes:
         if change.drafted and sealed_tokens(runtime, change).withdraw_draft():
             change.drafted = False
 
 
 def insert_drafts(runtime: Runtime, changes: Sequence[Change]) -> None:
-    """Adds an inactive row without a config version for each change: a token that its test rotates has a place.
+    """Add an inactive row without a config version for each change, to keep a token that its test rotates.
 
     Raises ConflictError when a name is taken.
     """
@@ -75,7 +75,7 @@ def insert_drafts(runtime: Runtime, changes: Sequence[Change]) -> None:
 
 
 class _Values(TypedDict):
-    """What `insert_integration` is given."""
+    """The arguments of `insert_integration`."""
 
     id: str
     org_id: str
@@ -104,7 +104,7 @@ def _values(runtime: Runtime, change: Change, status: str) -> _Values:
 
 
 def _status(change: Change) -> str:
-    """Saved is enabled, unless the file or an earlier toggle says otherwise."""
+    """The status after the save: enabled, unless the file or an earlier toggle says otherwise."""
     if change.manifest.enabled is not None:
         return "active" if change.manifest.enabled else "inactive"
     if change.stored is not None and not is_enabled(change.stored.status):
@@ -145,7 +145,7 @@ def _update(runtime: Runtime, session: Any, change: Change) -> None:
 
 
 def _settle_tokens(runtime: Runtime, change: Change) -> None:
-    """Keeps the tokens that the test got, and removes what belonged to the config before."""
+    """Keep the tokens that the test got, and remove those of the previous config."""
     store = sealed_tokens(runtime, change)
     if change.passing is not None and change.passing.found is not None:
         store.save(change.passing.found, None)

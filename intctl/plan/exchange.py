@@ -1,4 +1,4 @@
-"""The test of a change: a real exchange with the provider, under the integration's lease where it spends a token."""
+"""The test of a change: a real exchange with the provider, under a lease if it spends a token."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ from intctl.vault import MemoryTokenStore
 
 
 def test(runtime: Runtime, changes: Sequence[Change]) -> None:
-    """Proves each new or changed config by a real exchange; every change gets its `outcome`.
+    """Test each new or changed config by a real exchange, and set the `outcome` of every change.
 
-    A refresh token is spent under the integration's lease and its successor committed at once: what
-    has no row yet gets a draft first. Call `withdraw` in the end. Raises ConflictError when a name
-    was taken since.
+    A refresh token is spent under the integration's lease, and its successor is committed at once: an integration
+    without a row gets a draft first. Call `withdraw` at the end. Raises ConflictError if a name was taken since.
     """
     import asyncio
 
@@ -62,7 +61,7 @@ async def _test_all(runtime: Runtime, changes: Sequence[Change]) -> None:
                 outcome = Outcome("self.busy")
         if change.stored is not None and judge.needs_last_success(outcome, change.provider.name):
             previous = await call(results.last_success, runtime.database, change.id)
-            version = change.stored.config_version + 1  # a changed config: what was known of the old one is not
+            version = change.stored.config_version + 1  # a new config: results of the old one do not apply
             outcome = judge.compare_with_last_success(outcome, previous, version)
         change.outcome = judge.as_unverified(outcome)
         runtime.progress()
@@ -80,9 +79,9 @@ def _token_store(runtime: Runtime, change: Change, call: Call) -> MemoryTokenSto
 
 @asynccontextmanager
 async def right_to_ask(runtime: Runtime, id: str, call: Call, *, needed: bool) -> AsyncIterator[bool]:
-    """The integration's lease, so that nobody else spends its refresh token meanwhile; False if it can't be had.
+    """Hold the integration's lease, so that no other process spends its refresh token. Yields False if it is busy.
 
-    Whoever holds it now is waited for, a process that died too: as long as a lease can last.
+    Waits for the present holder, even if that process died: for as long as a lease can last.
     """
     import asyncio
     import time
@@ -95,7 +94,7 @@ async def right_to_ask(runtime: Runtime, id: str, call: Call, *, needed: bool) -
     while not (
         given := await call(partial(claims.claim_one, runtime.database, owner, id, deadline_s=runtime.deadline_s))
     ):
-        gone = (await call(claims.holder, runtime.database, id))[0] == 0  # a draft that its maker withdrew
+        gone = (await call(claims.holder, runtime.database, id))[0] == 0  # a draft that its creator withdrew
         if gone or time.monotonic() > ends:
             break
         await asyncio.sleep(0.2)

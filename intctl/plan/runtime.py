@@ -1,4 +1,4 @@
-"""What testing and saving a change need."""
+"""The resources for testing and saving changes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from intctl.probes.guard import AddressPolicy
 from intctl.plan.changes import Change
 
-#: Runs a function on the database's thread.
+#: Run a function on the database's thread.
 Call = Callable[..., Awaitable[Any]]
-#: How many connections are tested at once, unless less is given.
+#: The default number of concurrent tests.
 CONCURRENCY = 50
 
 
 @dataclass(slots=True)
 class Runtime:
-    """What testing and saving need. `database` is spoken to from one thread at a time."""
+    """The resources for testing and saving. `database` is used by one thread at a time."""
 
     target: Target
     database: Database

@@ -1,4 +1,4 @@
-"""Trials: an exchange with the provider from which nothing is saved but tokens that can't be got again.
+"""Trials: exchanges with a provider that save nothing but tokens which can't be obtained again.
 
 `test`, `troubleshoot` and the mail of `--send-to`: of a manifest, or of a stored integration.
 """
@@ -38,7 +38,7 @@ def test_manifests(
     send_to: str | None = None,
     spend_token: bool = False,
 ) -> list[Outcome]:
-    """What an exchange with each finds. Nothing is stored: neither needs a database nor writes one.
+    """Test manifests by an exchange each. Needs no database and stores nothing.
 
     A refresh token that can be used only once is not spent, unless `spend_token`.
     """
@@ -53,9 +53,9 @@ def test_manifests(
 
 
 def test_stored(runtime: Runtime, integration: Integration, send_to: str | None = None) -> Outcome:
-    """What an exchange finds with a stored config. Writes nothing, not even a new token.
+    """Test a stored config by an exchange. Writes nothing, not even a new token.
 
-    So it spends no refresh token that the provider replaces, by its own words or as it was seen.
+    Therefore it spends no refresh token that the provider replaces, as declared or as observed.
     """
     found = _opened_with_tokens(runtime, integration.id)
     if isinstance(found, Outcome):
@@ -76,7 +76,7 @@ def test_stored(runtime: Runtime, integration: Integration, send_to: str | None 
 
 
 def troubleshoot_stored(runtime: Runtime, integration: Integration) -> Outcome:
-    """What an exchange finds with a stored config. Records nothing; a token that was replaced is kept."""
+    """Test a stored config by an exchange. Records nothing, but keeps a replaced token."""
     import asyncio
 
     from intctl.probes.run import Network, run_probe
@@ -100,7 +100,7 @@ def troubleshoot_stored(runtime: Runtime, integration: Integration) -> Outcome:
 
 
 def _opened_with_tokens(runtime: Runtime, id: str) -> tuple[vault.OpenedIntegration, SealedTokens, bool] | Outcome:
-    """What to ask for a stored integration, its tokens, and whether a use of its refresh token replaces that."""
+    """A stored integration, opened, its tokens, and whether a use of its refresh token replaces it."""
     sealed = configs.sealed(runtime.database, runtime.org_id, id=id)[0]
     opened = vault.open_integration(runtime.keyring, sealed)
     if not isinstance(opened, vault.OpenedIntegration):
@@ -115,7 +115,7 @@ def _opened_with_tokens(runtime: Runtime, id: str) -> tuple[vault.OpenedIntegrat
 
 
 def ask_status_page(url: str, *, policy: AddressPolicy | None, deadline_s: float) -> Outcome:
-    """What a vendor's public status page says (Statuspage's shape), asked without any credential."""
+    """Read a vendor's public status page (Statuspage's format), without any credential."""
     probe = HttpProbe(
         url,
         None,
@@ -156,17 +156,17 @@ def _probe_all(
         return list(await asyncio.gather(*(one(*probe) for probe in probes)))
 
     if send_to is not None and not all(isinstance(probe, SmtpProbe) for probe, _, _ in probes):
-        raise UsageError("--send-to sends a mail, so it goes with mail integrations only.")
+        raise UsageError("--send-to requires a mail integration.")
     return asyncio.run(asking())
 
 
 def test_mail(settings: Mapping[str, object], recipient: str) -> TestMail:
-    """The mail that `--send-to` sends, from the config's sender."""
+    """The mail that `--send-to` sends, from the sender in the config."""
     if not re.fullmatch(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+", recipient):
-        raise UsageError("--send-to takes one address, such as you@company.com")
+        raise UsageError("--send-to requires one address, such as you@company.com")
     sender = settings.get("from_email")
     if not isinstance(sender, str):
-        raise UsageError("--send-to needs a sender: set from_email in the config.")
+        raise UsageError("--send-to requires a sender: set from_email in the config.")
     name = settings.get("from_name")
     return TestMail(
         sender=sender,
