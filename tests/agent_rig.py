@@ -1,4 +1,4 @@
-"""What the agent's tests stand on: a provider host that can hang, many integrations at once, agents as processes."""
+"""Fixtures of the agent's tests: a provider host that can hang, many integrations, and agents as processes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from intctl.store import changes
 from .conftest import ORG_ID, database_url
 from .servers import RawServer, raw_server
 
-#: Longer than anything here takes unless it hangs for ever, in seconds.
+#: A deadline for everything here, in seconds: only a hang exceeds it.
 PATIENCE_S = 30.0
 
 
 def until(true: Callable[[], object], what: str) -> None:
-    """Waits for something that must come."""
+    """Wait until a condition holds."""
     ends = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < ends, f"never came: {what}"
@@ -38,11 +38,11 @@ def until(true: Callable[[], object], what: str) -> None:
 
 
 class Host:
-    """A provider on loopback. `behaviour` maps a path to its answers, used up from the front, the last one stays.
+    """A provider on loopback. `behaviour` maps a path to its replies, used in order; the last one repeats.
 
-    An answer is a status ("200"), "reset" (closed without a word), or either after "hang:", which
-    waits for `release()` first. `hits` counts requests by path; `most` is how many were under way at once.
-    A path that was asked with a credential refuses who has none, which is no hit.
+    A reply is a status ("200"), "reset" (closed without a reply), or either after "hang:", which waits for `release()`
+    first. `hits` counts requests by path; `most` is the highest number under way at once. A path that was requested
+    with a credential rejects requests without one, which are no hits.
     """
 
     def __init__(self, server: RawServer, scheme: str) -> None:
@@ -52,12 +52,12 @@ class Host:
         self.most = 0
         self._closed: set[str] = set()
         self.delay_s = 0.0
-        self.delays: dict[str, float] = {}  # by path, in the place of delay_s
+        self.delays: dict[str, float] = {}  # by path, instead of delay_s
         self._under_way = 0
         self._released = False
 
     def release(self) -> None:
-        """What hangs is answered now."""
+        """Answer the hanging requests."""
         self._released = True
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -87,7 +87,7 @@ class Host:
 
 @contextmanager
 def host(context: ssl.SSLContext | None = None) -> Iterator[Host]:
-    """A provider host of the test's own; behind TLS with a context."""
+    """A provider host for one test; with TLS if a context is given."""
     made: list[Host] = []
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _server: RawServer) -> None:
@@ -99,7 +99,7 @@ def host(context: ssl.SSLContext | None = None) -> Iterator[Host]:
 
 
 class Fleet:
-    """Integrations of the provider http in one database, a keyring, and what checks them."""
+    """Integrations of the provider http in one database, a keyring, and their agents."""
 
     def __init__(self, target: Target, home: Path) -> None:
         self.target = target
@@ -111,7 +111,7 @@ class Fleet:
             "INTCTL_HOME": str(home),
             "INTCTL_DATABASE_URL": database_url(target),
             "LANG": "C.UTF-8",
-            # So that what runs in processes of its own counts as covered too.
+            # Code that runs in separate processes must count as covered, too.
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
         self.processes: list[subprocess.Popen[str]] = []
@@ -119,7 +119,7 @@ class Fleet:
     def add(
         self, urls: Mapping[str, str], org_id: str = ORG_ID, status: str = "active", minutes: int = 5, **more: object
     ) -> dict[str, str]:
-        """Integrations by name, each asking its URL, all due now, `more` in their config; their ids by name."""
+        """Add integrations by name and URL, all due now, with `more` in their config. Returns their ids by name."""
         provider = catalogue.get("http")
         assert provider is not None
         ids = {name: changes.new_id() for name in urls}
@@ -143,12 +143,12 @@ class Fleet:
         return ids
 
     def once(self, **settings: Any) -> Summary:
-        """One pass in this process."""
+        """Run one pass in this process."""
         with connect(self.target) as database:
             return agent.run_once(database, self.keyring, PassSettings(host="here", **settings), Stop())
 
     def start(self, *words: str, stdin: str | None = None, **environ: str) -> subprocess.Popen[str]:
-        """`intctl …` as a process of its own; ended with the test."""
+        """Start `intctl …` as a separate process, which ends with the test."""
         process = subprocess.Popen(
             [sys.executable, "-m", "intctl", *words],
             env={**self.environ, **environ},
@@ -166,14 +166,14 @@ class Fleet:
         return process
 
     def end(self) -> None:
-        """Ends every process that is still there."""
+        """End every process that still runs."""
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
             process.communicate()
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        """What the database says."""
+        """The rows of a query."""
         with connect(self.target) as database:
             return database.rows(sql)
 
@@ -189,22 +189,22 @@ class Fleet:
         return {row["name"]: row["status"] for row in self.rows("SELECT name, status FROM integrations")}
 
     def leases(self) -> list[tuple[bool, int]]:
-        """Of every integration: whether somebody holds it, and how many attempts are counted."""
+        """For every integration: whether its lease is held, and its number of attempts."""
         found = self.rows("SELECT lease_owner, attempts FROM integration_schedules")
         return [(row["lease_owner"] is not None, row["attempts"]) for row in found]
 
     def pass_time(self, column: str, seconds: int) -> None:
-        """Moves a stored time of every schedule back: for the agent, so many seconds pass."""
+        """Move a stored time of every schedule back, as if `seconds` had passed."""
         with connect(self.target) as database:
             shift(database, column, seconds)
 
     def all_due(self) -> None:
-        """Everything that is planned falls due."""
+        """Make every scheduled check due."""
         self.pass_time("next_check_at", 7200)
 
 
 def shift(database: Database, column: str, seconds: int, table: str = "integration_schedules") -> None:
-    """Moves a stored time back in every row of a table."""
+    """Move a stored time back in every row of a table."""
     if database.dialect == POSTGRESQL:
         moved = f"{column} - make_interval(secs => {seconds})"
     else:
@@ -213,7 +213,7 @@ def shift(database: Database, column: str, seconds: int, table: str = "integrati
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code, output and errors of a process that must end by itself."""
+    """Wait for a process. Returns its exit code, output and errors."""
     out, err = process.communicate(timeout=PATIENCE_S)
     return process.returncode, out, err
 

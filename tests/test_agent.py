@@ -1,4 +1,4 @@
-"""The agent in this process: a pass over many, what a finding does to a status, what must not end a pass."""
+"""The agent in this process: a pass over many, the effect of a finding, and errors that must not end a pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from intctl.store.configs import SealedConfig
 from .agent_rig import Fleet, Host, each_once, shift
 from .conftest import ORG_ID
 
-#: What each answer makes of an active integration: verdict, log status, status.
+#: The effect of each reply on an active integration: verdict, log status, status.
 FINDINGS = {
     "200": ("healthy", "success", "active"),
     "401": ("misconfigured", "failure", "error"),
@@ -30,7 +30,7 @@ FINDINGS = {
 
 
 def test_a_pass_records_everything_once(fleet: Fleet, provider: Host) -> None:
-    """Of sixty that are due each is asked once and recorded once, never more than ten at a time."""
+    """Each of sixty due integrations is requested once and recorded once, at most ten at a time."""
     answers = {f"n{i:02}": list(FINDINGS)[i % 4] for i in range(60)}
     for name, answer in answers.items():
         provider.behaviour[f"/{name}"] = [answer]
@@ -44,7 +44,7 @@ def test_a_pass_records_everything_once(fleet: Fleet, provider: Host) -> None:
     assert Counter(log["name"] for log in logs) == each_once(list(answers))
     for log in logs:
         found = (log["metadata"]["verdict"], log["status"], log["now"])
-        if answers[log["name"]] == "500":  # may be a passing thing or not: codes.py says so, judge.settle judges
+        if answers[log["name"]] == "500":  # transient or not: codes.py says so, judge.settle decides
             assert found[:2] == FINDINGS["500"][:2]
         else:
             assert found == FINDINGS[answers[log["name"]]]
@@ -55,7 +55,7 @@ def test_a_pass_records_everything_once(fleet: Fleet, provider: Host) -> None:
 
 @pytest.mark.parametrize("answer", ["reset", "hang:200"])
 def test_a_passing_trouble_is_an_error_the_second_time(fleet: Fleet, provider: Host, answer: str) -> None:
-    """A reset or time-out on schedule leaves the status at first; the second in a row is an error; a success clears."""
+    """A first scheduled reset or timeout keeps the status; the second in a row is an error; a success clears it."""
     provider.behaviour["/a"] = [answer]
     fleet.add({"a": f"{provider.url}/a"})
     seen = []
@@ -72,7 +72,7 @@ def test_a_passing_trouble_is_an_error_the_second_time(fleet: Fleet, provider: H
 
 
 def test_a_definite_rejection_is_an_error_at_once(fleet: Fleet, provider: Host) -> None:
-    """A 401 needs no second look; after the third the login is no longer tried on schedule."""
+    """A 401 is an error at once; after the third one the login is no longer tried on schedule."""
     provider.behaviour["/a"] = ["401"]
     fleet.add({"a": f"{provider.url}/a"})
     for count in (1, 2, 3):
@@ -125,7 +125,7 @@ def test_what_cannot_be_asked_ends_no_pass(fleet: Fleet, provider: Host) -> None
 
 
 def test_one_organisation_or_all(fleet: Fleet, provider: Host) -> None:
-    """An agent that is kept to one organisation checks nobody else's; without that it serves all."""
+    """An agent of one organisation checks only its integrations; without the option it checks all."""
     with changes.unit_of_work(fleet.target) as session:
         other = organization_changes.create_organization(session, "Other", "other").id
     fleet.add({"mine": f"{provider.url}/mine"})
@@ -138,7 +138,7 @@ def test_one_organisation_or_all(fleet: Fleet, provider: Host) -> None:
 
 
 def test_a_signal_before_the_first_check_gives_all_back(fleet: Fleet, provider: Host) -> None:
-    """Asked to stop while claiming, a pass asks nobody and leaves everything due as it was."""
+    """A pass that is stopped while claiming requests no provider and leaves all due times unchanged."""
     fleet.add({name: f"{provider.url}/{name}" for name in "abc"})
     stop = Stop()
     stop.signal = 15
@@ -151,13 +151,13 @@ def test_a_signal_before_the_first_check_gives_all_back(fleet: Fleet, provider: 
 
 
 def test_three_checks_without_a_result_are_set_aside_and_said(fleet: Fleet, provider: Host) -> None:
-    """What was claimed three times and never finished waits for an hour, as unknown, and the summary says so."""
+    """An integration whose three claims never completed is paused for one hour, as unknown; the summary says so."""
     fleet.add({"a": f"{provider.url}/a"})
     with connect(fleet.target) as database:
         for suspects in (False, False, True):
             assert len(claims.claim_due(database, "dead", free_slots=5, deadline_s=20.0, suspects=suspects)) == 1
             shift(database, "lease_expires_at", 100)
-    assert fleet.once().line() == "checked 0; 1 set aside after three checks without a result"
+    assert fleet.once().line() == "checked 0; 1 paused for one hour after three checks that never completed"
     assert [log["metadata"]["code"] for log in fleet.logs()] == ["self.set_aside"]
     assert fleet.once().line() == "checked 0"
     fleet.all_due()
@@ -165,7 +165,7 @@ def test_three_checks_without_a_result_are_set_aside_and_said(fleet: Fleet, prov
 
 
 def test_a_pass_that_cannot_record_gives_back_what_it_still_checks(fleet: Fleet, provider: Host) -> None:
-    """When results are not taken the pass ends with the database's error, and what is unfinished is free again."""
+    """If results can't be recorded, the pass ends with the database's error, and unfinished claims are released."""
     provider.behaviour["/slow"] = ["hang:200"]
     ids = fleet.add({"quick": f"{provider.url}/quick", "slow": f"{provider.url}/slow"})
     with connect(fleet.target) as database:
@@ -188,7 +188,7 @@ def test_a_pass_that_cannot_record_gives_back_what_it_still_checks(fleet: Fleet,
 
 
 def test_what_was_never_finished_twice_is_taken_one_at_a_time(fleet: Fleet, provider: Host) -> None:
-    """Of those that a third failure would set aside no two are under way together, and the others don't wait."""
+    """Suspects that a third failure would pause are never probed together, and the others do not wait."""
     suspects, others = [f"s{number}" for number in range(5)], [f"n{number}" for number in range(20)]
     at_once: list[int] = []
 
@@ -215,7 +215,7 @@ def test_what_was_never_finished_twice_is_taken_one_at_a_time(fleet: Fleet, prov
 def test_a_result_near_the_end_of_its_lease_is_not_even_tried(
     fleet: Fleet, provider: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lease has five seconds left by this machine's clock: nothing is sent, though the database would take it."""
+    """With five seconds of the lease left, nothing is written, although the database would accept it."""
     fleet.add({"a": f"{provider.url}/a"})
     monkeypatch.setattr(lease, "SAFETY_S", 20 + lease.MARGIN_S)
     assert fleet.once().line() == "checked 0; 1 results dropped (lease lost)"
@@ -224,7 +224,7 @@ def test_a_result_near_the_end_of_its_lease_is_not_even_tried(
 
 
 def test_a_lease_counts_from_before_it_was_asked_for(fleet: Fleet, provider: Host) -> None:
-    """However long the answer to the claim took: that time is part of the lease."""
+    """The time for the reply to the claim is part of the lease."""
     import time
 
     fleet.add({"a": f"{provider.url}/a"})
@@ -237,7 +237,7 @@ def test_a_lease_counts_from_before_it_was_asked_for(fleet: Fleet, provider: Hos
 
 
 def test_every_batch_is_told(fleet: Fleet, provider: Host) -> None:
-    """`progress` hears of each recorded result once, with its name and both statuses."""
+    """`progress` gets each recorded result once, with its name and both statuses."""
     names = [f"n{number:03}" for number in range(230)]
     for name in names[:10]:
         provider.behaviour[f"/{name}"] = ["401"]
@@ -255,7 +255,7 @@ def test_every_batch_is_told(fleet: Fleet, provider: Host) -> None:
 def test_a_crash_outside_of_a_probe_is_one_result(
     fleet: Fleet, provider: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever breaks while a config is opened: that one is unknown, the worker goes on."""
+    """An exception while a config is opened makes that integration unknown; the worker goes on."""
     real = vault.open_integration
 
     def open_integration(keyring: object, sealed: SealedConfig) -> object:
@@ -270,7 +270,7 @@ def test_a_crash_outside_of_a_probe_is_one_result(
 
 
 def test_a_pass_ends_within_its_budget_and_leaves_the_rest_due(fleet: Fleet, provider: Host) -> None:
-    """What hangs at the end is given back as it was, what was not reached is still due; the summary says so."""
+    """Hanging probes are given back at the end, and unreached integrations stay due; the summary says so."""
     names = [f"n{number}" for number in range(12)]
     for name in names[:4]:
         provider.behaviour[f"/{name}"] = ["hang:200", "200"]
@@ -285,7 +285,7 @@ def test_a_pass_ends_within_its_budget_and_leaves_the_rest_due(fleet: Fleet, pro
 
 
 def test_what_is_known_at_the_end_is_written(fleet: Fleet, provider: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results that wait for their batch when the time is up are recorded; only what hangs is given back."""
+    """Results that wait for their batch at the end are recorded; only hanging probes are given back."""
     monkeypatch.setattr(work, "_BATCH_WAIT_S", 60.0)
     provider.behaviour["/slow"] = ["hang:200"]
     fleet.add({name: f"{provider.url}/{name}" for name in ("a", "b", "slow")})

@@ -1,7 +1,7 @@
 """A pass: claim, probe concurrently, record.
 
-The network is waited for on an event loop, the database is spoken to from one thread of its own,
-and no transaction is open during a probe. An idle pass imports neither asyncio nor a probe.
+An event loop waits for the network, one thread of its own uses the database, and no transaction is open during a
+probe. An idle pass imports neither asyncio nor a probe.
 """
 
 from intctl.agent.scheduled import fuse, run_once

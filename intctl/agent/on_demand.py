@@ -1,4 +1,4 @@
-"""Checks that a person asked for, due or not."""
+"""Checks that a person requests, due or not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Checked(NamedTuple):
-    """One check that a person asked for. `outcome` is None when another process held the lease throughout."""
+    """One requested check. `outcome` is None if another process held the lease throughout."""
 
     integration: Integration
     outcome: Outcome | None
@@ -39,17 +39,17 @@ def check(
     progress: Callable[[], None] = lambda: None,
     summary: Summary | None = None,
 ) -> list[Checked]:
-    """Checks these integrations now, due or not, and records each as `manual`.
+    """Check these integrations now, due or not, and record each check as `manual`.
 
-    What somebody else is checking at this moment is waited for, up to the deadline, and checked
-    here if they give it up.
+    If another process is checking an integration, wait for its result up to the deadline; if it gives the lease back,
+    check here.
     """
     from intctl.health.outcome import Outcome
 
     found: dict[str, Outcome] = {
         one.id: Outcome("self.config_foreign")
         for one in integrations
-        if one.rejections is None  # a portal's own row, which has no schedule and gets none
+        if one.rejections is None  # a portal's own row, which never has a schedule
     }
 
     def recorded(batch: Sequence[Recorded]) -> None:
@@ -65,7 +65,7 @@ def check(
     while named.busy and not stop and time.monotonic() < ends:
         still, named.busy = named.busy, []
         for one, token in still:
-            _, held = claims.holder(database, one.id)  # before the logs: who frees it has written by then
+            _, held = claims.holder(database, one.id)  # read before the logs: a holder writes them first, then releases
             outcome = _recorded(database, one, token)
             if outcome is not None:
                 found[one.id] = outcome
@@ -83,7 +83,7 @@ def check(
 
 
 class _Named:
-    """What a person named, as far as nobody else is at it."""
+    """The named integrations that no other process is checking."""
 
     def __init__(self, work: Pass, integrations: Sequence[Integration]) -> None:
         self._work = work
@@ -91,11 +91,11 @@ class _Named:
         self.busy: list[tuple[Integration, int]] = []
 
     def has_more(self, _suspect: bool) -> bool:
-        """Whether it is worth asking."""
+        """Whether a claim may find more."""
         return bool(self.waiting)
 
     def claim(self, free_slots: int, _suspect: bool) -> list[Claimed]:
-        """Claims up to `free_slots`; what somebody else holds is `busy`, with the lease's token."""
+        """Claim up to `free_slots`. An integration that another process holds is `busy`, with its lease's token."""
         work, taken = self._work, list[Claimed]()
         known = work.known()
         while self.waiting and len(taken) < free_slots:
@@ -116,15 +116,15 @@ class _Named:
 
 
 def _recorded(database: Database, integration: Integration, token: int) -> Outcome | None:
-    """What another process found under this lease or a later one with the present config, if it is recorded."""
+    """The recorded outcome of another process under this lease or a later one, with the present config."""
     from intctl.health.outcome import Outcome
     from intctl.store import logs
 
     for log in logs.newest(database, integration.org_id, id=integration.id, limit=5):
         if not log.current:
-            continue  # a verdict on an earlier config is none on this one
+            continue  # a verdict on an earlier config does not apply
         if log.facts.get("token_exchanged") is False:
-            continue  # answered from an access token that was got before: not what a person asked for
+            continue  # it used an existing access token, so it did not test the credential
         if log.lease_token is not None and log.lease_token >= token:
             return Outcome(log.code, log.phase, log.phases_ms, log.facts, log.detail)
     return None

@@ -1,4 +1,4 @@
-"""A scheduled pass: all that is due, once."""
+"""A scheduled pass: check all due integrations once."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def run_once(
     begin: Callable[[], None] = lambda: None,
     progress: Callable[[Sequence[Recorded]], None] = lambda _batch: None,
 ) -> Summary:
-    """Checks all that is due, once.
+    """Check all due integrations once.
 
-    `begin` is called before the first check, if there is one; `progress` is told of each batch that was recorded.
+    `begin` is called before the first check, if there is one; `progress` is called with each recorded batch.
 
-    Trouble with the database that may pass is borne for half a minute, within the budget. Raises
-    StoreError when it does not pass, and the results are not taken.
+    Transient database errors are retried for half a minute, within the budget. Raises StoreError if they persist; the
+    results are then not recorded.
     """
     with fuse(settings.budget_s):
         work = Pass(database, keyring, settings, "scheduled", Summary(), stop, progress)
@@ -52,7 +52,7 @@ def run_once(
 
 @contextmanager
 def fuse(budget_s: float | None) -> Iterator[None]:
-    """Ends this process when the budget is spent and something holds the pass all the same, a disk or a resolver."""
+    """End this process when the budget is spent and something, a disk or a resolver, still blocks the pass."""
     if budget_s is None:
         yield
         return
@@ -66,14 +66,14 @@ def fuse(budget_s: float | None) -> Iterator[None]:
 
 
 def _blow(budget_s: float) -> None:
-    told = f"intctl: the database held the pass beyond its {budget_s:g} s. What was not recorded is checked again.\n"
+    told = f"intctl: the database blocked the pass past its {budget_s:g} s. Unrecorded checks run again.\n"
     with suppress(OSError):
         os.write(2, told.encode())
     os._exit(EXIT_DATABASE)
 
 
 class _Due:
-    """What is due now, until there is no more. Runs on the database's thread."""
+    """The due integrations, until none is left. Runs on the database's thread."""
 
     def __init__(self, work: Pass) -> None:
         self._work = work
@@ -90,11 +90,11 @@ class _Due:
         self._more = True
 
     def has_more(self, suspect: bool) -> bool:
-        """Whether it is worth asking. `suspect`: there is one already, so that no other may be taken."""
+        """Whether a claim may find more. `suspect`: one is under way, so no other may be claimed."""
         return self._more or (self._suspects and not suspect)
 
     def claim(self, free_slots: int, suspect: bool) -> list[Claimed]:
-        """Claims up to `free_slots`, of the suspects one at a time."""
+        """Claim up to `free_slots`, and suspects one at a time."""
         claimed: list[Claimed] = []
         if self._suspects and not suspect:
             claimed = self._claim(1, suspects=True)
@@ -111,7 +111,7 @@ class _Due:
         known = work.known()
 
         def claim(again: bool) -> list[Claimed]:
-            if again:  # an answer that never came may have given us what we know nothing of
+            if again:  # the lost reply may have contained leases that this process does not know
                 claims.give_back_unknown(work.database, work.owner, known)
             hit("before_claim")
             claimed = claims.claim_due(

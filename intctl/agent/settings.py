@@ -1,4 +1,4 @@
-"""How a pass is run, and the signal that ends it."""
+"""The settings of a pass, and the signal that ends it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 
 class PassSettings(NamedTuple):
-    """How a pass is run. `deadline_s` bounds each probe, `budget_s` the whole pass (None: its probes do)."""
+    """The settings of a pass. `deadline_s` limits each probe, `budget_s` the whole pass (None: no limit of its own)."""
 
     host: str
     policy: Callable[[], AddressPolicy | None] = lambda: None
     concurrency: int = 50
     deadline_s: float = 20.0
     org_id: str | None = None
-    witness: str = ""  # INTCTL_WITNESS, as it was written
+    witness: str = ""  # INTCTL_WITNESS, unparsed
     budget_s: float | None = None
 
 
 class Stop:
-    """Set by SIGTERM or SIGINT: nothing new is claimed, and what is under way is given back."""
+    """Set by SIGTERM or SIGINT: nothing new is claimed, and claims under way are given back."""
 
     def __init__(self) -> None:
         self.signal = 0
-        self.at = math.inf  # when, on the monotonic clock
+        self.at = math.inf  # time of the signal, on the monotonic clock
         self._wake: Callable[[], object] | None = None
         self._previous: dict[int, Any] = {}
 
@@ -47,12 +47,12 @@ class Stop:
         return self.signal != 0
 
     def wake(self, call: Callable[[], object] | None) -> None:
-        """What to call, besides, when the signal comes."""
+        """Set a function that is called when the signal comes."""
         self._wake = call
 
     def _set(self, number: int, _frame: object) -> None:
         if self.signal:
-            os._exit(130)  # asked twice: at once, the leases run out by themselves
+            os._exit(130)  # second signal: exit at once; the leases expire
         self.signal, self.at = number, time.monotonic()
         if self._wake:
             self._wake()

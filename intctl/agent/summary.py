@@ -1,4 +1,4 @@
-"""What a pass did."""
+"""The summary of a pass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Summary:
-    """What a pass did, in counts; `verdicts` counts the recorded outcomes."""
+    """The counts of a pass; `verdicts` counts the recorded outcomes."""
 
     recorded: int = 0
     lost: int = 0
@@ -20,11 +20,11 @@ class Summary:
     verdicts: dict[str, int] = field(default_factory=dict)
     stopped: bool = False
     out_of_time: bool = False
-    local_issues: dict[str, int] = field(default_factory=dict)  # this machine's own, by code
-    history: str = ""  # why the history was not folded and pruned to the end
+    local_issues: dict[str, int] = field(default_factory=dict)  # problems of this machine, by code
+    history: str = ""  # why history maintenance did not finish
 
     def count(self, outcome: Outcome) -> None:
-        """One more that was recorded."""
+        """Count a recorded outcome."""
         self.recorded += 1
         self.verdicts[outcome.verdict] = self.verdicts.get(outcome.verdict, 0) + 1
         if outcome.code in _OWN_FAULTS:
@@ -32,7 +32,7 @@ class Summary:
 
     @property
     def notice(self) -> str:
-        """The faults of this machine's own, in one line for the whole pass; "" when there were none."""
+        """The problems of this machine, in one line for the whole pass; "" if there were none."""
         from intctl.health.codes import CODES
 
         found = sorted(self.local_issues, key=lambda code: -self.local_issues[code])
@@ -41,11 +41,11 @@ class Summary:
         said = "; ".join(
             f"{CODES[code].meaning} ({self.local_issues[code]} of {self.recorded} checks)" for code in found
         )
-        return f"{said}. Nobody else was judged for it. {CODES[found[0]].next_step}"
+        return f"{said}. No provider was marked as failing. {CODES[found[0]].next_step}"
 
     @property
     def keyless(self) -> bool:
-        """Whether not one config could be opened: the keyring is not the one that these were sealed with."""
+        """Whether no config could be opened: the keyring lacks the keys that they were sealed with."""
         return self.recorded > 0 and self.local_issues.get("self.key_missing") == self.recorded
 
     def line(self) -> str:
@@ -55,7 +55,7 @@ class Summary:
         for count, words in (
             (self.lost, "results dropped (lease lost)"),
             (self.given_back, "given back"),
-            (self.set_aside, "set aside after three checks without a result"),
+            (self.set_aside, "paused for one hour after three checks that never completed"),
         ):
             if count:
                 text += f"; {count} {words}"
@@ -65,7 +65,7 @@ class Summary:
 
 
 _VERDICTS = ("healthy", "degraded", "down", "misconfigured", "unknown")
-#: What this machine, and no single integration, is the cause of: said once a pass.
+#: Codes whose cause is this machine, not one integration: reported once a pass.
 _OWN_FAULTS = frozenset(
     {
         "dns.failure",

@@ -1,6 +1,6 @@
-"""The work of a pass: what is claimed is probed concurrently and recorded in batches, until it is over.
+"""The work of a pass: probe the claimed integrations concurrently, and record the results in batches.
 
-Where the work comes from is a `Source`.
+A `Source` provides the work.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from intctl.agent.settings import PassSettings, Stop
 from intctl.agent.summary import Summary
 
 T = TypeVar("T")
-#: Results are written together: as soon as there are so many, and at the latest after so many seconds.
+#: Results are written together: when a batch is full, and at the latest after this many seconds.
 _BATCH = 200
 _BATCH_WAIT_S = 0.25
-#: Free slots are filled when half of all are free, and at the latest after so many seconds.
+#: Free slots are filled when half of all are free, and at the latest after this many seconds.
 _REFILL_WAIT_S = 0.05
-#: Before the end of its time a pass probes no more for so long, in seconds, or a fifth of its time if that is less.
+#: Probing stops this many seconds before the end of the budget, or a fifth of the budget if that is less.
 _LAST_S = 5.0
-#: And so long before it the database is tried no more: who is still waiting then is ended.
+#: Database retries stop this many seconds before the end; after it, the process is ended.
 _FUSE_S = 1.0
-#: After SIGTERM the database gets so many seconds to take what is known and what is given back.
+#: The time after SIGTERM for recording results and giving claims back, in seconds.
 _FAREWELL_S = 8.0
-#: How long findings are held back for something to get through: well inside a lease.
+#: How long suspect results wait for a proof that the network works: well inside a lease.
 _HOLD_S = 8.0
 
 
 class Source(Protocol):
-    """Where a pass gets its work from."""
+    """The source of the work of a pass."""
 
     def has_more(self, suspect: bool, /) -> bool: ...
 
@@ -54,7 +54,7 @@ class Source(Protocol):
 
 
 class Pass:
-    """Probes under way on the event loop, results on their way to the database's one thread."""
+    """A pass: probes run on the event loop, results go to the database's one thread."""
 
     def __init__(
         self,
@@ -86,15 +86,15 @@ class Pass:
         self._hosts: dict[str, str] = {}
 
     def persist(self, work: Callable[[bool], T]) -> T:
-        """Work with the database, tried again while its trouble may pass and there is time."""
+        """Run work on the database; transient errors are retried while there is time."""
         try:
             return persist(self.database, work, lambda: min(self._ends, self._stop.at + _FAREWELL_S))
         except IntctlError:
-            self._ends = time.monotonic()  # nothing more is waited for: the rest is tried once
+            self._ends = time.monotonic()  # no more retries: the rest is tried once
             raise
 
     def known(self) -> list[str]:
-        """The ids of all leases of ours that we know of."""
+        """The ids of all leases that this pass knows it holds."""
         return [claimed.id for claimed in self._leases()]
 
     def _leases(self) -> list[Claimed]:
@@ -102,14 +102,14 @@ class Pass:
         return [*self._under_way.values(), *(result.claimed for result in results)]
 
     def run(self, first: list[Claimed], source: Source) -> None:
-        """Probes `first`, asks `source` for as many as there are free slots, until it has none left."""
+        """Probe `first`, then fill free slots from `source` until it has no more."""
         import asyncio
 
         asyncio.run(self._run(first, source))
 
     @property
     def _over(self) -> bool:
-        """Whether nothing more is begun."""
+        """Whether no new work may begin."""
         return bool(self._stop) or time.monotonic() >= self._probes_end
 
     async def _run(self, first: list[Claimed], source: Source) -> None:
@@ -139,9 +139,9 @@ class Pass:
                 await self._end(failed=failed)
 
     async def _loop(self, source: Source) -> None:
-        """Fills free slots and writes results, until there is no more or it is over."""
+        """Fill free slots and write results, until there is no more work or the pass is over."""
         while not self._over:
-            # Until its result is written: what kills us before would set that one aside, too.
+            # Suspect until its result is written: a second one could be paused for a crash that the first one causes.
             suspect = any(claimed.suspect for claimed in self._leases())
             free = self.settings.concurrency - len(self._under_way)
             if free and source.has_more(suspect):
@@ -153,7 +153,7 @@ class Pass:
             await self._collect()
 
     def _begin(self, claimed: Sequence[Claimed]) -> None:
-        """Gives work to the workers, of which there are no more than slots and none without need."""
+        """Give work to the workers; start as many as needed, at most one for each slot."""
         for one in claimed:
             self._under_way[one.id] = one
             self._queue.put_nowait(one)
@@ -161,7 +161,7 @@ class Pass:
             self._workers.append(self._event_loop.create_task(self._worker()))
 
     async def _worker(self) -> None:
-        """One worker: a probe after the other."""
+        """Run one probe after another."""
         from intctl.health.outcome import Outcome
         from intctl.store.results import Result
 
@@ -169,7 +169,7 @@ class Pass:
             claimed = await self._queue.get()
             try:
                 outcome = await self._probe(claimed)
-            except Exception as error:  # whatever breaks here is one result, and ours
+            except Exception as error:  # a bug affects only this result
                 outcome = Outcome("self.crash", detail=type(error).__name__)
             del self._under_way[claimed.id]
             self._ended.append(Result(claimed, outcome))
@@ -181,7 +181,7 @@ class Pass:
                 self._alarm = self._event_loop.call_later(_REFILL_WAIT_S, self._woken.set)
 
     async def _wait(self) -> None:
-        """Waits until enough probes have ended, or there was time enough for those that have."""
+        """Wait until enough probes have ended, or the oldest result has waited long enough."""
         now, alarm = time.monotonic(), None
         if self._unwritten:
             alarm = self._event_loop.call_later(max(0.0, self._unwritten_since + _BATCH_WAIT_S - now), self._woken.set)
@@ -195,8 +195,8 @@ class Pass:
         self._alarm = None
 
     async def _collect(self) -> None:
-        """Writes the results that are known by now, when they are enough or waited long enough."""
-        idle = not self._under_way  # then all that is held back is judged, and all is written
+        """Write the known results, when there are enough or they waited long enough."""
+        idle = not self._under_way  # then all held results are judged, and all are written
         ended, self._ended = self._ended, []
         if not self._unwritten:
             self._unwritten_since = time.monotonic()
@@ -206,7 +206,7 @@ class Pass:
             await self._write()
 
     async def _screen(self, results: list[Result], *, last: bool = False) -> list[Result]:
-        """The results that may be written now. Those that may be our own network's fault wait for a witness."""
+        """The results that may be written now. Those that the local network may have caused wait for a witness."""
         from intctl.health.outcome import Outcome
         from intctl.probes.witness import SUSPECT, got_through, network_works
         from intctl.store.results import Result
@@ -227,7 +227,7 @@ class Pass:
         return ready + [Result(result.claimed, replace(own, phase=result.outcome.phase)) for result in held]
 
     async def _write(self) -> None:
-        """Records what is to be written, all of it."""
+        """Record all results that are ready."""
         results = self._unwritten
         if not results:
             return
@@ -259,7 +259,7 @@ class Pass:
         return recorded
 
     async def _end(self, *, failed: bool) -> None:
-        """Writes what is known, unless that failed already, and gives back what is not."""
+        """Write the known results, unless that failed already, and give the other claims back."""
         import asyncio
 
         self.summary.out_of_time = bool(self._under_way) and self._over and not self._stop
@@ -268,7 +268,7 @@ class Pass:
         await asyncio.gather(*self._workers, return_exceptions=True)
         try:
             if not failed:
-                # There is no time for a witness once it is over: what is held back is given back.
+                # Once the pass is over there is no time for a witness: held results are given back.
                 self._unwritten += await self._screen(self._ended, last=not self._over)
                 self._ended = []
                 await self._write()
@@ -297,12 +297,12 @@ class Pass:
             return found
         probe = found.probe
         if self._check_type == "scheduled" and claimed.compared and isinstance(probe, HttpProbe):
-            # Asking without the credential every few minutes would look like an attack: once, or when a person asks.
+            # Requests without the credential every few minutes would look like an attack: once, or on demand.
             probe = replace(probe, compare_without=False)
         kept = None
         if exchanges(probe):
             sealed = tokens(self.database, self._keyring, claimed.sealed, found.provider, found.config)
-            # A person who asks is not answered from an access token that was got before.
+            # A check on demand must test the credential, so it does not use an existing access token.
             kept = PersistentTokenStore(sealed, self._in_database, fresh=self._check_type == "manual")
         outcome = await run_probe(probe, self._network, deadline_s=self.settings.deadline_s, tokens=kept)
         if outcome.code in SUSPECT:

@@ -26,19 +26,19 @@ _SUCCESS = "intctl_agent_last_pass_success"
 #: Metric -> (type, help), in the order of the file.
 METRICS: dict[str, tuple[str, str]] = {
     "intctl_agent_info": ("gauge", "The version of the agent that wrote this file."),
-    _SUCCESS: ("gauge", "Whether the last pass was completed; if not, all else here is as before it."),
-    "intctl_agent_last_pass_timestamp_seconds": ("gauge", "When the last successful pass finished, as UNIX time."),
-    "intctl_agent_last_pass_duration_seconds": ("gauge", "How long the last successful pass took."),
-    "intctl_agent_last_pass_checks": ("gauge", "Checks that the last successful pass recorded, by verdict."),
-    "intctl_agent_passes_total": ("counter", "Passes of this agent that were completed."),
-    "intctl_agent_checks_total": ("counter", "Checks that this agent recorded."),
+    _SUCCESS: ("gauge", "1 if the last pass was completed; if 0, the other samples predate it."),
+    "intctl_agent_last_pass_timestamp_seconds": ("gauge", "End of the last completed pass, in UNIX seconds."),
+    "intctl_agent_last_pass_duration_seconds": ("gauge", "Duration of the last completed pass."),
+    "intctl_agent_last_pass_checks": ("gauge", "Checks recorded by the last completed pass, by verdict."),
+    "intctl_agent_passes_total": ("counter", "Completed passes of this agent."),
+    "intctl_agent_checks_total": ("counter", "Checks recorded by this agent."),
     "intctl_integrations": ("gauge", "Integrations, by status."),
-    "intctl_integration_enabled": ("gauge", "Whether it is checked at all."),
-    "intctl_integration_up": ("gauge", "1: the newest check found it working; 0: failing; absent: nothing is known."),
-    "intctl_integration_verdict": ("gauge", "1, with the newest check's verdict and code as labels."),
+    "intctl_integration_enabled": ("gauge", "1 if the integration is enabled, 0 if it is not."),
+    "intctl_integration_up": ("gauge", "1 if the newest check found it working, 0 if failing, absent if unknown."),
+    "intctl_integration_verdict": ("gauge", "Always 1; verdict and code of the newest check are labels."),
     "intctl_integration_consecutive_failures": ("gauge", "Failures in a row."),
-    "intctl_integration_last_check_timestamp_seconds": ("gauge", "When it was last checked, as UNIX time."),
-    "intctl_integration_response_seconds": ("gauge", "How long the newest check took."),
+    "intctl_integration_last_check_timestamp_seconds": ("gauge", "Time of the newest check, in UNIX seconds."),
+    "intctl_integration_response_seconds": ("gauge", "Response time of the newest check."),
 }
 _UP = {"healthy": 1, "degraded": 1, "down": 0, "misconfigured": 0}
 _VERDICTS = ("healthy", "degraded", "down", "misconfigured", "unknown")
@@ -142,9 +142,9 @@ def write(path: Path, text: str) -> None:
 
 
 def write_failed(path: Path) -> None:
-    """Record a failed pass in the file, and keep what it says about the integrations. Raises OSError.
+    """Record a failed pass in the file, and keep its samples of the integrations. Raises OSError.
 
-    An alert on an integration must not go quiet because the agent broke.
+    An alert on an integration must not clear because the agent failed.
     """
     try:
         before = path.read_text("utf-8", "replace")

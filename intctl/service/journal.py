@@ -14,7 +14,7 @@ _PREFIX: dict[Level, str] = {"info": "", "warning": "warning: ", "error": "intct
 
 
 class Journal:
-    """`info` goes where data goes, `warning` and `error` to the other stream; each line is flushed.
+    """The agent's journal. `info` is data and goes to stdout, `warning` and `error` go to stderr; each line is flushed.
 
     `write` takes whether a line is data, and the line; `clock` gives UNIX time in seconds.
     """
@@ -33,7 +33,7 @@ class Journal:
             self._write(level == "info", f"{_PREFIX[level]}{text}")
 
     def local_issues(self, found: Mapping[str, int], notice: str) -> None:
-        """Write the faults of this machine itself: one line for people, one line a code for machines."""
+        """Write the problems of this machine: one line for people, one line for each code for machines."""
         from intctl.health.codes import CODES
 
         if self.json:

@@ -19,12 +19,12 @@ from intctl.service.runner import PassRunner
 if TYPE_CHECKING:
     from intctl.service.systemd import ServiceManager
 
-#: How soon a waiting service sees a signal, in seconds.
+#: How soon a waiting service notices a signal, in seconds.
 _TICK_S = 0.25
 
 
 class Hangup:
-    """SIGHUP, remembered until it is asked for."""
+    """SIGHUP, remembered until it is handled."""
 
     def __enter__(self) -> Hangup:
         self._came = False
@@ -46,9 +46,9 @@ class Hangup:
 class Service:
     """Passes until a signal, one every `every_s` seconds at the most.
 
-    A database that is away, or a keyring that opens nothing, does not end the service: it is reported once, and
-    tried again at the next turn. The wait after a completed pass counts as progress for the watchdog; the wait
-    after a failed pass does not.
+    An unreachable database, or a keyring that opens no config, does not end the service: it is reported once, and
+    retried at the next turn. The wait after a completed pass counts as progress for the watchdog; the wait after a
+    failed pass does not.
     """
 
     runner: PassRunner
@@ -70,7 +70,7 @@ class Service:
                 started = time.monotonic()
                 failure = self._turn(stop)
                 if failure is not None and type(failure) is not reported:
-                    text = f"{failure} Trying again every {self.every_s:g} seconds."
+                    text = f"{failure} Retrying every {self.every_s:g} seconds."
                     journal.say("error", "pass_failed", text, exit_code=failure.exit_code)
                 reported = None if failure is None else type(failure)
                 # Short sleeps: a lock that the signal's handler would need could be held when it comes.
@@ -86,7 +86,7 @@ class Service:
         journal.say("info", "stopped", "Stopped by a signal", quiet=True, signal=stop.signal)
 
     def _turn(self, stop: Stop) -> IntctlError | None:
-        """Make one pass on a connection of its own. Returns the error that failed it."""
+        """Run one pass on a connection of its own. Returns the error that failed it."""
         database: Database | None = None
 
         def opened() -> Database:
@@ -108,15 +108,15 @@ class Service:
         return None
 
     def _reload(self) -> None:
-        """Read the keyring again. One that can't be used changes nothing."""
+        """Read the keyring again. An invalid one changes nothing."""
         journal = self.runner.around.journal
         self.manager.reloading()
         try:
             if self.keyring.source == KEY_VARIABLE:
-                raise KeyringError(f"{KEY_VARIABLE} is read at the start only; restart the agent to change it.")
+                raise KeyringError(f"{KEY_VARIABLE} is read only at the start; restart the agent to change it.")
             self.keyring = self.reload()
         except KeyringError as error:
-            journal.say("error", "reload_failed", f"The keyring was not reloaded, the old one stays in use: {error}")
+            journal.say("error", "reload_failed", f"The keyring was not reloaded; the old one stays in use: {error}")
             self.manager.ready(f"The keyring was not reloaded: {error}")
             return
         kids = [key.kid for key in self.keyring.keys]

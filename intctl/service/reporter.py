@@ -37,7 +37,7 @@ class Reporter:
             self._starting.append((one, thread))
 
     def pass_ended(self, event: PassFinished | PassFailed, ends: float) -> None:
-        """Report the end of a pass, begun before `ends`. The start is waited for, so that it arrives first."""
+        """Report the end of a pass, begun before `ends`. Waits for the report of the start, which must arrive first."""
         for one, thread in self._starting:
             thread.join(max(min(one.notifier.limit_s, ends - time.monotonic()), 0.0))
         self._starting = []
@@ -65,7 +65,7 @@ class Reporter:
         for delivery in outbox.deliver_due(subscribers, ends):
             self._say(delivery.subscriber, delivery.result)
             if not delivery.was_ours:
-                words = "this agent was held up, and another one told it too"
+                words = "this agent was delayed, and another agent reported the change too"
                 self._warn(delivery.subscriber, words, delivery.result.event)
             if delivery.result.status != "not_started":
                 progress()
@@ -76,7 +76,7 @@ class Reporter:
         return bool(self._takers(StatusChanged))
 
     def _has_obstacle(self, subscribers: Sequence[Subscriber]) -> bool:
-        """Whether a notifier can't deliver, which is said once. Nothing is claimed then, so the changes stay due."""
+        """Whether a notifier can't deliver, which is reported once. Nothing is claimed then: the changes stay due."""
         before, self._obstacles = self._obstacles, {}
         for one in subscribers:
             if words := one.notifier.obstacle():
@@ -95,7 +95,7 @@ class Reporter:
             self._warn(one, result.words, result.event)
         elif result.status == "delivered" and isinstance(result.event, StatusChanged):
             event = result.event
-            self._journal.say("info", "told", f"{clean(event.name)}: told", quiet=True, **_fields(event))
+            self._journal.say("info", "told", f"{clean(event.name)}: reported", quiet=True, **_fields(event))
 
     def _warn(self, one: Subscriber, words: str, event: Event | None = None) -> None:
         if event is not None and not isinstance(event, StatusChanged):

@@ -1,4 +1,4 @@
-"""One pass, with what precedes it and what follows it."""
+"""One pass, with the steps before and after it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from intctl.store.passes import Agent
 
 @dataclass(slots=True)
 class PassRunner:
-    """Makes a pass, and runs the steps after it. `say_idle`: a pass that did nothing is a line in the journal, too."""
+    """Runs a pass and the steps after it. `say_idle`: a pass that did nothing is a line in the journal, too."""
 
     around: Surroundings
     host: str
@@ -34,9 +34,9 @@ class PassRunner:
         settings: Callable[[], PassSettings],
         stop: Stop,
     ) -> Summary:
-        """Make one pass, from opening the database on. What fails it is reported, and raised again.
+        """Run one pass, including opening the database. An error that fails the pass is reported and re-raised.
 
-        Raises KeyringError, besides, when not one config could be opened.
+        Also raises KeyringError if no config could be opened.
         """
         began = time.monotonic()
         database: Database | None = None
@@ -83,6 +83,6 @@ class PassRunner:
 
 
 def _begin(database: Database, agent: Agent) -> None:
-    # Leases are held by now: a start that can't be noted must not leave them behind.
+    # Leases are held by now: failing to note the start must not leave them held.
     with suppress(IntctlError):
         passes.begin(database, agent)

@@ -1,7 +1,7 @@
 """The steps after a pass: two literal lists, one for a completed pass and one for a failed pass.
 
-Each step has a budget and an error boundary. What a step raises is written to the journal, and the next step
-runs; only trouble with the database in a step that says so fails the pass.
+Each step has a budget and an error boundary. An error of a step is written to the journal, and the next step runs;
+only a database error in a step with `fails_pass` fails the pass.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from intctl.service.reporter import Reporter
 from intctl.store import gauges, passes
 from intctl.store.passes import Agent, NotedPass, PassNote
 
-#: What a step that notes the pass gets at the least, in seconds, also where the budget of the pass is spent.
+#: The minimum time of a step that notes the pass, in seconds, even if the budget of the pass is spent.
 _LEAST_S = 5.0
-#: The budget of such a step in seconds: as long as the database's trouble is borne, and the last try.
+#: The budget of such a step in seconds: the time for retries of the database, and the last attempt.
 _NOTE_S = GIVE_UP_S + 5.0
 
 
 def _ignore() -> None:
-    """No watchdog waits for a sign of life."""
+    """Ignore progress: there is no watchdog."""
 
 
 @dataclass(slots=True)
 class Surroundings:
-    """What the steps work with. `progress` is called whenever something was really done."""
+    """The resources of the steps. `progress` is called after real progress only."""
 
     journal: Journal
     reporter: Reporter
@@ -47,7 +47,7 @@ class Surroundings:
 
 @dataclass(slots=True)
 class DonePass:
-    """A pass whose checks are recorded. `pass_id` is unique; `noted` is there after the step that notes the pass."""
+    """A pass whose checks are recorded. `pass_id` is unique; the step that notes the pass sets `noted`."""
 
     around: Surroundings
     database: Database
@@ -63,11 +63,11 @@ class DonePass:
 
     @property
     def is_completed(self) -> bool:
-        """Whether it was neither ended by a signal nor without any key."""
+        """Whether no signal ended the pass and a config could be opened."""
         return not self.summary.stopped and not self.summary.keyless
 
     def until(self, ends: float) -> Callable[[], float]:
-        """The moment up to which the database is tried: `ends`, the end of the pass's budget, or a signal."""
+        """The deadline of database retries: `ends`, the end of the pass's budget, or a signal."""
         pass_ends = max(self.began + (self.budget_s or math.inf), time.monotonic() + _LEAST_S)
         return lambda: min(ends, pass_ends, self.stop.at)
 
@@ -87,10 +87,10 @@ T = TypeVar("T", bound="DonePass | FailedPass")
 
 
 class Step(NamedTuple, Generic[T]):
-    """One step. `run` is given the pass and the moment of the monotonic clock at which its budget is spent.
+    """One step. `run` gets the pass and the moment of the monotonic clock at which the step's budget ends.
 
-    `fails_pass` are the errors that are raised again. `needs_completed`: skipped after a pass that a signal
-    ended, and where no config could be opened.
+    `fails_pass` are the errors that are re-raised. `needs_completed`: skipped if a signal ended the pass or no config
+    could be opened.
     """
 
     name: str
@@ -105,7 +105,7 @@ def run_steps(steps: Sequence[Step[T]], one: T) -> None:
     for step in steps:
         if step.needs_completed and isinstance(one, DonePass) and not one.is_completed:
             continue
-        fails_pass = (*step.fails_pass, OSError)  # OSError: the journal can't be written, which ends the agent
+        fails_pass = (*step.fails_pass, OSError)  # OSError: the journal can't be written: the agent ends
         try:
             step.run(one, time.monotonic() + step.budget_s)
         except Exception as error:
@@ -143,8 +143,8 @@ def roll_up(one: DonePass, ends: float) -> None:
 
 
 def note(one: DonePass, ends: float) -> None:
-    """Note in the database that the pass was completed."""
-    one.duration_s = round(time.monotonic() - one.began, 3)  # the time of the steps before is part of it
+    """Note the completed pass in the database."""
+    one.duration_s = round(time.monotonic() - one.began, 3)  # includes the steps before this one
     metadata = {**counted(one.summary), "duration_s": one.duration_s, "keys": [*one.kids], "pass_id": one.pass_id}
     noted = PassNote(one.duration_s, one.summary.recorded, metadata)
 
@@ -153,7 +153,7 @@ def note(one: DonePass, ends: float) -> None:
 
     try:
         one.noted = persist(one.database, finish, one.until(ends))
-    except BusyError as error:  # the checks are recorded, and the note of the next pass shows that the agent lives
+    except BusyError as error:  # the checks are recorded; the next pass notes that the agent runs
         one.around.journal.say("warning", "not_noted", f"The pass could not be noted: {error}")
 
 
@@ -212,7 +212,7 @@ def write_failed_metrics(one: FailedPass, _ends: float) -> None:
 
 
 def note_failure(one: FailedPass, _ends: float) -> None:
-    """Note in the database that the pass failed, unless the database is what failed."""
+    """Note the failed pass in the database, unless the database is what failed."""
     if one.database is None or isinstance(one.error, StoreError | BusyError):
         return
     bug = f"a bug of intctl ({type(one.error).__name__})"
@@ -229,7 +229,7 @@ AFTER_FAILURE: tuple[Step[FailedPass], ...] = (
 
 
 def counted(summary: Summary) -> dict[str, Any]:
-    """A pass in counts, as JSON values. The keys are older than the names of the fields."""
+    """The counts of a pass as JSON values. The keys are older than the names of the fields."""
     counts = asdict(summary)
     return {"checked": counts.pop("recorded"), "faults": counts.pop("local_issues"), **counts}
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, MutableMapping
 
 from intctl.text import clean
 
-#: A sign of life is sent this often at most, in seconds.
+#: The minimum interval of watchdog messages, in seconds.
 _SPACING_S = 1.0
 
 
 class ServiceManager:
     """Sends states to the service manager, where there is one. It never fails, and never waits.
 
-    Removes the variables from `environ`, so that no child process speaks for the agent. `clock` is monotonic.
+    Removes the variables from `environ`, so that no child process reports as the agent. `clock` is monotonic.
     """
 
     def __init__(self, environ: MutableMapping[str, str], clock: Callable[[], float] = time.monotonic) -> None:
@@ -27,30 +27,30 @@ class ServiceManager:
         self._last = float("-inf")
 
     def _watchdog(self, microseconds: str, pid: str) -> float | None:
-        """How long to wait between two signs of life: half of what systemd allows, at most a second."""
+        """The interval of watchdog messages: half of what systemd allows, at most a second."""
         if not microseconds.isdecimal() or not int(microseconds) or pid not in ("", str(os.getpid())):
             return None
         return min(int(microseconds) / 2_000_000, _SPACING_S)
 
     def ready(self, status: str) -> None:
-        """The work can begin, or goes on after a reload."""
+        """Report that the service is ready, at the start or after a reload."""
         self._send("READY=1", f"STATUS={clean(status)}")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
+        """Send one line for `systemctl status`."""
         self._send(f"STATUS={clean(text)}")
 
     def reloading(self) -> None:
-        """The keyring is read again; `ready` ends it."""
-        # The time is for Type=notify-reload, which tells by it that this reload is the one it asked for.
+        """Report the start of a reload; `ready` ends it."""
+        # Type=notify-reload uses the time to match this reload with its request.
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """The service ends."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1", "STATUS=Stopping")
 
     def progress(self) -> None:
-        """A sign of life for the watchdog. To be called only after something was really done."""
+        """Send a watchdog message. Call this only after real progress."""
         if self._spacing_s is not None and self._clock() - self._last >= self._spacing_s:
             self._last = self._clock()
             self._send("WATCHDOG=1")
@@ -65,4 +65,4 @@ class ServiceManager:
                 sock.setblocking(False)
                 sock.sendto("\n".join(lines).encode(), self._address)
         except OSError:
-            pass  # the agent checks on, whether the manager listens or not
+            pass  # the agent goes on even if the manager does not listen

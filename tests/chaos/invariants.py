@@ -1,8 +1,7 @@
-"""What must be true of the database whatever happened to its agents, as SQL; and the witnesses that SQL needs.
+"""The invariants of the database as SQL, and the triggers that record what the SQL needs.
 
-`watch` puts triggers into the test's database that note each claim, each lease that ended, and each
-log row with the lease that stood at that moment. `broken` runs every query of INVARIANTS: rows are
-violations, and they are told with the query that found them.
+`runner` adds triggers to the test's database that record each claim, each ended lease, and each log row with its
+present lease. `broken` runs every query of INVARIANTS: rows are violations, and are reported with their query.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 from intctl.db.connect import Database, connect
 from intctl.db.url import POSTGRESQL, Target
 
-#: Stands in every config as a credential, and nowhere else.
+#: The credential of every config, which must appear nowhere else.
 CANARY = "canary-7f31c0de-never-shown"
 
 _TABLES = """
@@ -57,7 +56,7 @@ _NEWEST = """
   SELECT l.* FROM integration_health_logs l WHERE l.lease_token = (
     SELECT max(n.lease_token) FROM integration_health_logs n WHERE n.integration_id = l.integration_id)"""
 
-#: By name: a query whose every row is a violation.
+#: Queries by name; each row of a query is a violation.
 INVARIANTS = {
     "I1 at most one log row for each integration and token": """
 SELECT integration_id, lease_token, count(*) AS rows FROM integration_health_logs WHERE lease_token IS NOT NULL
@@ -75,7 +74,7 @@ SELECT i.name, i.status, l.status AS log_status, i.last_health_check, l.checked_
        (l.status = 'success' AND (i.status <> 'active' OR i.error_count <> 0 OR i.error_message IS NOT NULL))
     OR (l.status = 'failure' AND (i.error_count = 0 OR i.error_message IS NULL))
     OR i.last_health_check IS NULL OR {{distance}} > 5)""",
-    "I4 nothing is claimed inside somebody's valid lease": """
+    "I4 nothing is claimed inside the valid lease of another owner": """
 SELECT integration_id, token, owner FROM seen_claims WHERE too_early""",
     "I5 everything that is enabled was checked, and is planned within two intervals": """
 SELECT i.name, s.next_check_at, s.attempts FROM integrations i JOIN integration_schedules s ON s.integration_id = i.id
@@ -89,12 +88,12 @@ SELECT integration_id, lease_owner, lease_expires_at FROM integration_schedules
     "I8 every log row belongs to an integration of an organisation": """
 SELECT l.id FROM integration_health_logs l LEFT JOIN integrations i ON i.id = l.integration_id
   LEFT JOIN organizations o ON o.id = i.org_id WHERE o.id IS NULL""",
-    "I9 every token was claimed by somebody, once": """
+    "I9 every token was claimed exactly once": """
 SELECT s.integration_id, s.lease_token, (
        SELECT count(*) FROM seen_claims c WHERE c.integration_id = s.integration_id) AS claims
   FROM integration_schedules s WHERE s.lease_token <> (
        SELECT count(*) FROM seen_claims c WHERE c.integration_id = s.integration_id)""",
-    "I9 a lease that was ended was recorded, set aside or given back, and only one of them": """
+    "I9 a lease that was ended was recorded, paused or given back, and only one of them": """
 SELECT e.integration_id, e.token, e.given_back FROM seen_ends e JOIN integrations i ON i.id = e.integration_id
  WHERE i.deleted_at IS NULL AND e.given_back = EXISTS (
          SELECT 1 FROM integration_health_logs l
@@ -103,7 +102,7 @@ SELECT e.integration_id, e.token, e.given_back FROM seen_ends e JOIN integration
 SELECT l.integration_id, l.token FROM seen_logs l WHERE NOT EXISTS (
        SELECT 1 FROM seen_ends e WHERE e.integration_id = l.integration_id AND e.token = l.token)
    AND NOT EXISTS (SELECT 1 FROM seen_claims c WHERE c.integration_id = l.integration_id AND c.token > l.token)""",
-    "I10 no credential stands in a log": f"""
+    "I10 no log contains a credential": f"""
 SELECT id FROM integration_health_logs WHERE CAST(metadata AS TEXT) LIKE '%{CANARY}%'
  UNION ALL SELECT id FROM integration_health_logs WHERE error_message LIKE '%{CANARY}%'
  UNION ALL SELECT id FROM integrations WHERE error_message LIKE '%{CANARY}%' OR CAST(config AS TEXT) LIKE '%{CANARY}%'
@@ -130,7 +129,7 @@ _WORDS = {
 
 
 def runner(target: Target) -> None:
-    """Begins to watch: from now on every claim, end and log row is noted."""
+    """Add the triggers: from now on every claim, end and log row is recorded."""
     with connect(target) as database:
         if database.dialect == POSTGRESQL:
             database._connection.execute(_TABLES.replace("{id}", "UUID") + ";" + _POSTGRESQL)
@@ -139,7 +138,7 @@ def runner(target: Target) -> None:
 
 
 def broken(target: Target) -> list[str]:
-    """Every invariant that does not hold: its name, its SQL, and what the SQL found."""
+    """The broken invariants, each with its name, its SQL, and the rows found."""
     with connect(target) as database:
         return [told for name, sql in INVARIANTS.items() if (told := _told(database, name, sql))]
 

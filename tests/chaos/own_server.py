@@ -1,4 +1,4 @@
-"""A PostgreSQL of one test's own, which may be stopped, restarted and frozen; and a proxy in front of it."""
+"""A PostgreSQL for one test, which may be stopped, restarted and frozen; and a proxy in front of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from intctl.db.url import POSTGRESQL, Target
 from ..conftest import _fill
 from ..postgresql_server import _NOBODY, _programs
 
-#: What a commit has acknowledged survives the death of the server's processes; the machine's own death is not tested.
+#: An acknowledged commit survives a kill of the server's processes; a crash of the machine is not tested.
 _SETTINGS = {
     "fsync": "off", "full_page_writes": "off", "synchronous_commit": "on", "listen_addresses": "",
     "shared_buffers": "16MB", "autovacuum": "off", "wal_level": "minimal", "max_wal_senders": "0",
@@ -74,7 +74,7 @@ class OwnServer:
         )  # type: ignore[call-overload]
 
     def start(self) -> None:
-        """Starts it and waits until it answers."""
+        """Start the server and wait until it accepts connections."""
         settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         self._process = subprocess.Popen(
             [self._programs / "postgres", "-D", self.folder / "data", *settings],
@@ -96,18 +96,18 @@ class OwnServer:
             return ""
 
     def stop(self) -> None:
-        """Ends it at once, as a crash would."""
+        """Stop the server at once, as a crash would."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(30)
 
     def restart(self) -> None:
-        """An immediate stop, and a start that recovers."""
+        """Stop the server at once, and start it again, which recovers."""
         self.stop()
         self.start()
 
     def end(self) -> None:
-        """Ends it, and what belongs to it."""
+        """Stop the server and remove its files."""
         self.stop()
         self._log.close()
 
@@ -126,7 +126,7 @@ def own_server(folder: Path | None = None, **settings: str) -> Iterator[OwnServe
 
 
 class Proxy:
-    """TCP in front of a server's socket. `lose_reply_to`: the answer to such a message is lost, once, and it is cut."""
+    """A TCP proxy of a server's socket. `lose_reply_to`: drop the reply to such a message once, and disconnect."""
 
     def __init__(self, target: Target) -> None:
         self._path = f"{target.parameters['host']}/.s.PGSQL.{target.parameters['port']}"
@@ -146,7 +146,7 @@ class Proxy:
         self._threads[-1].start()
 
     def close(self) -> None:
-        """No more connections."""
+        """Stop the proxy and close its connections."""
         for sock in (self._listening, *self._sockets):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Providers that take a connection and never say a word: a pass ends in time, and nobody is forgotten."""
+"""Providers that accept connections but never reply: a pass ends in time, and every integration is checked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _black_holes(fleet: Fleet, provider: Host, every: int, silent: int, words: l
 
 
 def _peak_memory(process: subprocess.Popen[str]) -> float:
-    """Waits for the process; its most memory, in bytes. (What wait4 tells includes its parent's, before exec.)"""
+    """Wait for the process. Returns its peak memory in bytes (that of wait4 includes the parent's before exec)."""
     most = 0
     while process.poll() is None:
         with suppress(OSError):
@@ -49,11 +49,11 @@ def _peak_memory(process: subprocess.Popen[str]) -> float:
 
 
 def test_some_black_holes(fleet: Fleet, provider: Host) -> None:
-    """Sixty of which six never answer, four at a time, eight seconds."""
+    """Sixty providers of which six never reply, four at a time, eight seconds."""
     _black_holes(fleet, provider, 60, 6, ["--concurrency", "4", "--timeout", "2"], 8)
 
 
 @pytest.mark.slow
 def test_many_black_holes(fleet: Fleet, provider: Host) -> None:
-    """Five hundred of which fifty never answer, twenty at a time, a minute."""
+    """Five hundred providers of which fifty never reply, twenty at a time, a minute."""
     _black_holes(fleet, provider, 500, 50, ["--concurrency", "20"], 60)

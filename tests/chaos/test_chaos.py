@@ -1,6 +1,6 @@
-"""Four agents, one PostgreSQL, and every misfortune at random; afterwards the invariants. The seed is printed.
+"""Four agents, one PostgreSQL, and random faults; the invariants must hold afterwards. The seed is printed.
 
-Time passes by moving the stored times of leases back: a stopped agent's lease runs out while it stands still.
+Time passes by moving the stored times of leases back: a stopped agent's lease expires while it is stopped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ AGENTS = 4
 
 
 class Chaos:
-    """The agents, and what is done to them."""
+    """The agents, and their faults."""
 
     def __init__(self, server: OwnServer, fleet: Fleet, seed: int) -> None:
         self._server = server
@@ -40,7 +40,7 @@ class Chaos:
         self.said: list[tuple[int, str]] = []
 
     def run(self, seconds: float) -> None:
-        """Misfortunes for so long; at the end every agent is asked to go, and does."""
+        """Inject faults for `seconds`; at the end every agent stops on request."""
         deeds = [self._kill] * 5 + [self._stop] * 3 + [self._cut] * 4 + [self._restart]
         self._running = [self._start() for _ in range(AGENTS)]
         ends = time.monotonic() + seconds
@@ -69,7 +69,7 @@ class Chaos:
             work(database)
 
     def _time_passes_for(self, agent: subprocess.Popen[str]) -> None:
-        """Its leases run out."""
+        """Expire the agent's leases."""
         self._in_database(
             lambda database: database.run(
                 "UPDATE integration_schedules SET lease_expires_at = lease_expires_at - interval '2 minutes'"
@@ -132,7 +132,7 @@ def _chaos(tmp_path: Path, seconds: float, integrations: int) -> None:
 
 
 def _behave(provider: Host, integrations: int, seed: int) -> None:
-    """Most are well, some refuse, some reset, and all take a moment, so that many are under way at any time."""
+    """Most replies succeed, some reject, some reset, all with a delay, so that many are under way at any time."""
     provider.delay_s = 0.05
     choose = random.Random(seed)
     for number in range(integrations):
@@ -144,10 +144,10 @@ def _judge(fleet: Fleet, chaos: Chaos, integrations: int) -> None:
     claimed = count(fleet.target, "SELECT count(*) AS n FROM seen_claims")
     recorded = count(fleet.target, "SELECT count(*) AS n FROM seen_logs")
     print(f"{chaos.done}, {claimed} claims, {recorded} results")
-    # SIGTERM is the end of one that had only just begun, and had nothing to give back.
+    # SIGTERM ends an agent that has just started and has nothing to give back.
     assert {code for code, _ in chaos.said} <= {0, -signal.SIGKILL, -signal.SIGTERM}
     assert not any("bug" in err or "Traceback" in err or CANARY in err for _, err in chaos.said)
-    # Nobody is left behind: when the dead ones' leases have run out, one quiet agent checks all there is.
+    # Nothing is left: when the killed agents' leases have expired, one undisturbed agent checks all integrations.
     fleet.pass_time("lease_expires_at", 120)
     fleet.once()
     fleet.all_due()

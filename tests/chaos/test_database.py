@@ -1,4 +1,4 @@
-"""The database in trouble while an agent is at work: what passes is borne, what stays is exit 5 and one line."""
+"""Database errors during a pass: transient ones are retried, persistent ones are exit 5 and one line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def server() -> Iterator[OwnServer]:
 
 @contextmanager
 def a_fleet(target: Target, provider: Host, home: Path, *, hanging: bool = False) -> Iterator[Fleet]:
-    """Twelve integrations that are due, in a database that has nothing else."""
+    """Twelve due integrations in an otherwise empty database."""
     with connect(target) as database:
         for table in ("integrations", "agent_passes", "history_progress"):
             database.run(f"DELETE FROM {table}")
@@ -76,11 +76,11 @@ def agents(server: OwnServer) -> list[int]:
     return [int(pid) for (pid,) in found]  # type: ignore[call-overload]
 
 
-# --- what passes
+# --- transient errors
 
 
 def test_sessions_that_are_ended_again_and_again(server: OwnServer, provider: Host, tmp_path: Path) -> None:
-    """pg_terminate_backend while it works: the pass goes on over new connections, each result once, one at a time."""
+    """After pg_terminate_backend the pass goes on over new connections, and records each result once."""
     with a_fleet(server.target, provider, tmp_path) as fleet:
         provider.delay_s = 0.3
         agent = fleet.start("agent", "--once", "--concurrency", "2")
@@ -100,7 +100,7 @@ def test_sessions_that_are_ended_again_and_again(server: OwnServer, provider: Ho
 
 
 def test_an_immediate_restart_during_the_probes(server: OwnServer, provider: Host, tmp_path: Path) -> None:
-    """The server dies and recovers while all probes are under way: their leases are valid, the results are kept."""
+    """The server crashes and recovers during the probes: their leases are valid, the results are kept."""
     with a_fleet(server.target, provider, tmp_path, hanging=True) as fleet:
         agent = fleet.start("agent", "--once")
         until(lambda: len(provider.hits) == len(NAMES), "all under way")
@@ -113,7 +113,7 @@ def test_an_immediate_restart_during_the_probes(server: OwnServer, provider: Hos
 
 
 def test_a_frozen_session_is_cut_off(server: OwnServer, provider: Host, tmp_path: Path) -> None:
-    """The session's process stands still, no time-out of the server's can work: the client ends it after 8 seconds."""
+    """The session's process is frozen, so no timeout of the server works: the client disconnects after 8 seconds."""
     with a_fleet(server.target, provider, tmp_path, hanging=True) as fleet:
         agent = fleet.start("agent", "--once")
         until(lambda: len(provider.hits) == len(NAMES), "all under way")
@@ -130,7 +130,7 @@ def test_a_frozen_session_is_cut_off(server: OwnServer, provider: Host, tmp_path
 
 
 def test_read_only_for_a_while(server: OwnServer, provider: Host, tmp_path: Path) -> None:
-    """A failover makes the server read-only: nothing is lost, and when it can be written again the pass goes on."""
+    """A failover makes the server read-only: nothing is lost, and the pass goes on when it is writable again."""
     with a_fleet(server.target, provider, tmp_path, hanging=True) as fleet:
         agent = fleet.start("agent", "--once")
         until(lambda: len(provider.hits) == len(NAMES), "all under way")
@@ -144,7 +144,7 @@ def test_read_only_for_a_while(server: OwnServer, provider: Host, tmp_path: Path
 
 @contextmanager
 def read_only(server: OwnServer) -> Iterator[None]:
-    """The server takes no writes, in old sessions and new ones."""
+    """Make the server reject writes, in old sessions and new ones."""
 
     def say(value: str) -> None:
         with superuser(server) as connection:
@@ -167,7 +167,7 @@ def read_only(server: OwnServer) -> Iterator[None]:
 
 
 def test_no_connection_is_free_for_a_while(server: OwnServer, provider: Host, tmp_path: Path) -> None:
-    """All connections taken: the agent waits for one, and does its work."""
+    """With all connections in use, the agent waits for one, and completes its pass."""
     with a_fleet(server.target, provider, tmp_path) as fleet:
         taken = []
         with pytest.raises(psycopg.OperationalError):
@@ -194,10 +194,10 @@ def test_no_connection_is_free_for_a_while(server: OwnServer, provider: Host, tm
     ],
 )
 def test_a_reply_that_is_lost(server: OwnServer, provider: Host, tmp_path: Path, message: bytes) -> None:
-    """The network goes after the statement came through: sent again, found done or done now, once in the end.
+    """The connection fails after the statement was executed: it is sent again, and takes effect once.
 
-    COMMIT the first time is that of the claim: what it took is given back and taken again. What comes
-    after the results, the history and the note of the pass, says nothing either, and is done to its end.
+    The first COMMIT is that of the claim: its leases are given back and claimed again. The steps after the results,
+    history maintenance and the note of the pass, complete without a message, too.
     """
     proxy = Proxy(server.target)
     try:
@@ -208,14 +208,14 @@ def test_a_reply_that_is_lost(server: OwnServer, provider: Host, tmp_path: Path,
             assert proxy.lost == 1
             all_recorded_once(fleet)
             assert fleet.rows("SELECT passes, checks FROM agent_passes") == [{"passes": 1, "checks": len(NAMES)}]
-            # Not still taken for a turn (300 s), but looked at and put off (900 s).
+            # Not still claimed for a turn (300 s), but completed, with the next turn in 900 s.
             assert fleet.rows("SELECT 1 FROM history_progress WHERE next_at > now() + interval '600 seconds'")
     finally:
         proxy.close()
 
 
 def test_a_commit_of_results_whose_reply_is_lost(server: OwnServer, provider: Host, tmp_path: Path) -> None:
-    """The results are in the database and nobody said so: they are found there, counted, and not written twice."""
+    """The results are committed but the reply is lost: they are found, counted, and not written twice."""
     proxy = Proxy(server.target)
     try:
         with a_fleet(server.target, provider, tmp_path, hanging=True) as fleet:
@@ -231,7 +231,7 @@ def test_a_commit_of_results_whose_reply_is_lost(server: OwnServer, provider: Ho
 
 
 def test_a_slow_database(server: OwnServer, provider: Host, tmp_path: Path) -> None:
-    """Every answer late: the clocks of the probes don't know of it, and no lease is lost."""
+    """Late replies of the database do not count against the probes, and no lease is lost."""
     proxy = Proxy(server.target)
     try:
         with a_fleet(server.target, provider, tmp_path) as fleet:
@@ -244,11 +244,11 @@ def test_a_slow_database(server: OwnServer, provider: Host, tmp_path: Path) -> N
         proxy.close()
 
 
-# --- what stays
+# --- persistent errors
 
 
 def test_a_database_that_is_not_there(provider: Host, tmp_path: Path) -> None:
-    """Nobody listens: tried again until the time is up, then exit 5 and one line."""
+    """An unreachable database is retried until the deadline, then exit 5 and one line."""
     fleet = Fleet(Target(SQLITE, path=tmp_path / "unused.db"), tmp_path / "home")
     url = "postgresql://intctl@127.0.0.1:1/none"
     code, out, err = finished(fleet.start("agent", "--once", "--budget", "5", INTCTL_DATABASE_URL=url))
@@ -257,7 +257,7 @@ def test_a_database_that_is_not_there(provider: Host, tmp_path: Path) -> None:
 
 
 def test_read_only_for_good(server: OwnServer, provider: Host, tmp_path: Path) -> None:
-    """A standby stays one: exit 5 and one line within the budget, nobody asked."""
+    """A permanent standby is exit 5 and one line within the budget; no provider is requested."""
     with a_fleet(server.target, provider, tmp_path) as fleet:
         with read_only(server):
             code, out, err = finished(fleet.start("agent", "--once", "--budget", "5"))
@@ -267,7 +267,7 @@ def test_read_only_for_good(server: OwnServer, provider: Host, tmp_path: Path) -
 
 
 def test_a_lock_that_is_held(server: OwnServer, provider: Host, tmp_path: Path) -> None:
-    """Somebody alters a table for a minute: exit 5 and one line within the budget; the next pass works."""
+    """A table that is locked for a minute is exit 5 and one line within the budget; the next pass works."""
     with a_fleet(server.target, provider, tmp_path) as fleet:
         with superuser(server) as holder, holder.transaction():
             holder.execute("LOCK TABLE integration_schedules IN ACCESS EXCLUSIVE MODE")
@@ -278,7 +278,7 @@ def test_a_lock_that_is_held(server: OwnServer, provider: Host, tmp_path: Path) 
 
 
 def test_a_server_that_is_frozen_altogether(server: OwnServer, provider: Host, tmp_path: Path) -> None:
-    """Neither sessions nor new connections answer any more: the pass ends within its budget all the same."""
+    """If neither sessions nor new connections reply, the pass still ends within its budget."""
     with a_fleet(server.target, provider, tmp_path, hanging=True) as fleet:
         agent = fleet.start("agent", "--once", "--budget", "12")
         until(lambda: len(provider.hits) == len(NAMES), "all under way")
@@ -298,7 +298,7 @@ def test_a_server_that_is_frozen_altogether(server: OwnServer, provider: Host, t
 
 
 def test_a_pass_that_the_database_holds_for_ever(sqlite_target: Target, provider: Host, tmp_path: Path) -> None:
-    """A statement without end, which nothing can interrupt: the process ends itself when its time is up."""
+    """An endless statement that nothing can interrupt: the process ends itself when its budget is spent."""
     with a_fleet(sqlite_target, provider, tmp_path) as fleet:
         with connect(sqlite_target) as database:
             database.run(
@@ -307,7 +307,7 @@ def test_a_pass_that_the_database_holds_for_ever(sqlite_target: Target, provider
             )
         code, out, err = finished(fleet.start("agent", "--once", "--budget", "5"))
         assert (code, out) == (5, "")
-        assert "beyond its" in one_line(err)
+        assert "past its" in one_line(err)
         with connect(sqlite_target) as database:
             database.run("DROP TRIGGER endless")
         fleet.pass_time("lease_expires_at", 120)
@@ -319,7 +319,7 @@ def test_a_pass_that_the_database_holds_for_ever(sqlite_target: Target, provider
 
 @pytest.fixture
 def small_disk() -> Iterator[Callable[[int], Path]]:
-    """A folder on a file system of so many MiB. Only root can mount one."""
+    """A folder on a file system of `size` MiB. Only root can mount one."""
     mounted = []
 
     def mount(size: int) -> Path:
@@ -337,7 +337,7 @@ def small_disk() -> Iterator[Callable[[int], Path]]:
 
 
 def fill(folder: Path) -> Path:
-    """Takes all that is left of the disk."""
+    """Fill the rest of the disk."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file, pytest.raises(OSError):
         while True:
@@ -348,7 +348,7 @@ def fill(folder: Path) -> Path:
 def test_a_full_disk_under_sqlite(
     sqlite_target: Target, small_disk: Callable[[int], Path], provider: Host, tmp_path: Path
 ) -> None:
-    """Exit 5 and one line; nothing half there; with room again the work is done and the file is whole."""
+    """A full disk is exit 5 and one line, without partial writes; with free space the next pass completes."""
     folder = small_disk(2)
     target = replace(sqlite_target, path=folder / "intctl.db")
     shutil.copy(sqlite_target.path, target.path)
@@ -365,7 +365,7 @@ def test_a_full_disk_under_sqlite(
 
 
 def test_a_full_disk_under_postgresql(small_disk: Callable[[int], Path], provider: Host, tmp_path: Path) -> None:
-    """The same; the server may end over it, and comes back."""
+    """The same on PostgreSQL; the server may stop because of it, and restarts."""
     folder = small_disk(160)
     with own_server(folder) as server, a_fleet(server.target, provider, tmp_path, hanging=True) as fleet:
         runner(server.target)
@@ -391,7 +391,7 @@ def test_a_full_disk_under_postgresql(small_disk: Callable[[int], Path], provide
 
 @pytest.fixture(params=["", "options"], ids=["bare", "options-ignored"])
 def bouncer(request: pytest.FixtureRequest, server: OwnServer) -> Iterator[Target]:
-    """PgBouncer in transaction mode with one server connection, as it comes and with the usual line for libpq."""
+    """PgBouncer in transaction mode with one server connection, by default and with the usual line for libpq."""
     program = shutil.which("pgbouncer")
     if program is None:
         pytest.skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
@@ -419,7 +419,7 @@ def bouncer(request: pytest.FixtureRequest, server: OwnServer) -> Iterator[Targe
 
 
 def test_behind_pgbouncer(server: OwnServer, bouncer: Target, provider: Host, tmp_path: Path) -> None:
-    """One server connection for all, each transaction another client's: two agents and the commands work as ever."""
+    """With one server connection shared by transactions, two agents and the commands work as usual."""
     with a_fleet(server.target, provider, tmp_path) as fleet:
         fleet.environ["INTCTL_DATABASE_URL"] = database_url(bouncer)
         both = [finished(fleet.start("agent", "--once", "--concurrency", "3")) for _ in range(2)]
@@ -432,7 +432,7 @@ def test_behind_pgbouncer(server: OwnServer, bouncer: Target, provider: Host, tm
 
 
 def test_limits_and_zone_behind_pgbouncer(server: OwnServer, bouncer: Target) -> None:
-    """Whatever became of the start-up options: times are UTC, and a transaction has its limits."""
+    """Times are UTC and transactions have limits, even if the startup options are ignored."""
     with superuser(server) as connection:
         connection.execute("ALTER DATABASE postgres SET timezone = 'Asia/Kathmandu'")
     try:
@@ -453,7 +453,7 @@ def test_limits_and_zone_behind_pgbouncer(server: OwnServer, bouncer: Target) ->
 
 
 def test_sqlite_is_not_cut(sqlite_target: Target) -> None:
-    """Limits of waiting are the network's: on a file they change nothing."""
+    """Limits for the network change nothing on an SQLite file."""
     with connect(sqlite_target) as database:
         assert database.dialect == SQLITE
         database.limit(0.0)

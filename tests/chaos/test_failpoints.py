@@ -1,7 +1,7 @@
-"""One agent, hurt at one place of the protocol; the invariants afterwards; and that nothing is lost.
+"""One agent with a fault at one place of the protocol: the invariants hold, and nothing is lost.
 
-Each place, each way: killed, stopped until its lease has run out and then let go on, an error raised,
-its connections cut. On PostgreSQL all of them; on SQLite all but the cut, where there is no connection.
+At each place: a kill, a stop until the lease has expired, an exception, and lost connections. SQLite has no
+connection to lose.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from ..servers import Authority, authority
 from .invariants import CANARY, broken, runner
 
 NAMES = ("a", "b", "c")
-#: The deadline of the agent that is hurt, in seconds, and what must pass until its leases are gone.
+#: The deadline of the faulty agent, and the time until its leases have expired, in seconds.
 DEADLINE_S = 20
 LEASE_GONE_S = DEADLINE_S + lease.MARGIN_S + 1
-#: The provider's first answer, where the agent that is hurt has one to write. All later ones are good.
+#: The provider's first reply, if the faulty agent has one to write. All later ones succeed.
 STALE = ("before_record", "in_record", "after_record")
 
 
 @pytest.fixture
 def fleet(fleet: Fleet) -> Fleet:
-    """As everywhere, and each change of a lease is written down."""
+    """The usual fleet; each change of a lease is recorded."""
     runner(fleet.target)
     return fleet
 
@@ -46,7 +46,7 @@ def ca() -> Iterator[Authority]:
 
 @pytest.fixture
 def serve(ca: Authority) -> Iterator[Callable[[str], Host]]:
-    """A provider host for a point: behind TLS for the one that is in TLS."""
+    """A provider host for a failpoint: with TLS for the one in the TLS handshake."""
     opened = []
 
     def make(point: str) -> Host:
@@ -60,7 +60,7 @@ def serve(ca: Authority) -> Iterator[Callable[[str], Host]]:
 
 
 def begin(fleet: Fleet, provider: Host, ca: Authority, point: str, action: str) -> subprocess.Popen[str]:
-    """Three integrations that are due, and the agent that is hurt while it checks them."""
+    """Start an agent with a fault on three due integrations."""
     for name in NAMES:
         if point == "give_back":
             provider.behaviour[f"/{name}"] = ["hang:200", "200"]
@@ -82,7 +82,7 @@ def begin(fleet: Fleet, provider: Host, ca: Authority, point: str, action: str) 
 
 
 def all_is_well(fleet: Fleet) -> None:
-    """After a last pass over everything the invariants hold, and all are active."""
+    """Run a last pass over everything; the invariants hold, and all are active."""
     fleet.pass_time("lease_expires_at", LEASE_GONE_S)
     fleet.all_due()
     assert fleet.once().recorded == len(NAMES)
@@ -94,7 +94,7 @@ def all_is_well(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed(fleet: Fleet, serve: Callable[[str], Host], ca: Authority, point: str) -> None:
-    """SIGKILL: when the leases have run out, everything is checked; what was recorded before is not doubled."""
+    """After SIGKILL and the end of the leases, everything is checked; recorded results are not duplicated."""
     agent = begin(fleet, serve(point), ca, point, "kill")
     assert finished(agent)[0] == -signal.SIGKILL
     recorded = len(fleet.logs())
@@ -107,11 +107,11 @@ def test_killed(fleet: Fleet, serve: Callable[[str], Host], ca: Authority, point
 
 @pytest.mark.parametrize("point", POINTS)
 def test_stopped_past_its_lease(fleet: Fleet, serve: Callable[[str], Host], ca: Authority, point: str) -> None:
-    """SIGSTOP until somebody else has checked all, then SIGCONT: what it found is stale and written nowhere."""
+    """After SIGSTOP, checks by another agent, and SIGCONT, the stale results are not written."""
     agent = begin(fleet, serve(point), ca, point, "stop")
     state = Path(f"/proc/{agent.pid}/stat")
     until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", "the agent stopped")
-    # Stopped inside SQLite's one transaction it holds the file: nobody can take its leases, nor needs to.
+    # Stopped inside SQLite's transaction it holds the file: no other agent can claim its leases, or needs to.
     if (fleet.target.dialect, point) != ("sqlite", "in_record"):
         recorded: list[int] = []
 
@@ -139,7 +139,7 @@ def test_stopped_past_its_lease(fleet: Fleet, serve: Callable[[str], Host], ca: 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_an_error_is_raised(fleet: Fleet, serve: Callable[[str], Host], ca: Authority, point: str) -> None:
-    """A bug: in a probe it is one unknown result; elsewhere it ends the pass, and what is not recorded is free."""
+    """A bug in a probe is one unknown result; elsewhere it ends the pass, and unrecorded claims are released."""
     agent = begin(fleet, serve(point), ca, point, "raise")
     code, out, err = finished(agent)
     if point.startswith("in_") and point != "in_record":
@@ -147,7 +147,7 @@ def test_an_error_is_raised(fleet: Fleet, serve: Callable[[str], Host], ca: Auth
         assert [log["metadata"]["code"] for log in fleet.logs()].count("self.crash") == 1
     else:
         assert code == 70 and "Failpoint" in err and CANARY not in out + err
-        # A claim whose answer was lost with the error is nobody's to give back.
+        # A claim whose reply was lost with the error can't be given back.
         held = len(NAMES) if point in ("after_claim", "give_back") else 0
         assert [owned for owned, _ in fleet.leases()].count(True) == held
         assert len(fleet.logs()) == (len(NAMES) if point == "after_record" else 0)
@@ -156,7 +156,7 @@ def test_an_error_is_raised(fleet: Fleet, serve: Callable[[str], Host], ca: Auth
 
 @pytest.mark.parametrize("point", POINTS)
 def test_its_connections_are_cut(fleet: Fleet, serve: Callable[[str], Host], ca: Authority, point: str) -> None:
-    """Every connection ends at once: to the database it is made anew, and each result is recorded once."""
+    """After all connections are lost, the database is reconnected, and each result is recorded once."""
     agent = begin(fleet, serve(point), ca, point, "cut")
     code, out, err = finished(agent)
     assert (code, err) == (0, "")
@@ -170,7 +170,7 @@ def test_its_connections_are_cut(fleet: Fleet, serve: Callable[[str], Host], ca:
 
 
 def test_failpoints_need_two_words() -> None:
-    """Without the second variable, or with a place or a deed that is none, nothing happens."""
+    """Without the second variable, or with an unknown place or action, nothing happens."""
     for environ in (
         {"INTCTL_FAILPOINT": "in_dns:raise"},
         {"INTCTL_FAILPOINT": "in_dns:raise", "INTCTL_TEST_FAILPOINTS": "yes"},

@@ -1,4 +1,4 @@
-"""The invariants themselves: each is broken by hand once, and noticed."""
+"""The invariants themselves: each is broken once, and detected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from intctl.db.url import SQLITE, Target
 from ..agent_rig import Fleet, Host
 from .invariants import CANARY, INVARIANTS, broken, runner
 
-#: What breaks each of them, on both databases.
+#: Statements that break each of them, on both databases.
 BREAKERS = {
     "I2 tokens": "UPDATE integration_health_logs SET lease_token = 3 WHERE lease_token = 1",
     "I2 no row": "UPDATE integration_schedules SET lease_token = 9; "
@@ -32,7 +32,7 @@ BREAKERS = {
 
 @pytest.mark.parametrize("name", [None, *BREAKERS])
 def test_what_is_broken_is_noticed(fleet: Fleet, provider: Host, name: str | None) -> None:
-    """After two passes all hold; each broken by hand is told by its name."""
+    """After two passes all hold; each one that is broken is reported by name."""
     runner(fleet.target)
     fleet.add({"a": f"{provider.url}/a"}, auth="bearer", token=CANARY)
     for _ in range(2):
@@ -49,7 +49,7 @@ def test_what_is_broken_is_noticed(fleet: Fleet, provider: Host, name: str | Non
 
 
 def test_a_transaction_that_stays_open_is_noticed(postgresql_target: Target) -> None:
-    """A second after its last statement it is told."""
+    """An open transaction is reported a second after its last statement."""
     runner(postgresql_target)
     with connect(postgresql_target) as database, database.transaction():
         database.rows("SELECT pg_sleep(0)")
@@ -59,7 +59,7 @@ def test_a_transaction_that_stays_open_is_noticed(postgresql_target: Target) -> 
 
 
 def test_a_damaged_file_is_noticed(sqlite_target: Target) -> None:
-    """On SQLite the seventh asks for the file's integrity."""
+    """On SQLite the seventh invariant checks the integrity of the file."""
     assert sqlite_target.dialect == SQLITE
     runner(sqlite_target)
     assert broken(sqlite_target) == []

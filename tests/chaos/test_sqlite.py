@@ -1,4 +1,4 @@
-"""SQLite: processes killed at any moment, and people who write while an agent is at work."""
+"""SQLite: processes killed at any moment, and commands that write while an agent runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from intctl.db.url import Target
 from ..agent_rig import Fleet, Host, finished
 from .invariants import broken, runner
 
-#: Changes an interval again and again, and says so after each commit.
+#: Records a sync repeatedly, and prints a line after each commit.
 WRITER = """
 import itertools, sys
 from pathlib import Path
@@ -80,7 +80,7 @@ def _kills(fleet: Fleet, provider: Host, kills: int) -> None:
 
 
 def test_killed_at_any_moment(fleet: Fleet, provider: Host) -> None:
-    """Ten SIGKILLs of agents and writers: the file is whole, what was acknowledged is there."""
+    """After ten SIGKILLs of agents and writers the file is intact, and acknowledged writes are there."""
     _kills(fleet, provider, 10)
 
 
@@ -91,7 +91,7 @@ def test_killed_two_hundred_times(fleet: Fleet, provider: Host) -> None:
 
 
 def test_people_write_during_a_pass(fleet: Fleet, provider: Host) -> None:
-    """Commands that write beside a busy agent succeed, and nobody is ever told of a lock."""
+    """Commands that write during a pass succeed, and never report a lock."""
     names = [f"n{number:03}" for number in range(400)]
     provider.delay_s = 0.05
     fleet.add({name: f"{provider.url}/{name}" for name in names})

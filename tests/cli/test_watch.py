@@ -186,7 +186,7 @@ def test_a_bad_keyring_changes_nothing(fleet: Fleet, provider: Host, systemd: Ma
     agent.send_signal(signal.SIGTERM)
     code, _, err = finished(agent)
     assert (code, err.count("\n")) == (0, 1)
-    assert err.startswith("intctl: The keyring was not reloaded, the old one stays in use: Keyring ")
+    assert err.startswith("intctl: The keyring was not reloaded; the old one stays in use: Keyring ")
     assert CANARY not in err + "".join(systemd.messages())
     assert [log["status"] for log in fleet.logs()] == ["success"]
 
@@ -202,7 +202,7 @@ def test_a_key_from_the_environment_can_not_be_reloaded(fleet: Fleet, systemd: M
     until(lambda: len(systemd.messages("READY=1")) == 2, "ready again")
     agent.send_signal(signal.SIGTERM)
     code, _, err = finished(agent)
-    assert code == 0 and "INTCTL_ENCRYPTION_KEY is read at the start only" in err
+    assert code == 0 and "INTCTL_ENCRYPTION_KEY is read only at the start" in err
 
 
 # --- the ping

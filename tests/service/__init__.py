@@ -1,1 +1,1 @@
-"""What surrounds a pass."""
+"""Tests of the surroundings of a pass."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Manager:
-    """What a service said, as (seconds on the monotonic clock, message)."""
+    """The messages of a service, as (seconds on the monotonic clock, message)."""
 
     def __init__(self, address: str) -> None:
         self.address = address

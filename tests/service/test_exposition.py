@@ -1,4 +1,4 @@
-"""The metrics file: what promtool takes, put there whole."""
+"""The metrics file: valid for promtool, and written atomically."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def of(found: dict[str, str], metric: str) -> dict[str, str]:
 
 
 def test_what_is_said_of_each() -> None:
-    """Up only where something is known; unknown is neither up nor down; an edited config has no verdict yet."""
+    """An unknown integration is neither up nor down; an edited config has no verdict yet."""
     found = samples(exposition(GAUGES, DONE))
     odd = 'a \\"quoted\\" \\\\ name with a line, {braces} and ü'
     assert of(found, "intctl_integration_up") == {"Email": "1", "SMS": "0", "Portal's": "1"}
@@ -124,7 +124,7 @@ def test_what_is_said_of_each() -> None:
 
 
 def test_what_is_said_of_the_agent() -> None:
-    """When the pass finished, how long it took, what it found, and the sums."""
+    """The file has the end, duration and findings of the pass, and the sums."""
     found = samples(exposition([], DONE))
     assert found["intctl_agent_last_pass_success"] == "1"
     assert found["intctl_agent_last_pass_timestamp_seconds"] == str(int(NOW.timestamp()))
@@ -144,10 +144,10 @@ def test_names_follow_the_conventions() -> None:
     assert {key.partition("{")[0] for key in samples(exposition(GAUGES, DONE))} == set(METRICS)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: only our own parser judged")
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: only this parser judged")
 @pytest.mark.parametrize("failed", [False, True])
 def test_promtool_has_nothing_to_say(tmp_path: Path, failed: bool) -> None:
-    """`promtool check metrics` takes the file and its lint finds nothing, after a failed pass too."""
+    """`promtool check metrics` accepts the file without warnings, also after a failed pass."""
     path = tmp_path / "intctl.prom"
     write(path, exposition(GAUGES, DONE))
     if failed:
@@ -158,7 +158,7 @@ def test_promtool_has_nothing_to_say(tmp_path: Path, failed: bool) -> None:
 
 
 def test_the_file_is_for_everybody_to_read(tmp_path: Path) -> None:
-    """0644 whatever the umask: the collector is another user. Nothing is left beside it."""
+    """The file has mode 0644 with any umask, for the collector's user, and no temporary file is left."""
     path = tmp_path / "intctl.prom"
     before = os.umask(0o077)
     try:
@@ -171,7 +171,7 @@ def test_the_file_is_for_everybody_to_read(tmp_path: Path) -> None:
 
 
 def test_no_reader_sees_half_a_file(tmp_path: Path) -> None:
-    """While it is written again and again, who reads finds all of it, and nothing else that ends in .prom."""
+    """A reader always finds a whole file, and no other file that ends in .prom."""
     path, text = tmp_path / "intctl.prom", exposition([gauge(f"n{i}") for i in range(300)], DONE)
     write(path, text)
     done = threading.Event()
@@ -192,7 +192,7 @@ def test_no_reader_sees_half_a_file(tmp_path: Path) -> None:
 
 
 def test_what_can_not_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that is full, or a folder that is gone, is an OSError; the file stays as it was, alone."""
+    """A full disk or a missing folder is an OSError; the old file is unchanged, without a temporary one."""
     path = tmp_path / "intctl.prom"
     write(path, "old\n")
 
@@ -209,7 +209,7 @@ def test_what_can_not_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch:
 
 
 def test_a_failed_pass_keeps_what_is_known(tmp_path: Path) -> None:
-    """After a failure the integrations stay as they were, and one line says that the pass failed."""
+    """After a failed pass the samples of the integrations are kept, and one line records the failure."""
     path = tmp_path / "intctl.prom"
     write(path, exposition(GAUGES, DONE))
     before = samples(path.read_text())
@@ -221,7 +221,7 @@ def test_a_failed_pass_keeps_what_is_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("before", [None, "", "something else\n"])
 def test_a_failed_first_pass_says_so(tmp_path: Path, before: str | None) -> None:
-    """Where there is no file of ours yet, the failure is all there is to say."""
+    """If intctl has not written the file yet, it has only the failure."""
     path = tmp_path / "intctl.prom"
     if before is not None:
         path.write_text(before)

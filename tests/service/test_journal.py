@@ -13,7 +13,7 @@ def heard(style: str) -> tuple[Journal, list[tuple[bool, str]]]:
 
 
 def test_lines_for_people() -> None:
-    """Data is plain; a warning and an error say what they are, on the other stream; what is quiet is left out."""
+    """Data goes to stdout without a prefix, warnings and errors to stderr with one; quiet lines are omitted."""
     journal, lines = heard("text")
     journal.say("info", "pass", "checked 1", checked=1)
     journal.say("info", "started", "intctl started", quiet=True)
@@ -27,7 +27,7 @@ def test_lines_for_people() -> None:
 
 
 def test_lines_for_machines() -> None:
-    """One JSON object a line with time, level, event, message and what belongs to the event, quiet ones too."""
+    """Each line is a JSON object with time, level, event, message and fields, also for quiet lines."""
     journal, lines = heard("json")
     journal.say("info", "started", "intctl\nstarted\x1b[0m", quiet=True, version="1.0")
     journal.say("error", "pass_failed", "The database is away.", exit_code=5)
@@ -52,7 +52,7 @@ def test_lines_for_machines() -> None:
 
 
 def test_faults_of_our_own() -> None:
-    """One line for people; one for each code for machines, with how many checks it spoiled."""
+    """People get one line; machines get one for each code, with the number of affected checks."""
     journal, lines = heard("text")
     journal.local_issues({}, "")
     journal.local_issues({"dns.failure": 2}, "The resolver could not answer.")

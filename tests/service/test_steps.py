@@ -27,7 +27,7 @@ SECRET = "canary-7f3a9c-do-not-show"
 
 
 def surroundings(*subscribers: Subscriber) -> tuple[Surroundings, list[dict[str, Any]]]:
-    """What surrounds a pass, and the lines of its journal."""
+    """The surroundings of a pass, and the lines of its journal."""
     lines: list[dict[str, Any]] = []
     journal = Journal("json", lambda _data, line: lines.append(json.loads(line)), time.time)
     return Surroundings(journal, Reporter(journal, subscribers)), lines
@@ -53,14 +53,14 @@ def broken(name: str) -> Subscriber:
 
 
 def run(fleet: Fleet, around: Surroundings) -> Summary:
-    """One pass with what follows it."""
+    """Run one pass with its steps."""
     runner = PassRunner(around, "here")
     with connect(fleet.target) as database, Stop() as stop:
         return runner.run(lambda: database, lambda: fleet.keyring, lambda: PassSettings(host="here"), stop)
 
 
 def test_the_lists_are_literal() -> None:
-    """What follows a pass is one list in one order, and each step has a budget."""
+    """The steps after a pass are one list in one order, and each step has a budget."""
     assert [step.name for step in AFTER_PASS] == ["tell", "roll up", "note", "prune", "metrics file", "ping"]
     assert [step.name for step in AFTER_FAILURE] == ["ping", "metrics file", "note"]
     assert all(step.budget_s > 0 for step in AFTER_PASS)
@@ -75,7 +75,7 @@ def test_the_lists_are_literal() -> None:
     ],
 )
 def test_what_a_step_raises_is_a_line(error: Exception, words: str) -> None:
-    """It is written to the journal, without the text of an unknown error, and the next step runs."""
+    """An error of a step is written to the journal, without the text of an unknown error; the next step runs."""
     around, lines = surroundings()
     ran: list[float] = []
 
@@ -95,7 +95,7 @@ def test_what_a_step_raises_is_a_line(error: Exception, words: str) -> None:
 
 @pytest.mark.parametrize("error", [StoreError("away"), BusyError("locked"), BrokenPipeError()])
 def test_what_fails_the_pass_passes_the_boundary(error: Exception) -> None:
-    """The database's trouble in a step that says so, and output that can't be written, keep their exit codes."""
+    """Database errors in a step that declares them, and unwritable output, keep their exit codes."""
     around, lines = surroundings()
 
     def fails(_one: FailedPass, _ends: float) -> None:
@@ -108,7 +108,7 @@ def test_what_fails_the_pass_passes_the_boundary(error: Exception) -> None:
 
 
 def test_a_bug_in_a_notifier_fails_no_pass(fleet: Fleet, provider: Host) -> None:
-    """A notifier that raises is a warning; the pass is noted, and what was delivered before stays delivered."""
+    """A notifier that raises is a warning; the pass is noted, and earlier deliveries stay delivered."""
     provider.behaviour = {"/a": ["401"], "/b": ["401"]}
     fleet.add({name: f"{provider.url}/{name}" for name in "ab"})
     around, lines = surroundings(broken("command"), broken("ping"))
@@ -124,7 +124,7 @@ def test_a_bug_in_a_notifier_fails_no_pass(fleet: Fleet, provider: Host) -> None
 
 
 def test_old_rows_are_pruned_after_a_pass(fleet: Fleet) -> None:
-    """One pass in sixty deletes the rows of agents that are gone for a month."""
+    """One pass in sixty deletes the rows of agents without a pass for a month."""
     around, _ = surroundings()
     run(fleet, around)
     with connect(fleet.target) as database:
@@ -141,7 +141,7 @@ def test_old_rows_are_pruned_after_a_pass(fleet: Fleet) -> None:
 
 
 def test_the_keys_of_a_pass_stay(fleet: Fleet) -> None:
-    """Scripts read them: of the note in the database, and of the journal's line for machines."""
+    """The keys of the note in the database and of the journal's line are stable, because scripts read them."""
     around, lines = surroundings()
     run(fleet, around)
     counts = "checked given_back lost out_of_time set_aside stopped verdicts duration_s"
@@ -152,7 +152,7 @@ def test_the_keys_of_a_pass_stay(fleet: Fleet) -> None:
 
 
 def test_a_turn_of_the_history_follows_the_pass(fleet: Fleet) -> None:
-    """What is due is rolled up once, and the next pass leaves it alone."""
+    """A due turn of the history runs once, and not again after the next pass."""
     for _ in range(2):
         assert run(fleet, surroundings()[0]).history == ""
     with connect(fleet.target) as database:

@@ -1,4 +1,4 @@
-"""What is sent to $NOTIFY_SOCKET, and when a sign of life is."""
+"""The messages to $NOTIFY_SOCKET, and the interval of watchdog messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .manager import manager
 
 @pytest.mark.parametrize("kind", ["path", "abstract"])
 def test_what_is_said(tmp_path: Path, kind: str) -> None:
-    """Each state is one datagram as sd_notify(3) has it, on a socket in the file system or an abstract one."""
+    """Each state is one datagram of sd_notify(3), on a socket in the file system or an abstract one."""
     with manager(tmp_path, f"@intctl-{uuid.uuid4().hex}" if kind == "abstract" else "") as made:
         service_manager = ServiceManager({"NOTIFY_SOCKET": made.address})
         service_manager.ready("Started")
@@ -39,7 +39,7 @@ def test_nobody_listens(address: str) -> None:
 
 
 def test_a_manager_that_is_full_is_not_waited_for(tmp_path: Path) -> None:
-    """A queue that nobody empties does not hold up the agent."""
+    """A full queue does not delay the agent."""
     import socket
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
@@ -57,7 +57,7 @@ class Clock:
 
 
 def signs(tmp_path: Path, times: list[float], **environ: str) -> int:
-    """How many signs of life are sent for progress at these times."""
+    """The number of watchdog messages for progress at these times."""
     with manager(tmp_path) as made:
         clock = Clock()
         service_manager = ServiceManager({"NOTIFY_SOCKET": made.address, **environ}, clock)
@@ -69,7 +69,7 @@ def signs(tmp_path: Path, times: list[float], **environ: str) -> int:
 
 
 def test_signs_of_life_come_at_half_the_interval(tmp_path: Path) -> None:
-    """However often there is progress, systemd hears of it at half its interval, and at least once a second."""
+    """Progress is reported to systemd at half its interval, and at least once a second."""
     tenths = [tenth / 10 for tenth in range(50)]
     assert signs(tmp_path, tenths, WATCHDOG_USEC="1000000") == 10
     (tmp_path / "notify").unlink()
@@ -81,17 +81,17 @@ def test_signs_of_life_come_at_half_the_interval(tmp_path: Path) -> None:
     [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}],
 )
 def test_no_watchdog_no_signs(tmp_path: Path, environ: dict[str, str]) -> None:
-    """Where systemd does not wait for signs of life, or waits for another process's, none are sent."""
+    """Without a watchdog, or with one for another process, no messages are sent."""
     assert signs(tmp_path, [0.0, 10.0], **environ) == 0
 
 
 def test_the_watchdog_of_this_process_is_ours(tmp_path: Path) -> None:
-    """WATCHDOG_PID that names us is the same as none."""
+    """WATCHDOG_PID with this process's id is the same as none."""
     assert signs(tmp_path, [0.0], WATCHDOG_USEC="1000000", WATCHDOG_PID=str(os.getpid())) == 1
 
 
 def test_no_child_can_speak_for_us() -> None:
-    """The variables are taken out of the environment."""
+    """The variables are removed from the environment."""
     environ = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "LANG": "C"}
     ServiceManager(environ)
     assert environ == {"LANG": "C"}
