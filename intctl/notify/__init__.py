@@ -1,5 +1,5 @@
-"""Notifiers: who is notified of status changes and of passes.
+"""Notifiers: the recipients of status changes and of passes.
 
-`catalogue.py` is the table of notifiers, each one file; `notifier.py` is their interface, `event.py` what they
-are given, `rules.py` which status changes are due and when.
+`catalogue.py` is the table of notifiers, each one file; `notifier.py` is their interface, `event.py` has their
+events, `rules.py` decides which status changes are due and when.
 """

@@ -1,7 +1,7 @@
-"""The catalogue: every notifier that this version knows, in one literal table.
+"""The catalogue: every notifier of this version, in one literal table.
 
-A row is all that `intctl agent` knows of a notifier: its option, and the events that it is given. The module of
-a row has a function `build`, which makes the notifier from a `Setting` and raises UsageError for a wrong target.
+A row is all that `intctl agent` knows of a notifier: its option, and the events that it receives. The module of a
+row has a function `build`, which makes the notifier from a `Setting` and raises UsageError for an invalid target.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Entry(NamedTuple):
     """The row of a notifier.
 
-    `variable` is the environment variable that is read where the option is not given. `failed_event` is the
-    journal's event for a delivery that went wrong.
+    `variable` is the environment variable that is read if the option is absent. `failed_event` is the journal's event
+    for a failed delivery.
     """
 
     module: str
@@ -42,7 +42,7 @@ CATALOGUE: dict[str, Entry] = {
         events=(StatusChanged,),
         option="--on-change",
         metavar="COMMAND",
-        help="Run this, without a shell, when an integration falls into error or leaves it: JSON on its "
+        help="Run this, without a shell, when an integration enters or leaves the status error: JSON on its "
         "standard input, 10 seconds.",
         failed_event="on_change",
     ),
@@ -51,8 +51,8 @@ CATALOGUE: dict[str, Entry] = {
         events=PASS_EVENTS,
         option="--ping-url",
         metavar="URL",
-        help="Ask URL/start, then URL or URL/fail, at each pass, as healthchecks.io takes it "
-        "(or INTCTL_PING_URL, which no process list shows).",
+        help="Request URL/start, then URL or URL/fail, at each pass, as healthchecks.io expects "
+        "(or set INTCTL_PING_URL, which process lists do not show).",
         failed_event="ping_failed",
         variable="INTCTL_PING_URL",
     ),
@@ -60,7 +60,7 @@ CATALOGUE: dict[str, Entry] = {
 
 
 class Subscriber(NamedTuple):
-    """A notifier in use, and its row."""
+    """An active notifier, and its row."""
 
     entry: Entry
     notifier: Notifier

@@ -1,4 +1,4 @@
-"""The command: a program of the operator's own is run for each status change."""
+"""The command notifier: runs the operator's program for each status change."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ _TICK_S = 0.02
 #: How much of its standard error is kept for the journal, in bytes.
 _KEPT_BYTES = 2048
 
-#: Variables of intctl that the command may see. All others of INTCTL_ and of libpq may hold a secret or lead to one.
+#: INTCTL_ variables that the command may see. All others, and those of libpq, may hold a secret or lead to one.
 _KEPT_VARIABLES = frozenset({"INTCTL_HOME", "INTCTL_ORG"})
 _WITHHELD = ("INTCTL_", "PG", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
 
 
 def build(setting: Setting) -> Command:
-    """The command of an option. Raises UsageError."""
+    """Build the notifier of an option. Raises UsageError."""
     return Command(parse(setting.target), environment(setting.environ))
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """The command as words. Raises UsageError."""
+    """Split the command into words. Raises UsageError."""
     try:
         words = tuple(shlex.split(text))
     except ValueError:
-        raise UsageError("--on-change: a quote is not closed.") from None
+        raise UsageError("--on-change: unclosed quote.") from None
     if not words:
-        raise UsageError("--on-change: there is no command.")
+        raise UsageError("--on-change: the command is empty.")
     return words
 
 
@@ -79,10 +79,10 @@ class Command:
         self.limit_s = limit_s
 
     def obstacle(self) -> str:
-        """The command is not on the PATH."""
+        """The reason why no event can be delivered: the command is not on the PATH."""
         if shutil.which(self._words[0], path=self._environ.get("PATH")) is not None:
             return ""
-        return f"there is no command {clean(self._words[0], 100)}; nobody is told of changes"
+        return f"command not found: {clean(self._words[0], 100)}; status changes are not being reported"
 
     def deliver(self, events: Sequence[Event]) -> Iterator[Result]:
         """Run the command for all of these events at the same time."""
@@ -103,11 +103,11 @@ class Command:
                     yield self._result(one)
 
     def _start(self, event: Event) -> _Running | Result:
-        """The process for this event; a result where it could not be started."""
+        """Start the process for this event; a result if it could not be started."""
         if not isinstance(event, StatusChanged):
             return Result(event, "skipped")
         try:
-            process = subprocess.Popen(  # noqa: S603 - words of the operator's own, and no shell
+            process = subprocess.Popen(  # noqa: S603 - the operator's own words, no shell
                 self._words,
                 env=self._environ,
                 stdin=subprocess.PIPE,
@@ -141,7 +141,7 @@ class Command:
     def _result(self, ended: _Running) -> Result:
         code = ended.process.returncode
         if ended.was_killed:
-            return Result(ended.event, "failed", f"it was killed after {self.limit_s:g} seconds")
+            return Result(ended.event, "failed", f"timed out: killed after {self.limit_s:g} seconds")
         if code == 0:
             return Result(ended.event, "delivered", exit_code=code)
         end = f"it ended with {code}" if code > 0 else f"it was ended by signal {-code}"
@@ -150,7 +150,7 @@ class Command:
 
 
 class _StderrReader:
-    """Reads the standard error of the processes, so that none blocks on a full pipe, and keeps the end of it."""
+    """Reads the standard error of the processes, so that none blocks on a full pipe, and keeps its end."""
 
     def __enter__(self) -> _StderrReader:
         self._selector = selectors.DefaultSelector()
@@ -164,7 +164,7 @@ class _StderrReader:
         self._selector.register(_stderr(running), selectors.EVENT_READ, running)
 
     def wait(self) -> None:
-        """Read what is there, or wait for a moment."""
+        """Read the available data, or wait for a moment."""
         if not self._selector.get_map():
             time.sleep(_TICK_S)
         for key, _ in self._selector.select(_TICK_S):
@@ -172,7 +172,7 @@ class _StderrReader:
                 self._selector.unregister(key.fileobj)
 
     def finish(self, running: _Running) -> None:
-        """Read the rest. A child of the command that keeps the pipe open is not waited for."""
+        """Read the rest. Does not wait for a child of the command that keeps the pipe open."""
         self._read(running)
         with suppress(KeyError):
             self._selector.unregister(_stderr(running))

@@ -9,7 +9,7 @@ from intctl.text import clean, rfc3339
 
 
 class StatusChanged(NamedTuple):
-    """An integration fell into error, or left it. `attempt` counts the deliveries that were begun, this one included.
+    """A change into or out of the status error. `attempt` counts the deliveries begun, including this one.
 
     `id` is the same for every attempt.
     """
@@ -49,7 +49,7 @@ class PassFailed:
 
 Event = StatusChanged | PassStarted | PassFinished | PassFailed
 
-#: What a notifier of passes is given; StatusChanged goes to the notifiers of status changes.
+#: The events for notifiers of passes; StatusChanged goes to the notifiers of status changes.
 PASS_EVENTS = (PassStarted, PassFinished, PassFailed)
 
 

@@ -20,9 +20,9 @@ Status = Literal["delivered", "failed", "not_started", "skipped"]
 
 
 class Result(NamedTuple):
-    """The end of one delivery. `words` say what went wrong, without a full stop; they never hold a secret.
+    """The end of one delivery. `words` give the problem, without a full stop; they never hold a secret.
 
-    `exit_code` is the one of a process that ended by itself.
+    `exit_code` is that of a process that ended by itself.
     """
 
     event: Event
@@ -34,29 +34,29 @@ class Result(NamedTuple):
 class Notifier(Protocol):
     """One way to deliver events.
 
-    `at_once` is how many events it is given at a time, `limit_s` how long it may take for them, in seconds:
-    a lease on the events outlasts it.
+    `at_once` is the number of events at a time, `limit_s` the time limit for them, in seconds: a lease on the events
+    outlasts it.
     """
 
     at_once: int
     limit_s: float
 
     def obstacle(self) -> str:
-        """The reason why no event can be delivered at present, without a full stop; "" when there is none."""
+        """The reason why no event can be delivered at present, without a full stop; "" if there is none."""
         ...
 
     def deliver(self, events: Sequence[Event]) -> Iterator[Result]:
         """Deliver these events, and yield one result for each as it ends.
 
-        A delivery that goes wrong is a result, never an exception.
+        A failed delivery is a result, never an exception.
         """
         ...
 
 
 class Setting(NamedTuple):
-    """What a notifier is built from. `target` is its option's value, `source` the option or variable that gave it.
+    """The setting of a notifier. `target` is its option's value, `source` the option or variable that gave it.
 
-    `environ` is the agent's environment. `is_service`: one agent process makes many passes.
+    `environ` is the agent's environment. `is_service`: one agent process runs many passes.
     """
 
     target: str

@@ -1,4 +1,4 @@
-"""The ping: a monitor's URL is requested at the start and at the end of a pass, so that a missing pass is noticed.
+"""The ping notifier: requests a monitor's URL at the start and end of each pass, so that a missing pass is noticed.
 
 The protocol is that of healthchecks.io (healthchecks.io/docs/http_api): URL/start, URL, URL/fail. The URL is a
 credential: with it, anyone can report that all is well. It is never shown.
@@ -31,12 +31,12 @@ _SUFFIXES: dict[type[Event], str] = {PassStarted: "/start", PassFinished: "", Pa
 
 
 def build(setting: Setting) -> Ping:
-    """The ping to a URL. Raises UsageError."""
+    """Build the notifier of a URL. Raises UsageError."""
     return Ping(parse(setting.target, setting.source), setting.policy, spaced=setting.is_service)
 
 
 def parse(text: str, source: str) -> Secret:
-    """The URL, checked. Raises UsageError, which never shows it."""
+    """Check the URL. Raises UsageError, which never shows it."""
     wrong = UsageError(f"{source} is not a URL such as https://hc-ping.com/UUID")
     try:
         parts = urlsplit(text)
@@ -51,7 +51,7 @@ def parse(text: str, source: str) -> Secret:
 
 
 class Ping:
-    """Requests the monitor's URL for each event of a pass. `policy` is the address guard's.
+    """Requests the monitor's URL for each event of a pass. `policy` is for the address guard.
 
     `spaced`, for a service: one pass in a minute is reported, and every change between success and failure.
     """
@@ -76,7 +76,7 @@ class Ping:
         self._is_open = False
 
     def obstacle(self) -> str:
-        """Never one: a monitor that is away is found out by the ping itself."""
+        """Always "": only the ping itself finds an unreachable monitor."""
         return ""
 
     def deliver(self, events: Sequence[Event]) -> Iterator[Result]:
@@ -118,7 +118,7 @@ class Ping:
             return Result(event, "delivered")
         # Only the meaning of the code: the outcome's details may hold the URL, in a redirect's target for example.
         of = f" of {suffix}" if suffix else ""
-        return Result(event, "failed", f"The ping{of} was not taken: {CODES[outcome.code].meaning}")
+        return Result(event, "failed", f"The ping{of} was not accepted: {CODES[outcome.code].meaning}")
 
 
 def _with(url: str, suffix: str) -> str:

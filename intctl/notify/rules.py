@@ -1,8 +1,8 @@
 """The rules of delivery: which status changes are due, in which order, how often, and not in maintenance.
 
 A transition of the outbox (`store/transitions.py`) is claimed under a lease, given to every notifier of status
-changes, and marked when all of them are done with it. A delivery that failed counts as done; one that could not
-be started is given back, and is due again until its attempts are used up.
+changes, and marked when all of them are done. A failed delivery counts as done; one that could not be started is
+given back, and is due again until its attempts are used up.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from intctl.store import transitions
 from intctl.store.maintenance import windows as maintenance_windows
 from intctl.store.transitions import Transition, WaitingTransition
 
-#: A lease outlasts the notifiers by the time that it takes to mark the transition, in seconds.
+#: The time by which a lease outlasts the notifiers, for marking the transition, in seconds.
 _MARKING_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The result of one notifier. `was_ours` is False where the lease was lost, and another agent delivers it too."""
+    """The result of one notifier. `was_ours` is False if the lease was lost: another agent delivers it too."""
 
     subscriber: Subscriber
     result: Result
@@ -39,7 +39,7 @@ class Delivery:
 class Outbox:
     """The transitions of one organisation, or of all, for one agent.
 
-    `owner` names this agent in the leases. `stop` says whether a signal came; nothing is begun then.
+    `owner` names this agent in the leases. `stop` is true after a signal; nothing is begun then.
     """
 
     database: Database
@@ -50,12 +50,12 @@ class Outbox:
     def deliver_due(self, subscribers: Sequence[Subscriber], ends: float) -> Iterator[Delivery]:
         """Deliver what is due, begun before `ends` on the monotonic clock. Raises StoreError or BusyError.
 
-        A claim whose reply was lost is not looked for: its transitions are due again when the lease runs out.
+        A claim whose reply was lost is not searched for: its transitions are due again when the lease expires.
         """
         lease_s = sum(one.notifier.limit_s for one in subscribers) + _MARKING_S
         at_once = min(one.notifier.at_once for one in subscribers)
 
-        def until() -> float:  # a signal ends the retries, not the last try
+        def until() -> float:  # a signal ends the retries, not the last attempt
             return time.monotonic() + (0.0 if self.stop() else lease_s)
 
         def claim(_again: bool) -> list[Transition]:
@@ -95,7 +95,7 @@ class Outbox:
 
 @dataclass(slots=True)
 class _Claimed:
-    """A claimed transition, and what became of it so far. `notifiers` is how many it is given to."""
+    """A claimed transition, and its results so far. `notifiers` is the number of its notifiers."""
 
     transition: Transition
     notifiers: int
@@ -103,12 +103,12 @@ class _Claimed:
 
     @property
     def is_started(self) -> bool:
-        """Whether every notifier that has answered could start."""
+        """Whether every notifier with a result could start."""
         return all(result.status != "not_started" for result in self.results)
 
     @property
     def is_done(self) -> bool:
-        """Whether no notifier has to be given it again."""
+        """Whether no notifier needs it again."""
         return len(self.results) == self.notifiers and self.is_started
 
 
@@ -153,7 +153,7 @@ def hold_back_in_maintenance(database: Database, org_id: str | None) -> None:
 def _drop_passing(
     database: Database, waiting: Sequence[WaitingTransition], past: Sequence[tuple[float, float]]
 ) -> list[WaitingTransition]:
-    """Drop what came and went in past maintenance. Of each such time, the last transition stays if it made a change."""
+    """Drop transitions that past maintenance undid. Of each window, the last one stays if the status changed."""
     stays: list[WaitingTransition] = []
     for inside, run in groupby(waiting, key=partial(_is_inside, past)):
         changes = list(run)

@@ -1,4 +1,4 @@
-"""A command that writes down what it is given, and deliveries in this process."""
+"""A command that records its input, and deliveries in this process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..agent_rig import Fleet, Host
 
 
 class Teller:
-    """A command that writes down what it gets, and the place where it does."""
+    """A command that records its input, and the file of the records."""
 
     def __init__(self, folder: Path, then: str = "") -> None:
         self.got = folder / "got"
@@ -69,7 +69,7 @@ def deliver_to(fleet: Fleet, *subscribers: Subscriber) -> list[dict[str, Any]]:
 
 
 def failing(fleet: Fleet, provider: Host, *names: str) -> None:
-    """Integrations that were active, and fell into error."""
+    """Add integrations that were active and are now in error."""
     for name in names:
         provider.behaviour[f"/{name}"] = ["401"]
     fleet.add({name: f"{provider.url}/{name}" for name in names})
@@ -78,7 +78,7 @@ def failing(fleet: Fleet, provider: Host, *names: str) -> None:
 
 
 def changed(name: str = "Email", id: str = "t1") -> StatusChanged:
-    """An integration that fell into error."""
+    """The event of an integration that enters the status error."""
     return StatusChanged(
         id=id,
         occurred_at=datetime(2026, 1, 31, 9, 30, tzinfo=UTC),

@@ -1,4 +1,4 @@
-"""The command of --on-change: what it is given, and what becomes of one that fails or hangs."""
+"""The command of --on-change: its input, and the handling of a command that fails or hangs."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from .rig import Teller, deliver, failing
 SECRET = "canary-7f3a9c-do-not-show"
 
 
-# --- what is asked for
+# --- parsing
 
 
 @pytest.mark.parametrize("text", ["", "  ", f"tell '{SECRET}"])
 def test_a_command_that_is_none(text: str) -> None:
-    """An open quote or nothing at all is wrong usage, said without repeating it."""
+    """An unclosed quote or an empty command is a usage error that does not repeat the text."""
     with pytest.raises(UsageError, match="--on-change: ") as told:
         command.parse(text)
     assert SECRET not in str(told.value)
 
 
 def test_there_is_no_shell() -> None:
-    """Words are words: nothing in them is expanded, piped or commented out."""
+    """Words are literal: nothing in them is expanded, piped or commented out."""
     assert command.parse("tell 'a b' $HOME # | >x") == ("tell", "a b", "$HOME", "#", "|", ">x")
 
 
 def test_the_environment_holds_nothing_of_ours() -> None:
-    """Neither keys nor database URL nor ping URL, nor what leads to them or speaks to systemd."""
+    """The environment has neither keys nor database URL nor ping URL, nor variables that lead to them or to systemd."""
     kept = {"PATH": "/bin", "HOME": "/root", "SLACK_WEBHOOK": "theirs", "INTCTL_HOME": "/var", "INTCTL_ORG": "acme"}
     ours = dict.fromkeys(
         (
@@ -57,11 +57,11 @@ def test_the_environment_holds_nothing_of_ours() -> None:
     assert command.environment({**kept, **ours}) == kept
 
 
-# --- what it gets
+# --- input
 
 
 def test_the_document(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """One JSON document on standard input says what changed, why, and what to do; the words are the operator's own."""
+    """One JSON document on standard input describes the change and the next step; the arguments are the operator's."""
     teller = Teller(tmp_path)
     failing(fleet, provider, "Email")
     (said,) = deliver(fleet, teller.command, environ={"INTCTL_DATABASE_URL": SECRET, "OWN": "theirs"})
@@ -94,7 +94,7 @@ def test_the_document(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
 
 
 def test_each_change_once_and_in_order(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """Into error and out of it: each is told once, the earlier first; told again it says nothing."""
+    """A failure and its recovery are each reported once, in order; a second delivery reports nothing."""
     teller = Teller(tmp_path)
     provider.behaviour = {"/a": ["401", "200"], "/b": ["401"]}
     fleet.add({name: f"{provider.url}/{name}" for name in "ab"})
@@ -108,7 +108,7 @@ def test_each_change_once_and_in_order(fleet: Fleet, provider: Host, tmp_path: P
     assert told.index(("a", "active", "error")) < told.index(("a", "error", "active"))
 
 
-# --- what it may take
+# --- failures
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_each_change_once_and_in_order(fleet: Fleet, provider: Host, tmp_path: P
 def test_a_command_that_fails(
     fleet: Fleet, provider: Host, tmp_path: Path, then: str, expected: str, exit_code: int
 ) -> None:
-    """It is said with the end of its standard error, written down, and not run again: once is once."""
+    """A failed command is reported with the end of its standard error, recorded, and not run again."""
     teller = Teller(tmp_path, then)
     failing(fleet, provider, "a")
     (said,) = deliver(fleet, teller.command)
@@ -134,7 +134,7 @@ def test_a_command_that_fails(
 
 
 def test_a_command_that_hangs_is_killed_with_what_it_started(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """At its limit the whole process group goes; it counts as told, and is not run again."""
+    """At the limit the whole process group is killed; the change counts as delivered."""
     child = tmp_path / "child"
     teller = Teller(
         tmp_path,
@@ -146,7 +146,7 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(fleet: Fleet, provi
     )
     failing(fleet, provider, "a")
     (said,) = deliver(fleet, teller.command, limit_s=5.0)
-    assert said["message"].endswith("it was killed after 5 seconds.")
+    assert said["message"].endswith("timed out: killed after 5 seconds.")
     until(lambda: not alive(int(child.read_text())), "the end of what it started")
     assert not alive(teller.calls()[0]["pid"])
     (row,) = fleet.rows("SELECT exit_code, told_at FROM integration_transitions")
@@ -155,7 +155,7 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(fleet: Fleet, provi
 
 
 def alive(pid: int) -> bool:
-    """Whether the process is there, and not only waiting to be buried."""
+    """Whether the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -163,7 +163,7 @@ def alive(pid: int) -> bool:
 
 
 def test_a_child_that_stays_behind_is_not_waited_for(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """What the command leaves in the background holds nobody up, though it has our pipe."""
+    """A background child of the command delays nothing, although it holds the pipe."""
     teller = Teller(tmp_path, "import subprocess; print(subprocess.Popen(['sleep', '300']).pid, file=sys.stderr)")
     failing(fleet, provider, "a")
     (said,) = deliver(fleet, teller.command)
@@ -172,16 +172,16 @@ def test_a_child_that_stays_behind_is_not_waited_for(fleet: Fleet, provider: Hos
 
 
 def test_a_command_that_reads_nothing(fleet: Fleet, provider: Host) -> None:
-    """Standard input that nobody reads is no error."""
+    """A command that does not read its standard input is no error."""
     failing(fleet, provider, "a", "b")
     assert [said["event"] for said in deliver(fleet, "true")] == ["told", "told"]
 
 
 def test_a_command_that_is_not_there(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """It is said, and what is due stays so: nothing is lost until the command is there."""
+    """A missing command is reported, and the changes stay due until the command exists."""
     failing(fleet, provider, "a")
     (said,) = deliver(fleet, f"{tmp_path}/not-yet --now")
-    assert f"there is no command {tmp_path}/not-yet" in said["message"]
+    assert f"command not found: {tmp_path}/not-yet" in said["message"]
     assert fleet.rows("SELECT attempts FROM integration_transitions") == [{"attempts": 0}]
     teller = Teller(tmp_path)
     deliver(fleet, teller.command)
@@ -189,7 +189,7 @@ def test_a_command_that_is_not_there(fleet: Fleet, provider: Host, tmp_path: Pat
 
 
 def test_a_command_that_can_not_start(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """A file that is no program is said, given back, and given up after three times."""
+    """A file that is no program is reported, and its change is given back and dropped after three attempts."""
     program = tmp_path / "broken"
     program.write_bytes(b"\0\1\2 no program")
     program.chmod(0o755)

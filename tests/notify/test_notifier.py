@@ -1,4 +1,4 @@
-"""The interface of notifiers: every row of the catalogue keeps it, and a new one is one file and one row."""
+"""The interface of notifiers: every row of the catalogue has it; a new notifier is one file and one row."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ def test_every_notifier_gives_one_result_for_each_event(name: str) -> None:
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_a_wrong_target_is_wrong_usage(name: str) -> None:
-    """What can't be a target is refused when the notifier is built, before any pass."""
+    """An invalid target is rejected when the notifier is built, before any pass."""
     with pytest.raises(UsageError):
         build(name, "'")
 
 
 def test_the_command_gives_results_without_a_database() -> None:
-    """A notifier needs neither a database nor a journal: how a command ended is in the result."""
+    """A notifier needs neither a database nor a journal: the result has the end of the command."""
     ends = {"true": "delivered", "sh -c 'echo no route >&2; exit 3'": "failed", "/dev/null": "not_started"}
     for text, status in ends.items():
         (result,) = build("command", text).notifier.deliver([changed()])
         assert (result.status, result.event) == (status, changed())
     (result,) = command.Command(("sleep", "60"), os.environ, limit_s=0.1).deliver([changed()])
-    assert (result.status, result.words, result.exit_code) == ("failed", "it was killed after 0.1 seconds", None)
+    assert (result.status, result.words, result.exit_code) == ("failed", "timed out: killed after 0.1 seconds", None)
 
 
 def test_an_event_has_all_of_its_transition() -> None:
-    """The event that is made of a claimed transition loses nothing but the lease."""
+    """The event of a claimed transition has all its fields except the lease."""
     from datetime import UTC, datetime
 
     from intctl.store.transitions import Transition
@@ -92,9 +92,9 @@ def test_an_event_has_all_of_its_transition() -> None:
     assert [getattr(event, name) for name in same] == [getattr(one, name) for name in same]
 
 
-# --- a notifier more
+# --- a new notifier
 
-#: A notifier as docs/add-a-notifier.md tells to write one: it appends the document of each event to a file.
+#: A notifier as described in docs/add-a-notifier.md: it appends the document of each event to a file.
 FILE = '''
 """A file: the document of each status change is one more line."""
 
@@ -149,7 +149,7 @@ main()
 
 
 def test_one_file_and_one_row_are_a_notifier(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """A notifier that is added as the guide says has its option, its help and its usage errors, and gets the events."""
+    """A notifier added as the guide describes has its option, help and usage errors, and gets the events."""
     (tmp_path / "acmefile.py").write_text(FILE)
     path = tmp_path / "changes"
 
@@ -178,7 +178,7 @@ def test_one_file_and_one_row_are_a_notifier(fleet: Fleet, provider: Host, tmp_p
 
 
 def test_the_guide_shows_the_row_and_the_file() -> None:
-    """docs/add-a-notifier.md walks through the ping: its file stands there whole, and its row is the row."""
+    """docs/add-a-notifier.md contains the whole file of the ping, and its row."""
     text = (ROOT / "docs" / "add-a-notifier.md").read_text("utf-8")
     (block,) = re.findall(r"<!-- intctl/notify/ping.py -->\n```python\n(.*?)```\n<!-- end -->", text, re.DOTALL)
     assert block == (ROOT / "intctl" / "notify" / "ping.py").read_text("utf-8")

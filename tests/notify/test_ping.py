@@ -1,4 +1,4 @@
-"""The ping: what is asked when, that a failure is never a success, and that the URL is never shown."""
+"""The ping: which URL is requested when, that a failure is never a success, and that the URL is never shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRET = "5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
 
 @pytest.fixture
 def monitor() -> Iterator[HttpServer]:
-    """A monitor that takes the pings of one check."""
+    """A monitor that accepts the pings of one check."""
     with http_server({f"/{SECRET}{end}": Answer(200, b"OK") for end in ("", "/start", "/fail")}) as server:
         yield server
 
@@ -41,7 +41,7 @@ class Clock:
 
 
 def ping(url: str, policy: Callable[[], AddressPolicy] = AddressPolicy, **options: Any) -> tuple[Reporter, list[str]]:
-    """What reports the passes to this URL, and the messages that the journal gets."""
+    """A reporter of passes to this URL, and the messages of its journal."""
     said: list[str] = []
     journal = Journal("json", lambda _data, line: said.append(json.loads(line)["message"]), time.time)
     return Reporter(journal, [Subscriber(CATALOGUE["ping"], Ping(Secret(url), policy, **options))]), said
@@ -52,7 +52,7 @@ def asked(server: HttpServer) -> list[str]:
 
 
 def test_a_pass_that_goes_well(monitor: HttpServer) -> None:
-    """URL/start at its begin, URL at its end, in this order, and nothing to complain of."""
+    """URL/start is requested at the start and URL at the end, in this order, without a warning."""
     one, said = ping(f"{monitor.url}/{SECRET}")
     one.pass_started()
     one.pass_ended(PassFinished(), SOON)
@@ -61,7 +61,7 @@ def test_a_pass_that_goes_well(monitor: HttpServer) -> None:
 
 
 def test_a_pass_that_fails(monitor: HttpServer) -> None:
-    """URL/fail, and never the URL alone."""
+    """A failed pass requests URL/fail, never the URL alone."""
     one, said = ping(f"{monitor.url}/{SECRET}")
     one.pass_started()
     one.pass_ended(PassFailed(), SOON)
@@ -69,18 +69,18 @@ def test_a_pass_that_fails(monitor: HttpServer) -> None:
 
 
 def test_the_results_of_pings(monitor: HttpServer) -> None:
-    """The notifier itself only returns: delivered, failed with its words, skipped where a service pinged just now."""
+    """The notifier only returns results: delivered, failed with words, or skipped if a service pinged just now."""
     started, finished, failed = PassStarted(), PassFinished(), PassFailed()
     one = Ping(Secret(f"{monitor.url}/{SECRET}"), AddressPolicy, spaced=True, clock=lambda: 1000.0)
     assert list(one.deliver([started, finished])) == [Result(started, "delivered"), Result(finished, "delivered")]
     assert list(one.deliver([started, finished])) == [Result(started, "skipped"), Result(finished, "skipped")]
     del monitor.routes[f"/{SECRET}/fail"]
     (result,) = one.deliver([failed])
-    assert (result.status, result.words.partition(":")[0]) == ("failed", "The ping of /fail was not taken")
+    assert (result.status, result.words.partition(":")[0]) == ("failed", "The ping of /fail was not accepted")
 
 
 def test_a_url_with_a_query_and_a_slash(monitor: HttpServer) -> None:
-    """The ending goes to the path, before the query; a slash at the end is not doubled."""
+    """The suffix is added to the path, before the query; a trailing slash is not doubled."""
     one, _ = ping(f"{monitor.url}/{SECRET}/?create=1")
     one.pass_started()
     one.pass_ended(PassFailed(), SOON)
@@ -89,7 +89,7 @@ def test_a_url_with_a_query_and_a_slash(monitor: HttpServer) -> None:
 
 @pytest.mark.parametrize("status", [201, 202, 204])
 def test_any_success_of_the_monitor_counts(status: int) -> None:
-    """Monitors answer with what they like, as long as it says yes."""
+    """Any successful status of the monitor counts."""
     with http_server({f"/{SECRET}": Answer(status, b"")}) as server:
         one, said = ping(f"{server.url}/{SECRET}")
         one.pass_ended(PassFinished(), SOON)
@@ -108,17 +108,17 @@ def test_any_success_of_the_monitor_counts(status: int) -> None:
     ids=lambda answer: str(answer.status),
 )
 def test_a_monitor_that_does_not_take_it(answer: Answer) -> None:
-    """What went wrong is said in our own words, without the URL and without the monitor's; nothing is raised."""
+    """An error is reported in intctl's own words, without the URL and the monitor's text; nothing is raised."""
     with http_server({f"/{SECRET}": answer}) as server:
         one, said = ping(f"{server.url}/{SECRET}")
         one.pass_ended(PassFinished(), SOON)
         assert "/elsewhere" not in {request.path for request in server.requests}
-    assert len(said) == 1 and said[0].startswith("The ping was not taken: ")
+    assert len(said) == 1 and said[0].startswith("The ping was not accepted: ")
     assert SECRET not in "".join(said)
 
 
 def test_a_monitor_that_is_away() -> None:
-    """A refused connection is said; which ping it was, too."""
+    """A refused connection is reported, with the ping that failed."""
     with http_server({}) as server:
         url = f"{server.url}/{SECRET}"
     one, said = ping(url)
@@ -129,7 +129,7 @@ def test_a_monitor_that_is_away() -> None:
 
 
 def test_a_monitor_that_never_answers() -> None:
-    """The pass does not wait for the start, and for the end no longer than the limit."""
+    """The pass does not wait for the start ping, and no longer than the limit for the end ping."""
 
     async def silent(reader: Any, _writer: Any, _server: Any) -> None:
         await reader.read()
@@ -147,7 +147,7 @@ def test_a_monitor_that_never_answers() -> None:
 
 
 def test_the_address_guard_stands_before_it(monitor: HttpServer) -> None:
-    """The ping goes through the same guard as a probe: what is closed is not asked."""
+    """The ping uses the same address guard as a probe: a blocked address is not requested."""
     one, said = ping(f"{monitor.url}/{SECRET}", lambda: AddressPolicy.parse("loopback"))
     one.pass_ended(PassFinished(), SOON)
     assert monitor.requests == []
@@ -155,7 +155,7 @@ def test_the_address_guard_stands_before_it(monitor: HttpServer) -> None:
 
 
 def test_a_bug_in_between_is_no_reason_to_stop() -> None:
-    """Whatever happens in the ping, the pass hears of it only as a line; never the text of the error."""
+    """An exception in the ping is only a line in the journal, without the text of the error."""
 
     def broken() -> AddressPolicy:
         raise RuntimeError(SECRET)
@@ -169,7 +169,7 @@ def test_a_bug_in_between_is_no_reason_to_stop() -> None:
 
 
 def test_a_service_pings_once_a_minute(monitor: HttpServer) -> None:
-    """Of many passes in a minute one is told of, whole; the next minute's first again."""
+    """One pass a minute is reported, with start and end."""
     clock = Clock()
     one, _ = ping(f"{monitor.url}/{SECRET}", spaced=True, clock=clock)
     for clock.now in (1000.0, 1015.0, 1059.0, 1060.0, 1075.0):
@@ -179,7 +179,7 @@ def test_a_service_pings_once_a_minute(monitor: HttpServer) -> None:
 
 
 def test_a_change_is_told_at_once(monitor: HttpServer) -> None:
-    """The first failure does not wait for the minute to pass, nor does the first success after it."""
+    """The first failure is reported at once, and so is the first success after it."""
     clock = Clock()
     one, _ = ping(f"{monitor.url}/{SECRET}", spaced=True, clock=clock)
     for how in (PassFinished, PassFailed, PassFailed, PassFinished, PassFinished):
@@ -190,7 +190,7 @@ def test_a_change_is_told_at_once(monitor: HttpServer) -> None:
 
 
 def test_a_timer_tells_of_every_pass(monitor: HttpServer) -> None:
-    """Without a service every pass is told of."""
+    """Without a service every pass is reported."""
     for _ in range(2):
         one, _said = ping(f"{monitor.url}/{SECRET}")
         one.pass_started()
@@ -199,7 +199,7 @@ def test_a_timer_tells_of_every_pass(monitor: HttpServer) -> None:
 
 
 def test_what_is_told_last_arrives_last() -> None:
-    """A slow start is waited for: the end of a pass never arrives before its begin."""
+    """The end ping waits for a slow start ping: it never arrives first."""
     order: list[str] = []
 
     def slow(request: Request) -> Answer:
@@ -236,7 +236,7 @@ def test_what_is_told_last_arrives_last() -> None:
     ],
 )
 def test_what_is_no_url(text: str) -> None:
-    """Wrong usage, named by where it came from, and not shown."""
+    """An invalid URL is a usage error that names its source and does not show the URL."""
     with pytest.raises(UsageError) as told:
         parse(text, "INTCTL_PING_URL")
     assert str(told.value).startswith("INTCTL_PING_URL is not a URL")
@@ -244,6 +244,6 @@ def test_what_is_no_url(text: str) -> None:
 
 
 def test_a_url_hides_itself() -> None:
-    """What is parsed shows nothing of itself."""
+    """A parsed URL hides its text."""
     found = parse(f"https://hc-ping.com/{SECRET}", "--ping-url")
     assert found.reveal().endswith(SECRET) and SECRET not in f"{found} {found!r}"

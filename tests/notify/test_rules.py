@@ -33,21 +33,21 @@ def test_two_agents_tell_each_once(fleet: Fleet, provider: Host, tmp_path: Path)
     agents = [fleet.start("agent", "--once", "--concurrency", "4", "--on-change", teller.command) for _ in range(2)]
     ends = [finished(one) for one in agents]
     assert [(code, err) for code, _, err in ends] == [(0, "")] * 2
-    finished(fleet.start("agent", "--once", "--on-change", teller.command))  # what the last to record left
+    finished(fleet.start("agent", "--once", "--on-change", teller.command))  # the changes that are left
     assert Counter(name for name, _, _ in teller.told()) == dict.fromkeys(names, 1)
 
 
 def test_a_kill_before_it_is_begun_loses_nothing(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """The transition is there as soon as the status is: whoever comes next tells it, once."""
+    """The transition exists as soon as the status does: the next agent reports it, once."""
     teller = Teller(tmp_path)
-    failing(fleet, provider, "a")  # an agent that recorded, and died before it told anybody
+    failing(fleet, provider, "a")  # an agent that recorded, and was killed before it reported
     for _ in range(2):
         assert finished(fleet.start("agent", "--once", "--on-change", teller.command))[0] == 0
     assert teller.told() == [("a", "active", "error")]
 
 
 def test_a_kill_while_it_is_claimed_loses_nothing(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """Killed between the claim and the command: told once, when the lease has run out."""
+    """After a kill between claim and command, the change is reported once, when the lease has expired."""
     teller = Teller(tmp_path)
     failing(fleet, provider, "a")
     with connect(fleet.target) as database:
@@ -60,7 +60,7 @@ def test_a_kill_while_it_is_claimed_loses_nothing(fleet: Fleet, provider: Host, 
 
 
 def test_a_kill_while_it_runs_tells_again_with_the_same_id(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """The one gap: nobody knows how far the command came, so it is run again, marked as the second time."""
+    """After a kill during the command, its effect is unknown: it runs again, marked as the second attempt."""
     gate = tmp_path / "gate"
     teller = Teller(tmp_path, f"while not os.path.exists({str(gate)!r}): time.sleep(0.05)")
     failing(fleet, provider, "a")
@@ -70,7 +70,7 @@ def test_a_kill_while_it_runs_tells_again_with_the_same_id(fleet: Fleet, provide
     assert finished(agent)[0] == -signal.SIGKILL
     gate.touch()
     finished(fleet.start("agent", "--once", "--on-change", teller.command))
-    assert len(teller.calls()) == 1  # the lease of the dead still holds
+    assert len(teller.calls()) == 1  # the lease of the killed agent is still valid
     with connect(fleet.target) as database:
         later(database, 41)
     finished(fleet.start("agent", "--once", "--on-change", teller.command))
@@ -80,7 +80,7 @@ def test_a_kill_while_it_runs_tells_again_with_the_same_id(fleet: Fleet, provide
 
 
 def test_an_agent_without_the_option_leaves_them_to_others(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """Recorded always, told by whoever is asked to."""
+    """Changes are always recorded; an agent with the option reports them."""
     provider.behaviour["/a"] = ["401"]
     fleet.add({"a": f"{provider.url}/a"})
     assert finished(fleet.start("agent", "--once"))[0] == 0
@@ -90,7 +90,7 @@ def test_an_agent_without_the_option_leaves_them_to_others(fleet: Fleet, provide
 
 
 def test_a_failing_command_fails_no_pass(fleet: Fleet, provider: Host) -> None:
-    """The exit code is the pass's own; the journal says what happened."""
+    """A failing command does not change the exit code of the pass; the journal reports it."""
     provider.behaviour["/a"] = ["401"]
     fleet.add({"a": f"{provider.url}/a"})
     code, out, err = finished(fleet.start("agent", "--once", "--on-change", "false"))
@@ -99,7 +99,7 @@ def test_a_failing_command_fails_no_pass(fleet: Fleet, provider: Host) -> None:
 
 
 def test_sigterm_begins_no_further_command(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """Once somebody said stop, what runs is waited for and nothing else is begun: the next agent goes on."""
+    """After SIGTERM, running commands finish and no other begins; the next agent goes on."""
     gate = tmp_path / "gate"
     teller = Teller(tmp_path, f"while not os.path.exists({str(gate)!r}): time.sleep(0.05)")
     names = [f"n{i}" for i in range(7)]
@@ -118,7 +118,7 @@ def test_sigterm_begins_no_further_command(fleet: Fleet, provider: Host, tmp_pat
 
 
 def maintained(fleet: Fleet, name: str | None, since: timedelta, until: timedelta) -> None:
-    """A maintenance window of one integration or all, as long before and after now."""
+    """Add a maintenance window of one integration or all, from `since` ago until `until` from now."""
     found = fleet.rows("SELECT id, name, org_id FROM integrations")
     ids = {row["name"]: str(row["id"]) for row in found}
     now = datetime.now(UTC)
@@ -139,7 +139,7 @@ def maintained(fleet: Fleet, name: str | None, since: timedelta, until: timedelt
 
 
 def over(fleet: Fleet, seconds: int) -> None:
-    """All that happened, and all maintenance, was so many seconds earlier."""
+    """Move all transitions and all maintenance back by `seconds`."""
     with connect(fleet.target) as database:
         for table, columns in (
             ("integration_transitions", ("changed_at", "quiet_until")),
@@ -154,7 +154,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.mark.parametrize("name", ["Email", None])
 def test_maintenance_is_quiet_until_it_is_over(fleet: Fleet, provider: Host, tmp_path: Path, name: str | None) -> None:
-    """Nobody is told of what falls into error in it; afterwards of what is still in error, days later, too."""
+    """A failure in maintenance is not reported until it is over, and then only if it persists, even days later."""
     teller = Teller(tmp_path)
     failing(fleet, provider, "Email")
     maintained(fleet, name, -HOUR, 72 * HOUR)
@@ -171,7 +171,7 @@ def test_maintenance_is_quiet_until_it_is_over(fleet: Fleet, provider: Host, tmp
 
 
 def test_what_came_and_went_in_maintenance_is_not_told(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """Back to where it was when the maintenance began: nothing is told, then or later. Others are told as ever."""
+    """Changes in maintenance that cancel out are never reported; other integrations are reported as usual."""
     teller = Teller(tmp_path)
     failing(fleet, provider, "Email", "Jobs")
     maintained(fleet, "Email", -HOUR, HOUR)
@@ -192,7 +192,7 @@ def test_what_came_and_went_in_maintenance_is_not_told(fleet: Fleet, provider: H
 
 
 def test_of_many_changes_in_maintenance_the_last_is_told(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """Error, healthy, error: one telling. What was told before it is not told again."""
+    """Error, healthy, error is one report; earlier reports are not repeated."""
     teller = Teller(tmp_path)
     failing(fleet, provider, "Email")
     maintained(fleet, "Email", -HOUR, HOUR)
@@ -208,7 +208,7 @@ def test_of_many_changes_in_maintenance_the_last_is_told(fleet: Fleet, provider:
 
 
 def test_maintenance_that_is_ended_early(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """Told at the next pass, not when it was planned to end; before it was in error, now it is well."""
+    """After an early end, the change is reported at the next pass, not at the planned end."""
     teller = Teller(tmp_path)
     failing(fleet, provider, "Email")
     deliver(fleet, teller.command)
@@ -235,11 +235,11 @@ def test_maintenance_that_is_ended_early(fleet: Fleet, provider: Host, tmp_path:
 def test_what_happened_between_two_maintenances_is_told(
     fleet: Fleet, provider: Host, tmp_path: Path, answers: tuple[str, ...], told: list[tuple[str, str]]
 ) -> None:
-    """Each time for itself, and the last that is told is how it is. A "!" begins the next time."""
+    """Each window counts for itself, and the last report is the present status. A "!" begins the next window."""
     teller = Teller(tmp_path)
     failing(fleet, provider, "Email")
     if answers[1] == "401":
-        deliver(fleet, teller.command)  # it was in error, and that was told
+        deliver(fleet, teller.command)  # the error is reported
     before = len(teller.told())
     moments = [datetime.now(UTC)]
     for answer in answers:
@@ -300,7 +300,7 @@ def subscribers(*notifiers: Notifier) -> list[Subscriber]:
 
 
 def test_each_of_several_notifiers_gets_each_change_once(fleet: Fleet, provider: Host) -> None:
-    """A transition is marked when every notifier is done with it; more than they take at once come one batch later."""
+    """A transition is marked when every notifier is done with it; those beyond a batch come in the next one."""
     failing(fleet, provider, "a", "b", "c")
     first, second = Recorder("delivered"), Recorder("failed")
     for _ in range(2):
@@ -311,7 +311,7 @@ def test_each_of_several_notifiers_gets_each_change_once(fleet: Fleet, provider:
 
 
 def test_a_change_that_one_notifier_could_not_begin_is_due_again(fleet: Fleet, provider: Host) -> None:
-    """It is given back, to every notifier and three times at most; what was begun elsewhere is not lost for it."""
+    """It is given back for every notifier, at most three times; deliveries by the others are not lost."""
     failing(fleet, provider, "a")
     first, second = Recorder("delivered"), Recorder("not_started")
     deliver_to(fleet, *subscribers(first, second))
