@@ -59,4 +59,4 @@ def find_id(database: Database, text: str | None) -> str:
         return found[0][0]
     if not found:
         raise NotFoundError("No organisation is visible here. Create one (intctl org create NAME) or use --org ID")
-    raise UsageError("There are several organisations. Specify one with --org or INTCTL_ORG (see: intctl org list)")
+    raise UsageError("There are several organisations. Name one with --org or INTCTL_ORG (see: intctl org list)")

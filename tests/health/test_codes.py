@@ -15,7 +15,7 @@ SOURCES = sorted((Path(__file__).parents[2] / "intctl").rglob("*.py"))
 PREFIXES = sorted({code.partition(".")[0] for code in CODES if "." in code})
 #: A quoted word with one of the table's first parts: a code, whether or not the table has it.
 _CODE = re.compile(rf'"((?:{"|".join(PREFIXES)})(?:\.[a-z_]+)+)"')
-#: Quoted words that look like one and are none: host and file names.
+#: Quoted words that look like codes: host and file names.
 _NAME = re.compile(r"\.(com|net|pem|log)$")
 
 
@@ -30,14 +30,14 @@ def used() -> dict[str, set[str]]:
 
 
 def test_every_code_that_is_used_is_in_the_table() -> None:
-    """No verdict has a cause that nobody can look up."""
+    """Every code of a verdict is in the table."""
     found = used()
     assert len(found) > 30
     assert {code: files for code, files in found.items() if code not in CODES} == {}
 
 
 def test_every_code_of_the_table_is_used() -> None:
-    """The table promises no cause that nothing finds."""
+    """The table has no unused code."""
     texts = "".join(path.read_text("utf-8") for path in SOURCES if path.name != "codes.py")
     assert [code for code in CODES if f'"{code}"' not in texts] == []
 
@@ -48,7 +48,7 @@ def test_every_cause_says_what_who_and_what_next(code: str) -> None:
     cause = CODES[code]
     assert cause.verdict in LOG_STATUS
     assert cause.actor in ("nobody", "you", "provider", "us")
-    if cause.actor == "nobody":  # no one acts if all is well, or if nothing was checked
+    if cause.actor == "nobody":  # no action is needed for a healthy or unchecked integration
         assert cause.verdict in ("healthy", "unknown")
     else:
         assert cause.verdict != "healthy"

@@ -1,4 +1,4 @@
-"""The rules of health, as tables: what an outcome makes of an integration, without a database."""
+"""The rules of health, as tables: the effect of an outcome on an integration, without a database."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_what_an_outcome_makes_of_the_status(outcome: Outcome, check_type: str, 
 
 @pytest.mark.parametrize("status", ["active", "error", "inactive"])
 def test_unknown_moves_nothing(status: str) -> None:
-    """Our own fault changes neither status nor message nor count."""
+    """A problem of this machine changes neither status nor message nor count."""
     standing = STANDING._replace(status=status, error_count=3, error_message="was so")
     settled = settle(standing, Outcome("dns.timeout"), "scheduled")
     assert (settled.status, settled.error_count, settled.error_message) == (status, 3, "was so")
@@ -106,7 +106,7 @@ def test_when_it_is_checked_next(outcome: Outcome, count: int, minutes: int, nex
 
 
 def test_a_rejected_login_slows_down_and_stops() -> None:
-    """4 intervals, then 16, an hour at most; the third refusal plans nothing more, until a person asks."""
+    """4 intervals, then 16, at most an hour; the third rejection stops scheduled checks until a check on demand."""
     waits = [
         settle(STANDING._replace(rejections=before), REJECTED, "scheduled").next_in_s
         for before in range(MAX_REJECTIONS)
@@ -156,14 +156,14 @@ def test_the_next_time_counts_from_the_claim() -> None:
 
 
 def test_a_retry_after_counts_from_the_answer() -> None:
-    """The provider said it now: the check's own time is not taken off it."""
+    """Retry-After counts from the reply: the duration of the check is not subtracted."""
     decision = decide(STANDING, replace(BUSY, retry_after_s=1800), "scheduled", lease())
     assert decision.next_at == NOW + timedelta(seconds=1800)
 
 
 @pytest.mark.parametrize(("status", "due"), [("active", NOW), ("error", NOW), ("inactive", None)])
 def test_an_edit_during_the_check_makes_it_due_again(status: str, due: datetime | None) -> None:
-    """The result is logged as unknown, changes no status and no count of refusals; what is off stays off."""
+    """The result is logged as unknown, and changes neither status nor rejections; a disabled one stays disabled."""
     standing = STANDING._replace(status=status, rejections=2)
     decision = decide(standing, REJECTED, "scheduled", lease(is_edited=True))
     assert (decision.next_at, decision.settles, decision.logs, decision.log_status) == (due, False, True, "unknown")
@@ -177,7 +177,7 @@ def test_a_deletion_during_the_check_is_final() -> None:
     assert (decision.next_at, decision.settles, decision.logs) == (None, False, False)
 
 
-# --- in the light of the last success
+# --- compared with the last success
 
 
 def success(
@@ -217,7 +217,7 @@ PROVEN_LONG_AGO = {"proven_at": (NOW - timedelta(hours=2)).isoformat()}
     ],
 )
 def test_a_throttled_request_is_weighed_against_the_last_proof(last: LastSuccess | None, code: str) -> None:
-    """Degraded for an hour after the last proof of this very config, if nothing happened since; else unknown."""
+    """Degraded for an hour after the last proof of this very config, if nothing changed since; else unknown."""
     assert throttled(BUSY, last) == code
 
 
@@ -261,7 +261,7 @@ def test_what_proves_something_is_left_alone(outcome: Outcome) -> None:
     ],
 )
 def test_another_account_is_a_warning(code: str, account: str, found: str) -> None:
-    """It is given once, so it comes before a high quota; a quota that is used up comes before it."""
+    """The warning is given once, so it precedes a high quota; an exhausted quota precedes it."""
     judged = compare_with_last_success(Outcome(code, facts={"account": account}), success(facts={"account": "A"}), 3)
     assert judged.code == found
 
@@ -280,7 +280,7 @@ def test_another_account_is_a_warning(code: str, account: str, found: str) -> No
 def test_what_a_url_says_without_the_credential_stays_known(
     code: str, known: bool | None, version: int, found: str
 ) -> None:
-    """For the same config only; a new comparison takes the place of an old one."""
+    """A comparison counts for the same config only; a new one replaces the old one."""
     last = success(version=version, facts={} if known is None else {"credential_proven": known})
     judged = compare_with_last_success(Outcome(code), last, 3)
     assert judged.code == found

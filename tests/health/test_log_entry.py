@@ -1,4 +1,4 @@
-"""The metadata of a health log: what is written is read again, and what another program wrote harms nothing."""
+"""The metadata of a health log: written values are read again; another program's metadata causes no error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_what_is_written_is_read_again() -> None:
 
 
 def test_nothing_is_written_of_what_did_not_happen() -> None:
-    """No detail and no change of status leave no key."""
+    """Without a detail or a change of status, their keys are absent."""
     document = log_entry.write(Outcome("ok"), "host", 1)
     assert set(document) == {"verdict", "code", "phase", "phases_ms", "facts", "agent", "config_version"}
 
@@ -62,5 +62,5 @@ def test_what_is_no_document_says_nothing(document: object) -> None:
     ],
 )
 def test_a_value_of_another_kind_reads_as_absent(odd: dict[str, Any]) -> None:
-    """Another program's document spoils no list: only what fits is read."""
+    """Another program's document breaks no list: only valid values are read."""
     assert log_entry.read(odd) == NO_METADATA

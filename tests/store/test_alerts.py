@@ -21,7 +21,7 @@ def database(target: Target) -> Any:
 
 
 def test_failing_since_the_first_failure_after_the_last_success(database: Database) -> None:
-    """An alert's time is when the failing began, not when it was seen last; without logs, the last check."""
+    """An alert starts at the first failure, not at the newest one; without logs, at the last check."""
     id = add_integration(database, "One", status="error")
     (alert,) = alerts.find_all(database, ORG_ID)
     assert alert.since == alert.integration.updated_at
@@ -33,7 +33,7 @@ def test_failing_since_the_first_failure_after_the_last_success(database: Databa
 
 
 def test_since_is_the_first_failure_after_the_last_success(database: Database) -> None:
-    """An alert's beginning: unknown checks in between end nothing, a success does; one at the same moment too."""
+    """Unknown checks do not end an alert; a success does, also one at the same moment."""
     id = add_integration(database, "One", status="error")
     for status, seconds in (("failure", 90), ("success", 80), ("failure", 70), ("unknown", 60), ("failure", 50)):
         add_log(database, id, status, 1, seconds_ago=seconds)

@@ -25,7 +25,7 @@ _SCHEDULE, _INTEGRATION = "update integration_schedules", "update integrations"
 
 Run = Callable[[Session, str, str], object]
 
-#: Each change and what it writes. A note of the first change writes what was before it, too.
+#: Each change and its statements. The first note of an integration also writes its previous state.
 CHANGES: dict[str, tuple[Run, list[str]]] = {
     "set_status off": (
         lambda s, id, org: changes.set_status(s, id=id, org_id=org, status="inactive"),
@@ -76,7 +76,7 @@ CHANGES: dict[str, tuple[Run, list[str]]] = {
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """What the sessions say to the database inside, as verb and table; a SELECT that locks is a lock."""
+    """Record the statements of the sessions, as verb and table; a SELECT that locks is a lock."""
     found: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -107,7 +107,7 @@ def add(target: Target, org_id: str) -> str:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_change_writes_the_schedule_first(target: Target, org_id: str, name: str) -> None:
-    """The whole list of its statements: locks and writes of the schedule come before those of the integration."""
+    """Locks and writes of the schedule come before those of the integration, in the whole list of statements."""
     run, expected = CHANGES[name]
     id = add(target, org_id)
     with statements() as found, changes.unit_of_work(target) as session:
@@ -126,14 +126,14 @@ def test_a_restored_one_too(target: Target, org_id: str) -> None:
 
 
 def test_a_new_one_is_written_before_its_schedule(target: Target, org_id: str) -> None:
-    """The schedule refers to it, and nobody can hold a lock on either yet."""
+    """The schedule references the integration; no other process can hold a lock on either yet."""
     with statements() as found:
         add(target, org_id)
     assert found == ["insert integrations", "insert integration_schedules", "insert integration_changes"]
 
 
 def test_every_function_of_the_module_is_in_the_list() -> None:
-    """A change that is added later is recorded here, too."""
+    """Every function of the module is in the list, also one that is added later."""
     named = {name.split()[0] for name in CHANGES} | {"insert_integration", "restore_integration"}
     known = {"update": "update_integration", "delete": "delete_integration"}
     made = {known.get(name, name) for name in named}
@@ -165,7 +165,7 @@ def test_the_locks_are_the_databases(postgresql_target: Target, org_id: str) -> 
 
 
 def test_times_are_the_databases(target: Target, org_id: str) -> None:
-    """Every time that a change writes is an expression of the database's clock, and no value of this process."""
+    """Every timestamp of a change comes from the database's clock, not from this process."""
     id = add(target, org_id)
     given: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""The changes: what each writes, inside one organisation, and which conflicts it reports."""
+"""Changes: the writes of each, inside one organisation, and the conflicts that it reports."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _minutes(row: dict[str, Any]) -> float:
 
 
 def test_an_error_rolls_everything_back(target: Target, org_id: str) -> None:
-    """What was changed before an error is not there afterwards."""
+    """An error rolls back the changes made before it."""
     with pytest.raises(RuntimeError), changes.unit_of_work(target) as session:
         organization_changes.create_organization(session, "Beta", "beta")
         raise RuntimeError
@@ -85,7 +85,7 @@ def test_a_database_that_is_not_there_says_what_to_run(tmp_path: Any) -> None:
 
 
 def test_a_drivers_error_shows_no_value(target: Target, org_id: str) -> None:
-    """A statement that the database refuses ends as our own error, without parameters or rows."""
+    """A statement that the database rejects raises intctl's own error, without parameters or rows."""
     with pytest.raises(IntctlError) as caught:
         _add(target, org_id, name=None, config={"ct": CANARY})  # type: ignore[arg-type]
     assert CANARY not in str(caught.value)
@@ -97,7 +97,7 @@ def test_a_drivers_error_shows_no_value(target: Target, org_id: str) -> None:
 
 
 def test_a_slug_is_used_once(target: Target) -> None:
-    """A second organisation gets its row; one with a slug that is taken is a conflict."""
+    """A second organisation gets its row; a slug that is taken is a conflict."""
     with changes.unit_of_work(target) as session:
         made = organization_changes.create_organization(session, "Beta", "beta")
     with connect(target) as database:
@@ -134,7 +134,7 @@ def test_a_name_is_used_once_among_the_living_of_one_organisation(target: Target
 
 
 def test_an_unknown_organisation_is_not_found(target: Target) -> None:
-    """Only an organisation that is there can have integrations."""
+    """Only an existing organisation can have integrations."""
     with pytest.raises(NotFoundError, match="No such organisation"):
         _add(target, STRANGER)
 
@@ -180,7 +180,7 @@ def test_a_change_without_config_keeps_version_and_due_time(target: Target, org_
 
 
 def test_an_edit_of_what_changed_meanwhile_is_a_conflict(target: Target, org_id: str) -> None:
-    """Two edits of one version: the second is refused and writes nothing."""
+    """Of two edits of one version, the second is rejected and writes nothing."""
     id = _add(target, org_id)
     for config, fits in (({"ct": "two"}, True), ({"ct": "three"}, False)):
         if fits:
@@ -198,7 +198,7 @@ def test_an_edit_of_what_changed_meanwhile_is_a_conflict(target: Target, org_id:
 
 @pytest.mark.parametrize("scheduled", [True, False])
 def test_two_edits_at_once_end_in_one_conflict(scheduled: bool, target: Target, org_id: str) -> None:
-    """An edit that began while another was going on is told, also where a portal's row has no schedule to lock."""
+    """An edit that began during another one is a conflict, also if a portal's row has no schedule to lock."""
     id = _add(target, org_id) if scheduled else _portals_row(target, org_id)
     found: list[object] = []
 
@@ -217,7 +217,7 @@ def test_two_edits_at_once_end_in_one_conflict(scheduled: bool, target: Target, 
             session, id=id, org_id=org_id, expected_version=1, changed=changes.Changed(config={"ct": "first"})
         )
         second.start()
-        second.join(0.5)  # it waits for us now; were it not to wait, it would read the old version
+        second.join(0.5)  # it waits for the first edit; without the wait it would read the old version
         assert second.is_alive()
     second.join(30)
     assert found == [ConflictError]
@@ -226,7 +226,7 @@ def test_two_edits_at_once_end_in_one_conflict(scheduled: bool, target: Target, 
 
 
 def test_a_rename_to_a_name_that_is_taken_is_a_conflict(target: Target, org_id: str) -> None:
-    """The message names the name."""
+    """The message contains the name."""
     _add(target, org_id, "Taken")
     id = _add(target, org_id)
     with pytest.raises(ConflictError, match='"taken"'), changes.unit_of_work(target) as session:
@@ -248,7 +248,7 @@ def _portals_row(target: Target, org_id: str, status: str = "active") -> str:
 
 
 def test_a_portals_row_gets_a_schedule_with_its_first_sealed_config(target: Target, org_id: str) -> None:
-    """Switching a plain row on and off makes no schedule; a sealed config does, due now."""
+    """Enabling and disabling a plain row creates no schedule; a sealed config does, due now."""
     id = _portals_row(target, org_id, "inactive")
     with changes.unit_of_work(target) as session:
         assert changes.set_status(session, id=id, org_id=org_id, status="active")
@@ -264,7 +264,7 @@ def test_a_portals_row_gets_a_schedule_with_its_first_sealed_config(target: Targ
 
 
 def test_an_inactive_one_is_never_due(target: Target, org_id: str) -> None:
-    """A new config of one that is switched off does not wake it, whatever `due` says."""
+    """A new config does not enable a disabled integration, whatever `due` says."""
     id = _add(target, org_id, status="inactive", due="never")
     with changes.unit_of_work(target) as session:
         changes.update_integration(
@@ -279,7 +279,7 @@ def test_an_inactive_one_is_never_due(target: Target, org_id: str) -> None:
 
 
 def test_switching_off_and_on(target: Target, org_id: str) -> None:
-    """Off: never due. On: due now with a clean slate. Asked twice, nothing is touched."""
+    """Disabled: never due. Enabled: due now, errors cleared. A repeated call changes nothing."""
     id = _add(target, org_id)
     _set(target, id, "integrations", "status = 'error', error_count = 4, error_message = 'x'")
     _set(target, id, "integration_schedules", "rejections = 3")
@@ -298,7 +298,7 @@ def test_switching_off_and_on(target: Target, org_id: str) -> None:
 
 
 def test_a_deleted_name_is_free_and_comes_back_inactive(target: Target, org_id: str) -> None:
-    """Deleting frees the name; restoring needs a free one, and switches nothing on."""
+    """Deleting frees the name; restoring requires a free name and enables nothing."""
     id = _add(target, org_id)
     with changes.unit_of_work(target) as session:
         changes.delete_integration(session, id=id, org_id=org_id)
@@ -353,7 +353,7 @@ def test_a_sync_is_recorded_and_a_failed_one_leaves_the_last(target: Target, org
 
 
 def test_somebody_elses_integration_is_not_found(target: Target, org_id: str) -> None:
-    """Every change of a foreign, deleted or unknown row is the same NotFoundError and writes nothing."""
+    """A change of a foreign, deleted or unknown row raises the same NotFoundError and writes nothing."""
     id, deleted = _add(target, org_id), _add(target, org_id, "Gone")
     with changes.unit_of_work(target) as session:
         changes.delete_integration(session, id=deleted, org_id=org_id)
@@ -403,7 +403,7 @@ _SMTP = Outcome(
 def test_an_outcome_settles_the_status(
     outcome: Outcome, was: str, status: str, count: int, log: str, target: Target, org_id: str
 ) -> None:
-    """The design's table: what each verdict makes of an integration, and what its log says."""
+    """The design's table: the status and the log of an integration for each verdict."""
     id = _add(target, org_id)
     _set(target, id, "integrations", f"status = '{was}', error_count = 2, error_message = 'before'")
     with changes.unit_of_work(target) as session:
@@ -421,7 +421,7 @@ def test_an_outcome_settles_the_status(
 
 
 def test_a_log_keeps_the_particulars(target: Target, org_id: str) -> None:
-    """Verdict, code, phase, milliseconds, facts, agent and config_version stand in metadata; detail if there is one."""
+    """The metadata has verdict, code, phase, milliseconds, facts, agent and config_version; and a detail, if any."""
     id = _add(target, org_id)
     with changes.unit_of_work(target) as session:
         for outcome in (_SMTP, Outcome("ok")):
@@ -441,7 +441,7 @@ def test_a_log_keeps_the_particulars(target: Target, org_id: str) -> None:
     assert "detail" not in second["metadata"]
 
 
-# --- what the history must know ------------------------------------------------------------------
+# --- notes for the history -----------------------------------------------------------------------
 
 
 def _noted(target: Target, id: str) -> list[tuple[bool, int, int]]:
@@ -455,7 +455,7 @@ def _noted(target: Target, id: str) -> list[tuple[bool, int, int]]:
 
 
 def test_each_change_that_matters_to_the_history_is_noted(target: Target, org_id: str) -> None:
-    """Made, interval, config, off, on, deleted, restored: one row each; what changes nothing of it adds none."""
+    """Creation, interval, config, disable, enable, delete, restore: one row each; other changes add none."""
     id = _add(target, org_id)
 
     def change(call: Any, **given: Any) -> None:
@@ -480,13 +480,13 @@ def test_each_change_that_matters_to_the_history_is_noted(target: Target, org_id
     ):
         change(call, **given)
         expected += [now] if now else []
-        # On SQLite's clock two changes may fall on one millisecond: then the last one is what is so.
+        # On SQLite's clock two changes may fall on one millisecond: then the last one counts.
         assert _noted(target, id)[-1] == expected[-1]
     assert len(_noted(target, id)) >= len(expected) - 2
 
 
 def test_what_was_before_the_first_note_is_noted_with_it(target: Target, org_id: str) -> None:
-    """Of a row from an older version: from its beginning on it counts as switched on, at the interval that it had."""
+    """A row of an older version counts as enabled from its creation on, at the interval that it had."""
     id = _add(target, org_id, interval_minutes=7)
     _set(target, id, "integrations", "created_at = NULL, updated_at = NULL")
     for made in ("2026-01-02T03:04:05.000000Z", None):
@@ -515,7 +515,7 @@ def test_a_change_that_fails_notes_nothing(target: Target, org_id: str) -> None:
 
 
 def test_maintenance_stays_inside_its_organisation(target: Target, org_id: str) -> None:
-    """Nobody plans or ends what is another organisation's."""
+    """An organisation can neither plan nor end maintenance of another one."""
     id, window = _add(target, org_id), new_id()
     given: dict[str, Any] = {
         "id": window,

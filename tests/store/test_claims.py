@@ -1,4 +1,4 @@
-"""The claim protocol on both databases: who may check, whose result counts, what is put off."""
+"""The claim protocol on both databases: which process may check, which result counts, what is paused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def database(target: Target) -> Iterator[Database]:
 
 
 def add(target: Target, org_id: str, name: str = "Email", **values: Any) -> str:
-    """Stores an integration that is due now, and gives its id."""
+    """Store an integration that is due now. Returns its id."""
     id = changes.new_id()
     given = {
         "type": "email",
@@ -48,7 +48,7 @@ def add(target: Target, org_id: str, name: str = "Email", **values: Any) -> str:
 
 
 def shift(database: Database, id: str, column: str, seconds: int) -> None:
-    """Lets time pass for one row: `column` moves `seconds` back."""
+    """Let time pass for one row: `column` moves `seconds` back."""
     if database.dialect == POSTGRESQL:
         moved = f"{column} - make_interval(secs => {seconds})"
     else:
@@ -57,7 +57,7 @@ def shift(database: Database, id: str, column: str, seconds: int) -> None:
 
 
 def later(database: Database, id: str, seconds: int) -> None:
-    """The history of an integration becomes so much older."""
+    """Make the history of an integration `seconds` older."""
     if database.dialect == POSTGRESQL:
         moved = f"checked_at - make_interval(secs => {seconds})"
     else:
@@ -84,7 +84,7 @@ def row(database: Database, org_id: str, id: str) -> dict[str, Any]:
 
 
 def test_what_is_due_is_claimed_once(database: Database, target: Target, org_id: str) -> None:
-    """A claimed integration is nobody else's while the lease is valid, and its own is in the answer."""
+    """No other process can claim an integration while its lease is valid; the claim returns its data."""
     id = add(target, org_id)
     (claimed,) = due(database, "a")
     assert (claimed.id, claimed.org_id, claimed.lease_token) == (id, org_id, 1)
@@ -96,7 +96,7 @@ def test_what_is_due_is_claimed_once(database: Database, target: Target, org_id:
 def test_the_longest_due_come_first_and_no_more_than_there_are_slots(
     database: Database, target: Target, org_id: str
 ) -> None:
-    """An agent takes what it can start now, in the order in which it fell due."""
+    """An agent claims as many as it can start now, longest due first."""
     ids = [add(target, org_id, f"n{i}") for i in range(5)]
     for age, id in enumerate(ids):
         shift(database, id, "next_check_at", 100 * age)
@@ -117,14 +117,14 @@ def test_what_is_off_or_not_due_is_left_alone(database: Database, target: Target
 
 
 def test_what_another_program_switched_off_is_left_alone(database: Database, target: Target, org_id: str) -> None:
-    """A portal that shares the table may change the status behind our back: it counts all the same."""
+    """A status set by a portal that shares the table counts too."""
     add(target, org_id)
     database.run("UPDATE integrations SET status = 'inactive'")
     assert due(database) == []
 
 
 def test_an_agent_may_be_kept_to_one_organisation(database: Database, target: Target, org_id: str) -> None:
-    """With an organisation named, nobody else's integrations are claimed."""
+    """An agent of one organisation claims only its integrations."""
     with changes.unit_of_work(target) as session:
         other = organization_changes.create_organization(session, "Other", "other").id
     mine, theirs = add(target, org_id), add(target, other)
@@ -133,7 +133,7 @@ def test_an_agent_may_be_kept_to_one_organisation(database: Database, target: Ta
 
 
 def test_a_result_is_recorded_with_log_and_status_together(database: Database, target: Target, org_id: str) -> None:
-    """Recording frees the lease, writes the log and sets the status in one transaction."""
+    """Recording releases the lease, writes the log and sets the status in one transaction."""
     id = add(target, org_id)
     (claimed,) = due(database)
     assert record(database, "a", Result(claimed, REJECTED)) == {id}
@@ -148,7 +148,7 @@ def test_a_result_is_recorded_with_log_and_status_together(database: Database, t
 
 
 def test_a_success_clears_the_error(database: Database, target: Target, org_id: str) -> None:
-    """One success sets active, and the error is gone."""
+    """One success sets the status active and clears the error."""
     id = add(target, org_id)
     (claimed,) = due(database)
     record(database, "a", Result(claimed, REJECTED))
@@ -160,7 +160,7 @@ def test_a_success_clears_the_error(database: Database, target: Target, org_id: 
 
 
 def test_a_stale_result_is_dropped(database: Database, target: Target, org_id: str) -> None:
-    """Whoever outlived its lease writes nothing: the fresh result stands."""
+    """A process whose lease expired writes nothing: the fresh result is kept."""
     id = add(target, org_id)
     (stale,) = due(database, "a")
     shift(database, id, "lease_expires_at", 100)
@@ -184,7 +184,7 @@ def test_the_token_decides_even_for_the_same_owner(database: Database, target: T
 
 
 def test_the_owner_decides_even_for_the_same_token(database: Database, target: Target, org_id: str) -> None:
-    """Somebody else's name on the lease: the result is dropped."""
+    """A result is dropped if another owner holds the lease."""
     add(target, org_id)
     (claimed,) = due(database, "a")
     assert record(database, "b", Result(claimed, OK)) == set()
@@ -229,7 +229,7 @@ def test_a_deletion_during_the_probe_is_final(database: Database, target: Target
 
 
 def test_a_toggle_during_the_probe_stays(database: Database, target: Target, org_id: str) -> None:
-    """Switched off while it was checked: recorded, and still off."""
+    """An integration that is disabled during its check is recorded, and stays disabled."""
     id = add(target, org_id)
     (claimed,) = due(database)
     with changes.unit_of_work(target) as session:
@@ -250,7 +250,7 @@ def test_the_next_check_is_early_never_late(database: Database, target: Target, 
 
 
 def test_given_back_is_due_again_and_uncounted(database: Database, target: Target, org_id: str) -> None:
-    """What was not finished is due as it was; only the owner can give it back."""
+    """A claim that is given back leaves the due time unchanged; only the owner can give it back."""
     id = add(target, org_id)
     due(database, "a")
     assert claims.give_back(database, "b", [id]) == 0
@@ -261,7 +261,7 @@ def test_given_back_is_due_again_and_uncounted(database: Database, target: Targe
 
 
 def test_three_claims_without_a_result_are_set_aside(database: Database, target: Target, org_id: str) -> None:
-    """What kills its checker three times is put off for an hour, as unknown, and logged once."""
+    """An integration that kills its agent three times is paused for one hour, as unknown, and logged once."""
     id = add(target, org_id)
     for attempt in range(claims.MAX_ATTEMPTS):
         assert recording.set_aside(database, agent="host") == 0
@@ -296,7 +296,7 @@ def test_what_is_still_being_checked_is_not_set_aside(database: Database, target
 
 
 def test_a_clock_that_went_back_stops_nothing(database: Database, target: Target, org_id: str) -> None:
-    """A next check or a lease that lies further off than any can is taken as past."""
+    """A next check or a lease later than any schedule allows counts as past."""
     one, two = add(target, org_id, "one"), add(target, org_id, "two")
     shift(database, one, "next_check_at", -86400)
     due(database, "a", slots=1)
@@ -309,7 +309,7 @@ def test_a_clock_that_went_back_stops_nothing(database: Database, target: Target
 
 
 def test_a_dead_password_stops_after_three_logins(database: Database, target: Target, org_id: str) -> None:
-    """Definite rejections slow scheduled logins down, then stop them, until a person asks."""
+    """Definite rejections slow scheduled logins down, then stop them, until a person checks on demand."""
     id = add(target, org_id)
     waits = []
     for _ in range(judge.MAX_REJECTIONS):
@@ -328,7 +328,7 @@ def test_a_dead_password_stops_after_three_logins(database: Database, target: Ta
 
 
 def test_an_edit_forgets_the_rejections(database: Database, target: Target, org_id: str) -> None:
-    """A new config gets its own chances."""
+    """A new config starts without rejections."""
     id = add(target, org_id)
     (claimed,) = due(database)
     record(database, "a", Result(claimed, REJECTED))
@@ -341,7 +341,7 @@ def test_an_edit_forgets_the_rejections(database: Database, target: Target, org_
 
 
 def test_a_provider_that_asks_for_time_gets_it(database: Database, target: Target, org_id: str) -> None:
-    """Retry-After puts the next check off, and counts from now."""
+    """Retry-After delays the next check, and counts from now."""
     id = add(target, org_id)
     (claimed,) = due(database)
     record(database, "a", Result(claimed, Outcome("http.rate_limited", "api", retry_after_s=3000)))
@@ -353,7 +353,7 @@ BUSY = Outcome("http.rate_limited", "api", detail="HTTP 429")
 
 
 def checked(database: Database, outcome: Outcome, id: str, **options: Any) -> tuple[str, str, str]:
-    """The code that a check with this outcome leaves, its log status, and the status."""
+    """Record a check with this outcome. Returns its code, its log status, and the new status."""
     shift(database, id, "next_check_at", 7200)
     (claimed,) = due(database)
     record(database, "a", Result(claimed, outcome), **options)
@@ -392,7 +392,7 @@ def test_who_is_put_off_knows_nothing_new(database: Database, target: Target, or
 
 
 def test_who_is_put_off_is_not_well_again(database: Database, target: Target, org_id: str) -> None:
-    """A refused credential stays refused while the provider has no time to say so again: no all-clear, no new count."""
+    """A rejected credential stays rejected while the provider throttles: no success, no new failure count."""
     id = add(target, org_id)
     checked(database, OK, id)
     assert checked(database, REJECTED, id)[2] == "error"
@@ -410,13 +410,13 @@ def test_who_is_put_off_is_not_well_again(database: Database, target: Target, or
 def test_who_is_put_off_after_the_login_has_proved_it(
     database: Database, target: Target, org_id: str, outcome: Outcome
 ) -> None:
-    """The mail server was past the login, or the token endpoint accepted the credential, in this very check."""
+    """In this very check the mail server accepted the login, or the token endpoint the credential."""
     id = add(target, org_id)
     assert checked(database, outcome, id) == (outcome.code, "success", "active")
 
 
 def test_who_is_put_off_after_it_was_off_has_no_proof(database: Database, target: Target, org_id: str) -> None:
-    """Off and on again forgets the refusals, and with them the proof from before: no 429 makes it well."""
+    """Disabling and enabling discards the rejections and the earlier proof: no 429 makes the integration healthy."""
     id = add(target, org_id)
     for outcome in (OK, REJECTED):
         checked(database, outcome, id)
@@ -439,7 +439,7 @@ def test_a_log_without_a_time_hides_no_proof(database: Database, target: Target,
 
 
 def test_a_proof_of_tomorrow_is_none(database: Database, target: Target, org_id: str) -> None:
-    """The clock was set back since: how old it is cannot be told."""
+    """A proof from the future does not count: the clock was set back, so its age is unknown."""
     id = add(target, org_id)
     checked(database, OK, id)
     later(database, id, -90_000)
@@ -450,7 +450,7 @@ def test_a_proof_of_tomorrow_is_none(database: Database, target: Target, org_id:
 
 @pytest.mark.parametrize("odd", ['{"proven_at": "soon"}', '{"proven_at": 5}', '{"proven_at": "2020-01-01"}', "[]"])
 def test_a_proof_of_another_hands_is_none(database: Database, target: Target, org_id: str, odd: str) -> None:
-    """What stands in a log that intctl did not write ends no batch."""
+    """A log row of another program fails no batch."""
     id = add(target, org_id)
     checked(database, OK, id)
     document = f'{{"config_version": 1, "code": "ok", "facts": {odd}}}'
@@ -461,7 +461,7 @@ def test_a_proof_of_another_hands_is_none(database: Database, target: Target, or
 
 
 def test_two_agents_at_once_share_without_overlap(database: Database, target: Target, org_id: str) -> None:
-    """Claims made at the same moment never meet."""
+    """Claims made at the same moment never overlap."""
     for number in range(40):
         add(target, org_id, f"n{number}")
     taken: dict[str, list[str]] = {"a": [], "b": [], "c": []}
@@ -481,7 +481,7 @@ def test_two_agents_at_once_share_without_overlap(database: Database, target: Ta
 
 
 def test_another_account_than_before_is_said_once(database: Database, target: Target, org_id: str) -> None:
-    """A credential that suddenly belongs to somebody else is a warning; the next check knows the new account."""
+    """A credential that now belongs to another account is a warning; the next check knows the new account."""
     id = add(target, org_id)
     codes = []
     for account in ("Acme", "Acme", "Somebody else", "Somebody else"):
@@ -496,11 +496,11 @@ def test_another_account_than_before_is_said_once(database: Database, target: Ta
     assert "it was Acme, now it is Somebody else" in str(logs.newest(database, org_id)[1].error_message)
 
 
-# --- what others hold or change at the same moment
+# --- locks and changes of other processes
 
 
 def test_rows_that_somebody_has_locked_are_passed_over(postgresql_target: Target, org_id: str) -> None:
-    """Another agent is at one row: nobody waits for it, the others are claimed at once."""
+    """A row that another agent has locked is skipped; the others are claimed at once."""
     one, two = add(postgresql_target, org_id, "one"), add(postgresql_target, org_id, "two")
     with connect(postgresql_target) as mine, connect(postgresql_target) as theirs, theirs.transaction():
         lock = "SELECT integration_id FROM integration_schedules WHERE integration_id = :id FOR UPDATE"
@@ -509,7 +509,7 @@ def test_rows_that_somebody_has_locked_are_passed_over(postgresql_target: Target
 
 
 def test_no_plan_takes_more_than_there_are_slots(postgresql_target: Target, org_id: str) -> None:
-    """However PostgreSQL joins: a limit that is evaluated for each row would take every row."""
+    """The limit holds for every join method of PostgreSQL: evaluated for each row, it would claim every row."""
     for number in range(20):
         add(postgresql_target, org_id, f"n{number}")
     with connect(postgresql_target) as database:
@@ -520,7 +520,7 @@ def test_no_plan_takes_more_than_there_are_slots(postgresql_target: Target, org_
 
 
 def test_a_change_that_is_under_way_is_waited_for(postgresql_target: Target, org_id: str) -> None:
-    """Switched off while a result is being written: the result is written after it, and switches nothing on."""
+    """A result waits for a concurrent change that disables the integration, and does not enable it."""
     id = add(postgresql_target, org_id)
     with connect(postgresql_target) as database, connect(postgresql_target) as theirs:
         (claimed,) = due(database)
@@ -538,7 +538,7 @@ def test_a_change_that_is_under_way_is_waited_for(postgresql_target: Target, org
         assert len(logs.newest(database, org_id)) == 1
 
 
-# --- results that are not like the others
+# --- odd results
 
 
 @pytest.mark.parametrize(
@@ -556,14 +556,14 @@ def test_a_change_that_is_under_way_is_waited_for(postgresql_target: Target, org
 def test_a_result_that_is_not_taken_spoils_no_other(
     database: Database, target: Target, org_id: str, outcome: Outcome
 ) -> None:
-    """What the database or JSON refuses is our own fault, said of that one integration; its neighbours are kept."""
+    """A value that the database or JSON rejects is an error of intctl for one integration; other results are kept."""
     ids = [add(target, org_id, name) for name in ("before", "odd", "after")]
     claimed = {one.name: one for one in due(database)}
     results = [Result(claimed[name], outcome if name == "odd" else OK) for name in ("before", "odd", "after")]
     assert record(database, "a", *results) == set(ids)
     codes = {log.integration: log.code for log in logs.newest(database, org_id)}
     assert (codes["before"], codes["after"]) == ("ok", "ok")
-    assert codes["odd"] in ("self.crash", "server.error")  # SQLite takes some of them
+    assert codes["odd"] in ("self.crash", "server.error")  # SQLite accepts some of them
     if database.dialect == POSTGRESQL:
         assert codes["odd"] == "self.crash"
         assert row(database, org_id, ids[1])["status"] == "active"
@@ -571,7 +571,7 @@ def test_a_result_that_is_not_taken_spoils_no_other(
 
 
 def test_what_changed_is_told(database: Database, target: Target, org_id: str) -> None:
-    """Each recorded result has its name and both statuses; a change stands in the log's metadata too."""
+    """Each recorded result has its name and both statuses; the log's metadata has a change, too."""
     id = add(target, org_id)
     told = []
     for outcome in (OK, REJECTED, REJECTED, OK):
@@ -597,7 +597,7 @@ def test_what_changed_is_told(database: Database, target: Target, org_id: str) -
 
 
 def test_recording_again_finds_what_is_there(database: Database, target: Target, org_id: str) -> None:
-    """After an answer that never came: what is in the log under this lease was recorded, what is not was lost."""
+    """After a lost reply, a result in the log under this lease was recorded; any other was lost."""
     one, two = add(target, org_id, "one"), add(target, org_id, "two")
     claimed = due(database)
     results = [Result(taken, REJECTED) for taken in claimed]
@@ -610,7 +610,7 @@ def test_recording_again_finds_what_is_there(database: Database, target: Target,
 
 
 def test_what_a_lost_answer_took_is_given_back(database: Database, target: Target, org_id: str) -> None:
-    """All of an owner's leases but those that it knows of; nobody else's."""
+    """All leases of an owner except the known ones are released, and no other owner's."""
     known, lost, theirs = (add(target, org_id, name) for name in ("known", "lost", "theirs"))
     for owner, id in (("a", known), ("a", lost), ("b", theirs)):
         assert claims.claim_one(database, owner, id, deadline_s=20.0) is not None
@@ -621,7 +621,7 @@ def test_what_a_lost_answer_took_is_given_back(database: Database, target: Targe
 
 
 def test_a_pass_that_was_missed_is_not_made_up_for(database: Database, target: Target, org_id: str) -> None:
-    """After a night without an agent each is due once, and then an interval later."""
+    """After a night without an agent, each integration is due once, and then one interval later."""
     id = add(target, org_id)
     shift(database, id, "next_check_at", 12 * 3600)
     (claimed,) = due(database)

@@ -1,4 +1,4 @@
-"""History: what the figures need comes from one index."""
+"""History: one index holds everything that the figures need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def database(target: Target) -> Any:
 
 
 def test_history_is_read_from_the_covering_index(database: Database) -> None:
-    """What the figures need of the checks comes from idx_integration_health_logs_history alone."""
+    """The figures read the checks from idx_integration_health_logs_history alone."""
     id, *_ = (add_integration(database, f"Integration {number}") for number in range(30))
     database.run(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)"

@@ -45,7 +45,7 @@ PARTS = [("%", 2), ("_", 2), ("\\", 1), ("!", 1), ("DROP table", 1), ("smtp", 9)
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_search_takes_every_character_as_itself(database: Database, text: str) -> None:
-    """What means something to LIKE, SQL or a driver is only text."""
+    """Characters with a meaning in LIKE, SQL or a driver are only text."""
     for name in HOSTILE:
         add_integration(database, name)
     assert names(database, search=text) == [text]
@@ -54,14 +54,14 @@ def test_search_takes_every_character_as_itself(database: Database, text: str) -
 
 @pytest.mark.parametrize(("text", "count"), PARTS)
 def test_search_is_a_part_of_name_provider_or_type(database: Database, text: str, count: int) -> None:
-    """Upper and lower case are the same; wildcards find themselves."""
+    """Case does not count; wildcards match only themselves."""
     for name in HOSTILE:
         add_integration(database, name)
     assert len(names(database, search=text)) == count
 
 
 def test_filters(database: Database) -> None:
-    """Type, provider and status narrow, together too; what was deleted is in no list."""
+    """Type, provider and status filter, also together; deleted integrations are in no list."""
     add_integration(database, "A", type="sms", provider="twilio", status="error")
     add_integration(database, "B", type="sms", provider="other", status="active")
     add_integration(database, "Gone", deleted_at=datetime.now(UTC))
@@ -120,11 +120,11 @@ def test_names_sort_alike_on_both(database: Database) -> None:
     assert names(database, sort="-name") == ["é", "É", "Z", "b", "a b", "A", "_x"]
 
 
-# --- what a NAME means
+# --- NAME
 
 
 def test_an_exact_name_is_before_an_id_before_a_prefix(database: Database) -> None:
-    """Name, else id, else unique prefix of either; case is the same, an exact spelling first."""
+    """NAME is a name, an id, or a unique prefix of either; case does not count, but an exact spelling comes first."""
     first = add_integration(database, "Mail")
     add_integration(database, "Mail backup")
     by_id = add_integration(database, first)  # a name that is another one's id
@@ -137,7 +137,7 @@ def test_an_exact_name_is_before_an_id_before_a_prefix(database: Database) -> No
 
 
 def test_an_ambiguous_prefix_lists_what_it_could_be(database: Database) -> None:
-    """Several that begin so: none is taken, all are named, made harmless."""
+    """An ambiguous prefix selects none: the error lists all matches, sanitized."""
     for name in ("Mail one", "Mail two", "Mail \x1b[31mred"):
         add_integration(database, name)
     with pytest.raises(UsageError) as told:
@@ -148,7 +148,7 @@ def test_an_ambiguous_prefix_lists_what_it_could_be(database: Database) -> None:
 
 @pytest.mark.parametrize("name", ["", "nobody", "%", "M%", "Mai_", "x" * 100_000, "\\", "' OR 1=1 --", "Mailx"])
 def test_what_is_not_there_is_not_found(database: Database, name: str) -> None:
-    """Wildcards match nothing but themselves; a long name is a name that is not there, and is cut in the message."""
+    """Wildcards match only themselves; a name that is too long is not found, and is truncated in the message."""
     add_integration(database, "Mail")
     with pytest.raises(NotFoundError) as told:
         integrations.find(database, ORG_ID, name)
@@ -156,7 +156,7 @@ def test_what_is_not_there_is_not_found(database: Database, name: str) -> None:
 
 
 def test_bytes_that_are_no_text_are_refused_in_words(database: Database) -> None:
-    """What the command line could not decode is wrong usage, not a bug."""
+    """Text that the command line could not decode is a usage error, not a bug."""
     with pytest.raises(UsageError, match="UTF-8"):
         integrations.find(database, ORG_ID, "\udcff")
     with pytest.raises(UsageError, match="UTF-8"):
@@ -164,7 +164,7 @@ def test_bytes_that_are_no_text_are_refused_in_words(database: Database) -> None
 
 
 def test_deleted_ones_are_found_only_among_the_deleted(database: Database) -> None:
-    """Of several deleted ones with a name, the one deleted last; a living one is none of them."""
+    """Of several deleted integrations with one name, the one deleted last is found; never a living one."""
     now = datetime.now(UTC)
     add_integration(database, "Mail", deleted_at=now - timedelta(2))
     last = add_integration(database, "Mail", deleted_at=now - timedelta(1))
@@ -176,7 +176,7 @@ def test_deleted_ones_are_found_only_among_the_deleted(database: Database) -> No
 
 
 def test_everything_stays_inside_its_organisation(database: Database) -> None:
-    """No read shows, counts or finds what is somebody else's, by name or by id."""
+    """No read shows, counts or finds another organisation's integrations, by name or by id."""
     another_organisation(database)
     theirs = add_integration(database, "Theirs", OTHER_ORG, status="error")
     add_log(database, theirs, "failure", 5)
@@ -206,7 +206,7 @@ def kind(value: object) -> object:
 
 
 def test_both_databases_return_the_same_types(sqlite_target: Target, postgresql_target: Target) -> None:
-    """ids are str, times aware UTC datetimes, JSON Python values: whichever database it is."""
+    """On both databases ids are str, times aware UTC datetimes, and JSON is Python values."""
     answers: list[list[Any]] = []
     for target in (sqlite_target, postgresql_target):
         with connect(target) as database:
@@ -240,7 +240,7 @@ def test_both_databases_return_the_same_types(sqlite_target: Target, postgresql_
 
 
 def test_a_check_of_an_older_config_says_nothing_of_this_one(database: Database) -> None:
-    """After an edit the verdict is unknown until the config as it is now was checked."""
+    """After an edit the verdict is unknown until the present config was checked."""
     id = add_integration(database, "One", config_version=2)
     add_log(database, id, "success", 5, verdict="healthy", code="ok", config_version=1)
     assert integrations.find(database, ORG_ID, "One").verdict == "unknown"

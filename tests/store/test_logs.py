@@ -22,7 +22,7 @@ def database(target: Target) -> Any:
 
 
 def test_logs_newest_first_within_limit_and_time(database: Database) -> None:
-    """Limit, failures and since narrow the logs of one or of all living integrations."""
+    """Limit, failures and since filter the logs of one or of all living integrations."""
     one, gone = add_integration(database, "One"), add_integration(database, "Gone")
     for seconds in (30, 10, 20):
         add_log(database, one, "failure" if seconds == 20 else "success", seconds, seconds_ago=seconds)

@@ -28,7 +28,7 @@ def another_organisation(database: Database) -> None:
 
 
 def test_the_organisation_by_id_slug_name_or_because_it_is_the_only_one(database: Database) -> None:
-    """An id is taken unseen; slug and name are looked up; without one there must be only one."""
+    """An id is used as given; slug and name are looked up; without any there must be only one organisation."""
     assert organizations.find_id(database, None) == ORG_ID
     assert organizations.find_id(database, "acme") == organizations.find_id(database, "Acme") == ORG_ID
     unseen = str(uuid.uuid4())
@@ -44,7 +44,7 @@ def test_the_organisation_by_id_slug_name_or_because_it_is_the_only_one(database
 
 
 def test_organisations_that_cannot_be_read_are_named_by_id(database: Database) -> None:
-    """Where a portal's table has no slug: ids still work, everything else says so."""
+    """If a portal's table has no slug, ids still work, and every other call fails with a clear error."""
     database.run("ALTER TABLE organizations RENAME COLUMN slug TO handle")
     with pytest.raises(StoreError, match="--org ID"):
         organizations.find_all(database)

@@ -40,7 +40,7 @@ def long_ago(database: Database, seconds: int) -> None:
 
 
 def test_a_pass_is_one_row_of_its_agent(database: Database) -> None:
-    """One row a host, overwritten; its passes and checks add up; it began when it says."""
+    """Each host has one row, which is overwritten; its passes and checks add up; its start is the agent's."""
     first, second = finish(database), finish(database, checks=4)
     assert [(one.passes, one.checks) for one in (first, second)] == [(1, 3), (2, 7)]
     (row,) = agent_passes.agents(database)
@@ -52,7 +52,7 @@ def test_a_pass_is_one_row_of_its_agent(database: Database) -> None:
 
 
 def test_a_pass_whose_note_got_no_answer_counts_once(database: Database) -> None:
-    """Written again, it is found by what it is known by; another pass of the same agent is not it."""
+    """A note that is written again is recognised by its metadata; another pass of the agent is a new note."""
 
     def note(pass_id: str, again: bool) -> tuple[int, int]:
         metadata = {"checked": 3, "duration_s": 2.5, "pass_id": pass_id}
@@ -75,7 +75,7 @@ def test_a_pass_that_hangs_is_seen_by_its_start(database: Database) -> None:
 
 
 def test_a_failure_stands_until_a_pass_is_completed(database: Database) -> None:
-    """Why the last pass failed, and when; a finish clears it, a failure leaves the last finish alone."""
+    """A failed pass records reason and time; a completed pass clears them, a failure keeps the last finish."""
     passes.fail(database, agent(), duration_s=1.0, failure="No encryption key.")
     (row,) = agent_passes.agents(database)
     assert (row.failure, row.finished_at, row.age_s) == ("No encryption key.", None, None)
@@ -90,7 +90,7 @@ def test_a_failure_stands_until_a_pass_is_completed(database: Database) -> None:
 
 
 def test_agents_of_one_host_and_of_one_organisation(database: Database, org_id: str) -> None:
-    """An agent that serves one organisation has a row of its own; with --org only who serves it is listed."""
+    """An agent of one organisation has a row of its own; --org lists only the agents that serve it."""
     other = "0" * 8 + org_id[8:]
     for host, serves in (("web2", None), ("web1", org_id), ("web1", None), ("web1", other)):
         finish(database, host, serves)
@@ -107,7 +107,7 @@ def test_agents_of_one_host_and_of_one_organisation(database: Database, org_id: 
 
 
 def test_a_host_that_is_gone_is_forgotten(database: Database) -> None:
-    """After a month an agent that never came back is no longer listed; looked for in one of sixty passes."""
+    """After a month without a pass an agent is no longer listed; one of sixty passes deletes it."""
     finish(database, "gone")
     long_ago(database, passes.KEPT_S + 1)
     for _ in range(59):
@@ -118,7 +118,7 @@ def test_a_host_that_is_gone_is_forgotten(database: Database) -> None:
 
 
 def test_gauges_show_the_newest_check_of_each(database: Database, target: Target, org_id: str) -> None:
-    """Every living integration once, with its newest check; one that was never checked, without."""
+    """Gauges have every living integration once, with its newest check, if it was ever checked."""
     add(target, org_id, "Email")
     check(database, REJECTED)
     check(database, OK)

@@ -68,7 +68,7 @@ def rows(database: Database) -> list[dict[str, object]]:
 
 
 def test_what_is_saved_comes_back_and_is_sealed(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
-    """Tokens survive the round trip, and no text of theirs stands in the row."""
+    """Saved tokens load unchanged, and the row contains none of their text."""
     tokens = store(database, keyring, org_id, id)
     assert tokens.load() is None
     assert tokens.save(FIRST, None) == FIRST
@@ -78,7 +78,7 @@ def test_what_is_saved_comes_back_and_is_sealed(database: Database, keyring: Key
 
 
 def test_the_first_to_save_wins(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
-    """Whoever comes with a stale predecessor is given what stands, and writes nothing."""
+    """A save with a stale predecessor returns the current tokens and writes nothing."""
     tokens = store(database, keyring, org_id, id)
     tokens.save(FIRST, None)
     second = replace(FIRST, access_token=Secret("access-2"), refresh_token=Secret("refresh-2"))
@@ -91,7 +91,7 @@ def test_the_first_to_save_wins(database: Database, keyring: Keyring, org_id: st
 
 @pytest.mark.parametrize("first", [FIRST, None], ids=["replaced", "new"])
 def test_of_many_at_once_one_wins(target: Target, keyring: Keyring, org_id: str, id: str, first: Tokens | None) -> None:
-    """Eight that save over the same predecessor, or over none: one does, all are given its tokens, one row stands."""
+    """Of eight saves over the same predecessor, or none, one wins; all return its tokens, and one row exists."""
     start, won = threading.Barrier(8), []
 
     def save(number: int) -> Tokens:
@@ -114,14 +114,14 @@ def test_of_many_at_once_one_wins(target: Target, keyring: Keyring, org_id: str,
 
 
 def test_a_save_that_fails_is_tried_again(target: Target, keyring: Keyring, org_id: str, id: str) -> None:
-    """A rotated token has no other place: it is saved over a new connection when its own has gone."""
+    """A rotated token is stored nowhere else: after a lost connection it is saved over a new one."""
     database = connect(target)
     tokens = store(database, keyring, org_id, id)
     tokens.save(FIRST, None)
     second = replace(FIRST, access_token=Secret("access-2"), refresh_token=Secret("refresh-2"))
     database.close()
     assert tokens.save(second, FIRST) == second
-    assert tokens.save(second, FIRST) == second  # as after a COMMIT whose answer was lost
+    assert tokens.save(second, FIRST) == second  # as after a COMMIT whose reply was lost
     with connect(target) as again:
         assert store(again, keyring, org_id, id).load() == second
 
@@ -129,7 +129,7 @@ def test_a_save_that_fails_is_tried_again(target: Target, keyring: Keyring, org_
 def test_a_save_that_goes_on_failing_is_told(
     sqlite_target: Target, keyring: Keyring, org_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that does not come back is told in our own words, after all tries."""
+    """An unreachable database raises intctl's own error, after all attempts."""
     monkeypatch.setattr(tokens_module, "_PAUSES_S", (0.0, 0.0))
     with connect(sqlite_target) as database:
         tokens = store(database, keyring, org_id, changes.new_id())
@@ -140,13 +140,13 @@ def test_a_save_that_goes_on_failing_is_told(
 
 
 def test_a_save_that_can_not_be_made_says_so(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
-    """Where the integration itself is gone, nothing is pretended to be saved."""
+    """A save for a deleted integration fails."""
     with pytest.raises(ConflictError):
         store(database, keyring, org_id, changes.new_id()).save(FIRST, None)
 
 
 def test_an_access_token_counts_for_its_config_only(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
-    """After an edit the refresh token stays, and an access token of the old config proves nothing."""
+    """After an edit the refresh token is kept, and an access token of the old config is not used."""
     store(database, keyring, org_id, id).save(FIRST, None)
     after = store(database, keyring, org_id, id, config="another").load()
     assert after is not None
@@ -154,7 +154,7 @@ def test_an_access_token_counts_for_its_config_only(database: Database, keyring:
 
 
 def test_each_origin_has_its_own_tokens(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
-    """A new token of the manifest gets a row of its own; the old one goes only when it is told to."""
+    """A new token of the manifest gets a row of its own; only drop_others removes the old one."""
     old = store(database, keyring, org_id, id)
     old.save(FIRST, None)
     new = store(database, keyring, org_id, id, origin=Secret("another"))
@@ -168,7 +168,7 @@ def test_each_origin_has_its_own_tokens(database: Database, keyring: Keyring, or
 
 
 def test_client_credentials_have_no_origin(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
-    """Where there is no refresh token, only the access token is kept."""
+    """Without a refresh token, only the access token is kept."""
     tokens = store(database, keyring, org_id, id, origin=None)
     only = Tokens(Secret("access"), 2_000_000_000.0)
     tokens.save(only, None)
@@ -179,7 +179,7 @@ def test_client_credentials_have_no_origin(database: Database, keyring: Keyring,
 
 
 def test_rows_that_do_not_open_are_passed_over(database: Database, keyring: Keyring, org_id: str, id: str) -> None:
-    """A damaged row, or one under a key that is gone, is as good as none."""
+    """A damaged row, or one under a lost key, is ignored."""
     store(database, keyring, org_id, id).save(FIRST, None)
     assert store(database, Keyring([new_key()], "other"), org_id, id).load() is None
     database.run("UPDATE oauth_tokens SET access_token = 'not json'")
@@ -189,7 +189,7 @@ def test_rows_that_do_not_open_are_passed_over(database: Database, keyring: Keyr
 def test_a_row_moved_to_another_integration_does_not_open(
     database: Database, keyring: Keyring, target: Target, org_id: str, id: str
 ) -> None:
-    """Tokens are bound to their integration: copied to another one, they are as good as none."""
+    """Tokens are bound to their integration: copied to another one, they are ignored."""
     store(database, keyring, org_id, id).save(FIRST, None)
     other = changes.new_id()
     with changes.unit_of_work(target) as session:

@@ -1,4 +1,4 @@
-"""The outbox on both databases: written with the status, told by one, in order, again only after a death."""
+"""The outbox on both databases: written with the status, reported once and in order, again only after a kill."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def database(target: Target) -> Iterator[Database]:
 
 
 def check(database: Database, outcome: Outcome, check_type: str = "scheduled") -> None:
-    """One recorded check of everything that is enabled."""
+    """Record one check of every enabled integration."""
     for found in database.rows("SELECT integration_id FROM integration_schedules"):
         shift(database, found["integration_id"], "next_check_at", 7200)
     claimed = due(database)
@@ -47,7 +47,7 @@ def take(database: Database, owner: str = "a", limit: int = 10, **options: Any) 
 
 
 def later(database: Database, seconds: int, column: str = "lease_expires_at") -> None:
-    """Lets time pass for all transitions."""
+    """Let time pass for all transitions."""
     rig.shift(database, column, seconds, "integration_transitions")
 
 
@@ -57,7 +57,7 @@ def later(database: Database, seconds: int, column: str = "lease_expires_at") ->
 def test_what_falls_into_error_and_what_leaves_it_is_written_once(
     database: Database, target: Target, org_id: str
 ) -> None:
-    """One row for each change of status, with what was found; none where the status stays."""
+    """Each change of status adds one row with the finding; an unchanged status adds none."""
     add(target, org_id)
     for outcome in (OK, REJECTED, REJECTED, UNKNOWN, OK, DEGRADED):
         check(database, outcome)
@@ -68,7 +68,7 @@ def test_what_falls_into_error_and_what_leaves_it_is_written_once(
 
 
 def test_the_second_time_out_is_the_change(database: Database, target: Target, org_id: str) -> None:
-    """What is not an error yet is not told: a single time-out changes no status."""
+    """A single timeout changes no status and adds no transition."""
     add(target, org_id)
     check(database, TIMEOUT)
     assert written(database) == []
@@ -77,14 +77,14 @@ def test_the_second_time_out_is_the_change(database: Database, target: Target, o
 
 
 def test_a_persons_check_is_written_too(database: Database, target: Target, org_id: str) -> None:
-    """It does not matter who found it."""
+    """A check on demand adds a transition, too."""
     add(target, org_id)
     check(database, TIMEOUT, "manual")
     assert written(database) == [("active", "error", "down", "connect.timeout")]
 
 
 def test_neither_is_there_without_the_other(database: Database, target: Target, org_id: str) -> None:
-    """Where the transition can't be written, the status is not changed and the result not recorded either."""
+    """If the transition can't be written, neither the status nor the result is."""
     id = add(target, org_id)
     (claimed,) = due(database)
     database.run("DROP TABLE integration_transitions")
@@ -95,7 +95,7 @@ def test_neither_is_there_without_the_other(database: Database, target: Target, 
 
 
 def test_an_edit_meanwhile_changes_no_status_and_is_not_told(database: Database, target: Target, org_id: str) -> None:
-    """What was found of a config that is gone is no transition."""
+    """A finding about an earlier config is no transition."""
     id = add(target, org_id)
     (claimed,) = due(database)
     database.run("UPDATE integrations SET config_version = 2 WHERE id = :id", {"id": id})
@@ -124,7 +124,7 @@ def test_a_lost_lease_tells_nothing(database: Database, target: Target, org_id: 
 def test_a_person_who_ends_an_error_is_told_of(
     database: Database, target: Target, org_id: str, what: str, expected: tuple[Any, ...]
 ) -> None:
-    """Switched off, deleted or edited: who was told of the error hears that it is over, and what is known."""
+    """Disabling, deleting or editing an integration in error adds a transition out of it."""
     id = add(target, org_id)
     check(database, REJECTED)
     with changes.unit_of_work(target) as session:
@@ -142,7 +142,7 @@ def test_a_person_who_ends_an_error_is_told_of(
 
 
 def test_switching_on_and_off_is_no_news(database: Database, target: Target, org_id: str) -> None:
-    """What was not in error and is not now is nobody's alarm."""
+    """A change that neither enters nor leaves the status error adds no transition."""
     id = add(target, org_id)
     for status in ("inactive", "active"):
         with changes.unit_of_work(target) as session:
@@ -150,11 +150,11 @@ def test_switching_on_and_off_is_no_news(database: Database, target: Target, org
     assert written(database) == []
 
 
-# --- told
+# --- reported
 
 
 def test_one_is_taken_by_one(database: Database, target: Target, org_id: str) -> None:
-    """What one agent tells no other takes; what is told is never due again."""
+    """No other agent claims a claimed transition; a delivered one is never due again."""
     add(target, org_id)
     check(database, REJECTED)
     (mine,) = take(database, "a")
@@ -167,7 +167,7 @@ def test_one_is_taken_by_one(database: Database, target: Target, org_id: str) ->
 
 
 def test_a_death_in_between_is_told_again(database: Database, target: Target, org_id: str) -> None:
-    """Begun and not marked: it is due again when the lease has run out, with the same id, and counted."""
+    """A transition that was begun but not marked is due again, with the same id, when its lease has expired."""
     add(target, org_id)
     check(database, REJECTED)
     (first,) = take(database, "a")
@@ -176,15 +176,15 @@ def test_a_death_in_between_is_told_again(database: Database, target: Target, or
     later(database, 2)
     (second,) = take(database, "b")
     assert (second.id, second.attempts) == (first.id, 2)
-    assert not transitions.mark_delivered(database, "a", first, 0)  # whoever was held up marks nothing
+    assert not transitions.mark_delivered(database, "a", first, 0)  # a delayed agent marks nothing
     assert not transitions.mark_delivered(database, "a", first, 0, again=True)
     assert transitions.mark_delivered(database, "b", second, 0)
-    assert transitions.mark_delivered(database, "b", second, 0, again=True)  # the answer was lost, the mark was not
+    assert transitions.mark_delivered(database, "b", second, 0, again=True)  # the reply was lost, the mark was not
     assert not transitions.mark_delivered(database, "a", first, 0, again=True)
 
 
 def test_three_times_and_no_more(database: Database, target: Target, org_id: str) -> None:
-    """What ends the agent each time is left; what came after it is told."""
+    """A transition that kills the agent three times is dropped; the later ones are reported."""
     add(target, org_id)
     for outcome in (REJECTED, OK):
         check(database, outcome)
@@ -198,7 +198,7 @@ def test_three_times_and_no_more(database: Database, target: Target, org_id: str
 
 
 def test_of_one_integration_the_earlier_is_told_first(database: Database, target: Target, org_id: str) -> None:
-    """Nobody hears that it works again before hearing that it failed, whoever tells."""
+    """A recovery is never reported before its failure, whichever agent reports."""
     for name in ("Email", "SMS"):
         add(target, org_id, name)
     for outcome in (REJECTED, OK):
@@ -215,7 +215,7 @@ def test_of_one_integration_the_earlier_is_told_first(database: Database, target
 
 
 def test_no_more_than_asked_for_and_the_oldest(database: Database, target: Target, org_id: str) -> None:
-    """An agent takes what it can tell now."""
+    """An agent claims only as many as it can report now, oldest first."""
     for name in ("a", "b", "c"):
         add(target, org_id, name)
     check(database, REJECTED)
@@ -224,7 +224,7 @@ def test_no_more_than_asked_for_and_the_oldest(database: Database, target: Targe
 
 
 def test_what_could_not_begin_is_free_again_at_once(database: Database, target: Target, org_id: str) -> None:
-    """Given back, it is due; its attempt counts."""
+    """A transition that is given back is due at once; its attempt counts."""
     add(target, org_id)
     check(database, REJECTED)
     (one,) = take(database)
@@ -234,7 +234,7 @@ def test_what_could_not_begin_is_free_again_at_once(database: Database, target: 
 
 
 def test_yesterday_is_no_news(database: Database, target: Target, org_id: str) -> None:
-    """Whoever begins to listen is told of the last day, not of all that ever was."""
+    """A new notifier gets the transitions of the last day, not older ones."""
     add(target, org_id)
     check(database, REJECTED)
     later(database, transitions.NEWS_S - 60, "changed_at")
@@ -253,7 +253,7 @@ def test_an_agent_of_one_organisation_tells_of_that(database: Database, target: 
 
 
 def test_a_lease_from_a_clock_that_was_set_back_is_void(database: Database, target: Target, org_id: str) -> None:
-    """A lease that ends later than any can holds nobody up."""
+    """A lease that ends later than any lease can blocks no agent."""
     add(target, org_id)
     check(database, REJECTED)
     take(database)
@@ -262,13 +262,13 @@ def test_a_lease_from_a_clock_that_was_set_back_is_void(database: Database, targ
 
 
 def test_looking_takes_no_lock(sqlite_target: Target, org_id: str) -> None:
-    """Where there is nothing to tell, SQLite's one write lock is left to others."""
+    """A claim without due transitions takes no write lock on SQLite."""
     with connect(sqlite_target) as other, connect(sqlite_target) as database, other.transaction():
         assert take(database) == []
 
 
 def test_old_ones_are_deleted(database: Database, target: Target, org_id: str) -> None:
-    """After a week a transition goes, told or not; a younger one stays."""
+    """A transition is deleted after a week, delivered or not; a newer one stays."""
     for name in ("a", "b"):
         add(target, org_id, name)
     check(database, REJECTED)
