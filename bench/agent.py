@@ -1,4 +1,4 @@
-"""What a pass of the agent costs: claim, open, probe, record, on PostgreSQL and on SQLite.
+"""The cost of a pass of the agent: claim, open, probe, record, on PostgreSQL and on SQLite.
 
     python bench/agent.py [--rounds 3] [--due 10000]
 
@@ -70,7 +70,7 @@ Row = tuple[str, str, str, str, str]
 
 
 def certificate(folder: Path) -> str:
-    """The servers want one, though nothing here speaks TLS."""
+    """A certificate, which the servers require although nothing here uses TLS."""
     import trustme
 
     path = folder / "server.pem"
@@ -83,7 +83,7 @@ def certificate(folder: Path) -> str:
 
 
 class Bench:
-    """A prepared database, its keyring, and the agents that are run on it."""
+    """A prepared database, its keyring, and its agents."""
 
     def __init__(self, target: Any, url: str, home: Path) -> None:
         from intctl import keyring
@@ -108,7 +108,7 @@ class Bench:
         return {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[self.target.dialect]
 
     def patient(self) -> Any:
-        """A connection on which a statement may take its time."""
+        """A connection without a time limit for statements."""
         from intctl.db.connect import Database, _open
 
         made = Database(self.target, _open(self.target, patient=True))
@@ -116,7 +116,7 @@ class Bench:
         return made
 
     def fill(self, count: int) -> None:
-        """So many integrations of the provider http, due now, and nothing else."""
+        """Fill the database with `count` integrations of the provider http, due now."""
         from intctl import vault
         from intctl.db.ids import new_id
         from intctl.providers import catalogue
@@ -155,7 +155,7 @@ class Bench:
             self.settle(database)
 
     def due(self, count: int | None = None) -> None:
-        """All fall due, or only so many and the others in an hour."""
+        """Make all due, or only `count`, and the others in an hour."""
         with self.patient() as database:
             with database.transaction():
                 database.run("UPDATE integration_schedules SET next_check_at = {after -5}")
@@ -167,7 +167,7 @@ class Bench:
             self.settle(database)
 
     def settle(self, database: Any) -> None:
-        """What the server would do in the meantime is done now."""
+        """Do the maintenance now that the server would do later."""
         if database.dialect == "postgresql":
             for table in ("integration_schedules", "integrations", "integration_health_logs"):
                 database.run(f"VACUUM (ANALYZE) {table}")
@@ -177,7 +177,7 @@ class Bench:
             database.run("ANALYZE")
 
     def wal(self) -> str:
-        """Where the server's log is; nothing on SQLite."""
+        """The position in the server's log; "" on SQLite."""
         from intctl.db.connect import connect
 
         if self.target.dialect != "postgresql":
@@ -188,7 +188,7 @@ class Bench:
             return str(found["place"])
 
     def written(self, since: str) -> tuple[int, int]:
-        """Bytes in the server's log since then: in records, and in whole pages, which follow each checkpoint."""
+        """Bytes in the server's log since a position: in records, and in whole pages, which follow each checkpoint."""
         argv = [self.waldump, "--stats", "-p", f"{self.target.parameters['host']}/data/pg_wal", "-s", since]
         said = subprocess.run([*argv, "-e", self.wal()], stdout=subprocess.PIPE, text=True, check=True).stdout
         (total,) = [line.split() for line in said.splitlines() if line.startswith("Total")]
@@ -196,7 +196,7 @@ class Bench:
         return numbers[1], numbers[2]
 
     def run(self, concurrency: int, agents: int = 1, profile: str = "") -> dict[str, float]:
-        """One pass of so many agents at once: checks, seconds, CPU and bytes."""
+        """Run one pass of several agents at once: checks, seconds, CPU and bytes."""
         ask = {"concurrency": concurrency, "profile": profile}
         before, started, busy = self.wal(), time.perf_counter(), busy_seconds()
         argv = [sys.executable, __file__, "--worker", json.dumps(ask)]
@@ -216,7 +216,7 @@ class Bench:
 
 
 def busy_seconds() -> float:
-    """For how long the machine's cores were busy, with whatever it was, all added up."""
+    """The total busy time of the machine's cores, with any work."""
     words = Path("/proc/stat").read_text().splitlines()[0].split()
     user, nice, system, _idle, _iowait, irq, softirq = (int(word) for word in words[1:8])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
@@ -251,7 +251,7 @@ def database(kind: str, folder: Path) -> Iterator[Bench]:
 
 
 def work(ask: dict[str, Any]) -> None:
-    """The worker: the command, and what it cost this process from its first line on."""
+    """Run the command as a worker, and print its cost from the first line of this process on."""
     import resource
 
     from intctl import cli
@@ -297,9 +297,9 @@ def work(ask: dict[str, Any]) -> None:
 def measured(bench: Bench, options: argparse.Namespace) -> list[Row]:
     """The rows of one database."""
     bench.fill(options.due)
-    bench.run(options.concurrency)  # the first pass finds an empty history, and is not typical
+    bench.run(options.concurrency)  # the first pass has an empty history: not typical
     one, two = [], []
-    for _ in range(options.rounds):  # in turn, so that a slow minute slows all alike
+    for _ in range(options.rounds):  # interleaved, so that a slow minute affects all alike
         bench.due()
         one.append(bench.run(options.concurrency))
         bench.due()

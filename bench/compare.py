@@ -73,7 +73,7 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Workload:
-    """A command, and what proves that it did its work: `checks` it records as healthy, `names` it prints."""
+    """A command and the proof of its work: the `checks` that it records as healthy, the `names` that it prints."""
 
     title: str
     command: str
@@ -107,7 +107,7 @@ SQLITE_TIME = "strftime('%Y-%m-%dT%H:%M:%f000Z', {}, {})"
 #: All checks, the healthy ones, and the last change of an integration.
 STATE = """SELECT count(*), count(*) FILTER (WHERE metadata->>'verdict' = 'healthy'),
   (SELECT max(updated_at) FROM integrations) FROM integration_health_logs"""
-#: Copies of the checks that are there, back in time; every 50th is a copy of a rejected one.
+#: Copies of the existing checks, back in time; every 50th is a copy of a rejected one.
 COPY_BACK = f"""
 WITH RECURSIVE step(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM step WHERE n < {7 * 24 * 60 // INTERVAL_MINUTES})
 INSERT INTO integration_health_logs (id, integration_id, check_type, status, response_time_ms, error_message,

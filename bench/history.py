@@ -1,4 +1,4 @@
-"""Years of history: how long the reads take over millions of health logs, and how long deleting locks.
+"""Years of history: the time of reads over millions of health logs, and of locks during deletions.
 
 Both databases are made in a temporary folder and removed afterwards: an SQLite file, and a PostgreSQL
 from the test extra's wheel with its durable settings. The rows are loaded in the order of their times,
@@ -38,11 +38,11 @@ from intctl.store.organization_changes import first_organization  # noqa: E402
 
 INTEGRATIONS = 1_000
 DAYS = 90
-#: Shown beside what is measured, in milliseconds.
+#: The goals that are shown with the results, in milliseconds.
 GOALS = {
     "last 50 checks of one": 5, "metrics of one, 90 d": 10, "intctl metrics --window 30d, all": 1000,
     "intctl metrics --window 90d, all": None, "intctl dashboard": 1000, "longest batch of deletions": 100,
-    "longest wait of another writer meanwhile": 100,
+    "longest wait of another writer": 100,
 }  # fmt: skip
 LOG_INDEXES = (
     "idx_integration_health_logs_integration", "idx_integration_health_logs_checked",
@@ -128,7 +128,7 @@ def postgresql() -> Iterator[str]:
 
 
 def load(target: Target, rows: int) -> str:
-    """Fills the database; the id of one integration."""
+    """Fill the database. Returns the id of one integration."""
     prepare(target, first_organization("Bench", "bench"))
     with connect(target) as database:
         org = organizations.find_all(database)[0].id
@@ -161,7 +161,7 @@ def load(target: Target, rows: int) -> str:
                     {"id": id, "at": now + timedelta(days=1)},
                 )
         if target.dialect == POSTGRESQL:
-            raw.cut_s = None  # loading takes its time
+            raw.cut_s = None  # loading is slow
             _copy(raw, generated(ids, each, now))
             raw.execute("VACUUM ANALYZE")
         else:
@@ -291,7 +291,7 @@ def run(words: list[str], environ: dict[str, str]) -> None:
 
 
 def pruned(target: Target, org: str) -> dict[str, float]:
-    """Deletes ten days while somebody else writes; the longest of both, and rows a second."""
+    """Delete ten days while another connection writes. Returns the longest batch and wait, and rows a second."""
     waits: list[float] = []
     stop = threading.Event()
 
@@ -323,7 +323,7 @@ def pruned(target: Target, org: str) -> dict[str, float]:
     took = time.perf_counter() - begun
     return {
         "longest batch of deletions": batches.longest_s * 1000,
-        "longest wait of another writer meanwhile": max(waits) * 1000,
+        "longest wait of another writer": max(waits) * 1000,
         "rows deleted a second": rows / took,
         "rows in a batch at the end": batches.rows,
     }

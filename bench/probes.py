@@ -1,4 +1,4 @@
-"""What a check costs: CPU per check of intctl's probe path, and of blackbox_exporter on the same servers.
+"""The cost of a check: CPU per check of intctl's probe path, and of blackbox_exporter on the same servers.
 
 Servers, prober and exporter are processes of their own; CPU is that of the prober alone. Rounds are
 interleaved, so that a slow minute slows all alike. Start-up and the first checks do not count.
@@ -121,7 +121,7 @@ def modules(authority: str) -> dict[str, Any]:
 
 @contextmanager
 def exporting(folder: Path, authority: str) -> Iterator[tuple[int, int] | None]:
-    """Process id and port of the exporter; None where it is not installed."""
+    """Process id and port of the exporter; None if it is not installed."""
     path = shutil.which(EXPORTER) or shutil.which("blackbox_exporter")
     if path is None:
         yield None
@@ -173,14 +173,14 @@ def intctl_round(ask: dict[str, Any], checks: int, concurrency: int) -> dict[str
 
 
 def slow_round(port: int) -> tuple[float, float]:
-    """Seconds of many checks of a server that takes its time: on the wall clock, and of CPU."""
+    """Seconds of many checks of a slow server: on the wall clock, and of CPU."""
     ask = {"kind": "HTTP", "port": port, "authority": None}
     found = intctl_round(ask, SLOW_CHECKS, SLOW_CONCURRENCY)
     return found["wall_s"], found["cpu_ms"] * SLOW_CHECKS / 1000
 
 
 def work(ask: dict[str, Any]) -> None:
-    """The worker: probes, and prints what they cost."""
+    """Run probes as a worker, and print their cost."""
     from intctl.probes.run import Network, run_probe
     from intctl.probes.spec import Bearer, HttpProbe, Probe, SmtpProbe
     from intctl.text import Secret
@@ -214,7 +214,7 @@ def work(ask: dict[str, Any]) -> None:
 
 
 def exporter_round(exporter: tuple[int, int], kind: str, where: str, checks: int, concurrency: int) -> float:
-    """Milliseconds of the exporter's CPU per check; whoever asks it is not counted."""
+    """Milliseconds of the exporter's CPU per check, without its client."""
     pid, port = exporter
 
     async def scrape() -> None:
@@ -248,7 +248,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-# --- telling
+# --- output
 
 
 def spread(values: Sequence[float]) -> str:
@@ -265,7 +265,7 @@ def written(
         f"`.venv/bin/python bench/probes.py --rounds {options.rounds}` on {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, {platform.system()}; {options.checks} checks a round, "
         f"{options.concurrency} at a time. CPU milliseconds per check: median (least–most) of the rounds. "
-        "The exporter's CPU is that of its process alone, without whoever scrapes it.",
+        "The exporter's CPU is that of its process alone, without its client.",
         "",
         "| check | intctl | blackbox_exporter | ratio | goal |",
         "|---|---:|---:|---:|---:|",

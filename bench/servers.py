@@ -1,4 +1,4 @@
-"""The servers that probes.py measures against, as a process of its own: as little work as an answer takes.
+"""The servers for probes.py, as a separate process that does as little work as possible for a reply.
 
 python bench/servers.py CERTIFICATE.pem
 """
@@ -24,7 +24,7 @@ REFUSAL = b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\
 
 
 class Http(asyncio.Protocol):
-    """Answers a request that holds the token, after `delay_s`."""
+    """Accepts a request with the token, after `delay_s`."""
 
     def __init__(self, delay_s: float = 0.0) -> None:
         self._delay_s = delay_s
@@ -61,7 +61,7 @@ class Smtp(asyncio.Protocol):
         self._transport.write(b"220 mail.example ESMTP\r\n")
 
     def data_received(self, data: bytes) -> None:
-        if self._handshaking:  # the first command may come before start_tls has given us the new transport
+        if self._handshaking:  # the first command may arrive before start_tls has set the new transport
             self._early.append(data)
             return
         word = data[:4].upper()
@@ -69,7 +69,7 @@ class Smtp(asyncio.Protocol):
             offered = b"250 AUTH PLAIN\r\n" if self._secured else b"250 STARTTLS\r\n"
             self._transport.write(b"250-mail.example\r\n" + offered)
         elif word == b"STAR":
-            self._transport.pause_reading()  # type: ignore[attr-defined]  # the handshake is not for us
+            self._transport.pause_reading()  # type: ignore[attr-defined]  # the handshake is for start_tls
             self._transport.write(b"220 go\r\n")
             self._handshaking = True
             self._task = asyncio.get_running_loop().create_task(self._secure())
@@ -94,7 +94,7 @@ class Smtp(asyncio.Protocol):
 
 
 async def main(certificate: str) -> None:
-    """Listens, prints the ports as JSON, and serves until standard input ends."""
+    """Listen, print the ports as JSON, and serve until standard input ends."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     loop = asyncio.get_running_loop()

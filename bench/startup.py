@@ -1,6 +1,6 @@
-"""How long intctl takes to start, as ratios to `python -c "import click"` in the same run.
+"""The startup time of intctl, as ratios to `python -c "import click"` in the same run.
 
-Interleaved: each round runs every command once, so that a slow minute slows all of them alike.
+Interleaved: each round runs every command once, so that a slow minute affects all of them alike.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def prepare(folder: Path, environ: Mapping[str, str]) -> None:
 
 
 def commands() -> dict[str, Sequence[str]]:
-    """Label to argv: the base, ours, and the others that are installed."""
+    """Label to argv: the base, intctl's commands, and other installed programs."""
     ours = intctl()
     found: dict[str, Sequence[str]] = {
         BASE: [sys.executable, "-c", "import click"],
@@ -113,7 +113,7 @@ def written(medians: Mapping[str, float], rounds: int) -> str:
 
 
 def replace_section(section: str) -> None:
-    """Puts the section in the place of its predecessor in RESULTS.md, and leaves the others alone."""
+    """Replace the section in RESULTS.md, and keep the others."""
     heading = section.partition("\n")[0]
     text = RESULTS.read_text() if RESULTS.exists() else "# Results\n"
     blocks = [block for block in text.split("\n## ") if block.strip()]
