@@ -1,7 +1,7 @@
-"""Databases for everybody: a real PostgreSQL and SQLite files, each test with its own copy of a template.
+"""Databases for all tests: a real PostgreSQL and SQLite files, each test with its own copy of a template.
 
-PostgreSQL is the one that INTCTL_TEST_DATABASE_URL names, else one of our own for this run (see
-postgresql_server.py). If neither answers, the tests fail; they are never skipped.
+PostgreSQL is the server of INTCTL_TEST_DATABASE_URL, else one started for this run (see postgresql_server.py). If
+neither is reachable, the tests fail; they are never skipped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .postgresql_server import running_server
 if TYPE_CHECKING:
     from .agent_rig import Fleet, Host
 
-# The same examples in every run: what new ones find belongs to `make test-slow`, not to whoever commits just then.
+# The same examples in every run: new ones belong to `make test-slow`, so that an unrelated commit does not fail.
 settings.register_profile("commit", derandomize=True)
 settings.register_profile("long", derandomize=False)
 settings.load_profile("commit")
@@ -42,7 +42,7 @@ ORG_NAME, ORG_SLUG = "Acme", "acme"
 
 
 def database_url(target: Target) -> str:
-    """What INTCTL_DATABASE_URL must be for a subprocess to reach the same database."""
+    """The INTCTL_DATABASE_URL with which a subprocess reaches the same database."""
     if target.dialect == SQLITE:
         return f"sqlite:///{quote(str(target.path.absolute()))}"
     rest = dict(target.parameters)
@@ -69,7 +69,7 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_target(_sqlite_template: Path, tmp_path: Path) -> Target:
-    """A prepared SQLite file of this test's own."""
+    """A prepared SQLite file for one test."""
     path = tmp_path / "database" / "intctl.db"
     path.parent.mkdir(mode=0o700)
     shutil.copy(_sqlite_template, path)
@@ -116,7 +116,7 @@ def _postgresql_template(postgresql_server: Target, _maintenance: psycopg.Connec
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """On a server that is not ours, the template goes when the last worker has ended."""
+    """On an external server, drop the template when the last worker has ended."""
     url = os.environ.get("INTCTL_TEST_DATABASE_URL")
     if url is None or hasattr(session.config, "workerinput"):
         return
@@ -131,9 +131,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def postgresql_target(
     postgresql_server: Target, _maintenance: psycopg.Connection, _postgresql_template: str
 ) -> Iterator[Target]:
-    """A prepared PostgreSQL database of this test's own."""
+    """A prepared PostgreSQL database for one test."""
     name = f"intctl_{uuid.uuid4().hex}"
-    ours = "INTCTL_TEST_DATABASE_URL" not in os.environ  # there nothing is flushed to a disk, and a copy is quick
+    ours = "INTCTL_TEST_DATABASE_URL" not in os.environ  # that server does not flush to disk, so a copy is quick
     create = sql.SQL("CREATE DATABASE {} TEMPLATE {}" + (" STRATEGY file_copy" if ours else ""))
     _maintenance.execute(create.format(sql.Identifier(name), sql.Identifier(_postgresql_template)))
     yield _database(postgresql_server, name)
@@ -142,7 +142,7 @@ def postgresql_target(
 
 @pytest.fixture
 def empty_postgresql(postgresql_server: Target, _maintenance: psycopg.Connection) -> Iterator[Target]:
-    """A PostgreSQL database with nothing in it."""
+    """An empty PostgreSQL database."""
     name = f"intctl_{uuid.uuid4().hex}"
     _maintenance.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
     yield _database(postgresql_server, name)
@@ -162,14 +162,14 @@ def _drop(connection: psycopg.Connection, name: str) -> None:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def target(request: pytest.FixtureRequest) -> Target:
-    """A prepared database with one organisation: the test runs on both kinds."""
+    """A prepared database with one organisation; the test runs on both kinds."""
     found: Target = request.getfixturevalue(f"{request.param}_target")
     return found
 
 
 @pytest.fixture
 def fleet(target: Target, tmp_path: Path) -> Iterator[Fleet]:
-    """Integrations in a database of their own, and agents that check them, ended with the test."""
+    """Integrations in a database of their own, and their agents, which end with the test."""
     from .agent_rig import Fleet
 
     made = Fleet(target, tmp_path / "home")

@@ -38,7 +38,7 @@ GUARDED = ("intctl.store.claims", "intctl.store.results", "intctl.health.judge",
 
 @dataclass(frozen=True)
 class Mutation:
-    """`old` stands exactly once in the source of the object `at`; with `new` in its place `test` must fail.
+    """`old` occurs exactly once in the source of the object `at`; with `new` instead, `test` must fail.
 
     `at` is `module:object`; an object inside a class or a function has a dotted name.
     """
@@ -64,7 +64,7 @@ def tables() -> dict[str, tuple[Mutation, ...]]:
 
 
 def table(path: Path) -> tuple[Mutation, ...]:
-    """The table that a file of tests/mutations/ holds."""
+    """The table in a file of tests/mutations/."""
     found: tuple[Mutation, ...] = import_module(f"tests.mutations.{path.stem}").MUTATIONS
     return found
 
@@ -76,7 +76,7 @@ def module_file(module: str, root: Path = ROOT) -> Path:
 
 
 def span(source: str, name: str) -> tuple[int, int]:
-    """Where the object `name` begins and ends in `source`, in characters. Raises LookupError."""
+    """The start and end of the object `name` in `source`, in characters. Raises LookupError."""
     body: Sequence[ast.stmt] = ast.parse(source).body
     found: ast.stmt | None = None
     for part in name.split("."):
@@ -102,14 +102,14 @@ def _names(node: ast.stmt) -> list[str]:
 
 
 def object_source(mutation: Mutation) -> str:
-    """The source of the object that a mutation is anchored to. Raises LookupError when it is not there."""
+    """The source of the object that a mutation is anchored to. Raises LookupError if it does not exist."""
     source = module_file(mutation.module).read_text("utf-8")
     start, end = span(source, mutation.at.partition(":")[2])
     return source[start:end]
 
 
 def mutated(mutation: Mutation) -> str:
-    """The whole file with the mutation in it."""
+    """The whole file with the mutation."""
     source = module_file(mutation.module).read_text("utf-8")
     start, end = span(source, mutation.at.partition(":")[2])
     return source[:start] + source[start:end].replace(mutation.old, mutation.new) + source[end:]
@@ -119,14 +119,14 @@ def mutated(mutation: Mutation) -> str:
 
 
 def survives(mutation: Mutation) -> str:
-    """What the tests said, when they did not fail under this mutation; else nothing."""
+    """The output of the tests if they did not fail under this mutation, else ""."""
     with tempfile.TemporaryDirectory(prefix="intctl-mutant-") as folder:
         copy = Path(folder) / "tree"
         ignored = shutil.ignore_patterns(".venv*", ".git", "*_cache", "__pycache__", "dist", "build", ".coverage*")
         shutil.copytree(ROOT, copy, ignore=ignored)
         module_file(mutation.module, copy).write_text(mutated(mutation), "utf-8")
         done = _run(copy, [mutation.test])
-    # 1: tests failed. 2 and more: not even collected, which proves nothing.
+    # 1: tests failed. 2 and more: not collected, which proves nothing.
     return "" if done.returncode == 1 else done.stdout[-2000:]
 
 
@@ -137,7 +137,7 @@ def _run(tree: Path, tests: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def run(chosen: Sequence[Mutation], jobs: int) -> set[str]:
-    """Runs these mutations and prints what became of each; the names of those that survived."""
+    """Run these mutations and print the result of each. Returns the names of the survivors."""
     survivors: set[str] = set()
     with ThreadPoolExecutor(jobs) as threads:
         for mutation, said in zip(chosen, threads.map(survives, chosen), strict=True):
@@ -149,11 +149,11 @@ def run(chosen: Sequence[Mutation], jobs: int) -> set[str]:
     return survivors
 
 
-# --- what is known of earlier runs ---------------------------------------------------------------
+# --- earlier runs --------------------------------------------------------------------------------
 
 
 def digest(module: str, table: Sequence[Mutation]) -> str:
-    """Of all that decides whether the mutations of a module are red: its source, its table, its tests."""
+    """The digest of a module's source, its table and its tests, which decide whether its mutations are red."""
     found = hashlib.sha256(module_file(module).read_bytes())
     for mutation in table:
         found.update(repr(mutation).encode())
@@ -170,7 +170,7 @@ def known_red() -> dict[str, str]:
 
 
 def note_red(found: Mapping[str, Sequence[Mutation]], survivors: set[str], ran: set[str]) -> None:
-    """Notes the modules of which every mutation ran and was red."""
+    """Record the modules of which every mutation ran and was red."""
     known = {module: value for module, value in known_red().items() if module in found}
     for module, table in found.items():
         names = {mutation.name for mutation in table}
@@ -183,7 +183,7 @@ def note_red(found: Mapping[str, Sequence[Mutation]], survivors: set[str], ran: 
 
 
 def document() -> str:
-    """tests/mutations.md."""
+    """The text of tests/mutations.md."""
     lines = [
         "# Mutations of the agent's protocol",
         "",

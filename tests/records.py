@@ -1,4 +1,4 @@
-"""Records with values that mean nothing in particular, for tests that care about a few of them."""
+"""Records with arbitrary values, for tests that depend on a few of them."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def finding(**values: Any) -> Finding:
 
 
 def report(**values: Any) -> Report:
-    """A report in which nothing is known."""
+    """A report without known values."""
     return replace(_REPORT, **values)
 
 

@@ -1,9 +1,9 @@
-"""Real servers on loopback for the tests: SMTP and HTTP, in clear and behind TLS, each in a thread of its own.
+"""Real servers on loopback for the tests: SMTP and HTTP, plaintext and TLS, each in a thread of its own.
 
     with authority() as ca, smtp_server(ca, "starttls", users={"apikey": "pw"}) as server:
         ...  # server.host, server.port, server.logins, server.mails
 
-`ca.file` is what goes into `ca_file`. Everything a server got is kept on it.
+`ca.file` is a value for `ca_file`. A server keeps everything that it received.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import trustme
 logging.getLogger("mail.log").setLevel(logging.ERROR)
 
 HOST = "127.0.0.1"
-#: What certificates are made for, when nothing else is asked.
+#: The default names of certificates.
 NAMES = ("localhost", "127.0.0.1", "::1")
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Authority:
-    """A certificate authority of the test's own. `file` is its certificate, as PEM."""
+    """A certificate authority for one test. `file` is its certificate, as PEM."""
 
     def __init__(self, folder: Path) -> None:
         self._ca = trustme.CA(organization_name="Test Authority")
@@ -49,7 +49,7 @@ class Authority:
         not_after: datetime | None = None,
         client_authority: Authority | None = None,
     ) -> ssl.SSLContext:
-        """A server's context with a certificate for `names`; with `client_authority` it wants a client's."""
+        """A server's context with a certificate for `names`; `client_authority` requires a client certificate."""
         issued = self._ca.issue_cert(*(names or NAMES), not_before=not_before, not_after=not_after)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         issued.configure_cert(context)
@@ -67,13 +67,13 @@ class Authority:
 
 @contextmanager
 def authority() -> Iterator[Authority]:
-    """A fresh authority, its file gone at the end."""
+    """A new authority, whose file is deleted at the end."""
     with tempfile.TemporaryDirectory() as folder:
         yield Authority(Path(folder))
 
 
 def in_days(days: float) -> datetime:
-    """A moment so many days from now."""
+    """The time `days` from now."""
     return datetime.now(UTC) + timedelta(days=days)
 
 
@@ -84,12 +84,12 @@ class Serving:
         self.host = HOST
         self.port = 0
         self._loop = asyncio.new_event_loop()
-        #: Every connection there was, to be closed at the end.
+        #: Every connection, to be closed at the end.
         self.transports: list[asyncio.BaseTransport | None] = []
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def start(self, make: Callable[[asyncio.AbstractEventLoop, socket.socket], Awaitable[asyncio.Server]]) -> None:
-        """Listens on a free port, with the server that `make` builds on the socket."""
+        """Listen on a free port, with the server that `make` builds on the socket."""
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle on
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((HOST, 0))
@@ -105,7 +105,7 @@ class Serving:
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
 
     def stop(self) -> None:
-        """Closes the socket and every connection, and waits for the thread."""
+        """Close the socket and every connection, and wait for the thread."""
         self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
@@ -137,19 +137,19 @@ class Mail:
 
 
 class SmtpServer(Serving):
-    """What an SMTP server got: `logins` as (method, user, password, accepted), and `mails`."""
+    """An SMTP server with its `logins` as (method, user, password, accepted), and its `mails`."""
 
     def __init__(self, users: Mapping[str, str]) -> None:
         super().__init__()
         self.users = dict(users)
         self.logins: list[tuple[str, str, str, bool]] = []
         self.mails: list[Mail] = []
-        #: Recipients and senders to refuse, with the reply to give.
+        #: Recipients and senders to reject, with the reply.
         self.refuse_recipients: dict[str, str] = {}
         self.refuse_senders: dict[str, str] = {}
 
     def authenticate(self, _server: Any, _session: Any, _envelope: Any, mechanism: str, data: Any) -> Any:
-        """aiosmtpd's question whether this login is right."""
+        """Check a login for aiosmtpd."""
         from aiosmtpd.smtp import AuthResult
 
         user, password = data.login.decode(), data.password.decode()
@@ -201,7 +201,7 @@ def smtp_server(
         return Protocol(
             server,
             hostname="mail.example",
-            ident="ESMTP of the tests",  # aiosmtpd would tell its version, which golden files must not hold
+            ident="ESMTP of the tests",  # aiosmtpd would send its version, which golden files must not contain
             tls_context=context if security == "starttls" else None,
             require_starttls=security == "starttls",
             auth_required=bool(server.users) and security == "starttls",
@@ -227,7 +227,7 @@ def smtp_server(
 
 @dataclass
 class Request:
-    """What an HTTP server was asked."""
+    """A request to an HTTP server."""
 
     method: str
     target: str
@@ -241,7 +241,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What it answers: `body` goes out as JSON unless it is bytes."""
+    """A reply of an HTTP server: `body` is sent as JSON unless it is bytes."""
 
     status: int = 200
     body: object = None
@@ -263,7 +263,7 @@ Route = Answer | Callable[[Request], Answer] | list[Answer]
 
 
 class HttpServer(Serving):
-    """`routes` maps a path to its answer, a function that makes it, or a list to be used up (the last one stays)."""
+    """`routes` maps a path to its reply, a function that makes it, or a list used in order (the last one repeats)."""
 
     def __init__(self, routes: Mapping[str, Route], secure: bool) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ class HttpServer(Serving):
 
     @property
     def url(self) -> str:
-        """Its base URL, without a slash at the end."""
+        """The base URL, without a trailing slash."""
         return f"{self._scheme}://{self.host}:{self.port}"
 
     def answer(self, request: Request) -> Answer:
@@ -305,7 +305,7 @@ class HttpServer(Serving):
 def http_server(
     routes: Mapping[str, Route], ca: Authority | None = None, *, context: ssl.SSLContext | None = None
 ) -> Iterator[HttpServer]:
-    """An HTTP server; an HTTPS one when an authority or a context is given."""
+    """An HTTP server, or an HTTPS server if an authority or a context is given."""
     if context is None and ca is not None:
         context = ca.server_context()
     server = HttpServer(routes, context is not None)
@@ -324,7 +324,7 @@ def http_server(
 
 
 class RawServer(Serving):
-    """A server that does what its handler says; `got` has every byte that any client sent, through `tap`."""
+    """A server controlled by its handler; `got` has every byte that any client sent, through `tap`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -337,7 +337,7 @@ def raw_server(
     handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter, RawServer], Awaitable[None]],
     context: ssl.SSLContext | None = None,
 ) -> Iterator[RawServer]:
-    """A server of the test's own making. The connection is closed when the handler returns."""
+    """A server with the test's own handler. The connection is closed when the handler returns."""
     server = RawServer()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -362,7 +362,7 @@ def raw_server(
 
 @contextmanager
 def blocking_tls_server(context: ssl.SSLContext) -> Iterator[int]:
-    """The port of a TLS server that says nothing of its own but sends TLS alerts, which asyncio's servers swallow."""
+    """The port of a TLS server that sends no data but TLS alerts, which asyncio's servers swallow."""
     listening = socket.create_server((HOST, 0))
 
     def serve() -> None:
@@ -376,7 +376,7 @@ def blocking_tls_server(context: ssl.SSLContext) -> Iterator[int]:
                 with suppress(OSError):
                     secured.do_handshake()
                     secured.recv(4096)
-                with suppress(OSError):  # the alert is lost if we close before what was sent to us is read
+                with suppress(OSError):  # closing before reading the received data would lose the alert
                     secured.shutdown(socket.SHUT_WR)
                     while secured.recv(4096):
                         pass

@@ -21,7 +21,7 @@ def rooms() -> str:
 
 
 def test_the_rooms_in_the_document_are_those_of_the_package() -> None:
-    """Each package and module of intctl/ is in the list once, and the list has no other."""
+    """Each package and module of intctl/ is in the list once, and the list has no others."""
     block = re.search(r"^```\w*\n(.*?)^```", rooms(), re.DOTALL | re.MULTILINE)
     assert block is not None
     starts = [_NAMES.match(line) for line in block[1].splitlines()]

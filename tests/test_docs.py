@@ -1,4 +1,4 @@
-"""What the documents say about the code is what the code says."""
+"""The documents agree with the code."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def generate() -> ModuleType:
 
 
 def test_generated_documents_are_up_to_date() -> None:
-    """Help, codes and exit codes in the documents are made from the code: python docs/generate.py"""
-    # In a process of its own: click keeps the help option that a command was first asked with.
+    """Help, codes and exit codes in the documents are generated from the code: python docs/generate.py"""
+    # In a separate process: click keeps the help option that a command was first called with.
     ran = subprocess.run([sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_a_stale_document_is_noticed(generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check can fail: a changed line, a missing file and a page of nobody are stale."""
+    """The check can fail: a changed line, a missing file and a page without a provider are stale."""
     shutil.copytree(ROOT / "docs" / "providers", tmp_path / "docs" / "providers")
     (tmp_path / "docs" / "providers" / "gone.md").touch()
     page = tmp_path / "docs" / "providers" / "twilio.md"
@@ -64,7 +64,7 @@ def test_the_readme_lists_each_provider_once(generate: ModuleType) -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    """Every relative link in a document names a file that is there."""
+    """Every relative link in a document names an existing file."""
     links = [
         (document, link)
         for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -77,7 +77,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 @pytest.mark.parametrize("number", range(1, 11))
 def test_every_test_case_of_the_specification_is_a_test(number: int) -> None:
-    """ADMIN-INT-001 to 010 each stand in the name of a test and in its sentence."""
+    """ADMIN-INT-001 to 010 each occur in the name of a test and in its sentence."""
     texts = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     assert f"def test_admin_int_{number:03d}_" in texts
     assert f'"""ADMIN-INT-{number:03d}:' in texts

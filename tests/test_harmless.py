@@ -1,4 +1,4 @@
-"""A dead password is not tried for ever: seven days of the agent, and at most three logins reach the server.
+"""An invalid password is not tried for ever: in seven days of the agent at most three logins reach the server.
 
 Stored times are shifted back between the passes; the database's clock stays real.
 """
@@ -22,7 +22,7 @@ RIGHT, WRONG = "the-right-password", "the-wrong-password"
 
 @pytest.fixture
 def server(fleet: Fleet) -> Iterator[SmtpServer]:
-    """A mail server, integrated with a wrong password; and beside it one that nothing listens for."""
+    """A mail server, integrated with a wrong password; and an integration without a server."""
     with authority() as ca, smtp_server(ca, users={"apikey": RIGHT}) as made, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         fleet.add({"Unreachable": f"http://127.0.0.1:{closed.getsockname()[1]}/"})
@@ -48,7 +48,7 @@ def _run(fleet: Fleet, *words: str, stdin: str | None = None, code: int = 0, **e
 
 
 def _live(fleet: Fleet, days: int, *, step_s: int) -> None:
-    """So many days of an agent that runs every `step_s` seconds."""
+    """Run an agent every `step_s` seconds for `days`."""
     for _ in range(days * 86400 // step_s):
         fleet.once()
         fleet.pass_time("next_check_at", step_s)
@@ -60,11 +60,11 @@ def _checks(fleet: Fleet, name: str) -> int:
 
 @pytest.mark.parametrize("step_s", [3600, pytest.param(300, marks=pytest.mark.slow)])
 def test_seven_days_with_a_wrong_password(fleet: Fleet, server: SmtpServer, step_s: int) -> None:
-    """Three logins reach the server, alerts says that no more will; what is unreachable goes on being checked."""
+    """Three logins reach the server, and alerts says that they stopped; the unreachable one is still checked."""
     _live(fleet, DAYS, step_s=step_s)
     assert [(login[1], login[2], login[3]) for login in server.logins] == [("apikey", WRONG, False)] * MAX_REJECTIONS
     assert _checks(fleet, "Email") == MAX_REJECTIONS
-    # A long outage is looked at less often, but once in two intervals (of five minutes) in any case.
+    # A long outage is checked less often, but at least once in two intervals (of five minutes).
     assert DAYS * 86400 // max(step_s, 600) <= _checks(fleet, "Unreachable") <= DAYS * 86400 // step_s
     (alert,) = [one for one in json.loads(_run(fleet, "alerts", "-o", "json")) if one["name"] == "Email"]
     assert (alert["code"], alert["scheduled_checks_stopped"]) == ("smtp.auth.rejected", True)
@@ -77,7 +77,7 @@ def test_seven_days_with_a_wrong_password(fleet: Fleet, server: SmtpServer, step
     ids=["check", "reconnect", "edit"],
 )
 def test_a_person_starts_it_again(fleet: Fleet, server: SmtpServer, words: tuple[str, ...]) -> None:
-    """When somebody acts and the login is right, scheduled checks go on."""
+    """After a successful login on demand, scheduled checks go on."""
     _live(fleet, 1, step_s=3600)
     assert len(server.logins) == MAX_REJECTIONS
     if words[0] == "edit":
@@ -93,7 +93,7 @@ def test_a_person_starts_it_again(fleet: Fleet, server: SmtpServer, words: tuple
 
 
 def test_a_check_that_is_refused_again_opens_no_flood(fleet: Fleet, server: SmtpServer) -> None:
-    """A person's check of a dead password counts as one refusal: two more on schedule, then silence."""
+    """A check of an invalid password on demand counts as one rejection: two more on schedule, then none."""
     _live(fleet, 1, step_s=3600)
     _run(fleet, "check", "Email", code=1)
     _live(fleet, 1, step_s=3600)

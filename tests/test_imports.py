@@ -1,4 +1,4 @@
-"""How the code is laid out: imports, packages, the size of files and of signatures."""
+"""The layout of the code: imports, packages, the size of files and of signatures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import grimp
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "intctl"
 
-# What still breaks a rule. An entry that no longer breaks it is an error too, so that each tuple only shrinks.
+# Exceptions to the rules. An entry that no longer breaks its rule is an error too, so that each tuple only shrinks.
 
 #: Import cycles, each as its modules in alphabetical order.
 KNOWN_CYCLES: tuple[tuple[str, ...], ...] = ()
@@ -48,7 +48,7 @@ def test_an_init_holds_no_program() -> None:
 
 
 def test_no_file_is_long() -> None:
-    """A file holds one idea and fits a reader's head; the table of causes is the one exception."""
+    """A file holds one idea and stays short; the table of causes is the one exception."""
     lengths = {name(path): len(path.read_text("utf-8").splitlines()) for path in sources()}
     assert [file for file, lines in lengths.items() if lines > MAX_LINES and file != TABLE] == sorted(KNOWN_LONG_FILES)
 

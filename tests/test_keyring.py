@@ -1,4 +1,4 @@
-"""The envelope and the keyring, held to frozen vectors that were made without this code."""
+"""The envelope and the keyring, tested with frozen vectors that were made without this code."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def ring(texts: list[str]) -> Keyring:
 
 @pytest.mark.parametrize("vector", VECTORS["open"], ids=lambda v: v["binding"]["purpose"])
 def test_frozen_envelopes_open(vector: dict[str, Any]) -> None:
-    """What an earlier version sealed opens for ever."""
+    """Envelopes of an earlier version open for ever."""
     assert ring(vector["keys"]).open(vector["envelope"], Binding(**vector["binding"]), "x") == vector["plain"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["refuse"], ids=lambda v: v["why"])
 def test_frozen_forgeries_are_refused(vector: dict[str, Any]) -> None:
-    """What is damaged, foreign, copied or under another key is refused with its own cause."""
+    """A damaged, foreign or copied envelope, or one under another key, is rejected with its own cause."""
     with pytest.raises(SealError) as caught:
         ring(vector["keys"]).open(vector["envelope"], Binding(**vector["binding"]), "Email")
     assert caught.value.code == vector["code"]
@@ -50,14 +50,14 @@ def test_key_text_round_trip(entry: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("text", VECTORS["keys"]["bad"])
 def test_wrong_key_texts_are_refused_without_being_shown(text: str) -> None:
-    """A key that was cut off or mistyped is refused, and its text stays out of the message."""
+    """A truncated or mistyped key is rejected, and its text is not in the message."""
     with pytest.raises(KeyringError) as caught:
         parse_key(text)
     assert not text or text not in str(caught.value)
 
 
 def test_a_key_has_32_bytes() -> None:
-    """AES would take 16 bytes in silence; a key of ours has 32."""
+    """AES would accept 16 bytes; a key of intctl has 32."""
     with pytest.raises(KeyringError):
         Key(b"x" * 16)
 
@@ -70,7 +70,7 @@ def test_a_key_has_32_bytes() -> None:
     )
 )
 def test_whatever_is_sealed_opens_again(plain: dict[str, Any]) -> None:
-    """Seal and open are each other's inverse, and the length of what is inside stays hidden."""
+    """Open is the inverse of seal, and the length of the content stays hidden."""
     keys = Keyring([new_key()], "the test")
     envelope = keys.seal(plain, BINDING)
     assert keys.open(json.loads(json.dumps(envelope)), BINDING, "x") == plain
@@ -84,7 +84,7 @@ def test_two_seals_of_one_value_differ() -> None:
 
 
 def test_the_first_key_seals_and_all_open() -> None:
-    """Several keys live at once: the first seals, each opens its own."""
+    """Several keys are valid at once: the first seals, each opens its own."""
     old, new = new_key(), new_key()
     sealed = Keyring([old], "the test").seal({"a": 1}, BINDING)
     both = Keyring([new, old], "the test")
@@ -93,7 +93,7 @@ def test_the_first_key_seals_and_all_open() -> None:
 
 
 def test_repr_shows_no_key() -> None:
-    """Neither a key's nor a keyring's repr gives the key away."""
+    """Neither a key's nor a keyring's repr shows the key."""
     key = new_key()
     shown = repr(key) + repr(Keyring([key], "the test"))
     assert key.kid in shown
@@ -118,7 +118,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_a_written_keyring_is_private_and_reads_back(home: Path) -> None:
-    """The file is 0600 whatever the umask, and holds the keys in order."""
+    """The file has mode 0600 with any umask, and holds the keys in order."""
     path = home / "keyring.json"
     assert path.stat().st_mode & 0o7777 == 0o600
     assert len(keyring.read_file(path).keys) == 2
@@ -126,7 +126,7 @@ def test_a_written_keyring_is_private_and_reads_back(home: Path) -> None:
 
 
 def test_a_keyring_is_never_replaced(home: Path) -> None:
-    """Writing over a keyring would lose every secret under it."""
+    """Writing never replaces a keyring: every secret under it would be lost."""
     before = (home / "keyring.json").read_bytes()
     with pytest.raises(KeyringError, match="already exists"):
         keyring.write_file(home / "keyring.json", [new_key()])
@@ -135,13 +135,13 @@ def test_a_keyring_is_never_replaced(home: Path) -> None:
 
 
 def test_a_folder_that_takes_no_file_is_said(tmp_path: Path) -> None:
-    """Where nothing can be written, the message says so."""
+    """If the file can't be written, the message says so."""
     with pytest.raises(KeyringError, match="could not be written"):
         keyring.write_file(tmp_path / "missing" / "keyring.json", [new_key()])
 
 
 def test_a_keyring_that_others_can_read_is_refused_with_the_command_to_run(home: Path) -> None:
-    """A mode that lets others in is named together with its remedy."""
+    """A mode that lets other users read is reported with the command that fixes it."""
     path = home / "keyring.json"
     path.chmod(0o644)
     with pytest.raises(KeyringError, match=r"mode 0644.*chmod 600"):
@@ -149,9 +149,9 @@ def test_a_keyring_that_others_can_read_is_refused_with_the_command_to_run(home:
     assert keyring.read_file(path, credential=True)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away takes root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="changing the owner of a file requires root")
 def test_somebody_elses_keyring_is_refused(home: Path) -> None:
-    """A keyring that another user owns could be changed by that user."""
+    """A keyring that another user owns is rejected, because that user could change it."""
     os.chown(home / "keyring.json", 12345, 12345)
     with pytest.raises(KeyringError, match="another user"):
         keyring.read_file(home / "keyring.json")
@@ -187,7 +187,7 @@ def test_links_folders_and_missing_files_are_refused(home: Path) -> None:
     ],
 )
 def test_damaged_keyring_files_are_named(tmp_path: Path, text: str, words: str) -> None:
-    """Each kind of damage has its own words, which never show a key."""
+    """Each kind of damage has its own message, which never shows a key."""
     path = tmp_path / "keyring.json"
     path.write_text(text)
     path.chmod(0o600)
@@ -197,7 +197,7 @@ def test_damaged_keyring_files_are_named(tmp_path: Path, text: str, words: str) 
 
 
 def test_sources_are_looked_at_in_order(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A systemd credential, a named file, the variable, and last the data folder's own file."""
+    """The order of sources: a systemd credential, a named file, the variable, the data folder's own file."""
     key = new_key()
     folder = tmp_path_factory.mktemp("credentials")
     assert keyring.load({}, home).source.endswith("keyring.json")
@@ -215,7 +215,7 @@ def test_sources_are_looked_at_in_order(home: Path, tmp_path_factory: pytest.Tem
 
 
 def test_several_keys_in_the_variable(home: Path) -> None:
-    """The variable takes several keys, and names the one that is wrong."""
+    """The variable accepts several keys, and the error names the invalid one."""
     one, two = new_key(), new_key()
     assert len(keyring.load({"INTCTL_ENCRYPTION_KEY": f"{one.text()},{two.text()}"}, home).keys) == 2
     with pytest.raises(KeyringError, match="INTCTL_ENCRYPTION_KEY, key 2"):
@@ -232,7 +232,7 @@ def test_sources_that_disagree_are_refused(home: Path) -> None:
 
 
 def test_no_key_anywhere_names_the_places_and_the_command(tmp_path: Path) -> None:
-    """Without a key the message says where was looked and what to run."""
+    """Without a key the message lists the searched places and the command to run."""
     with pytest.raises(KeyringError, match=r"INTCTL_KEYRING_FILE.*intctl init"):
         keyring.load({}, tmp_path)
 

@@ -1,4 +1,4 @@
-"""The tables of mutations are true of the tree: what is replaced is there, once, and the tests exist."""
+"""The tables of mutations match the tree: the replaced text occurs once, and the tests exist."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ RENAMED = {
 
 @pytest.mark.parametrize("mutation", ALL, ids=lambda mutation: mutation.name)
 def test_every_mutation_fits_the_code(mutation: mutate.Mutation) -> None:
-    """Its piece of text stands exactly once in its object, and its test is defined where it says."""
+    """Its text occurs exactly once in its object, and its test exists in the named file."""
     assert mutate.object_source(mutation).count(mutation.old) == 1
     assert mutation.old != mutation.new
     compile(mutate.mutated(mutation), mutation.at, "exec")
@@ -98,14 +98,14 @@ def test_every_mutation_fits_the_code(mutation: mutate.Mutation) -> None:
 
 
 def test_each_module_has_one_table() -> None:
-    """A table holds the mutations of one module, and bears its name."""
+    """A table holds the mutations of one module, and has its name."""
     for path in mutate.TABLES.glob("[a-z]*.py"):
         modules = {mutation.module for mutation in mutate.table(path)}
         assert {module.removeprefix("intctl.").replace(".", "_") for module in modules} == {path.stem}
 
 
 def test_the_set_never_shrinks() -> None:
-    """The first 64 mutations are still there, under their names or those that the list of renames gives."""
+    """The first 64 mutations still exist, under their names or those in the list of renames."""
     names = {mutation.name for mutation in ALL}
     assert len(FIRST) == 64
     assert {RENAMED.get(name, name) for name in FIRST} <= names
@@ -113,7 +113,7 @@ def test_the_set_never_shrinks() -> None:
 
 
 def test_the_document_lists_them_all() -> None:
-    """tests/mutations.md is what python tests/mutate.py --write makes."""
+    """tests/mutations.md is the output of python tests/mutate.py --write."""
     assert mutate.DOCUMENT.read_text("utf-8") == mutate.document()
 
 

@@ -1,4 +1,4 @@
-"""What breaks on our side during a pass accuses nobody: database, key, resolver, descriptors."""
+"""A local problem during a pass (database, key, resolver, descriptors) marks no provider as failing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from intctl.db.url import POSTGRESQL, SQLITE, sqlite_target
 from .agent_rig import Fleet, Host, finished, until
 from .hostile.alone import run_alone, why_not
 
-#: As many integrations as each pass has.
+#: The integrations of each pass.
 NAMES = [f"n{number:02}" for number in range(20)]
 
 
 def _state(fleet: Fleet) -> list[dict[str, Any]]:
-    """All that a verdict could have changed."""
+    """Everything that a verdict could change."""
     return fleet.rows("SELECT name, status, error_count, error_message FROM integrations ORDER BY name")
 
 
@@ -48,7 +48,7 @@ def _take_postgresql_away(fleet: Fleet, maintenance: psycopg.Connection) -> Call
 
 
 def _take_sqlite_away(fleet: Fleet) -> Callable[[], None]:
-    """The folder of the database is at another place."""
+    """Move the folder of the database."""
     folder = fleet.target.path.parent
     away = folder.rename(folder.with_name("away"))
 
@@ -60,7 +60,7 @@ def _take_sqlite_away(fleet: Fleet) -> Callable[[], None]:
 
 @pytest.fixture
 def take_away(request: pytest.FixtureRequest, fleet: Fleet) -> Callable[[], Callable[[], None]]:
-    """Takes the database away from everybody who has it; what comes back gives it back."""
+    """A function that takes the database away from all processes, and returns a function that restores it."""
     if fleet.target.dialect == POSTGRESQL:
         maintenance = request.getfixturevalue("_maintenance")
         return lambda: _take_postgresql_away(fleet, maintenance)
@@ -70,7 +70,7 @@ def take_away(request: pytest.FixtureRequest, fleet: Fleet) -> Callable[[], Call
 def test_the_database_goes_during_a_pass(
     fleet: Fleet, provider: Host, take_away: Callable[[], Callable[[], None]]
 ) -> None:
-    """Results that cannot be written are not made up: exit 5, one line, nobody down; later all are checked."""
+    """If results can't be written: exit 5, one line, no integration down; later all are checked."""
     fleet.add({name: f"{provider.url}/{name}" for name in NAMES})
     for name in NAMES:
         provider.behaviour[f"/{name}"] = ["hang:200", "200"]
@@ -91,7 +91,7 @@ def test_the_database_goes_during_a_pass(
 def test_the_database_is_away_before_a_pass(
     fleet: Fleet, provider: Host, take_away: Callable[[], Callable[[], None]]
 ) -> None:
-    """Without the database nobody is asked anything: exit 5 and one line."""
+    """Without the database no provider is requested: exit 5 and one line."""
     fleet.add({name: f"{provider.url}/{name}" for name in NAMES})
     before = _state(fleet)
     back = take_away()
@@ -114,7 +114,7 @@ def test_the_key_is_gone(fleet: Fleet, provider: Host) -> None:
 
 
 def test_the_key_is_another_one(fleet: Fleet, provider: Host) -> None:
-    """With a keyring that opens nothing all are unknown, told once, and the exit code is the key's."""
+    """With a keyring that opens no config all are unknown, reported once; the exit code is that of the key."""
     fleet.add({name: f"{provider.url}/{name}" for name in NAMES})
     before = _state(fleet)
     os.remove(fleet.home / "keyring.json")
@@ -128,7 +128,7 @@ def test_the_key_is_another_one(fleet: Fleet, provider: Host) -> None:
 
 
 def test_the_key_goes_during_a_pass(fleet: Fleet, provider: Host) -> None:
-    """A pass that has its key goes on to its end: what was found is recorded."""
+    """A pass that has read its key completes: its results are recorded."""
     fleet.add({name: f"{provider.url}/{name}" for name in NAMES})
     for name in NAMES:
         provider.behaviour[f"/{name}"] = ["hang:200"]
@@ -140,7 +140,7 @@ def test_the_key_goes_during_a_pass(fleet: Fleet, provider: Host) -> None:
 
 
 def test_some_are_sealed_with_another_key(fleet: Fleet, provider: Host) -> None:
-    """Where some open and some do not, the pass is good for those that do: exit 0, one notice."""
+    """If only some configs open, those are checked: exit 0, one notice."""
     fleet.add({name: f"{provider.url}/{name}" for name in NAMES[:5]})
     other = keyring.new_key()
     os.remove(fleet.home / "keyring.json")
@@ -165,7 +165,7 @@ def test_some_are_sealed_with_another_key(fleet: Fleet, provider: Host) -> None:
     ],
 )
 def test_the_resolver_is_broken(fleet: Fleet, how: str, words: str) -> None:
-    """With a name server that fails or is silent all are unknown, told once; the pass was completed: exit 0."""
+    """With a name server that fails or never replies all are unknown, reported once; the pass completes: exit 0."""
     fleet.add({name: f"http://{how}{number}.example/" for number, name in enumerate(NAMES)})
     before = _state(fleet)
     report = run_alone([sys.executable, "-m", "intctl", "agent", "--once"], **fleet.environ, PATH=os.environ["PATH"])
@@ -176,7 +176,7 @@ def test_the_resolver_is_broken(fleet: Fleet, how: str, words: str) -> None:
     assert len(report["queries"]) == len(NAMES)
 
 
-#: Takes descriptors until so many are left, then is the agent with another concurrency than it could afford.
+#: Uses up the descriptors except four, then runs the agent with too high a concurrency.
 STARVED = """
 import os, resource, sys
 from intctl import cli
@@ -204,7 +204,7 @@ cli.main()
 
 
 def test_no_descriptors_are_left(fleet: Fleet, provider: Host) -> None:
-    """Those that got no descriptor are unknown, told once; the others are checked: exit 0, no status changed."""
+    """Checks without a descriptor are unknown, reported once; the others run: exit 0, no status changed."""
     for name in NAMES:
         provider.behaviour[f"/{name}"] = ["hang:200"]
     fleet.add({name: f"{provider.url}/{name}" for name in NAMES})
@@ -225,7 +225,7 @@ def test_no_descriptors_are_left(fleet: Fleet, provider: Host) -> None:
 
 
 def test_a_low_limit_lowers_the_concurrency(fleet: Fleet, provider: Host) -> None:
-    """Under a low limit the agent takes fewer at once, and all are checked."""
+    """Under a low limit the agent checks fewer at once, and all are checked."""
     fleet.add({name: f"{provider.url}/{name}" for name in NAMES})
     provider.delay_s = 0.05
     words = [sys.executable, "-m", "intctl", "agent", "--once"]

@@ -1,4 +1,4 @@
-"""Records, not dictionaries: what leaves `store` has attributes that mypy knows."""
+"""Records, not dictionaries: values from `store` have attributes that mypy knows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-#: The rooms that a stored row passes.
+#: The rooms that use stored rows.
 ROOMS = ("store", "views", "render", "cli", "plan", "agent", "metrics", "vault")
 #: Mappings that hide the names and the types of their values.
 _MAPPINGS = ("dict", "Mapping", "MutableMapping")
@@ -105,13 +105,13 @@ def loose_signatures() -> set[str]:
 
 
 def test_no_stored_row_passes_a_signature_as_a_mapping() -> None:
-    """Rows leave `store` as records: a mapping of anything is in no signature but in those that are listed."""
+    """Rows leave `store` as records: only the listed signatures have a mapping of anything."""
     found = loose_signatures()
     assert found == ALLOWED.keys()
 
 
 def test_columns_are_attributes() -> None:
-    """`row["last_helth_check"]` passes mypy: hardly any subscript with a text is left where rows are shown and used."""
+    """`row["last_helth_check"]` passes mypy: the rooms that use rows have hardly any subscript with a text."""
     counts = dict.fromkeys(SUBSCRIBERS, 0)
     for module, tree in modules().items():
         room = (module.split(".")[1:2] or [""])[0]
@@ -126,7 +126,7 @@ def test_columns_are_attributes() -> None:
 
 @pytest.mark.parametrize("module", [name for name in modules() if name.startswith("intctl.store.")])
 def test_records_are_frozen(module: str) -> None:
-    """Every dataclass of `store` is frozen and has slots: nobody adds a key to what was read."""
+    """Every dataclass of `store` is frozen and has slots: a read record can't be changed."""
     for node in modules()[module].body:
         if isinstance(node, ast.ClassDef):
             written = [ast.unparse(decorator) for decorator in node.decorator_list]

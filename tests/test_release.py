@@ -33,7 +33,7 @@ def git(root: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path, check: ModuleType) -> Path:
-    """A repository with this project's version file and a changelog that fits: version 1.2.3."""
+    """A repository with this project's version file and a matching changelog: version 1.2.3."""
     (tmp_path / "intctl").mkdir()
     text = (ROOT / "intctl" / "__init__.py").read_text("utf-8")
     (tmp_path / "intctl" / "__init__.py").write_text(text.replace(f'"{check.version_of(ROOT)}"', '"1.2.3"'))

@@ -1,4 +1,4 @@
-"""What is shown, what a name may be, and what a Secret never says."""
+"""Displayed text, valid names, and Secrets that never show their value."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from intctl.text import LIMIT, MASK, Secret, clean, fold, name_problem, nearest
     ],
 )
 def test_clean_leaves_nothing_that_a_terminal_obeys(text: object, shown: str) -> None:
-    """Control, bidi, zero-width, surrogate and private characters go; lines become one."""
+    """Control, bidi, zero-width, surrogate and private characters are removed; lines are joined."""
     assert clean(text) == shown
 
 
 @given(st.text(max_size=2000))
 def test_clean_text_is_one_short_harmless_line(text: str) -> None:
-    """Whatever comes in: one line, at most LIMIT characters, none of a category that is not shown, UTF-8."""
+    """Any input becomes one line of UTF-8, at most LIMIT characters, without characters of a hidden category."""
     shown = clean(text)
     assert len(shown) <= LIMIT
     assert all(unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for char in shown)
@@ -49,7 +49,7 @@ def test_clean_text_is_one_short_harmless_line(text: str) -> None:
 
 
 def test_clean_of_a_megabyte_is_short_and_says_that_it_was_cut() -> None:
-    """A megabyte is cut to the limit, with an ellipsis; the work is not a megabyte's."""
+    """A megabyte is truncated to the limit, with an ellipsis, without processing all of it."""
     assert clean("x" * 1_000_000) == "x" * (LIMIT - 1) + "…"
     assert len(clean("\u202e" * 1_000_000 + "end")) <= LIMIT
     assert clean("abcdef", 3) == "ab…"
@@ -75,20 +75,20 @@ def test_clean_of_a_megabyte_is_short_and_says_that_it_was_cut() -> None:
     ],
 )
 def test_names_that_are_none_are_told_why(name: str, word: str) -> None:
-    """Each rule of a name has its own words."""
+    """Each rule of a name has its own message."""
     problem = name_problem(name)
     assert problem is not None and word in problem
 
 
 @pytest.mark.parametrize("name", ["x", "x" * 100, "E-mail", "Ünï 日本", "a'b\"c", "%", "100 %", "a/b", "📧"])
 def test_names_that_are_fine(name: str) -> None:
-    """Printable is enough: quotes, blanks inside, other alphabets and pictures are names too."""
+    """Printable text is a valid name: quotes, inner blanks, other alphabets and emoji too."""
     assert name_problem(name) is None
 
 
 @given(st.text(max_size=120))
 def test_a_good_name_is_shown_as_it_is(name: str) -> None:
-    """What may be a name survives being shown: nobody sees another name than was given."""
+    """A valid name is displayed unchanged."""
     if name_problem(name) is None:
         assert clean(name) == name
 
@@ -99,7 +99,7 @@ def test_fold_knows_ascii_only() -> None:
 
 
 def test_nearest() -> None:
-    """A near word is offered, a far one is not."""
+    """A similar word is suggested, a different one is not."""
     assert nearest("SENDGRDI", ["sendgrid", "smtp"]) == '; did you mean "sendgrid"?'
     assert nearest("xyz", ["sendgrid"]) == ""
 
@@ -119,7 +119,7 @@ def test_a_secret_shows_nothing() -> None:
 
 
 def test_secrets_compare_by_value() -> None:
-    """Equal values are equal and hash alike; a text is no secret."""
+    """Equal values are equal and hash alike; a str never equals a secret."""
     assert Secret("a") == Secret("a") and hash(Secret("a")) == hash(Secret("a"))
     assert Secret("a") != Secret("b") and Secret("a") != "a"
     assert Secret("a").reveal() == "a"
