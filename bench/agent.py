@@ -109,9 +109,9 @@ class Bench:
 
     def patient(self) -> Any:
         """A connection without a time limit for statements."""
-        from intctl.db.connect import Database, _open
+        from intctl.db.connect import Database, open_driver
 
-        made = Database(self.target, _open(self.target, patient=True))
+        made = Database(self.target, open_driver(self.target, patient=True))
         made._begin = "BEGIN"
         return made
 
@@ -236,7 +236,7 @@ def database(kind: str, folder: Path) -> Iterator[Bench]:
         prepare(target, first_organization("Bench", "bench"))
         yield Bench(target, f"sqlite:///{quote(str(target.path))}", home)
         return
-    settings = {
+    settings: dict[str, Any] = {
         "fsync": "on",
         "full_page_writes": "on",
         "shared_buffers": "256MB",
@@ -258,7 +258,7 @@ def work(ask: dict[str, Any]) -> None:
 
     sys.argv = ["intctl", "agent", "--once", "--concurrency", str(ask["concurrency"]), "--budget", "3600"]
     told: list[str] = []
-    sys.stdout.write = told.append  # type: ignore[assignment, method-assign]
+    sys.stdout.write = told.append  # type: ignore[method-assign]
     try:
         if ask["profile"]:
             import cProfile
@@ -271,7 +271,7 @@ def work(ask: dict[str, Any]) -> None:
         cli.main()
     except SystemExit as ended:
         assert ended.code == 0, ended
-    del sys.stdout.write  # type: ignore[method-assign]
+    del sys.stdout.write
     io = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     used = resource.getrusage(resource.RUSAGE_SELF)

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +265,7 @@ def measured(target: Target, url: str, folder: Path, rows: int, rounds: int) -> 
     environ = {"PATH": os.environ["PATH"], "INTCTL_HOME": str(folder), "INTCTL_DATABASE_URL": url, "LANG": "C.UTF-8"}
     for words in (["metrics", "--window", "30d"], ["metrics", "--window", "90d"], ["dashboard"]):
         label = f"intctl {' '.join(words)}" + (", all" if words[0] == "metrics" else "")
-        found[label] = timed(lambda words=words: run(words, environ), rounds)
+        found[label] = timed(partial(run, words, environ), rounds)
     found |= pruned(target, org)
     return found
 

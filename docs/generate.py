@@ -123,12 +123,16 @@ def _with_files(name: str, *files: str) -> str:
     return _with_blocks(name, blocks)
 
 
+def _block(body: str, match: re.Match[str]) -> str:
+    return f"{match[1]}{body}\n{match[2]}"
+
+
 def _with_blocks(name: str, blocks: dict[str, str]) -> str:
     text = (ROOT / name).read_text("utf-8")
     for block, body in blocks.items():
         found = re.compile(f"(<!-- {re.escape(block)} -->\n).*?(<!-- end -->)", re.DOTALL)
         assert found.search(text), block
-        text = found.sub(lambda match, body=body: f"{match[1]}{body}\n{match[2]}", text)
+        text = found.sub(partial(_block, body), text)
     return text
 
 
