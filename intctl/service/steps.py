@@ -1,7 +1,7 @@
 """The steps after a pass: two literal lists, one for a completed pass and one for a failed pass.
 
 Each step has a budget and an error boundary. An error of a step is written to the journal, and the next step runs;
-only a database error in a step with `fails_pass` fails the pass.
+only the errors that a step lists in `fails_pass` fail the pass.
 """
 
 from __future__ import annotations
