@@ -68,7 +68,7 @@ def test_seven_days_with_a_wrong_password(fleet: Fleet, server: SmtpServer, step
     assert DAYS * 86400 // max(step_s, 600) <= _checks(fleet, "Unreachable") <= DAYS * 86400 // step_s
     (alert,) = [one for one in json.loads(_run(fleet, "alerts", "-o", "json")) if one["name"] == "Email"]
     assert (alert["code"], alert["scheduled_checks_stopped"]) == ("smtp.auth.rejected", True)
-    assert "Scheduled logins stopped after 3 refusals" in _run(fleet, "alerts")
+    assert "Scheduled logins stopped after 3 rejections" in _run(fleet, "alerts")
 
 
 @pytest.mark.parametrize(

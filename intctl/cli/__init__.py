@@ -1,4 +1,4 @@
-"""The command line. `commands` is the table of commands, `entry` runs one and ends the process."""
+"""The command line: `commands` is the table of commands, `entry` runs one and ends the process."""
 
 from intctl.cli.commands import COMMANDS
 from intctl.cli.entry import frames, main, root

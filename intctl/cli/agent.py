@@ -1,4 +1,4 @@
-"""agent: check what is due, once from a timer or for ever as a service; and whether that goes on."""
+"""The command agent: check due integrations once or as a service, and show the status of agents."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _MINUTE_TIMER_S = 55.0
 
 
 class Agent(SharedOptions, click.Group):
-    """The command `agent`, which has subcommands and an action of its own."""
+    """The command `agent`: a group that also runs without a subcommand."""
 
 
 class AgentOptions(NamedTuple):
-    """The options of a pass. `targets` has the value of each notifier's option, by its name in the catalogue."""
+    """The options of a pass; `targets` maps each notifier's catalogue name to the value of its option."""
 
     once: bool
     every: float
@@ -64,7 +64,7 @@ class AgentOptions(NamedTuple):
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> AgentOptions:
-        """The options as click gives them, by the names of their parameters."""
+        """Build the options from click's parameters."""
         targets = {name: entry.parameter for name, entry in CATALOGUE.items()}
         own = {name: value for name, value in given.items() if name not in targets.values()}
         return cls(**own, targets={name: given[parameter] for name, parameter in targets.items()})
@@ -78,23 +78,27 @@ def notifier_options(command: F) -> F:
 
 
 @click.group(cls=Agent, invoke_without_command=True, subcommand_metavar="[COMMAND]")
-@click.option("--once", is_flag=True, help="One pass over what is due, then exit: for a timer or cron.")
+@click.option("--once", is_flag=True, help="Run one pass over the due integrations and exit; for a timer or cron.")
 @click.option(
     "--every",
     metavar="SECONDS",
     type=Seconds(1, 3600),
     default=15.0,
     show_default=True,
-    help="Without --once: how often to look for what is due.",
+    help="Without --once: how often to look for due integrations.",
 )
 @click.option(
-    "--concurrency", type=click.IntRange(1, 1000), default=50, show_default=True, help="Checks at the same time."
+    "--concurrency",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="Maximum number of concurrent checks.",
 )
 @click.option(
     "--budget",
     metavar="SECONDS",
     type=Seconds(5, 3600),
-    help="Seconds that a pass may take; what it does not reach stays due.  [default: 55 with --once]",
+    help="Maximum duration of a pass; unreached integrations stay due.  [default: 55 with --once]",
 )
 @timeout_option
 @click.option(
@@ -102,29 +106,29 @@ def notifier_options(command: F) -> F:
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Lines for people, or one JSON object a line.",
+    help="Plain text, or one JSON object per line.",
 )
 @notifier_options
 @click.option(
     "--metrics-file",
     metavar="FILE",
-    help="Write metrics there after each pass, for node_exporter's textfile collector: it reads what ends in .prom.",
+    help="Write metrics to FILE after each pass, for node_exporter's textfile collector (it reads *.prom files).",
 )
 @pass_context
 @click.pass_context
 def agent(click_context: click.Context, context: Context, /, **given: Any) -> int:
-    """Check what is due: once, or as a service that SIGTERM ends.
+    """Check due integrations once, or as a service until SIGTERM.
 
-    Serves all organisations unless --org is given. Exits 0 when the pass was completed and
-    recorded, whatever it found: a failure of this command means that the agent itself is broken.
-    As a service it speaks to systemd (Type=notify, WatchdogSec=), and SIGHUP makes it read its
-    keyring again. What --on-change, --ping-url and --metrics-file meet with never fails a pass.
+    Serves all organisations unless --org is given. Exits 0 if the pass was completed and
+    recorded, whatever the checks found: a failure of this command means that the agent itself is
+    broken. As a service it supports systemd (Type=notify, WatchdogSec=) and reloads its keyring on
+    SIGHUP. Errors of --on-change, --ping-url and --metrics-file never fail a pass.
     """
     if (subcommand := click_context.invoked_subcommand) is not None:
         for option in click_context.command.params:
             source = option.name and click_context.get_parameter_source(option.name)
             if option.name in click_context.params and source is click.core.ParameterSource.COMMANDLINE:
-                raise UsageError(f"{option.opts[0]} is for a pass; it does not go with: intctl agent {subcommand}")
+                raise UsageError(f"{option.opts[0]} cannot be used with: intctl agent {subcommand}")
         return EXIT_OK
     from intctl.service.journal import Journal
 
@@ -137,7 +141,7 @@ def agent(click_context: click.Context, context: Context, /, **given: Any) -> in
 
         runner = _runner(context, journal, options)
         if context.environ.get("INTCTL_DENY_NETWORKS") or context.environ.get("INTCTL_ALLOW_NETWORKS"):
-            context.policy()  # a wrong one is said before anything is claimed
+            context.policy()  # report an invalid value before any integration is claimed
         with agents.Stop() as stop:
             if options.once:
                 ends = time.monotonic() + (options.budget or _MINUTE_TIMER_S)
@@ -160,7 +164,7 @@ def _write(data: bool, line: str) -> None:
 
 
 def _exit_code(journal: Journal, work: Callable[[], None]) -> int:
-    """The exit code of `work`. In a journal for machines, an error is a line as well."""
+    """Run `work` and return the exit code; a JSON journal records an error as a line."""
     if not journal.json:
         work()
         return EXIT_OK
@@ -174,7 +178,7 @@ def _exit_code(journal: Journal, work: Callable[[], None]) -> int:
     except Exception as error:
         from intctl.cli import frames
 
-        text = f"this is a bug of intctl ({type(error).__name__}); please report it with these places"
+        text = f"this is a bug in intctl ({type(error).__name__}); please report it with this stack trace"
         journal.say("error", "bug", text, where=frames(error), exit_code=EXIT_BUG)
         return EXIT_BUG
     return EXIT_OK
@@ -195,14 +199,14 @@ def _settings(context: Context, options: AgentOptions, budget_s: float | None) -
 
 
 def _arrived(context: Context, ends: float) -> Database:
-    """The database, opened with patience where its trouble may pass, until `ends` on the monotonic clock."""
+    """Open the database, retrying temporary errors until `ends` on the monotonic clock."""
     from intctl.db.persist import patiently
 
     return patiently(lambda _again: context.database(), lambda: ends)
 
 
 def _runner(context: Context, journal: Journal, options: AgentOptions) -> PassRunner:
-    """What surrounds a pass, as the options say. Raises UsageError."""
+    """Build the runner of passes from the options. Raises UsageError."""
     from pathlib import Path
 
     from intctl.service.reporter import Reporter
@@ -215,7 +219,7 @@ def _runner(context: Context, journal: Journal, options: AgentOptions) -> PassRu
 
 
 def _subscribers(context: Context, options: AgentOptions) -> list[Subscriber]:
-    """The notifiers that the options or the environment ask for. Raises UsageError."""
+    """Build the notifiers that the options or the environment enable. Raises UsageError."""
     from intctl.notify.catalogue import subscriber
     from intctl.notify.notifier import Setting
 
@@ -224,7 +228,7 @@ def _subscribers(context: Context, options: AgentOptions) -> list[Subscriber]:
         target, source = options.targets[name], entry.option
         if target is None and entry.variable:
             target, source = context.environ.get(entry.variable), entry.variable
-        # An empty value switches off a notifier that has a variable; for the others it is a wrong target.
+        # An empty value disables a notifier that has a variable; for the others it is an invalid target.
         if target is None or (entry.variable and not target):
             continue
         setting = Setting(target, source, context.environ, context.policy, is_service=not options.once)
@@ -241,7 +245,7 @@ def _serve(context: Context, runner: PassRunner, settings: PassSettings, stop: S
     def opened() -> Database:
         return connect(context.target)
 
-    # A database that is not ready is an error at once, with its exit code; one that is just restarting is waited for.
+    # Fail at startup, with the database's exit code, if it is not ready; retry while it is restarting.
     _arrived(context, time.monotonic() + (settings.budget_s or _MINUTE_TIMER_S))
     context.close()  # each pass opens its own connection
     manager = ServiceManager(context.environ)
@@ -266,14 +270,14 @@ def _serve(context: Context, runner: PassRunner, settings: PassSettings, stop: S
     metavar="TIME",
     default="15m",
     show_default=True,
-    help="How old the last finished pass may be: 90s, 15m, 2h, 1d.",
+    help="Maximum age of the last finished pass: 90s, 15m, 2h, 1d.",
 )
 @output_option
 @pass_context
 def status(context: Context, max_age: str, style: str) -> int:
-    """Show each host's last pass. Exits 1 when none finished in time.
+    """Show the last pass of each host. Exits 1 if none finished within --max-age.
 
-    With --org, of the agents that serve that organisation.
+    With --org, only agents that serve that organisation are shown.
     """
     from intctl.render.rows import Column
     from intctl.text import rfc3339
@@ -297,15 +301,15 @@ def status(context: Context, max_age: str, style: str) -> int:
         Column("Version", lambda row: row.version),
         Column("Failure", lambda row: row.failure),
     ]
-    context.rows(rows, columns, STATUS_KEYS, style, name="host", empty="No agent has run here yet.\n")
+    context.rows(rows, columns, STATUS_KEYS, style, name="host", empty="No agent has run yet.\n")
     if any(row.in_time for row in rows):
         return EXIT_OK
-    context.say(f"No pass finished in the last {max_age}. Look at: systemctl status intctl-agent")
+    context.say(f"No pass finished in the last {max_age}. Run: systemctl status intctl-agent")
     return EXIT_NOT_HEALTHY
 
 
 def _seconds(text: str) -> float:
     found = re.fullmatch(r"([1-9][0-9]{0,6})([smhd])", text)
     if not found:
-        raise UsageError("--max-age takes a time such as 90s, 15m, 2h or 1d.")
+        raise UsageError("--max-age must be a time such as 90s, 15m, 2h or 1d.")
     return int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]

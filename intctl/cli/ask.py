@@ -1,4 +1,4 @@
-"""The questions of `intctl add` without a file: one field after the other, until the answers are a manifest."""
+"""The prompts of `intctl add` without a file."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _T = TypeVar("_T")
 
 
 def ask(context: Context, kind: str, taken: Iterable[str]) -> Manifest:
-    """The manifest that a person answers for on the terminal; `taken` are the names that are in use.
+    """Prompt for a manifest on the terminal; `taken` holds the names in use.
 
-    Whatever is wrong is said, and asked again. Raises click.Abort at the end of input.
+    Reports an invalid answer and prompts again. Raises click.Abort at the end of input.
     """
     from intctl.manifest.answers import load_answers
 
     provider = _provider(context, kind)
     context.say(
-        f"{provider.title}. Enter takes what stands in [brackets], or leaves an optional field out; "
-        "Ctrl-C ends this, and nothing is saved."
+        f"{provider.title}. Press Enter to accept the default in [brackets] or skip an optional field. "
+        "Ctrl-C cancels; nothing is saved."
     )
     name = _name(context, provider, {fold(one) for one in taken})
     answers: dict[str, object] = {}
@@ -62,7 +62,7 @@ def _provider(context: Context, kind: str) -> Provider:
     names = tuple(name for name in catalogue.names() if catalogue.accepts(kind, known(name)))
     if len(names) == 1:
         return known(names[0])
-    field = Field("provider", "Which service it is", kind="choice", required=True, choices=names)
+    field = Field("provider", "The provider of the service", kind="choice", required=True, choices=names)
     return known(
         _question(
             context, f"Provider ({', '.join(names)})", "provider", lambda text: str(from_text(field, text, Path.cwd()))
@@ -77,14 +77,14 @@ def _name(context: Context, provider: Provider, taken: set[str]) -> str:
     def judged(text: str) -> str:
         name = judge_name(text)
         if fold(name) in taken:
-            raise Wrong("there is already an integration of that name")
+            raise Wrong("an integration with this name already exists")
         return name
 
     return _question(context, "Name of the integration", "name", judged, preset=provider.title)
 
 
 def _field(context: Context, provider: Provider, field: Field, answers: dict[str, object]) -> None:
-    """Asks for one field. What is left out stays out: the manifest's own presets fill it in."""
+    """Prompt for one field. A skipped field is not recorded: the manifest fills in its default."""
     from intctl.manifest.answers import judge
     from intctl.manifest.template import takes
 
@@ -102,7 +102,7 @@ def _field(context: Context, provider: Provider, field: Field, answers: dict[str
 
 
 def _preset(provider: Provider, field: Field, answers: dict[str, object]) -> str:
-    """What the field would be if it were left out: its default, or what other answers make of it."""
+    """The value of a skipped field: its default, or one derived from other answers."""
     from intctl.manifest.config import filled
 
     if field.required:
@@ -114,7 +114,7 @@ def _preset(provider: Provider, field: Field, answers: dict[str, object]) -> str
 
 
 def _again(context: Context, provider: Provider, error: ManifestError) -> list[Field]:
-    """Print what is wrong with the answers together, and return the fields to ask for again."""
+    """Print the problems of the combined answers and return the fields to prompt for again."""
     named = {name for problem in error.problems for name in problem.fields}
     fields = [field for field in provider.fields if field.name in named]
     if not fields:
@@ -127,7 +127,7 @@ def _again(context: Context, provider: Provider, error: ManifestError) -> list[F
 def _question(
     context: Context, label: str, name: str, judged: Callable[[str], _T], *, preset: str = "", hidden: bool = False
 ) -> _T:
-    """The judged answer; what is wrong with it is said, and the question repeated."""
+    """Prompt until `judged` accepts the answer, and return its result."""
     from intctl.manifest.values import Wrong
 
     shown = f"{label} [{clean(preset)}]" if preset else label
@@ -142,7 +142,7 @@ def _question(
 
 
 def _visible(label: str) -> str:
-    # Not click.prompt: it writes a blank to standard output, which belongs to the data.
+    # Not click.prompt: it writes a space to standard output, which is reserved for data.
     sys.stderr.write(f"{label}: ")
     sys.stderr.flush()
     line = sys.stdin.readline()

@@ -1,4 +1,4 @@
-"""add, edit, apply: from a manifest to a tested, sealed, stored integration."""
+"""The commands add, edit and apply: test manifests, then seal and save them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ from intctl.cli.manifests import files_of, load
 from intctl.cli.runtime import make_runtime, progress
 
 _set_option = click.option(
-    "--set", "assignments", metavar="KEY=VALUE", multiple=True, help="Override what is not secret; for one integration."
+    "--set",
+    "assignments",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a non-secret key; only for a single integration.",
 )
 _inline_option = click.option(
-    "--allow-inline-secrets", is_flag=True, help="Take secrets that stand in the file, with a warning."
+    "--allow-inline-secrets", is_flag=True, help="Allow plaintext secrets in the file (prints a warning)."
 )
 _no_test_option = click.option("--no-test", is_flag=True, help="Save without testing the connection.")
 
@@ -51,7 +55,7 @@ class AddOptions(SaveOptions):
 
 @command()
 @click.argument("kind")
-@click.option("-f", "--file", "file", metavar="FILE", help="The manifest, - for standard input.")
+@click.option("-f", "--file", "file", metavar="FILE", help="Manifest file, or - for standard input.")
 @_set_option
 @_inline_option
 @_no_test_option
@@ -60,20 +64,21 @@ class AddOptions(SaveOptions):
 @pass_context
 @takes(AddOptions)
 def add(context: Context, options: AddOptions) -> int:
-    """Add an integration of KIND from a YAML file, after a test of its connection.
+    """Add an integration of KIND from a YAML file, after testing its connection.
 
-    KIND is a provider (sendgrid), a type (email), or smtp or oauth for any provider that speaks
-    it; the file must agree. A failed test saves nothing and exits 1.
+    KIND is a provider (sendgrid), a type (email), or smtp or oauth for any provider that uses that
+    protocol; the file must match it. If the test fails, nothing is saved and the exit code is 1.
 
-    Without -f, the fields are asked for on the terminal, secrets hidden.
+    Without -f, the command prompts for each field and hides the secrets.
     """
     from intctl import plan
     from intctl.providers import catalogue
+    from intctl.views.steps import quoted
 
     kind, file = options.kind, options.file
     if file is None and (options.assignments or not sys.stdin.isatty()):
-        why = "--set goes with a file" if options.assignments else "there is no terminal to ask on"
-        raise UsageError(f"-f FILE is needed: {why}. A file to fill in: intctl providers template PROVIDER")
+        why = "--set requires a file" if options.assignments else "there is no terminal to prompt on"
+        raise UsageError(f"-f FILE is required: {why}. To write a template, run: intctl providers template PROVIDER")
     if kind not in catalogue.kinds():
         from intctl.text import nearest
 
@@ -86,7 +91,7 @@ def add(context: Context, options: AddOptions) -> int:
     if wrong:
         problems = [
             Problem(
-                one.file, one.line, 1, f"the provider {one.provider.name} is not of the kind {kind} that add was given"
+                one.file, one.line, 1, f"the provider {one.provider.name} does not match the kind {kind} given to add"
             )
             for one in wrong
         ]
@@ -96,13 +101,14 @@ def add(context: Context, options: AddOptions) -> int:
     taken = [change.name for change in changes if change.action != "create"]
     if taken:
         raise ConflictError(
-            f'There is already an integration named "{clean(taken[0])}". Change it with intctl edit or apply.'
+            f'An integration named "{clean(taken[0])}" already exists. '
+            f"To change it, run: intctl edit {quoted(taken[0])}"
         )
     return _carry_out(context, runtime, changes, options)
 
 
 def _asked(context: Context, kind: str) -> Manifest:
-    """What a person answers. Nobody is asked anything before database and keyring are known to be there."""
+    """Prompt for a manifest, after checking that the database and the keyring are available."""
     from intctl.cli.ask import ask
     from intctl.store import configs
 
@@ -121,28 +127,30 @@ class ApplyOptions(SaveOptions):
 
 
 @command()
-@click.option("-f", "--file", "paths", metavar="PATH", multiple=True, help="A file, a folder, or - ; repeatable.")
+@click.option(
+    "-f", "--file", "paths", metavar="PATH", multiple=True, help="File, folder, or - for standard input; repeatable."
+)
 @click.argument("more", nargs=-1, metavar="[PATH]...")
 @_set_option
 @_inline_option
 @_no_test_option
-@click.option("--keep-going", is_flag=True, help="Save those that pass even when others fail.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done; tests nothing.")
+@click.option("--keep-going", is_flag=True, help="Save the integrations that pass even if others fail.")
+@click.option("--dry-run", is_flag=True, help="Print the changes without testing or saving anything.")
 @timeout_option
 @output_option
 @pass_context
 @takes(ApplyOptions)
 def apply(context: Context, options: ApplyOptions) -> int:
-    """Make the integrations what the files say: create, update, leave the rest.
+    """Create or update integrations to match YAML files.
 
-    Everything new or changed is tested first and saved in one transaction; applied twice, the
-    second time changes nothing.
+    Tests all new and changed integrations first, then saves them in one transaction. Integrations
+    that no file names are not changed. Applying the same files again changes nothing.
     """
     from intctl import plan
 
     wanted = [*options.paths, *options.more]
     if not wanted:
-        raise UsageError("Name at least one file or folder: intctl apply -f PATH")
+        raise UsageError("At least one file or folder is required: intctl apply -f PATH")
     if wanted.count("-") > 1:
         raise UsageError("Standard input can be read only once.")
     files = files_of(wanted)
@@ -165,10 +173,14 @@ class EditOptions(SaveOptions):
 
 @command()
 @click.argument("name")
-@click.option("-f", "--file", "file", metavar="FILE", help="The new manifest, - for standard input.")
+@click.option("-f", "--file", "file", metavar="FILE", help="The new manifest file, or - for standard input.")
 @_set_option
 @click.option(
-    "--secret", "secrets", metavar="FIELD", multiple=True, help="Give this secret anew: asked, or read from stdin."
+    "--secret",
+    "secrets",
+    metavar="FIELD",
+    multiple=True,
+    help="Replace this secret (prompted for, or read from stdin).",
 )
 @_inline_option
 @_no_test_option
@@ -177,18 +189,18 @@ class EditOptions(SaveOptions):
 @pass_context
 @takes(EditOptions)
 def edit(context: Context, options: EditOptions) -> int:
-    """Change the integration NAME, tested before it is saved.
+    """Change the integration NAME and test it before saving.
 
-    With -f its config is replaced by the file's. With --set and --secret single fields change.
-    Without any of them, $EDITOR opens the manifest, with !keep for secrets left as they are.
-    A change of where the secrets go asks for them again.
+    -f replaces its config by that of the file; --set and --secret change single fields. Without
+    these options, $EDITOR opens the manifest, with !keep in place of each unchanged secret.
+    Changing the destination requires re-entering the secrets.
     """
     from intctl import plan
     from intctl.store import configs, integrations
 
     file, assignments, secrets = options.file, options.assignments, options.secrets
     if file is not None and secrets:
-        raise UsageError("--secret goes with --set or alone; with -f, the file says where its secrets are.")
+        raise UsageError("--secret cannot be used with -f: the file refers to its own secrets.")
     id = integrations.find(context.database(), context.org_id(), options.name).id
     runtime = make_runtime(context, options.deadline_s)
     sealed = configs.sealed(runtime.database, runtime.org_id, id=id)[0]

@@ -1,4 +1,4 @@
-"""What add, edit and apply say about their changes."""
+"""The report of add, edit and apply on their changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHANGE_KEYS = ("name", "id", "provider", "action", "changed", "verdict", "code",
 
 @dataclass(frozen=True, slots=True)
 class ReportedChange:
-    """What became of one change; verdict, code, message and time are None where nothing was tested."""
+    """The result of one change; verdict, code, message and time are None if it was not tested."""
 
     name: str
     id: str
@@ -35,12 +35,12 @@ class ReportedChange:
 
     @property
     def is_saved(self) -> bool:
-        """Whether nothing of it is left to do; of a dry run, nothing is."""
+        """Whether the change is complete; always true in a dry run."""
         return self.action not in ("failed", "not saved")
 
 
 def report(context: Context, changes: Sequence[Change], style: str, *, saved: Sequence[Change] | None) -> int:
-    """Says what was done; `saved` is None for a dry run."""
+    """Print the changes and return the exit code; `saved` is None in a dry run."""
     from intctl.render.rows import Column
 
     rows = [_reported(change, saved) for change in changes]
@@ -85,7 +85,7 @@ def _reported(change: Change, saved: Sequence[Change] | None) -> ReportedChange:
 
 
 def _line(one: ReportedChange) -> str:
-    """One change in one line: name, id, verdict, time."""
+    """The line of one change: name, id, verdict, time."""
     label = f"{clean(one.name)} ({one.id})"
     if one.action == "unchanged":
         return f"Unchanged: {label}\n"
@@ -106,7 +106,7 @@ def _totals(rows: Sequence[ReportedChange], *, dry_run: bool) -> str:
 
 
 def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change] | None) -> None:
-    """What a person must know beside the table, on standard error."""
+    """Print failed tests, warnings and kept drafts on standard error."""
     from intctl.views.steps import next_step
 
     for change in changes:
@@ -120,8 +120,8 @@ def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change
         context.say(f"  Next: {next_step(outcome.code, change.name, saved=False)}")
         if change.drafted:
             context.say(
-                f"  {name} was kept, disabled: its provider replaced the token, and the new one must not be lost. "
-                "Run the same again to finish it."
+                f"  {name} was saved disabled: its provider replaced the token, and the new one must not be lost. "
+                "Run the same command again to finish."
             )
     if saved is not None and not saved and any(change.action != "unchanged" for change in changes):
         context.say("Nothing was saved.")

@@ -1,6 +1,6 @@
-"""What every command is given: the environment, the database, the keyring, the organisation, the output.
+"""The state of one command: environment, database, keyring, organisation and output.
 
-The only place that reads the environment and the wall clock; they go down as values.
+The command line reads the environment and the wall clock; lower rooms receive them as values.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Context:
         self.environ: MutableMapping[str, str] = os.environ if environ is None else environ
         self.org_option: str | None = None
         self.url_file: Path | None = None
-        #: Who hears warnings instead of standard error: an agent's journal.
+        #: Receives warnings instead of standard error, such as an agent's journal.
         self.listener: Callable[[str], None] | None = None
         self._database: Database | None = None
         self._keyring: Keyring | None = None
@@ -48,7 +48,7 @@ class Context:
 
     @functools.cached_property
     def home(self) -> Path:
-        """The data folder: INTCTL_HOME, else the platform's place for user data."""
+        """The data folder: INTCTL_HOME, else the platform's user data folder."""
         from pathlib import Path
 
         if chosen := self.environ.get("INTCTL_HOME"):
@@ -75,13 +75,13 @@ class Context:
         except (OSError, UnicodeDecodeError):
             text = None
         if text is None:
-            raise UsageError(f"--database-url-file: {path} can't be read as a small text file.")
+            raise UsageError(f"--database-url-file: {path} is not a readable text file below 64 KiB.")
         if facts.st_mode & 0o004:
-            self.warn(f"{path} can be read by everybody on this machine. Run: chmod 600 {path}")
+            self.warn(f"{path} is readable by all users of this machine. Run: chmod 600 {path}")
         return text
 
     def database(self) -> Database:
-        """The plain connection, opened once."""
+        """The database connection, opened at first use."""
         if self._database is None:
             from intctl.db.connect import connect
 
@@ -89,18 +89,18 @@ class Context:
         return self._database
 
     def org_id(self) -> str:
-        """The organisation that the command acts in."""
+        """The id of the organisation that the command acts on."""
         from intctl.store.organizations import find_id
 
         return find_id(self.database(), self.organisation)
 
     @property
     def organisation(self) -> str | None:
-        """What --org or INTCTL_ORG says."""
+        """The value of --org or INTCTL_ORG."""
         return self.org_option or self.environ.get("INTCTL_ORG") or None
 
     def keyring(self) -> Keyring:
-        """The keyring, loaded once; from then on this process is closed to its neighbours."""
+        """The keyring, loaded at first use after shielding this process from other processes."""
         if self._keyring is None:
             from intctl import keyring
 
@@ -110,7 +110,7 @@ class Context:
         return self._keyring
 
     def policy(self) -> AddressPolicy:
-        """Which addresses may be contacted."""
+        """The policy on which addresses may be contacted."""
         from intctl.probes.guard import AddressPolicy
 
         deny, allow = self.environ.get("INTCTL_DENY_NETWORKS", ""), self.environ.get("INTCTL_ALLOW_NETWORKS", "")
@@ -118,7 +118,7 @@ class Context:
 
     @property
     def witness(self) -> str:
-        """Whom to ask whether this machine has a network at all: INTCTL_WITNESS, checked."""
+        """The validated INTCTL_WITNESS: a server that shows whether this machine's network works."""
         text = self.environ.get("INTCTL_WITNESS", "")
         if text:
             from intctl.probes.witness import parse
@@ -128,7 +128,7 @@ class Context:
 
     @property
     def forbidden_files(self) -> tuple[Path, ...]:
-        """What no manifest may refer to: our own key and database."""
+        """The files that no manifest may refer to: the keyring and the database."""
         from pathlib import Path
 
         from intctl.keyring import FILE_VARIABLE
@@ -145,7 +145,7 @@ class Context:
         return socket.gethostname() or "localhost"
 
     def close(self) -> None:
-        """Ends the database connection, if there is one."""
+        """Close the database connection, if it is open."""
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -153,15 +153,15 @@ class Context:
     # --- in and out ---
 
     def out(self, text: str) -> None:
-        """Data, on standard output."""
+        """Write data to standard output."""
         sys.stdout.write(text)
 
     def say(self, text: str) -> None:
-        """Everything that is not data, on standard error."""
+        """Write a message to standard error."""
         sys.stderr.write(f"{text}\n")
 
     def warn(self, text: str) -> None:
-        """A warning, on standard error."""
+        """Report a warning to the listener, or on standard error."""
         if self.listener is not None:
             self.listener(text)
         else:
@@ -177,20 +177,20 @@ class Context:
         name: str = "name",
         empty: str = "",
     ) -> None:
-        """Records, in the style that -o asks for."""
+        """Write records in the format that -o selects."""
         from intctl.render.rows import render
 
         self.out(render(rows, columns, keys, style, name=name, width=self.width, empty=empty))
 
     def one(self, record: object, keys: Sequence[str], style: str, table: str, name: str) -> None:
-        """One record, in the style that -o asks for."""
+        """Write one record in the format that -o selects."""
         from intctl.render.rows import render_one
 
         self.out(render_one(record, keys, style, table, name))
 
     @property
     def width(self) -> int | None:
-        """The terminal's width; None where the output is no terminal, and nothing is cut."""
+        """The terminal's width; None if the output is not a terminal, so that nothing is truncated."""
         if not sys.stdout.isatty():
             return None
         import shutil
@@ -199,21 +199,21 @@ class Context:
 
     @property
     def plain(self) -> bool:
-        """Whether the terminal can't be trusted with pictures."""
+        """Whether the output encoding cannot represent symbols."""
         return "utf" not in (sys.stdout.encoding or "").lower()
 
     def confirm(self, question: str, yes: bool) -> None:
-        """Goes on only after a yes. Raises UsageError where nobody can be asked."""
+        """Exit unless the user confirms. Raises UsageError if there is no terminal."""
         if yes:
             return
         if not sys.stdin.isatty():
-            raise UsageError(f"{question} Nobody can be asked here: add --yes")
+            raise UsageError(f"{question} There is no terminal to confirm on: add --yes")
         if not click.confirm(question, err=True):
-            self.say("Nothing was done.")
+            self.say("Cancelled; nothing was done.")
             raise click.exceptions.Exit(0)
 
     def secret(self, field: str) -> str:
-        """One secret, typed without echo, or one line of standard input."""
+        """Read one secret: typed without echo, or one line of standard input."""
         if sys.stdin.isatty():
             value: str = click.prompt(f"New {field}", hide_input=True, err=True)
         else:
@@ -224,7 +224,7 @@ class Context:
 
 
 class Seconds(click.FloatRange):
-    """A number of seconds in a range; click's own lets NaN through."""
+    """A number of seconds in a range; click.FloatRange accepts NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         seconds = super().convert(value, param, ctx)
@@ -232,7 +232,7 @@ class Seconds(click.FloatRange):
 
 
 class SharedOptions(click.Command):
-    """A command (or the root) that also takes --org and --database-url-file."""
+    """A command (or the root) that also accepts --org and --database-url-file."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), *_SHARED]
@@ -277,9 +277,10 @@ pass_context = click.make_pass_decorator(Context, ensure=True)
 
 
 def takes(options: Callable[..., T]) -> Callable[[Callable[[Context, T], R]], Callable[..., R]]:
-    """Collect the arguments and options of a command into one value: its function takes (context, options).
+    """Collect the arguments and options of a command into one value.
 
-    `options` is a frozen dataclass with a field for each of them. Goes below `pass_context`.
+    The decorated function receives (context, options). `options` is a frozen dataclass with a field
+    for each parameter. Apply it below `pass_context`.
     """
 
     def decorated(function: Callable[[Context, T], R]) -> Callable[..., R]:
@@ -293,34 +294,28 @@ def takes(options: Callable[..., T]) -> Callable[[Callable[[Context, T], R]], Ca
 
 
 def output_option(function: F) -> F:
-    """-o / --output, wherever rows are shown."""
+    """Add -o / --output."""
     option = click.option(
-        "-o",
-        "--output",
-        "style",
-        type=click.Choice(FORMATS),
-        default="table",
-        show_default=True,
-        help="How to show it.",
+        "-o", "--output", "style", type=click.Choice(FORMATS), default="table", show_default=True, help="Output format."
     )
     return option(function)
 
 
 def timeout_option(function: F) -> F:
-    """--timeout, wherever a provider is asked."""
+    """Add --timeout."""
     option = click.option(
         "--timeout",
         "deadline_s",
         type=Seconds(1, 60),
         default=20.0,
         show_default=True,
-        help="Seconds that one exchange may take.",
+        help="Deadline of one exchange, in seconds.",
     )
     return option(function)
 
 
 def affordable(concurrency: int = 50) -> int:
-    """Fewer checks at once where the process may not open files enough for all."""
+    """Limit the concurrency to the number of files that the process may open."""
     import resource
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -23,7 +23,7 @@ from intctl.cli.manifests import load
 
 
 def provider_of(sealed: SealedConfig) -> Provider:
-    """Its provider. Raises UsageError where this version does not know it."""
+    """The provider of an integration. Raises UsageError if this version does not know it."""
     from intctl.providers import catalogue
 
     provider = catalogue.get(sealed.provider)
@@ -33,7 +33,7 @@ def provider_of(sealed: SealedConfig) -> Provider:
 
 
 def stored_config(runtime: Runtime, sealed: SealedConfig, provider: Provider) -> StoredConfig:
-    """The config as it is now, secrets wrapped. Raises SealError when it does not open."""
+    """Open the stored config, secrets wrapped. Raises SealError if it cannot be opened."""
     from intctl.manifest import StoredConfig
     from intctl.vault import open_config
 
@@ -49,7 +49,7 @@ def from_file(
     assignments: Sequence[str],
     allow_inline_secrets: bool,
 ) -> Manifest:
-    """The file's manifest. A stored config that does not open is in nobody's way: it is replaced."""
+    """Load the file's manifest. A stored config that cannot be opened is replaced."""
     from intctl.errors import SealError
     from intctl.manifest import StoredConfig
 
@@ -61,7 +61,7 @@ def from_file(
 
 
 def revised(context: Context, stored: StoredConfig, assignments: Sequence[str], fields: Sequence[str]) -> Manifest:
-    """The stored manifest with some fields changed; asks for the secrets that a new destination needs."""
+    """Change fields of the stored manifest; prompts for the secrets if the destination changes."""
     from intctl import manifest
     from intctl.text import nearest
 
@@ -70,13 +70,13 @@ def revised(context: Context, stored: StoredConfig, assignments: Sequence[str], 
         if field not in known:
             has = ", ".join(known)
             raise UsageError(
-                f"--secret: {clean(field, 40)!r} is not a secret field{nearest(field, known)} (there are: {has})"
+                f"--secret: {clean(field, 40)!r} is not a secret field{nearest(field, known)} (secret fields: {has})"
             )
     given = {field: Secret(context.secret(field)) for field in fields}
     try:
         revised = manifest.revise(stored, environ=context.environ, assignments=assignments, secrets=given)
     except manifest.SecretsNeeded as needed:
-        changed = "That changes where the secrets go, so they must be given again"
+        changed = "Changing the destination requires re-entering the secrets"
         if not sys.stdin.isatty():
             options = " ".join(f"--secret {field}" for field in sorted(needed.fields))
             raise UsageError(f"{changed}: add {options}. Nothing was sent or saved.") from None
@@ -89,13 +89,13 @@ def revised(context: Context, stored: StoredConfig, assignments: Sequence[str], 
 
 
 def from_editor(context: Context, runtime: Runtime, sealed: SealedConfig, provider: Provider) -> Manifest | None:
-    """What the person left in the editor; None when it is as it was."""
+    """Open the manifest in an editor and load the result; None if it is unchanged."""
     import tempfile
 
     from intctl import manifest
 
     if not sys.stdin.isatty():
-        raise UsageError("There is no terminal to edit on. Use -f FILE, --set KEY=VALUE or --secret FIELD.")
+        raise UsageError("There is no terminal for an editor. Use -f FILE, --set KEY=VALUE or --secret FIELD.")
     stored = stored_config(runtime, sealed, provider)
     before = manifest.dump(
         name=sealed.name,
@@ -121,7 +121,7 @@ def from_editor(context: Context, runtime: Runtime, sealed: SealedConfig, provid
 
 
 def _open_editor(context: Context, path: Path) -> None:
-    """Waits for $VISUAL or $EDITOR. It is given what it needs to show itself, and nothing that may be a secret."""
+    """Run $VISUAL or $EDITOR and wait for it. Its environment contains no variable that may be a secret."""
     import shlex
     import subprocess
 
@@ -141,8 +141,8 @@ def _open_editor(context: Context, path: Path) -> None:
     environ = {key: value for key, value in context.environ.items() if key in wanted or key.startswith(("LC_", "XDG_"))}
     editor = context.environ.get("VISUAL") or context.environ.get("EDITOR") or "vi"
     try:
-        code = subprocess.run([*shlex.split(editor), str(path)], env=environ, check=False).returncode  # noqa: S603 - the person's own editor
+        code = subprocess.run([*shlex.split(editor), str(path)], env=environ, check=False).returncode  # noqa: S603 - the user's own editor
     except (OSError, ValueError):
         raise UsageError(f"The editor {clean(editor, 60)!r} can't be started. Set EDITOR.") from None
     if code != 0:
-        raise UsageError(f"The editor ended with code {code}. Nothing was changed.")
+        raise UsageError(f"The editor exited with code {code}. Nothing was changed.")

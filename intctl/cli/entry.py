@@ -1,7 +1,7 @@
-"""The entry point: the root group, and the one place where a run ends.
+"""The entry point: the root group, and the only place that ends the process.
 
-Commands are imported lazily from the table in `commands`, which also holds their one-line helps: click's
-root help would import every command for them.
+Commands are imported lazily from the table in `commands`. It also holds their help lines, because click
+would import every command to show the root help.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from intctl.errors import (
 
 
 class Root(SharedOptions, click.Group):
-    """The root group: knows the commands without importing them."""
+    """The root group; lists the commands without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -62,18 +62,18 @@ class Root(SharedOptions, click.Group):
 @click.version_option(__version__, prog_name="intctl", message="%(prog)s %(version)s")
 @click.pass_context
 def root(ctx: click.Context) -> None:
-    """Provision, prove and watch an organisation's external integrations.
+    """Provision, verify and monitor an organisation's external integrations.
 
-    A first day: intctl init, then intctl add smtp -f smtp.yaml, then intctl dashboard.
+    First steps: intctl init, then intctl add smtp -f smtp.yaml, then intctl dashboard.
     """
     ctx.ensure_object(Context)
 
 
 def main() -> NoReturn:
-    """The entry point: runs one command and exits with its code."""
+    """Run one command and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # an ASCII locale shows "?", it does not crash
+            stream.reconfigure(errors="replace")  # an ASCII locale prints "?" instead of crashing
     code = _run()
     try:
         sys.stdout.flush()
@@ -119,7 +119,7 @@ def _run() -> int:
 
 
 def _help_width() -> int:
-    """The width that click would find for its helps, found without the modules that it would import."""
+    """The help width that click would compute, without the imports that click needs for it."""
     try:
         found = int(os.environ.get("COLUMNS", "")) or os.get_terminal_size(1).columns
     except (ValueError, OSError):
@@ -128,7 +128,7 @@ def _help_width() -> int:
 
 
 def _in_output(error: OSError) -> bool:
-    """Whether it was standard output that failed: a write of ours, or of click's help."""
+    """Whether a write to standard output failed, by intctl or by click."""
     import errno
 
     return error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EBADF)
@@ -152,20 +152,20 @@ def _say(message: str, code: int, prefix: str = "intctl: ") -> int:
 
 
 def _bug(error: BaseException) -> int:
-    """Where it happened and the error's type. Its text stays out: libraries put secrets into theirs."""
+    """Report a bug by type and stack trace. The message is omitted: libraries put secrets into it."""
     where = "".join(f"  {frame}\n" for frame in frames(error))
     return _say(
-        f"this is a bug of intctl ({type(error).__name__}); please report it with these lines:\n{where}", EXIT_BUG
+        f"this is a bug in intctl ({type(error).__name__}); please report it with this stack trace:\n{where}", EXIT_BUG
     )
 
 
 def frames(error: BaseException) -> list[str]:
-    """Where an error came from, innermost last."""
+    """The stack frames of an error, innermost last."""
     import traceback
 
     return [f"{one.filename}:{one.lineno} in {one.name}" for one in traceback.extract_tb(error.__traceback__)]
 
 
 def _silence(stream: Any) -> None:
-    # What is still in the buffer has nowhere to go; without this, Python complains at exit.
+    # Without this, Python reports an error at exit when it flushes the remaining buffer.
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

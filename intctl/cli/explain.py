@@ -1,4 +1,4 @@
-"""explain and troubleshoot: what a code means, and where an exchange stopped."""
+"""The commands explain and troubleshoot."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TROUBLE_KEYS = (
 def explain(context: Context, code: str | None, style: str) -> None:
     """Explain a cause CODE, such as smtp.auth.rejected: meaning, who must act, next step.
 
-    Without CODE, all of them; with the first part of some, such as smtp, those.
+    Without CODE, lists all codes; with a leading part such as smtp, the codes that start with it.
     """
     from intctl.health.codes import CODES
     from intctl.render.rows import Column
@@ -40,7 +40,7 @@ def explain(context: Context, code: str | None, style: str) -> None:
     wanted = [name for name in CODES if code in (None, name) or name.startswith(f"{code}.")]
     if not wanted:
         meant = nearest(str(code), tuple(CODES)) or "."
-        raise NotFoundError(f'There is no code "{clean(code, 60)}"{meant} All: intctl explain')
+        raise NotFoundError(f'There is no code "{clean(code, 60)}"{meant} To list all codes, run: intctl explain')
     rows = [explained(name) for name in wanted]
     if style == "table" and len(rows) == 1:
         row = rows[0]
@@ -60,14 +60,14 @@ def explain(context: Context, code: str | None, style: str) -> None:
 
 @command()
 @click.argument("name")
-@click.option("--status-page", is_flag=True, help="Also ask the vendor's public status page, without credentials.")
+@click.option("--status-page", is_flag=True, help="Also query the vendor's public status page, without credentials.")
 @timeout_option
 @output_option
 @pass_context
 def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: float, style: str) -> int:
-    """Go through an exchange with NAME phase by phase: where it stopped, what that means, what to do.
+    """Diagnose the connection of NAME phase by phase: where it stopped, why, and what to do.
 
-    Asks the provider now and records nothing; only a refresh token that the provider replaces is kept.
+    Contacts the provider now and records nothing, except a refresh token that the provider replaces.
     """
     from intctl.cli.runtime import make_runtime
     from intctl.plan import trial
@@ -91,7 +91,7 @@ def troubleshoot(context: Context, name: str, status_page: bool, deadline_s: flo
 
 
 def _status_page(policy: AddressPolicy | None, provider: str, deadline_s: float) -> StatusPage:
-    """What the vendor's status page says; a page that can't be asked says nothing about the vendor."""
+    """Query the vendor's status page; a page that cannot be read is reported as unknown."""
     from intctl.plan import trial
     from intctl.providers import catalogue
     from intctl.views.trouble import StatusPage

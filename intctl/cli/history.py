@@ -1,4 +1,4 @@
-"""logs and metrics: what was recorded, and what it adds up to."""
+"""The commands logs and metrics: recorded checks and their figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOG_KEYS = (
 
 
 class _Logs(Command):
-    """`logs NAME`, and `logs prune`: the one word that is no name here."""
+    """`logs NAME` and `logs prune`; any other first word is the name of an integration."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -38,21 +38,23 @@ class _Logs(Command):
 
     @property
     def commands(self) -> Mapping[str, click.Command]:
-        """What may follow instead of a name."""
+        """The subcommands, which take precedence over names."""
         return {"prune": prune}
 
 
 @click.command(cls=_Logs)
 @click.argument("name", required=False)
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
-@click.option("--failures", is_flag=True, help="Only failures.")
-@click.option("--since", metavar="TIME", help="Only from then on: 30m, 24h, 7d, or ISO 8601.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Maximum number of checks."
+)
+@click.option("--failures", is_flag=True, help="Only failed checks.")
+@click.option("--since", metavar="TIME", help="Only checks since TIME: 30m, 24h, 7d, or ISO 8601.")
 @output_option
 @pass_context
 def logs(context: Context, name: str | None, limit: int, failures: bool, since: str | None, style: str) -> None:
-    """Show the recorded health checks, newest first: of NAME, or of all.
+    """Show the recorded health checks of NAME, or of all integrations, newest first.
 
-    intctl logs prune deletes old ones. What is called prune itself: intctl logs -- prune
+    intctl logs prune deletes old checks. For an integration named prune: intctl logs -- prune
     """
     from intctl.render.rows import Column
     from intctl.store import integrations
@@ -73,7 +75,7 @@ def logs(context: Context, name: str | None, limit: int, failures: bool, since: 
         Column("ms", lambda log: log.response_time_ms),
         Column("Message", lambda log: log.error_message),
     ]
-    context.rows(found, columns, LOG_KEYS, style, name="integration", empty="No checks are recorded there.\n")
+    context.rows(found, columns, LOG_KEYS, style, name="integration", empty="No matching checks are recorded.\n")
 
 
 def _since(text: str, now: datetime) -> datetime:
@@ -81,25 +83,25 @@ def _since(text: str, now: datetime) -> datetime:
         try:
             return now - span(text, "--since")
         except OverflowError:
-            raise UsageError("--since reaches too far back.") from None
+            raise UsageError("--since is too far in the past.") from None
     try:
         found = datetime.fromisoformat(text)
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise UsageError("--since takes 30m, 24h, 7d, or a time such as 2026-01-31T09:30:00Z") from None
+        raise UsageError("--since must be 30m, 24h, 7d, or a time such as 2026-01-31T09:30:00Z") from None
 
 
 @command()
-@click.option("--older-than", metavar="DAYS", help="Such as 30d [default: what the organisation keeps].")
-@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--older-than", metavar="DAYS", help="Such as 30d [default: the organisation's retention].")
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted without deleting it.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @pass_context
 def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) -> None:
-    """Delete the health checks of days that are over for long; their figures stay.
+    """Delete old health checks and keep their daily figures.
 
-    Each day is folded before its checks go: intctl metrics still reports it. The agent does the
-    same for what is older than intctl org set --retention-days says. The newest check and the
-    newest success of each integration always stay.
+    Each day is rolled up before its checks are deleted, so intctl metrics still reports it. The
+    agent does the same for checks older than intctl org set --retention-days. The newest check and
+    the newest success of each integration are always kept.
     """
     from intctl.metrics import retention
     from intctl.store import history
@@ -111,7 +113,7 @@ def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) ->
     if older_than is not None:
         days = span(older_than, "--older-than", "d").days
         if days < 2:
-            raise UsageError("--older-than: at least 2d, for a day is folded only some hours after its end.")
+            raise UsageError("--older-than must be at least 2d: a day is rolled up some hours after its end.")
     before = retention.cutoff(database, days)
     there = steps.count_old(database, org_id, before)
     day = rfc3339(history.time_at(before))[:10]
@@ -122,7 +124,7 @@ def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) ->
     if dry_run:
         assert there.oldest_at is not None
         oldest = rfc3339(there.oldest_at)[:10]
-        context.out(f"Would delete up to {what}; the oldest is of {oldest}. Nothing was deleted.\n")
+        context.out(f"Would delete up to {what}; the oldest is from {oldest}. Nothing was deleted.\n")
         return
     context.confirm(f"Delete {what}?", yes)
     gone = 0
@@ -130,14 +132,14 @@ def prune(context: Context, older_than: str | None, dry_run: bool, yes: bool) ->
     def deleted(rows: int) -> None:
         nonlocal gone
         gone += rows
-        if sys.stderr.isatty():  # several times a second
+        if sys.stderr.isatty():  # called several times per second: too often for a log file
             sys.stderr.write(f"\rDeleted {gone} of {there.checks}")
 
     retention.roll_up(database)
     retention.prune(database, org_id, days, deleted=deleted)
     if gone and sys.stderr.isatty():
         context.say("")
-    context.out(f"Deleted {gone} checks from before {day} (UTC); their days are folded.\n")
+    context.out(f"Deleted {gone} checks from before {day} (UTC); their daily figures are kept.\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,25 +157,29 @@ class MetricsOptions:
 
 @command()
 @click.argument("name", required=False)
-@click.option("--window", type=click.Choice(["24h", "7d", "30d", "90d"]), help="How far back.  [default: 24h]")
-@click.option("--from", "start", metavar="TIME", help="Instead: from this day or time on.")
-@click.option("--to", "end", metavar="TIME", help="With --from: to the end of this day, or this time [default: now].")
+@click.option(
+    "--window", type=click.Choice(["24h", "7d", "30d", "90d"]), help="Length of the window, ending now.  [default: 24h]"
+)
+@click.option("--from", "start", metavar="TIME", help="Start of the window instead: a day or a time.")
+@click.option(
+    "--to", "end", metavar="TIME", help="With --from: end of the window, a day (to its end) or a time [default: now]."
+)
 @zone_option
 @click.option(
     "--target",
     metavar="PERCENT",
     type=click.FloatRange(0, 100, max_open=True),
-    help="Against an uptime that was promised, such as 99.9.",
+    help="Compare with a target uptime, such as 99.9.",
 )
 @output_option
 @pass_context
 @takes(MetricsOptions)
 def metrics(context: Context, options: MetricsOptions) -> None:
-    """Show uptime, response times, errors, incidents and usage of NAME, or of all.
+    """Show uptime, response times, errors, incidents and usage of NAME, or of all integrations.
 
-    Uptime is time: what a check found holds until the next one, for two intervals at most. What
-    nobody knew, maintenance, and time when it was switched off are neither up nor down. What each
-    figure means: docs/metrics.md. The usage is what the provider told last, where it tells.
+    Uptime is measured in time: the result of a check holds until the next check, for two intervals
+    at most. Unknown time, maintenance and disabled time count as neither up nor down. Usage is what
+    the provider last reported, if it does. For the meaning of each figure, see docs/metrics.md.
     """
     from intctl.metrics.figures import KEYS
     from intctl.render.history import page, report_columns, usage_column
@@ -182,7 +188,7 @@ def metrics(context: Context, options: MetricsOptions) -> None:
 
     target = options.target
     if target is not None and target != target:  # noqa: PLR0124 - NaN, which click lets through
-        raise UsageError("--target is not a number.")
+        raise UsageError("--target must be a number.")
     within = zone(options.tz)
     database, org_id = context.database(), context.org_id()
     id = None
@@ -203,23 +209,23 @@ def metrics(context: Context, options: MetricsOptions) -> None:
 
 
 def _window(now: datetime, options: MetricsOptions, within: tzinfo) -> Window:
-    """The window that the options name."""
+    """The window that the options select."""
     from intctl.metrics.report import WINDOWS, Window
 
     start, end = options.start, options.end
     if start is None:
         if end is not None:
-            raise UsageError("--to goes with --from.")
+            raise UsageError("--to requires --from.")
         name = options.window or "24h"
         return Window.of(name, now - WINDOWS[name], now, now)
     if options.window is not None:
-        raise UsageError("Either --window or --from, not both.")
+        raise UsageError("--window and --from cannot be combined.")
     begins = moment(start, "--from", within)
     ends = moment(end, "--to", within, end_of_day=True) if end is not None else now
     if begins >= now:
-        raise UsageError("--from lies in the future: nothing is recorded there yet.")
+        raise UsageError("--from is in the future.")
     if ends <= begins:
-        raise UsageError("--to is not after --from.")
+        raise UsageError("--to must be later than --from.")
     if begins < now - timedelta(days=3660):
-        raise UsageError("--from reaches back more than ten years.")
+        raise UsageError("--from is more than ten years in the past.")
     return Window.of("custom", begins, ends, now)

@@ -1,4 +1,4 @@
-"""maintenance: time that was announced, in which alerts and uptime don't count."""
+"""The command maintenance: planned time that is excluded from alerts and uptime."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEYS = (
 
 @click.group()
 def maintenance() -> None:
-    """Plan maintenance: checks go on, alerts and uptime don't count."""
+    """Plan maintenance: checks continue, but alerts and uptime exclude the time."""
 
 
 _command = functools.partial(maintenance.command, cls=Command)
@@ -50,28 +50,28 @@ class AddOptions:
 
 @_command("add")
 @click.argument("name", required=False)
-@click.option("--all", "everything", is_flag=True, help="For all integrations of the organisation, later ones too.")
-@click.option("--from", "start", metavar="TIME", help="When it begins [default: now].")
-@click.option("--to", "end", metavar="TIME", help="When it ends; a day stands for its end.")
-@click.option("--for", "lasts", metavar="LENGTH", help="Instead of --to: 30m, 2h, 1d.")
-@click.option("--weekly", is_flag=True, help="Again every week, at the same time of day in --tz.")
+@click.option("--all", "everything", is_flag=True, help="All integrations of the organisation, including future ones.")
+@click.option("--from", "start", metavar="TIME", help="Start [default: now].")
+@click.option("--to", "end", metavar="TIME", help="End; a day means the end of that day.")
+@click.option("--for", "lasts", metavar="LENGTH", help="Duration, instead of --to: 30m, 2h, 1d.")
+@click.option("--weekly", is_flag=True, help="Repeat every week at the same time of day in --tz.")
 @zone_option
-@click.option("--reason", metavar="TEXT", help="What is done, for those who look.")
+@click.option("--reason", metavar="TEXT", help="Reason for the maintenance, shown in lists.")
 @pass_context
 @takes(AddOptions)
 def add(context: Context, options: AddOptions) -> None:
     """Plan maintenance of the integration NAME, or of --all.
 
-    It may lie in the past: then that time stops counting. What falls into error in it is told by
-    the agent's --on-change when it is over, if it is in error still.
+    A window in the past removes its time from the figures. If an integration fails during
+    maintenance and still fails at its end, the agent reports it then (--on-change).
     """
     from intctl.store import changes, integrations, organization_changes
     from intctl.store.clock import now
 
     if (options.name is None) != options.everything:
-        raise UsageError("Name an integration, or write --all.")
+        raise UsageError("Name an integration or use --all, not both.")
     if (options.end is None) == (options.lasts is None):
-        raise UsageError("Say when it ends: with --to, or with --for.")
+        raise UsageError("Set the end with --to or --for, not both.")
     within = zone(options.tz)
     database, org_id = context.database(), context.org_id()
     integration = integrations.find(database, org_id, options.name) if options.name is not None else None
@@ -96,11 +96,11 @@ def add(context: Context, options: AddOptions) -> None:
     when = f"from {_shown(new.starts_at, within)} to {_shown(new.ends_at, within)} ({within})"
     context.out(f"{whom}: maintenance {when}{', every week' if new.weekly else ''}. Id: {new.id[:8]}\n")
     if new.ends_at <= moment_now and not new.weekly:
-        context.say("It is over already: that time does not count any more.")
+        context.say("The window is in the past: its time no longer counts.")
 
 
 def _window(options: AddOptions, within: tzinfo, now: datetime, integration: Integration | None) -> MaintenanceWindow:
-    """The window that the options describe. Raises UsageError."""
+    """Build the window that the options describe. Raises UsageError."""
     from intctl.db.ids import new_id
     from intctl.store.maintenance import MaintenanceWindow
 
@@ -125,16 +125,16 @@ def _window(options: AddOptions, within: tzinfo, now: datetime, integration: Int
 
 
 def _refuse_overlap(context: Context, new: MaintenanceWindow, within: tzinfo, now: datetime) -> None:
-    """Raises ConflictError where a window for the same integrations has a moment in common with the new one."""
+    """Raise ConflictError if a window of the same integrations overlaps the new one."""
     from intctl.metrics.maintenance import overlap
     from intctl.store.maintenance import windows
 
     planned = [one for one in windows(context.database(), context.org_id()) if _lasts(one, now)]
     if other := overlap(new, planned):
         raise ConflictError(
-            f"That overlaps with {other.id[:8]}, from {_shown(other.starts_at, within)} to "
+            f"The window overlaps maintenance {other.id[:8]}, from {_shown(other.starts_at, within)} to "
             f"{_shown(other.ends_at, within)}{' every week' if other.weekly else ''}. "
-            f"To replace it: intctl maintenance remove {other.id[:8]}"
+            f"To remove that one, run: intctl maintenance remove {other.id[:8]}"
         )
 
 
@@ -142,12 +142,12 @@ def _check(begins: datetime, ends: datetime, weekly: bool) -> None:
     from intctl.metrics.maintenance import LONGEST_DAYS
 
     if ends <= begins:
-        raise UsageError("It ends before it begins: --to must be later than --from.")
+        raise UsageError("--to must be later than --from.")
     if weekly and ends - begins >= timedelta(days=7):
-        raise UsageError("A weekly maintenance must be shorter than a week.")
+        raise UsageError("A weekly window must be shorter than a week.")
     if ends - begins > timedelta(days=LONGEST_DAYS):
         raise UsageError(
-            f"That is longer than {LONGEST_DAYS} days. What is away for so long is switched off: "
+            f"A window must not be longer than {LONGEST_DAYS} days. To disable an integration instead, run: "
             "intctl toggle NAME --off"
         )
 
@@ -163,12 +163,12 @@ def _shown(moment: datetime, within: tzinfo) -> str:
 
 @_command("list")
 @click.argument("name", required=False)
-@click.option("--past", is_flag=True, help="Also those that are over.")
+@click.option("--past", is_flag=True, help="Include past windows.")
 @zone_option
 @output_option
 @pass_context
 def list_(context: Context, name: str | None, past: bool, tz: str, style: str) -> None:
-    """List what is running and planned: of NAME, or of all."""
+    """List running and planned maintenance, of NAME or of all."""
     from intctl.render.rows import Column
     from intctl.store import integrations
     from intctl.store.clock import now
@@ -195,19 +195,23 @@ def list_(context: Context, name: str | None, past: bool, tz: str, style: str) -
 
 @_command("remove")
 @click.argument("id")
-@click.option("--erase", is_flag=True, help="As if it had never been: the time that it took out counts again.")
+@click.option("--erase", is_flag=True, help="Remove it entirely: the time that it excluded counts again.")
 @pass_context
 def remove(context: Context, id: str, erase: bool) -> None:
-    """End the maintenance ID now, or never let it begin. What is over stays out of uptime."""
+    """End the maintenance ID now, or cancel it. Its past time stays excluded from uptime."""
     from intctl.store import changes, organization_changes
     from intctl.store.maintenance import windows
 
     database, org_id = context.database(), context.org_id()
     found = [one for one in windows(database, org_id) if one.id.startswith(id.lower())] if id else []
     if not found:
-        raise NotFoundError(f'There is no maintenance "{clean(id, 40)}". See: intctl maintenance list --past')
+        raise NotFoundError(
+            f'There is no maintenance "{clean(id, 40)}". To list all, run: intctl maintenance list --past'
+        )
     if len(found) > 1:
-        raise UsageError(f'"{clean(id, 40)}" could be {len(found)} of them. Write more of the id.')
+        raise UsageError(
+            f'"{clean(id, 40)}" is ambiguous: it matches {len(found)} windows. Use a longer prefix of the id.'
+        )
     with changes.unit_of_work(context.target) as session:
         organization_changes.end_maintenance(session, id=found[0].id, org_id=org_id, erase=erase)
     whom = clean(found[0].integration or "all integrations")

@@ -1,4 +1,4 @@
-"""Manifests as the command line names them: files, folders, standard input."""
+"""Manifests from files, folders and standard input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from intctl.manifest import Manifest, StoredConfig
 
 
-#: One byte more than a manifest may have, so that a longer one is seen to be too long.
+#: One byte above the size limit of a manifest, so that a longer one is detected.
 _STDIN_LIMIT = 1024 * 1024 + 1
 
 
@@ -29,7 +29,7 @@ def load(
     secrets: Mapping[str, Secret] | None = None,
     partial: bool = False,
 ) -> list[Manifest]:
-    """The manifests of all files, with every problem of all of them at once."""
+    """Load the manifests of all files. Raises ManifestError with the problems of all of them."""
     from intctl import manifest
 
     found: list[Manifest] = []
@@ -61,11 +61,11 @@ def load(
 
 
 def files_of(paths: Sequence[str]) -> list[str]:
-    """The paths, with each folder as the YAML files in it."""
+    """Replace each folder among the paths by the YAML files in it."""
     found = []
     for path in paths:
         if not path:
-            raise UsageError("A path is empty: an unset variable? Nothing was read.")
+            raise UsageError("A path is empty (an unset variable?). Nothing was read.")
         if path == "-" or not Path(path).is_dir():
             found.append(path)
             continue

@@ -1,4 +1,4 @@
-"""Findings as people and scripts see them, and the exit code that they deserve."""
+"""Output of findings, and the exit code for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTCOME_KEYS = (
 
 
 def tell(context: Context, findings: Sequence[Finding], style: str, *, nagios: bool = False) -> int:
-    """Shows findings; the exit code that they deserve."""
+    """Print findings and return the exit code for them."""
     from intctl.render.detail import finding
     from intctl.render.detail import nagios as plugin
 
@@ -35,6 +35,6 @@ def tell(context: Context, findings: Sequence[Finding], style: str, *, nagios: b
     for one in findings:
         if one.verdict == "degraded":
             context.warn(f"{one.integration}: {one.message}")
-    # Where no probe is known there is nothing that could be healthy: shown, not counted.
+    # An integration without a known probe can never be healthy, so it does not affect the exit code.
     judged = [one for one in findings if one.code != "self.no_probe"] or findings
     return EXIT_OK if all(one.verdict in ("healthy", "degraded") for one in judged) else EXIT_NOT_HEALTHY

@@ -1,4 +1,4 @@
-"""test, check, reconnect: ask the provider, now."""
+"""The commands test, check and reconnect: contact the provider now."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ from intctl.cli.runtime import agent_settings, make_runtime, progress
 
 @command()
 @click.argument("names", nargs=-1, metavar="NAME...")
-@click.option("--all", "all_", is_flag=True, help="Check all that are enabled.")
-@click.option("--nagios", is_flag=True, help="One line and exit 0 to 3, as a Nagios plugin.")
+@click.option("--all", "all_", is_flag=True, help="Check all enabled integrations.")
+@click.option("--nagios", is_flag=True, help="Print one line and exit 0 to 3, as a Nagios plugin.")
 @timeout_option
 @output_option
 @pass_context
 def check(context: Context, names: tuple[str, ...], all_: bool, nagios: bool, deadline_s: float, style: str) -> int:
-    """Check integrations now, and record it.
+    """Check integrations now and record the results.
 
-    Exits 0 when all are healthy (or degraded, with a warning), 1 when one is not, and 7 when
-    another process was checking one and did not finish in time; with --nagios 0 to 3 only.
+    Exits 0 if all are healthy (or degraded, with a warning), 1 if one is not, and 7 if another
+    process was checking one and did not finish in time. With --nagios, exits 0 to 3 only.
     """
     if nagios:
         return _as_plugin(context, names, all_, deadline_s)
     if bool(names) == all_:
-        raise UsageError("Name the integrations to check, or give --all, not both.")
+        raise UsageError("Name the integrations to check or use --all, not both.")
     return run_checks(context, _named(context, names, all_), deadline_s, style)
 
 
 def _as_plugin(context: Context, names: Sequence[str], all_: bool, deadline_s: float) -> int:
-    """A monitoring system reads one line of standard output and 0 to 3, whatever went wrong."""
+    """Run the checks as a plugin: any error is one line on standard output and exit code 3."""
     try:
         if bool(names) == all_:
-            raise UsageError("name the integrations to check, or give --all, not both")
+            raise UsageError("name the integrations to check or use --all, not both")
         return run_checks(context, _named(context, names, all_), deadline_s, "table", nagios=True)
     except IntctlError as error:
         context.out(f"INTCTL UNKNOWN - {clean(error).replace('|', ' ')}\n")
@@ -68,7 +68,7 @@ def _named(context: Context, names: Sequence[str], all_: bool) -> list[Integrati
 def run_checks(
     context: Context, integrations: Sequence[Integration], deadline_s: float, style: str, *, nagios: bool = False
 ) -> int:
-    """Checks integrations, shows what was found; the exit code."""
+    """Check integrations, print the findings and return the exit code."""
     from intctl.agent import Stop, Summary
     from intctl.agent.on_demand import check as check_now
     from intctl.views.finding import Finding
@@ -101,7 +101,7 @@ def run_checks(
     code = tell(context, found, style, nagios=nagios)
     busy = [one.integration.name for one in checked if one.outcome is None]
     if busy:
-        context.say(f"Being checked by another process, which did not finish in time: {', '.join(busy)}")
+        context.say(f"Another process is checking and did not finish in time; try again later: {', '.join(busy)}")
         return code if code != EXIT_OK else 3 if nagios else EXIT_BUSY
     return code
 
@@ -140,27 +140,27 @@ class TestOptions:
 
 @command()
 @click.argument("name", required=False)
-@click.option("-f", "--file", "file", metavar="FILE", help="Test what this manifest says, - for standard input.")
-@click.option("--send-to", metavar="ADDRESS", help="Send a real test mail there.")
-@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="With -f: override what is not secret.")
-@click.option("--allow-inline-secrets", is_flag=True, help="With -f: take secrets that stand in the file.")
-@click.option("--spend-token", is_flag=True, help="With -f: use up a refresh token that can be used only once.")
+@click.option("-f", "--file", "file", metavar="FILE", help="Test this manifest file, or - for standard input.")
+@click.option("--send-to", metavar="ADDRESS", help="Send a real test mail to ADDRESS.")
+@click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="With -f: override a non-secret key.")
+@click.option("--allow-inline-secrets", is_flag=True, help="With -f: allow plaintext secrets in the file.")
+@click.option("--spend-token", is_flag=True, help="With -f: use up a single-use refresh token.")
 @timeout_option
 @output_option
 @pass_context
 @takes(TestOptions)
 def test(context: Context, options: TestOptions) -> int:
-    """Test a connection: of the integration NAME, or of what a file says. Writes nothing, ever.
+    """Test the connection of the integration NAME, or of a manifest file. Never writes anything.
 
-    So it spends no refresh token that its provider replaces at use: intctl check NAME does, and
-    keeps the new one. With --spend-token the file's token is used up, and its successor lost.
+    It therefore does not use a refresh token that the provider replaces on use; intctl check NAME
+    does, and saves the new one. --spend-token uses up the file's token; the new one is lost.
     """
     if (options.name is None) == (options.file is None):
-        raise UsageError("Name an integration to test, or a file with -f, not both.")
+        raise UsageError("Name an integration to test or use -f FILE, not both.")
     if options.name is not None and (options.assignments or options.allow_inline_secrets):
-        raise UsageError("--set and --allow-inline-secrets go with -f.")
+        raise UsageError("--set and --allow-inline-secrets require -f.")
     if options.name is not None and options.spend_token:
-        raise UsageError("--spend-token goes with -f: a saved integration's new token can be kept. Run: intctl check")
+        raise UsageError("--spend-token requires -f. To save the new token of an integration, run: intctl check NAME")
     if options.name is not None:
         found = [_test_stored(context, options.name, options)]
     else:
@@ -191,7 +191,7 @@ def _test_file(context: Context, file: str, options: TestOptions) -> list[Findin
     manifests = load(context, [file], options.assignments, options.allow_inline_secrets)
     for manifest in manifests if options.spend_token else []:
         if plan.single_use(manifest):
-            context.warn(f"{_label(manifest)}: this test uses up its refresh token, and the new one is not kept.")
+            context.warn(f"{_label(manifest)}: this test uses up its refresh token, and the new one is not saved.")
     outcomes = trial.test_manifests(
         manifests,
         policy=context.policy(),
@@ -209,18 +209,18 @@ def _test_file(context: Context, file: str, options: TestOptions) -> list[Findin
 
 
 def _say_spent(context: Context, manifest: Manifest, outcome: Outcome) -> None:
-    """What a test did to the file's refresh token: nobody must find that out later."""
+    """Warn if the test used up, or may have used up, the file's refresh token."""
     from intctl import plan
     from intctl.health.codes import CODES
 
     name, single_use, again = _label(manifest), plan.single_use(manifest), "authorise again at the provider"
     if single_use and outcome.facts.get("token_exchanged"):
-        context.warn(f"{name}: the refresh token in the file is used up and dead now: {again} before add or apply.")
+        context.warn(f"{name}: the refresh token in the file is now used up and invalid: {again} before add or apply.")
     elif outcome.facts.get("refresh_token_replaced"):
-        refused = f"if add or apply is refused now, {again}"
-        context.warn(f"{name}: the provider sent a new refresh token, which a test does not keep: {refused}.")
+        refused = f"if add or apply fails, {again}"
+        context.warn(f"{name}: the provider sent a new refresh token, which a test does not save: {refused}.")
     elif single_use and outcome.phase == "auth" and not CODES[outcome.code].rejection and outcome.verdict != "unknown":
-        context.warn(f"{name}: the refresh token in the file may be used up: if add or apply is refused, {again}.")
+        context.warn(f"{name}: the refresh token in the file may be used up: if add or apply fails, {again}.")
 
 
 def _label(manifest: Manifest) -> str:

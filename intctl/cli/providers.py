@@ -1,4 +1,4 @@
-"""providers: what can be integrated, and manifests to start from."""
+"""The command providers: list providers and write manifest templates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def providers() -> None:
-    """See which providers there are, and get manifests to fill in."""
+    """List providers and write manifest templates."""
 
 
 @providers.command("list", cls=command.keywords["cls"])
@@ -34,9 +34,7 @@ def list_(context: Context, type_: str | None, style: str) -> None:
     from intctl.views.providers import provider_view
 
     if type_ is not None and type_ not in TYPES:
-        raise UsageError(
-            f'There is no type "{clean(type_, 40)}"{nearest(type_, TYPES)} (there are: {", ".join(TYPES)})'
-        )
+        raise UsageError(f'There is no type "{clean(type_, 40)}"{nearest(type_, TYPES)} (types: {", ".join(TYPES)})')
     names = [name for name, entry in catalogue.CATALOGUE.items() if type_ is None or entry.type == type_]
     rows = [provider_view(known(name)) for name in names]
     columns: list[Column[ProviderView]] = [
@@ -46,7 +44,7 @@ def list_(context: Context, type_: str | None, style: str) -> None:
         Column("Speaks", lambda row: row.speaks),
         Column("Proof", lambda row: row.proof),
     ]
-    empty = f"No provider of the type {type_} is known. A provider of the type custom takes any type.\n"
+    empty = f"There is no provider of type {type_}. Providers of type custom accept any type.\n"
     context.rows(rows, columns, LIST_KEYS, style, empty=empty)
 
 
@@ -55,7 +53,7 @@ def list_(context: Context, type_: str | None, style: str) -> None:
 @output_option
 @pass_context
 def show(context: Context, name: str, style: str) -> None:
-    """Show the provider NAME: its fields, how it is proven, and how sure that is."""
+    """Show the provider NAME: its fields, its proof and the confidence in it."""
     from intctl.render.providers import SHOW_KEYS, page
     from intctl.views.providers import provider_view
 
@@ -67,9 +65,9 @@ def show(context: Context, name: str, style: str) -> None:
 @click.argument("name")
 @pass_context
 def template(context: Context, name: str) -> None:
-    """Write a commented manifest of the provider NAME, ready to be filled in.
+    """Write a commented manifest template for the provider NAME.
 
-    For instance: intctl providers template twilio > twilio.yaml
+    For example: intctl providers template twilio > twilio.yaml
     """
     from intctl.manifest.template import template as made
 
@@ -80,14 +78,14 @@ def template(context: Context, name: str) -> None:
 @click.argument("name", required=False)
 @pass_context
 def schema(context: Context, name: str | None) -> None:
-    """Write the JSON Schema of manifests: of the provider NAME, or of all.
+    """Write the JSON Schema of manifests.
 
-    An editor takes it from the first line of a manifest:
+    It covers the provider NAME, or all providers. An editor finds it through the first line of a manifest:
 
     \b
       # yaml-language-server: $schema=intctl.schema.json
 
-    It sees single values. What they mean together is seen by intctl test -f FILE.
+    The schema validates single values. To validate their combination, run: intctl test -f FILE
     """
     import json
 
@@ -99,13 +97,14 @@ def schema(context: Context, name: str | None) -> None:
 
 
 def known(name: str) -> Provider:
-    """The provider of that name. Raises NotFoundError, with the nearest one."""
+    """The provider of that name. Raises NotFoundError, which suggests the nearest name."""
     from intctl.providers import catalogue
     from intctl.text import clean, nearest
 
     found = catalogue.get(name)
     if found is None:
         raise NotFoundError(
-            f'There is no provider "{clean(name, 40)}"{nearest(name, catalogue.names())}. All: intctl providers list'
+            f'There is no provider "{clean(name, 40)}"{nearest(name, catalogue.names())}. '
+            "To list all: intctl providers list"
         )
     return found

@@ -1,4 +1,4 @@
-"""What the commands hand down: settings of a pass, what testing and saving need, a progress bar."""
+"""Values that commands pass down: the settings of a pass, the runtime of a test, a progress bar."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(count: int, label: str) -> Iterator[Callable[[], None]]:
-    """A bar on standard error while `count` things are done, where somebody can see it."""
+    """Show a progress bar of `count` steps on standard error, if that is a terminal."""
     import sys
 
     if count < 2 or not sys.stderr.isatty():
@@ -28,7 +28,7 @@ def progress(count: int, label: str) -> Iterator[Callable[[], None]]:
 
 
 def agent_settings(context: Context, deadline_s: float, org_id: str | None = None) -> PassSettings:
-    """What a pass is told."""
+    """Build the settings of a pass."""
     from intctl.agent import PassSettings
 
     return PassSettings(
@@ -42,7 +42,7 @@ def agent_settings(context: Context, deadline_s: float, org_id: str | None = Non
 
 
 def make_runtime(context: Context, deadline_s: float, step: Callable[[], None] = lambda: None) -> Runtime:
-    """What testing and saving are given."""
+    """Build the runtime for testing and saving."""
     from intctl.plan import Runtime
 
     return Runtime(

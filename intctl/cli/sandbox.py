@@ -1,4 +1,4 @@
-"""sandbox: providers served on loopback, beside a command or for as long as one likes."""
+"""The command sandbox: simulated providers on loopback, for one command or until stopped."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group()
 def sandbox() -> None:
-    """Rehearse against providers served on loopback.
+    """Serve simulated providers on loopback.
 
-    They know one right credential each, new for every run, and refuse all others the way the real
-    provider does. Nothing leaves this machine, and nobody else can reach them.
+    Each provider accepts one credential, new for every run, and rejects all others as the real
+    provider does. Nothing leaves this machine, and no other machine can reach the providers.
 
-    With --fault NAME=CODE something goes wrong with one provider, and a check of it finds that code:
+    --fault NAME=CODE makes one provider fail, and a check of it reports that code:
 
     \b
       any provider    tls.expired, connection.reset, reply.timeout, deadline
@@ -39,20 +39,20 @@ def sandbox() -> None:
       HTTP            http.auth.rejected, http.scope_missing, http.rate_limited,
                       server.error, unexpected.reply
       refresh token   reauthorise, rotated.token.lost
-      quota told      quota.high, quota.exhausted, balance.empty
+      quota reported  quota.high, quota.exhausted, balance.empty
 
-    Where a vendor has no words for a missing permission, http.scope_missing is found as
-    http.forbidden. With rotated.token.lost each refresh kills the old token: who saves the new one
-    stays healthy, who loses it finds reauthorise. sendgrid, gmail and microsoft365 are served as mail
-    and over HTTP: each fault is found by who logs in the way that it is about.
+    If a vendor has no distinct reply for a missing permission, http.scope_missing is reported as
+    http.forbidden. With rotated.token.lost, each refresh invalidates the old token: a client that
+    saves the new token stays healthy, and one that loses it gets reauthorise. sendgrid, gmail and
+    microsoft365 are served as mail and over HTTP; a fault affects only its own login method.
     """
 
 
 def _rehearsal_options(function: F) -> F:
     fault = click.option(
-        "--fault", "faults", metavar="NAME=CODE", multiple=True, help="What goes wrong with a provider; repeatable."
+        "--fault", "faults", metavar="NAME=CODE", multiple=True, help="Make a provider fail with CODE; repeatable."
     )
-    seed = click.option("--seed", type=int, help="The same credentials each time, for this number.")
+    seed = click.option("--seed", type=int, help="Generate the same credentials for the same number.")
     return fault(seed(function))
 
 
@@ -62,7 +62,7 @@ def _rehearsal_options(function: F) -> F:
 def up(context: Context, faults: tuple[str, ...], seed: int | None) -> int:
     """Serve the providers until Ctrl-C or SIGTERM.
 
-    What a shell needs to reach them is in a file that is named at the start; it is gone at the end.
+    Prints the path of a shell script that sets the variables to reach them; the script is deleted at the end.
     """
     import threading
 
@@ -82,22 +82,23 @@ def up(context: Context, faults: tuple[str, ...], seed: int | None) -> int:
 def _announcement(box: Sandbox, script: Path) -> str:
     from intctl.sandbox.faults import FAULTS
 
-    lines = [f"The sandbox is up: {len(box.providers)} providers on 127.0.0.1, until Ctrl-C."]
-    lines += [f"  wrong with {name}: {FAULTS[code].meaning}" for name, code in box.faults.items()]
+    lines = [f"The sandbox is running: {len(box.providers)} providers on 127.0.0.1. Press Ctrl-C to stop it."]
+    lines += [f"  fault in {name}: {FAULTS[code].meaning}" for name, code in box.faults.items()]
     lines += ["In another terminal:", f"  . {script}", "  intctl sandbox manifests DIR", "  intctl apply -f DIR", ""]
     return "\n".join(lines)
 
 
 @sandbox.command(cls=command.keywords["cls"])
 @click.argument("folder", metavar="[DIR]", required=False)
-@click.option("--ways", is_flag=True, help="Also one for each other way to log in, such as gmail by OAuth.")
+@click.option("--ways", is_flag=True, help="Also write one for each other login method, such as OAuth for gmail.")
 @pass_context
 def manifests(context: Context, folder: str | None, ways: bool) -> int:
-    """Write one manifest for each provider into DIR, pointing at the sandbox that is up.
+    """Write one manifest per provider into DIR.
 
-    Without DIR all of them go to standard output, as one file. For a command of "sandbox run", or
-    after reading the file that "sandbox up" names. Secrets are references to the sandbox's environment.
-    Of what is in DIR already, only manifests that this command made are written over.
+    The manifests point at the running sandbox; their secrets are references to its environment.
+    Without DIR, writes all of them to standard output as one file. Run it inside "sandbox run", or
+    after sourcing the script that "sandbox up" prints. In DIR, only manifests that this command
+    created are overwritten.
     """
     from pathlib import Path
 
@@ -111,8 +112,8 @@ def manifests(context: Context, folder: str | None, ways: bool) -> int:
     }
     if not source or not made:
         raise UsageError(
-            "No sandbox is known here. Run it inside: intctl sandbox run -- sh; or read the file that "
-            "intctl sandbox up names."
+            "This shell has no sandbox. Run: intctl sandbox run -- sh; or source the script that "
+            "intctl sandbox up prints."
         )
     if folder is None:
         context.out(together(made.values()))
@@ -123,16 +124,16 @@ def manifests(context: Context, folder: str | None, ways: bool) -> int:
         for name, text in made.items():
             path, mark = target / name, text.partition("\n")[0]
             if path.exists() and not path.read_text("utf-8", "replace").startswith(mark):
-                raise UsageError(f"{path} is there already and was made by somebody else. Nothing was written.")
+                raise UsageError(f"{path} exists and was not created by this command. Nothing was written.")
         for name, text in made.items():
             (target / name).write_text(text, "utf-8")
     except OSError:
-        raise UsageError(f"{folder} can't be written to as a folder.") from None
+        raise UsageError(f"{folder} is not a writable folder.") from None
     context.say(f"{len(made)} manifests in {target}")
     return 0
 
 
-#: Where the manifests stand below INTCTL_SANDBOX_DIR: one a provider, and those of the other ways to log in.
+#: Subfolders of INTCTL_SANDBOX_DIR: one manifest per provider, and those for other login methods.
 _MANIFESTS, _WAYS = "manifests", "ways"
 
 
@@ -141,18 +142,18 @@ _MANIFESTS, _WAYS = "manifests", "ways"
 @_rehearsal_options
 @pass_context
 def run(context: Context, argv: tuple[str, ...], faults: tuple[str, ...], seed: int | None) -> int:
-    """Run COMMAND while the sandbox is up, and exit with its code.
+    """Run COMMAND with a sandbox and exit with its code.
 
-    COMMAND finds the variables that the files in examples/ refer to, with the right credentials, and
+    The environment of COMMAND has valid credentials for the files in examples/, and these variables:
 
     \b
       INTCTL_SANDBOX_DIR             folder with the certificates
       INTCTL_SANDBOX_CA_FILE         the certificate authority
-      INTCTL_SANDBOX_SET_PROVIDER    --set options that point an example here
+      INTCTL_SANDBOX_SET_PROVIDER    --set options for the provider's example
       INTCTL_SANDBOX_URL_PROVIDER    base URL of an HTTPS provider
       INTCTL_SANDBOX_PORT_STARTTLS, INTCTL_SANDBOX_PORT_TLS    the mail server
 
-    For instance: intctl sandbox run -- sh -c 'intctl test -f examples/twilio.yaml $INTCTL_SANDBOX_SET_TWILIO'
+    For example: intctl sandbox run -- sh -c 'intctl test -f examples/twilio.yaml $INTCTL_SANDBOX_SET_TWILIO'
     """
     with _sandbox(faults, seed) as box:
         _write(box)
@@ -161,14 +162,14 @@ def run(context: Context, argv: tuple[str, ...], faults: tuple[str, ...], seed: 
 
 @contextmanager
 def _sandbox(faults: tuple[str, ...], seed: int | None) -> Iterator[Sandbox]:
-    """The sandbox, up, in a folder of its own."""
+    """Run a sandbox in a temporary folder."""
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
     try:
         import aiosmtpd  # noqa: F401
     except ModuleNotFoundError:
-        raise UsageError("The sandbox needs one more package. Run: pip install 'intctl[sandbox]'") from None
+        raise UsageError("The sandbox requires another package. Run: pip install 'intctl[sandbox]'") from None
     from intctl.sandbox import Sandbox
     from intctl.sandbox.faults import parse
 
@@ -178,7 +179,7 @@ def _sandbox(faults: tuple[str, ...], seed: int | None) -> Iterator[Sandbox]:
 
 
 def _write(box: Sandbox) -> Path:
-    """The manifests, and the variables as a script for a shell, into the sandbox's folder. The script's path."""
+    """Write the manifests and a shell script with the variables into the sandbox's folder; return the script's path."""
     import shlex
 
     from intctl.sandbox.manifests import manifests as texts
@@ -209,21 +210,21 @@ def _variables(box: Sandbox) -> dict[str, str]:
 
 
 def _run(argv: tuple[str, ...], environ: dict[str, str]) -> int:
-    """Runs `argv`, passes SIGINT and SIGTERM on to it, and returns its exit code, or 128 + signal."""
+    """Run `argv`, forward SIGINT and SIGTERM to it, and return its exit code, or 128 + signal."""
     import subprocess
 
     process: Popen[bytes] | None = None
     early: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        if process is None:  # it may run already, while Popen has not returned
+        if process is None:  # the process may run before Popen returns
             early.append(number)
         else:
             process.send_signal(number)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        process = subprocess.Popen(argv, env=environ)  # noqa: S603 -- running it is what was asked for
+        process = subprocess.Popen(argv, env=environ)  # noqa: S603 -- the user asked to run it
         for number in early:
             process.send_signal(number)
         code = process.wait()

@@ -1,4 +1,4 @@
-"""init and org: what must be there before anything else."""
+"""The commands init and org: set up the database, the keyring and organisations."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 @click.option(
     "--org-name", metavar="NAME", default="Default", show_default=True, help="Name of the first organisation."
 )
-@click.option("--org-slug", metavar="SLUG", help="Its short name [default: made from the name].")
-@click.option("--new-key", is_flag=True, help="Make a keyring though integrations are sealed with a key that is lost.")
+@click.option("--org-slug", metavar="SLUG", help="Short name of the organisation [default: derived from its name].")
+@click.option("--new-key", is_flag=True, help="Create a keyring even if integrations are sealed with a lost key.")
 @pass_context
 def init(context: Context, org_name: str, org_slug: str | None, new_key: bool) -> None:
-    """Prepare database, keyring and organisation.
+    """Prepare the database, keyring and organisation.
 
-    Makes what is missing and upgrades what is older. Run again, it changes nothing and says so.
-    The database is an SQLite file in the data folder (INTCTL_HOME), or the PostgreSQL that
-    INTCTL_DATABASE_URL or --database-url-file names.
+    Creates missing parts and upgrades an older database. Running it again changes nothing.
+    The database is an SQLite file in the data folder (INTCTL_HOME), or the PostgreSQL database
+    that INTCTL_DATABASE_URL or --database-url-file names.
     """
     from intctl import keyring
     from intctl.db.url import SQLITE
@@ -39,7 +39,7 @@ def init(context: Context, org_name: str, org_slug: str | None, new_key: bool) -
     slug = org_slug or _slug(org_name)
     there = keyring.exists(context.environ, context.home)
     if there:
-        context.keyring()  # a keyring that can't be used is said before anything is made
+        context.keyring()  # report an unusable keyring before creating anything
     if not there or context.target.dialect == SQLITE:
         _make_folder(context)
     prepared = prepare(context.target, organization_changes.first_organization(org_name, slug))
@@ -58,19 +58,21 @@ def _make_folder(context: Context) -> None:
     try:
         context.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
-        raise UsageError(f"The data folder {context.home} can't be made. Set INTCTL_HOME to one that can.") from None
+        raise UsageError(
+            f"The data folder {context.home} cannot be created. Set INTCTL_HOME to a writable folder."
+        ) from None
 
 
 def _require_unsealed(context: Context) -> None:
-    """A second keyring beside a lost one would split the secrets: some open here, some there."""
+    """Raise KeyringError if integrations are sealed with a key that a new keyring would not contain."""
     from intctl.store.configs import key_ids
 
     found = key_ids(context.database())
     if found:
         number, keys = sum(found.values()), " and ".join(sorted(found))
         raise KeyringError(
-            f"{number} integrations are sealed with {keys}, and there is no keyring here. Put it back: from its "
-            "backup, or from the machine that has it. Only if it is lost for good: intctl init --new-key"
+            f"{number} integrations are sealed with {keys}, but there is no keyring. Restore it from its "
+            "backup or from the machine that has it. Only if it is permanently lost, run: intctl init --new-key"
         )
 
 
@@ -81,7 +83,7 @@ def _make_keyring(context: Context) -> bool:
     try:
         keyring.write_file(path, [keyring.new_key()])
     except KeyringError:
-        if path.exists():  # another init was faster: its keyring is as good
+        if path.exists():  # a concurrent init created it: use that keyring
             keyring.read_file(path)
             return False
         raise
@@ -92,7 +94,7 @@ def _told(context: Context, prepared: Prepared, made: bool) -> list[str]:
     label = context.target.label
     lines = []
     if prepared.created:
-        lines.append(f"Database: made {label}")
+        lines.append(f"Database: created {label}")
     elif prepared.changed:
         came = f" (was at revision {prepared.upgraded_from})" if prepared.upgraded_from else ""
         lines.append(f"Database: prepared {label}{came}")
@@ -100,16 +102,16 @@ def _told(context: Context, prepared: Prepared, made: bool) -> list[str]:
         lines.append(f"Database: {label} is up to date")
     if made:
         path = context.home / "keyring.json"
-        lines.append(f"Keyring: made {path}")
-        lines.append("Back it up, apart from the database: without it, no stored secret can be read again.")
+        lines.append(f"Keyring: created {path}")
+        lines.append("Back it up, separately from the database: without it, stored secrets cannot be read.")
     else:
         lines.append("Keyring: in place")
     organization = prepared.organization
     if organization:
-        verb = "made" if prepared.organization_created else "using"
+        verb = "created" if prepared.organization_created else "using"
         lines.append(f"Organisation: {verb} {organization.name} ({organization.id})")
     if prepared.adopted:
-        lines.append(f"Adopted {len(prepared.adopted)} integrations that are not sealed; they were left alone:")
+        lines.append(f"Adopted {len(prepared.adopted)} integrations that are not sealed; they were not changed:")
         lines += [f"  {name} ({id})" for id, name in prepared.adopted]
     return lines
 
@@ -118,7 +120,7 @@ def _check_name(name: str) -> None:
     from intctl.text import name_problem
 
     if problem := name_problem(name):
-        raise UsageError(f"That can't be an organisation's name: {problem}")
+        raise UsageError(f"Invalid organisation name: {problem}")
 
 
 def _slug(name: str) -> str:
@@ -127,14 +129,14 @@ def _slug(name: str) -> str:
 
 @click.group()
 def org() -> None:
-    """List, create and set up organisations."""
+    """List, create and configure organisations."""
 
 
 @org.command("list", cls=command.keywords["cls"])
 @output_option
 @pass_context
 def list_(context: Context, style: str) -> None:
-    """List the organisations that can be read."""
+    """List the organisations that this database role can read."""
     from intctl.render.rows import Column
     from intctl.views.organizations import listed
 
@@ -149,13 +151,13 @@ def list_(context: Context, style: str) -> None:
         columns,
         ("id", "name", "slug", "retention_days"),
         style,
-        empty="No organisation can be seen here. Make one: intctl org create NAME\n",
+        empty="No organisation is visible. Create one: intctl org create NAME\n",
     )
 
 
 @org.command("create", cls=command.keywords["cls"])
 @click.argument("name")
-@click.option("--slug", help="Short name [default: made from NAME].")
+@click.option("--slug", help="Short name [default: derived from NAME].")
 @pass_context
 def create(context: Context, name: str, slug: str | None) -> None:
     """Create an organisation called NAME."""
@@ -168,7 +170,7 @@ def create(context: Context, name: str, slug: str | None) -> None:
         made = organization_changes.create_organization(session, name, slug or _slug(name))
     context.out(f"Created {made.name} ({made.id})\n")
     if len(organizations.find_all(context.database())) == 2:
-        context.say("There are two organisations now: from here on, commands want --org or INTCTL_ORG.")
+        context.say("There are two organisations now: commands require --org or INTCTL_ORG.")
 
 
 @org.command("set", cls=command.keywords["cls"])
@@ -177,14 +179,14 @@ def create(context: Context, name: str, slug: str | None) -> None:
     metavar="DAYS",
     type=click.IntRange(2, 3650),
     required=True,
-    help="How many days every check is kept; older days are folded (2 to 3650).",
+    help="Days for which every check is kept, 2 to 3650; older days are rolled up.",
 )
 @pass_context
 def set_(context: Context, retention_days: int) -> None:
-    """Set up the organisation that --org names, or the only one."""
+    """Configure the organisation that --org names, or the only one."""
     from intctl.store import changes, organization_changes
 
     org_id = context.org_id()
     with changes.unit_of_work(context.target) as session:
         organization_changes.set_retention(session, org_id=org_id, days=retention_days)
-    context.out(f"Checks are kept for {retention_days} days; of older ones the agent keeps the figures of each day.\n")
+    context.out(f"Checks are kept for {retention_days} days; for older days, the agent keeps daily figures.\n")

@@ -1,4 +1,4 @@
-"""list, show, dashboard, stats, alerts: what is there and how it is."""
+"""The commands list, show, dashboard, stats and alerts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ALERT_KEYS = (
     "id", "name", "type", "provider", "verdict", "code", "message", "impact", "since", "error_count",
     "scheduled_checks_stopped", "next_step", "command",
 )  # fmt: skip
-#: What people write for a status, and what the database has.
+#: Each status as typed on the command line, and as stored in the database.
 STATUSES = {"active": "active", "error": "error", "inactive": "inactive", "disabled": "inactive"}
 
 
@@ -54,8 +54,8 @@ class ListOptions:
 @click.option("--type", "type_", metavar="TYPE", default="", help="Only this type, such as email.")
 @click.option("--provider", metavar="PROVIDER", default="", help="Only this provider, such as sendgrid.")
 @click.option("--status", type=click.Choice(list(STATUSES)), help="Only this status.")
-@click.option("--deleted", is_flag=True, help="The deleted ones instead, which intctl restore brings back.")
-@click.option("--sort", metavar="KEY", default="name", show_default=True, help="Sort by this; -KEY reverses.")
+@click.option("--deleted", is_flag=True, help="Only deleted integrations (see intctl restore).")
+@click.option("--sort", metavar="KEY", default="name", show_default=True, help="Sort key; -KEY reverses the order.")
 @output_option
 @pass_context
 @takes(ListOptions)
@@ -69,9 +69,9 @@ def list_(context: Context, options: ListOptions) -> None:
     from intctl.views.titles import title
 
     if options.sort.removeprefix("-") not in integrations.SORTS:
-        raise UsageError(f"--sort takes one of: {', '.join(integrations.SORTS)}; with a leading - it is reversed.")
+        raise UsageError(f"--sort must be one of: {', '.join(integrations.SORTS)}; a leading - reverses the order.")
     if len(options.search) > 256:
-        raise UsageError("--search takes at most 256 characters.")
+        raise UsageError("--search must not be longer than 256 characters.")
     wanted = integrations.Selection(
         search=options.search,
         type=options.type_,
@@ -109,18 +109,18 @@ def stats(context: Context, style: str) -> None:
 
     counts = count(context.database(), context.org_id())
     if style == "name":
-        raise UsageError("stats has no names to show; use another -o.")
+        raise UsageError("stats has no names to print; use another -o format.")
     context.one(counts, STATS_KEYS, style, numbers(counts), "")
 
 
 @command()
-@click.option("--exit-code", is_flag=True, help="Exit 1 when there are alerts.")
+@click.option("--exit-code", is_flag=True, help="Exit 1 if there are alerts.")
 @output_option
 @pass_context
 def alerts(context: Context, exit_code: bool, style: str) -> int:
-    """Show what fails or can't be checked, since when, its impact, its cause and what to type next.
+    """Show failing and uncheckable integrations: since when, impact, cause and next command.
 
-    What is in maintenance is no alert (intctl maintenance).
+    Integrations in maintenance raise no alert (see intctl maintenance).
 
     For cron: intctl alerts --exit-code >alerts.txt 2>&1 || mail -s alerts ops@example.com <alerts.txt
     """
@@ -143,13 +143,18 @@ def alerts(context: Context, exit_code: bool, style: str) -> int:
 
 
 @command()
-@click.option("--watch", is_flag=True, help="Show it again every few seconds, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh every few seconds until Ctrl-C.")
 @click.option(
-    "--every", metavar="SECONDS", type=Seconds(1, 3600), default=5.0, show_default=True, help="With --watch: how often."
+    "--every",
+    metavar="SECONDS",
+    type=Seconds(1, 3600),
+    default=5.0,
+    show_default=True,
+    help="With --watch: refresh interval.",
 )
 @pass_context
 def dashboard(context: Context, watch: bool, every: float) -> None:
-    """Show overview, critical alerts and all integrations."""
+    """Show the overview, critical alerts and all integrations."""
     import sys
 
     from intctl.render.dashboard import dashboard_page
@@ -164,24 +169,24 @@ def dashboard(context: Context, watch: bool, every: float) -> None:
         if not watch:
             return
         sys.stdout.flush()
-        context.close()  # nothing is held between two looks
+        context.close()  # hold no connection between refreshes
         time.sleep(every)
 
 
 @command()
 @click.argument("name")
-@click.option("--reveal", is_flag=True, help="Show the secrets in clear; asks first.")
-@click.option("--yes", is_flag=True, help="With --reveal: do not ask.")
+@click.option("--reveal", is_flag=True, help="Show secrets in plaintext (asks for confirmation).")
+@click.option("--yes", is_flag=True, help="With --reveal: skip the confirmation.")
 @output_option
 @pass_context
 def show(context: Context, name: str, reveal: bool, yes: bool, style: str) -> None:
-    """Show the integration NAME: its config with secrets masked, health, metrics and recent errors."""
+    """Show the integration NAME: config with masked secrets, health, metrics and recent errors."""
     from intctl.render.detail import detail
     from intctl.store import integrations
     from intctl.views.integration import integration_page
 
     if reveal:
-        context.confirm(f"Show the secrets of {clean(name)} in clear?", yes)
+        context.confirm(f"Show the secrets of {clean(name)} in plaintext?", yes)
     integration = integrations.find(context.database(), context.org_id(), name)
     page = integration_page(context.database(), context.keyring, integration, reveal=reveal)
     context.one(page, SHOW_KEYS, style, detail(page), integration.name)

@@ -1,1 +1,1 @@
-"""Views in, text out. Nothing here reads a clock, a terminal or the environment: it is told."""
+"""Renderers from views to text. They read no clock, terminal or environment: callers pass the values."""

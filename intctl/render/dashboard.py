@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from intctl.views.maintenance import Listed
     from intctl.views.overview import Overview
 
-# A picture is two cells wide but one character long: two stand-ins keep the columns straight.
+# An icon is two cells wide but one character long: two placeholder characters keep the columns aligned.
 _STAND_INS = 0x2801
 
 
@@ -55,7 +55,7 @@ class _Pictures:
 
 
 def numbers(stats: Stats) -> str:
-    """The four numbers, with percentages."""
+    """The table of the four counts, with percentages."""
     columns: list[Column[Stats]] = [
         Column("Total", lambda stats: str(stats.total)),
         Column("Active", lambda stats: percent(stats.active, stats.total)),
@@ -66,20 +66,20 @@ def numbers(stats: Stats) -> str:
 
 
 def alert_lines(alert: Alert, now: datetime, mark: str) -> list[str]:
-    """One alert: what fails since when, what stops, why, and what to type next."""
+    """The lines of one alert: failure, impact, cause, next step and next command."""
     return [
         f"{mark} {clean(alert.name)}: {clean(alert.message, 300)} ({ago(alert.since, now)})",
         f"   Impact: {alert.impact}",
         f"   Cause:  {alert.code or 'not recorded'}",
         f"   Next:   {alert.next_step}",
-        f"   Type:   {alert.command}   or: intctl logs {quoted(alert.name)}",
+        f"   Run:    {alert.command}   or: intctl logs {quoted(alert.name)}",
     ]
 
 
 def dashboard_page(view: Overview, *, width: int | None, plain: bool) -> str:
-    """The three panels of the specification. `plain` is for terminals without UTF-8.
+    """The page of the dashboard. `plain` is for terminals without UTF-8.
 
-    The known usage of an integration is a line under it.
+    The usage of an integration, if known, is a line below it.
     """
     pictures = _Pictures(plain)
     dash, now = "-" if plain else "—", view.now
@@ -118,7 +118,7 @@ def _status(row: Listed, pictures: _Pictures) -> str:
 
 
 def _with_usages(table: str, view: Overview, width: int | None) -> str:
-    """The table with a line under each integration whose usage is known. Each row of it is one line."""
+    """Insert a line below each integration whose usage is known. Each table row is one line."""
     lines = table.splitlines()
     heading = len(lines) - len(view.integrations)
     for place, row in reversed(list(enumerate(view.integrations, heading + 1))):

@@ -1,4 +1,4 @@
-"""One integration on a page, and the lines that a check prints."""
+"""The page of one integration, and the lines that a check prints."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def phases(phases_ms: Mapping[str, float]) -> str:
 
 
 def finding(one: Finding) -> str:
-    """One checked integration, in one line; a second one says what to do."""
+    """The line of a finding; a second line has the next step."""
     where = f", {one.phase} phase" if one.phase and one.verdict not in ("healthy", "degraded") else ""
     line = f"{clean(one.integration)}: {one.verdict} — {clean(one.message)}"
     line += f" ({one.code}{where}, {one.response_time_ms} ms)"
@@ -111,7 +111,7 @@ _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 
 def nagios(findings: Sequence[Finding]) -> tuple[str, int]:
-    """One line for a monitoring plugin, and its exit code: the worst of all."""
+    """The line of a monitoring plugin, and its exit code: the worst of all findings."""
     if not findings:
         return "INTCTL UNKNOWN - nothing to check\n", 3
     # critical is worse than unknown, unknown worse than a warning

@@ -1,4 +1,4 @@
-"""The figures of a window of time: as columns of a table, and as the page of one integration."""
+"""The figures of a window of time, as columns of a table or as the page of one integration."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from intctl.views.figures import Figures
 
 _BARS = "▁▂▃▄▅▆▇█"
-# Down, three steps between, up: what any terminal can show.
+# Down, three steps in between, up: ASCII for terminals without UTF-8.
 _PLAIN_BARS = "_-=+#"
 
 
 def sparkline(values: Sequence[float | None], *, plain: bool) -> str:
-    """Uptimes in per cent as bars, oldest first: only 100 is a full one; a dot where nothing is known."""
+    """Uptimes in percent as bars, oldest first: only 100 is a full bar; a dot means unknown."""
     bars = _PLAIN_BARS if plain else _BARS
     dot = "." if plain else "·"
     last = len(bars) - 1
@@ -50,7 +50,7 @@ def _figure(value: object, unit: str) -> str:
 
 
 def known(report: Report) -> str:
-    """How much of the time that counts is known; whole per cents, of which 100 is all."""
+    """The known share of the counted time, rounded down so that 100 % means all of it."""
     share = report.coverage_percent
     return "-" if share is None else f"{int(share)} %"
 
@@ -86,7 +86,7 @@ def _budget(report: Report) -> str:
 
 
 def usage_column(now: datetime) -> Column[Figures]:
-    """The use of the quotas, as the providers reported it last."""
+    """The column of quota usage, as last reported by each provider."""
     return Column("Usage", lambda one: usage_text(one.usage, now) or "-")
 
 
@@ -112,28 +112,28 @@ def _lines(report: Report, plain: bool) -> list[tuple[str, str]]:
     budget_s, left = report.error_budget_seconds, report.error_budget_left_seconds
     if budget_s is not None and left is not None:
         rest = f"{length(left)} left" if left >= 0 else f"overspent by {length(-left)}"
-        budget = f"{length(budget_s)} may fail, {rest}"
+        budget = f"error budget {length(budget_s)}, {rest}"
         found.append(("Target", f"{report.target_percent:g} %: {_met(report)} ({budget})"))
     elif report.target_percent is not None:
-        found.append(("Target", f"{report.target_percent:g} %: nothing is known to hold against it"))
+        found.append(("Target", f"{report.target_percent:g} %: no known time to compare with"))
     found.append(
         (
             "Known",
             f"{known(report)} of the time that counts"
-            + (f"; nobody knows about {length(report.unknown_seconds)}" if report.unknown_seconds else ""),
+            + (f"; {length(report.unknown_seconds)} unknown" if report.unknown_seconds else ""),
         )
     )
     for label, seconds in (("Maintenance", report.maintenance_seconds), ("Not active", report.inactive_seconds)):
         if seconds:
-            found.append((label, f"{length(seconds)}, which does not count"))
-    checks = f"{report.checks}: {report.successes} good, {report.failures} failed, {report.unknown} unknown"
+            found.append((label, f"{length(seconds)}, not counted"))
+    checks = f"{report.checks}: {report.successes} succeeded, {report.failures} failed, {report.unknown} unknown"
     found.append(("Checks", checks))
     found.append(("Error rate", _figure(report.error_rate_percent, " %")))
     if report.response_time_p50_ms is not None:
         found.append(
             (
                 "Response time",
-                f"{report.response_time_average_ms:g} ms on average; half within "
+                f"{report.response_time_average_ms:g} ms on average; median "
                 f"{report.response_time_p50_ms}, 95 % within {report.response_time_p95_ms}, "
                 f"99 % within {report.response_time_p99_ms} ms",
             )
@@ -142,8 +142,8 @@ def _lines(report: Report, plain: bool) -> list[tuple[str, str]]:
         found.append(
             (
                 "Now",
-                f"{report.response_time_now_ms} ms, {report.response_time_compared}: its last 30 days "
-                f"were half within {report.response_time_usual_p50_ms}, 95 % within "
+                f"{report.response_time_now_ms} ms, {report.response_time_compared}: in the last 30 days, "
+                f"median {report.response_time_usual_p50_ms}, 95 % within "
                 f"{report.response_time_usual_p95_ms} ms",
             )
         )
@@ -152,13 +152,13 @@ def _lines(report: Report, plain: bool) -> list[tuple[str, str]]:
     found.append(("Uptime by time", sparkline(report.history, plain=plain)))
     if report.whole_days_before is not None:
         day = f"{report.whole_days_before:%Y-%m-%d}"
-        found.append(("Note", f"checks from before {day} are deleted: their counts are of whole days (UTC)"))
+        found.append(("Note", f"checks from before {day} are deleted: their counts cover whole days (UTC)"))
     return found
 
 
 def _incident(one: Outage, zone: tzinfo) -> list[str]:
     since = ("before " if one.began_before else "") + _time(one.start, zone)
-    until = _time(one.end, zone) if one.end is not None else "not over"
+    until = _time(one.end, zone) if one.end is not None else "ongoing"
     part = one.duration_seconds - one.down_seconds
     known = f"; {length(part)} of it unknown or not counted" if part > 1 else ""
     return [f"{since} to {until}: {length(one.duration_seconds)}, {one.code or 'no code recorded'}{known}"]

@@ -15,7 +15,7 @@ SHOW_KEYS = (
 
 
 def facts(view: ProviderView) -> dict[str, str]:
-    """What is known of the provider's proof, under words for people."""
+    """The facts about a provider's proof, by label."""
     from intctl.providers.base import CONFIDENCE, and_
 
     found = {
@@ -24,7 +24,7 @@ def facts(view: ProviderView) -> dict[str, str]:
         "Scopes": view.scopes,
         "Cost": view.cost,
         "Limits": view.limits,
-        "Docs": view.docs or "nothing public is known",
+        "Docs": view.docs or "no public documentation known",
         "Confidence": f"{view.confidence} ({CONFIDENCE[view.confidence]})",
     }
     if view.ways:
@@ -33,7 +33,7 @@ def facts(view: ProviderView) -> dict[str, str]:
 
 
 def need(field: FieldView) -> str:
-    """Whether the field must be given, in a word or two."""
+    """Whether the field is required, and its default."""
     words = ["required" if field.required else "optional"]
     if field.default is not None:
         words.append(f"default {field.default}")
@@ -63,7 +63,7 @@ def page(view: ProviderView) -> str:
 
 
 def details(field: FieldView) -> Sequence[str]:
-    """What else there is to know of a field."""
+    """The choices, range, example and destination of a field."""
     found = []
     if field.choices:
         found.append(f"One of: {', '.join(field.choices)}")
@@ -75,7 +75,7 @@ def details(field: FieldView) -> Sequence[str]:
     if field.beside:
         found.append(f"Only with {field.beside}")
     if field.destination:
-        found.append("Decides where secrets go: changing it asks for them again")
+        found.append("Determines where secrets are sent: changing it requires re-entering them")
     return found
 
 

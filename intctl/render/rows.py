@@ -1,4 +1,4 @@
-"""Records as a table, JSON, YAML, CSV or bare names. Whatever came from outside is made harmless first."""
+"""Records as a table, JSON, YAML, CSV or bare names. Control characters are removed first."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from intctl.text import clean, rfc3339
 
 FORMATS = ("table", "json", "yaml", "csv", "name")
 
-#: Longest text of a cell or value that is shown, in characters.
+#: Maximum length of a displayed text, in characters.
 _LONGEST = 2000
 
-#: What tabulate makes a heading's column wider than the heading.
+#: The number of characters by which tabulate makes a column wider than its heading.
 _PADDING = 2
 
 
@@ -25,17 +25,17 @@ T = TypeVar("T")
 
 
 class Column(NamedTuple, Generic[T]):
-    """A column of a table: its heading, and the cell made of a record."""
+    """A column of a table: its heading, and a function from a record to its cell."""
 
     heading: str
     cell: Callable[[T], object]
 
 
 def shape(record: object, keys: Sequence[str]) -> dict[str, object]:
-    """What a record shows to machines: the value of each key, in order.
+    """The machine-readable form of a record: the value of each key, in order.
 
-    A key is an attribute, or the path of one: `integration.id` is shown as `id`. A key that is a keyword of Python,
-    such as `from`, is the attribute `from_`.
+    A key is an attribute or the path of one; `integration.id` is shown as `id`. A key that is a keyword of Python,
+    such as `from`, reads the attribute `from_`.
     """
     return {label: value(record) for label, value in _getters(keys)}
 
@@ -49,7 +49,7 @@ def _getters(keys: Sequence[str]) -> list[tuple[str, Callable[[object], object]]
 
 
 def plain(value: object) -> Any:
-    """`value` as JSON knows it: times in UTC with a Z, texts without control characters, records as objects."""
+    """Convert `value` for JSON: times in UTC with a Z, texts without control characters, records as objects."""
     if isinstance(value, str):
         return clean(value, _LONGEST)
     if isinstance(value, datetime):
@@ -64,7 +64,7 @@ def plain(value: object) -> Any:
 
 
 def as_json(value: object) -> str:
-    """Indented JSON with readable letters."""
+    """Indented JSON with unescaped Unicode."""
     return json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -92,7 +92,7 @@ def as_csv(rows: Sequence[object], keys: Sequence[str]) -> str:
 
 
 def as_table(rows: Sequence[T], columns: Sequence[Column[T]], width: int | None) -> str:
-    """An aligned table; cut to `width` columns when it is given."""
+    """An aligned table, truncated to `width` columns if given."""
     cells = [[_cell(column.cell(row)) for column in columns] for row in rows]
     return _grid(cells, [column.heading for column in columns], width)
 
@@ -110,7 +110,7 @@ def _grid(cells: list[list[str]], headings: list[str], width: int | None) -> str
 
 
 def _narrow(cells: list[list[str]], headings: list[str], width: int) -> None:
-    """Cuts the widest columns until the table fits; no column goes below its heading."""
+    """Truncate the widest columns until the table fits; no column gets narrower than its heading."""
     least = [len(heading) + _PADDING for heading in headings]
     widths = [max([least[i], *(len(row[i]) for row in cells)]) for i in range(len(headings))]
     while sum(widths) + 2 * (len(widths) - 1) > width:
@@ -125,7 +125,7 @@ def _narrow(cells: list[list[str]], headings: list[str], width: int) -> None:
 
 
 def render_one(record: object, keys: Sequence[str], style: str, table: str, name: str) -> str:
-    """One record in one of FORMATS. `table` is its page for people, `name` what -o name shows."""
+    """One record in one of FORMATS. `table` is its text page, `name` the text for -o name."""
     if style == "json":
         return as_json(shape(record, keys))
     if style == "yaml":
@@ -147,8 +147,8 @@ def render(
 ) -> str:
     """`rows` in one of FORMATS.
 
-    `keys` are the stable ones that scripts rely on (see `shape`), `name` the one that -o name shows; `empty` is for
-    an empty table.
+    `keys` are the stable keys that scripts rely on (see `shape`), `name` is the key that -o name shows, and `empty` is
+    the text of an empty table.
     """
     if style == "json":
         return as_json([shape(row, keys) for row in rows])

@@ -1,4 +1,4 @@
-"""The page of `intctl troubleshoot`: the phases one by one, where it stopped, numbered next steps."""
+"""The page of `intctl troubleshoot`: each phase, where the exchange stopped, numbered next steps."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from intctl.text import clean
 if TYPE_CHECKING:
     from intctl.views.trouble import Trouble
 
-#: What each phase does, for people.
+#: The action of each phase.
 _DOES = {
-    "dns": "look up the name",
+    "dns": "resolve the host name",
     "tcp": "connect",
     "tls": "agree on TLS and verify the certificate",
-    "greet": "hear the greeting",
-    "auth": "show the credential",
-    "api": "ask something that only a good credential may",
+    "greet": "read the greeting",
+    "auth": "send the credential",
+    "api": "send a request that requires the credential",
 }
 
 
@@ -31,7 +31,7 @@ def trouble(view: Trouble, *, plain: bool) -> str:
         mark, phase = marks[walk.state], walk.phase
         lines.append(f"  {mark} {phase:<6}{_DOES[phase]:<46}{took:>12}  {walk.state}")
         lines += [f"           {key.replace('_', ' ')}: {_shown(value)}" for key, value in walk.evidence.items()]
-    lines += ["", f"What that means: {clean(view.message)}."]
+    lines += ["", f"Meaning: {clean(view.message)}."]
     if view.pattern:
         lines.append(f"Recently: {view.pattern}.")
     if view.status_page:

@@ -1,4 +1,4 @@
-"""The words of the tables: how long ago, which status, when last in sync, what stops."""
+"""The texts of table cells: ages, statuses, syncs and usage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from intctl.store.usages import Usage
     from intctl.views.alerts import Alert
 
-#: The specification's pictures, two cells wide each, and what stands for them in plain ASCII.
+#: The icons of the specification, two cells wide each, and their ASCII replacements.
 TYPE_ICONS = {
     "email": "📧", "sms": "📱", "calendar": "📅", "video": "🎥", "hris": "💼", "payroll": "💰",
     "background_check": "📋", "job_board": "📌", "messaging": "💬", "storage": "📦", "crm": "👥", "custom": "🔌",
@@ -22,7 +22,7 @@ TYPE_ICONS = {
 LIGHTS = {"good": "🟢", "bad": "🔴", "care": "🟡", "none": "⚪"}
 PLAIN_LIGHTS = {"good": "ok", "bad": "!!", "care": "~~", "none": "--"}
 
-#: The times of one check in its two tables differ by less, in seconds.
+#: The two times that are recorded for one check differ by less than this, in seconds.
 _SAME_CHECK_S = 60
 
 
@@ -41,7 +41,7 @@ def ago(moment: datetime | None, now: datetime) -> str:
 
 
 def light(integration: Integration, maintenance_until: datetime | None = None) -> str:
-    """good, bad, care or none: green is only what a real exchange proved."""
+    """The light: good, bad, care or none. Only a successful exchange gives good, which is green."""
     status, verdict = integration.status, integration.verdict
     if maintenance_until and status == "error":
         return "care"
@@ -59,7 +59,7 @@ def alert_light(alert: Alert, *, plain: bool) -> str:
 
 
 def status_text(integration: Integration, maintenance_until: datetime | None = None) -> str:
-    """Active, Error, Disabled or Unchecked, with its particulars; in maintenance, until when."""
+    """The status (Active, Error, Disabled, Unchecked, Unknown), or the end of the maintenance."""
     status, verdict = integration.status, integration.verdict
     if maintenance_until and is_enabled(status):
         return f"In maintenance until {maintenance_until:%Y-%m-%d %H:%M} UTC"
@@ -77,12 +77,12 @@ def status_text(integration: Integration, maintenance_until: datetime | None = N
 
 
 def maintained(alert: Alert) -> str:
-    """The line for what would be an alert, were it not in maintenance."""
+    """The line of an alert that maintenance suppresses."""
     return f"{clean(alert.name)}: in maintenance until {alert.maintenance_until:%Y-%m-%d %H:%M} UTC, no alert"
 
 
 def last_sync_text(integration: Integration, now: datetime) -> str:
-    """The last sync that was reported; where none is, the last check, marked as one."""
+    """The last reported sync, or else the last check, marked as a check."""
     if integration.last_sync_error:
         return f"{ago(integration.last_sync, now)} (failed)" if integration.last_sync else "failed"
     if integration.last_sync:
@@ -95,7 +95,7 @@ def last_sync_text(integration: Integration, now: datetime) -> str:
 
 
 def usage_text(usage: Usage | None, now: datetime, checked_at: datetime | None = None) -> str:
-    """`247 of 25,000 emails today (1 %)`, "" when nothing is known; how old it is, if older than the last check."""
+    """`247 of 25,000 emails today (1 %)`, with its age if older than the last check; "" if unknown."""
     if usage is None:
         return ""
     stale = checked_at is None or (checked_at - usage.as_of).total_seconds() > _SAME_CHECK_S
@@ -103,13 +103,13 @@ def usage_text(usage: Usage | None, now: datetime, checked_at: datetime | None =
 
 
 def own_limits_text(config: Mapping[str, object] | None) -> str:
-    """The sending limits that a mail config states. intctl does not measure them."""
+    """The sending limits of a mail config. intctl does not measure them."""
     found = []
-    for key, span in (("max_emails_per_hour", "an hour"), ("max_emails_per_day", "a day")):
+    for key, span in (("max_emails_per_hour", "per hour"), ("max_emails_per_day", "per day")):
         limit = (config or {}).get(key)
         if isinstance(limit, int):
             found.append(f"{limit:,} {span}")
-    return f"at most {', '.join(found)} by the config (what is sent is not counted here)" if found else ""
+    return f"at most {', '.join(found)} by the config (intctl does not count sent mail)" if found else ""
 
 
 def percent(part: int, whole: int) -> str:

@@ -1,1 +1,1 @@
-"""What every face shows: text, JSON, the metrics file and events say it alike."""
+"""Views: the data that text, JSON, the metrics file and events have in common."""

@@ -1,4 +1,4 @@
-"""The agents' last passes, and whether each came in time."""
+"""The last pass of each agent, and whether it finished in time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intctl.store import agent_passes
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
-    """The last pass of one agent. `age_s` counts from its end; `last` is what the agent noted about the pass."""
+    """The last pass of one agent. `age_s` counts from its end; `last` is the summary that the agent recorded."""
 
     host: str
     org_id: str | None
@@ -39,7 +39,7 @@ class AgentStatus:
 
 
 def agents(database: Database, org_id: str | None, limit_s: float) -> list[AgentStatus]:
-    """Each agent's last pass, by host; with `org_id`, of the agents that serve it."""
+    """The last pass of each agent, by host; with `org_id`, only of agents that serve it."""
     found = agent_passes.agents(database, org_id)
     return [
         AgentStatus(**{one.name: getattr(seen, one.name) for one in fields(seen)}, limit_s=limit_s) for seen in found

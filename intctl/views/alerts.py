@@ -1,4 +1,4 @@
-"""Alerts: what fails since when, its impact, its cause, and what to do next."""
+"""Alerts: the failure and its start, the impact, the cause and the next step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ IMPACT: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An integration that fails, or that intctl cannot check; in maintenance it is shown, but is no alert."""
+    """An integration that fails or that intctl cannot check; maintenance suppresses the alert."""
 
     id: str
     name: str
@@ -52,7 +52,7 @@ class Alert:
 
 
 def alerts(database: Database, org_id: str) -> list[Alert]:
-    """The integrations in error, then those that cannot be checked; those in maintenance too."""
+    """The integrations in error, then those that cannot be checked, including those in maintenance."""
     found = store.find_all(database, org_id)
     ends = maintenance_ends(database, org_id)
     return [_alert(one, maintenance_until(ends, one.integration.id)) for one in found]
@@ -80,45 +80,45 @@ def _alert(one: OpenAlert, until: datetime | None) -> Alert:
     )
 
 
-# --- the parts of an alert, for whoever has no stored row ----------------------------------------
+# --- the parts of an alert, for callers without a stored row ----------------------------------------
 
 
 def message_of(code: str, error_message: str | None, *, failing: bool) -> str:
     """What happened: the message of the failure, or why the integration cannot be checked."""
     if not failing and code in CODES:
         return CODES[code].meaning
-    return error_message or "in error, and no check says why"
+    return error_message or "in error; no check recorded the cause"
 
 
 def impact_of(type: str, *, failing: bool) -> str:
     """What no longer works for an integration of this type."""
-    return IMPACT.get(type, IMPACT["custom"]) if failing else "Not known: it cannot be checked"
+    return IMPACT.get(type, IMPACT["custom"]) if failing else "Unknown: it cannot be checked"
 
 
 def has_stopped(rejections: int | None) -> bool:
-    """Whether scheduled checks stopped after this many refused logins."""
+    """Whether scheduled checks stopped after this many rejected logins."""
     from intctl.health.judge import MAX_REJECTIONS
 
     return (rejections or 0) >= MAX_REJECTIONS
 
 
 def next_step_of(code: str, name: str, provider: str, *, rejections: int | None = 0) -> str:
-    """What to do next, with commands to paste, and whether scheduled logins stopped."""
+    """The next step, with commands to paste, and a note if scheduled logins stopped."""
     step = next_step(code if code in CODES else "", name, refused_secret(code, provider))
     if has_stopped(rejections):
-        step += f" Scheduled logins stopped after {rejections} refusals, so as not to lock the account."
+        step += f" Scheduled logins stopped after {rejections} rejections, to avoid locking the account."
     return step
 
 
 def command_of(code: str, name: str, provider: str, *, failing: bool) -> str:
-    """The command to type next."""
+    """The command to run next."""
     if secret := refused_secret(code, provider):
         return f"intctl edit {quoted(name)} --secret {secret}"
     return f"intctl {'reconnect' if failing else 'check'} {quoted(name)}"
 
 
 def refused_secret(code: str, provider: str) -> str:
-    """The secret to replace where the provider refused the credential; "" for any other cause."""
+    """The secret to replace if the provider rejected the credential; "" for any other cause."""
     if code not in CODES or not CODES[code].rejection:
         return ""
     from intctl.providers.catalogue import secret_field

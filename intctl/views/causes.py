@@ -10,7 +10,7 @@ from intctl.health.status import Verdict
 
 @dataclass(frozen=True, slots=True)
 class ExplainedCode:
-    """A code of the table of causes, with the words for people."""
+    """A code of the table of causes, with its explanation."""
 
     code: str
     verdict: Verdict
@@ -21,7 +21,7 @@ class ExplainedCode:
 
 
 def explained(code: str) -> ExplainedCode:
-    """One code of `CODES`."""
+    """Explain one code of `CODES`."""
     cause = CODES[code]
     return ExplainedCode(
         code=code,

@@ -12,7 +12,7 @@ from intctl.store.usages import Usage, usages
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The report of one integration, and its usage where the provider reports one."""
+    """The report of one integration, and its usage if the provider reports it."""
 
     report: Report
     usage: Usage | None = None
@@ -21,7 +21,7 @@ class Figures:
 def figures(
     database: Database, org_id: str, window: Window, *, id: str | None = None, target: float | None = None
 ) -> list[Figures]:
-    """The figures of each living integration, or of one, by name."""
+    """The figures of each integration that is not deleted, or of one, by name."""
     reports = metrics(database, org_id, window, id=id, target=target)
     known = usages(database, org_id, id=id)
     return [Figures(one, known.get(one.id)) for one in reports]

@@ -1,4 +1,4 @@
-"""An outcome as people and scripts see it."""
+"""The view of an outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from intctl.views.steps import next_step
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What an exchange found, and for which integration; `id` is None for a manifest that is not saved."""
+    """The outcome of an exchange with an integration; `id` is None for an unsaved manifest."""
 
     integration: str
     id: str | None
@@ -30,7 +30,7 @@ class Finding:
 
     @classmethod
     def of(cls, outcome: Outcome, *, name: str, id: str | None, provider: str, checked_at: datetime) -> Finding:
-        """The finding of an outcome."""
+        """Build the finding of an outcome."""
         return cls(
             integration=name,
             id=id,

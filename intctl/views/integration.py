@@ -1,4 +1,4 @@
-"""One integration on a page: config, health, figures, recent errors, usage."""
+"""The page of one integration: config, health, figures, recent errors, usage."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RECENT = 5
 
 @dataclass(frozen=True, slots=True)
 class RecentError:
-    """A failed check, in short."""
+    """A failed check, in brief."""
 
     checked_at: datetime
     verdict: Verdict
@@ -39,7 +39,7 @@ class RecentError:
 
 @dataclass(frozen=True, slots=True)
 class IntegrationPage:
-    """What `show` shows. `config` is None where it can't be read; `config_problem` then says why."""
+    """The content of `intctl show`. If the config cannot be read, `config` is None and `config_problem` says why."""
 
     integration: Integration
     maintenance_until: datetime | None
@@ -79,7 +79,7 @@ def integration_page(
 def _config(
     database: Database, keyring: Callable[[], Keyring], integration: Integration, reveal: bool
 ) -> tuple[Mapping[str, object] | None, str | None]:
-    """The config, or why it can't be shown: one unreadable config hides nothing else of the page."""
+    """The config, or the reason why it cannot be shown: the rest of the page is shown anyway."""
     provider = catalogue.get(integration.provider)
     if provider is None:
         return None, f'This version of intctl does not know the provider "{integration.provider}".'

@@ -14,7 +14,7 @@ from intctl.store.maintenance import windows
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An integration as a list shows it; `maintenance_until` is None where it is not in maintenance."""
+    """An integration as a list shows it; `maintenance_until` is None if it is not in maintenance."""
 
     integration: Integration
     maintenance_until: datetime | None = None
@@ -27,7 +27,7 @@ def listed(database: Database, org_id: str, integrations: Sequence[Integration])
 
 
 def maintenance_ends(database: Database, org_id: str) -> Mapping[str | None, datetime]:
-    """The integrations in maintenance now, and until when; under None: all of the organisation."""
+    """The end of each current maintenance by integration; the key None means the whole organisation."""
     planned = windows(database, org_id)
     if not planned:
         return {}
@@ -37,7 +37,7 @@ def maintenance_ends(database: Database, org_id: str) -> Mapping[str | None, dat
 
 
 def maintenance_until(ends: Mapping[str | None, datetime], id: str) -> datetime | None:
-    """Until when one integration is in maintenance: the later end of its own window and that of all."""
+    """The end of one integration's maintenance: the later of its own window and that of all."""
     if not ends:
         return None
     return max((ends[key] for key in (None, id) if key in ends), default=None)

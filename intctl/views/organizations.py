@@ -10,7 +10,7 @@ from intctl.store import history, organizations
 
 @dataclass(frozen=True, slots=True)
 class ListedOrganization:
-    """An organisation, and how many days it keeps every check."""
+    """An organisation, and the number of days for which it keeps every check."""
 
     id: str
     name: str

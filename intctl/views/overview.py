@@ -17,7 +17,7 @@ from intctl.views.maintenance import Listed, listed
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the dashboard shows. `usages` holds the known ones, by integration."""
+    """The content of the dashboard. `usages` holds the known usages, by integration."""
 
     organisation: str
     now: datetime
@@ -28,7 +28,7 @@ class Overview:
 
 
 def overview(database: Database, org_id: str) -> Overview:
-    """The overview of an organisation."""
+    """Build the overview of an organisation."""
     return Overview(
         organisation=_name(database, org_id),
         stats=stats(database, org_id),
@@ -40,7 +40,7 @@ def overview(database: Database, org_id: str) -> Overview:
 
 
 def _name(database: Database, org_id: str) -> str:
-    """The organisation's name; its id where a portal's table can't be read."""
+    """The organisation's name, or its id if the table of organisations cannot be read."""
     try:
         names = {one.id: one.name for one in organizations.find_all(database)}
     except StoreError:

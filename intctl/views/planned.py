@@ -13,7 +13,7 @@ from intctl.store.maintenance import MaintenanceWindow
 class PlannedMaintenance:
     """A window that is `running`, `planned`, `over` or `cancelled` (ended before it began).
 
-    `next_from` and `next_to` are its present or next time; of one that is over, its only or first time.
+    `next_from` and `next_to` are its current or next time; for a past window, its only or first time.
     """
 
     window: MaintenanceWindow
@@ -23,22 +23,22 @@ class PlannedMaintenance:
 
     @property
     def from_(self) -> datetime:
-        """When it begins; of a weekly one, for the first time."""
+        """The start; for a weekly window, the first one."""
         return self.window.starts_at
 
     @property
     def to(self) -> datetime:
-        """When it ends as planned; of a weekly one, for the first time."""
+        """The planned end; for a weekly window, the first one."""
         return self.window.ends_at
 
     @property
     def is_open(self) -> bool:
-        """Whether it is still to come, or goes on."""
+        """Whether it is running or planned."""
         return self.state in ("running", "planned")
 
 
 def planned(window: MaintenanceWindow, now: datetime) -> PlannedMaintenance:
-    """A window as it is now."""
+    """The state of a window at `now`."""
     when = next_time(window, now)
     state = "over" if when is None else "running" if when[0] <= now else "planned"
     begins, ends = when or (window.starts_at, min(window.ends_at, window.stopped_at or window.ends_at))

@@ -1,4 +1,4 @@
-"""A provider as people and scripts see it: its fields, and how its credential is proven."""
+"""The view of a provider: its fields, and how intctl verifies its credential."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FieldView:
 
 @dataclass(frozen=True, slots=True)
 class ProviderView:
-    """A provider. `notes` are those of its docstring: sources, confidence and limits."""
+    """A provider. `notes` holds its docstring: sources, confidence and limits."""
 
     name: str
     title: str
@@ -50,7 +50,7 @@ class ProviderView:
 
 
 def provider_view(provider: Provider) -> ProviderView:
-    """What this version knows of a provider."""
+    """Build the view of a provider."""
     return ProviderView(
         name=provider.name,
         title=provider.title,
@@ -71,7 +71,7 @@ def provider_view(provider: Provider) -> ProviderView:
 
 
 def notes(provider: Provider) -> str:
-    """What the provider's own docstring says, a paragraph a line."""
+    """The provider's own docstring, one paragraph per line."""
     text = cleandoc(vars(type(provider)).get("__doc__") or "")
     return "\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 

@@ -1,4 +1,4 @@
-"""The names of providers as people know them."""
+"""The display names of providers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from intctl.providers.catalogue import CATALOGUE
 
 
 def title(provider: str) -> str:
-    """The title of a provider; of one that this version does not know, its name."""
+    """The title of a provider, or its name if this version does not know it."""
     entry = CATALOGUE.get(provider)
     return entry.title if entry else provider

@@ -1,4 +1,4 @@
-"""An exchange phase by phase: where it stopped, what that means, what to do."""
+"""An exchange phase by phase: where it stopped, the cause and the next steps."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _EVIDENCE = {
     "auth": ("auth_method", "token_exchanged"),
     "api": ("http_status", "account", "account_status", "server_reply"),
 }
-# What helps where an exchange stopped, beyond the code's own next step.
+# A further step for the phase where an exchange stopped.
 _LOOK = {
-    "dns": "Ask the resolver yourself on this machine: getent hosts HOST.",
-    "tcp": "See from this machine whether the port answers at all; firewalls often drop port 25 and 587.",
-    "tls": "Look at the certificate: openssl s_client -connect HOST:PORT -servername HOST (mail: -starttls smtp).",
-    "greet": "Something accepts the connection and does not speak: check that the port belongs to this service.",
-    "auth": "Log in to the provider's console: is the credential there, active, and allowed from this address?",
-    "api": "Look at the provider's status page: intctl troubleshoot NAME --status-page.",
+    "dns": "Query the resolver on this machine: getent hosts HOST.",
+    "tcp": "Check from this machine whether the port answers; firewalls often block ports 25 and 587.",
+    "tls": "Inspect the certificate: openssl s_client -connect HOST:PORT -servername HOST (mail: -starttls smtp).",
+    "greet": "The server accepts the connection but sends no greeting: check that the port belongs to this service.",
+    "auth": "Check in the provider's console that the credential exists, is active and is allowed from this address.",
+    "api": "Check the provider's status page: intctl troubleshoot NAME --status-page.",
 }
 
 
@@ -46,7 +46,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class StatusPage:
-    """What a vendor's public status page says; `url` is None where the provider has no known page."""
+    """The text of a vendor's public status page; `url` is None if the provider has no known page."""
 
     url: str | None
     says: str
@@ -54,7 +54,7 @@ class StatusPage:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What `troubleshoot` shows."""
+    """The content of `intctl troubleshoot`."""
 
     integration: str
     id: str
@@ -80,7 +80,7 @@ def troubleshot(
     database_now: datetime,
     checked_at: datetime,
 ) -> Trouble:
-    """The view of an exchange; `logs` are the newest checks of the integration, for what failures have in common."""
+    """Build the view of an exchange; `logs` are the newest checks, in which it looks for a pattern."""
     return Trouble(
         integration=integration.name,
         id=integration.id,
@@ -105,7 +105,7 @@ def walked(outcome: Outcome) -> list[Walk]:
     found = []
     for phase in PHASES:
         if phase not in entered and phase != stopped:
-            # Phases that this kind of exchange does not have are left out; those not reached are not.
+            # A missing phase before the stop does not exist in this kind of exchange; a later one was not reached.
             if not stopped or PHASES.index(phase) < PHASES.index(stopped):
                 continue
             state = "not reached"
@@ -117,7 +117,7 @@ def walked(outcome: Outcome) -> list[Walk]:
 
 
 def steps(outcome: Outcome, name: str) -> list[str]:
-    """What to do, in order."""
+    """The next steps, in order."""
     if outcome.verdict == "healthy":
         return []
     cause = CODES[outcome.code]
@@ -125,5 +125,5 @@ def steps(outcome: Outcome, name: str) -> list[str]:
     if outcome.phase in _LOOK and cause.actor != "us":
         found.append(_LOOK[outcome.phase].replace("NAME", quoted(name)))
     if outcome.verdict != "degraded" and "intctl reconnect" not in found[0]:
-        found.append(f"Then: intctl reconnect {quoted(name)}")
+        found.append(f"Then run: intctl reconnect {quoted(name)}")
     return found

@@ -261,7 +261,7 @@ def test_check_of_what_never_ends_is_busy(fleet: Fleet, provider: Host) -> None:
         assert len(claims.claim_due(database, "other", free_slots=9, deadline_s=60.0)) == 8
     code, out, err = finished(fleet.start("check", "--all", "--timeout", "2"))
     assert (code, out) == (7, "")
-    assert "did not finish in time: a, b, c, d, e, f, g, h" in err
+    assert "did not finish in time; try again later: a, b, c, d, e, f, g, h" in err
     assert not provider.hits
 
 

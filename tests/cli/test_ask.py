@@ -195,7 +195,7 @@ def test_a_name_that_is_taken_is_asked_again(intctl: Intctl, email: MailHost) ->
     with on_a_terminal(intctl, "add", "checkr") as terminal:
         terminal.through(("Name of the integration [Checkr]", "EMAIL"), ("Name of the integration", "Checks"))
         terminal.asked("api_key: ")
-        assert "there is already an integration of that name" in terminal.said
+        assert "an integration with this name already exists" in terminal.said
         terminal.type("\x04")
         code, _ = terminal.end()
     assert code == 130
@@ -222,7 +222,7 @@ def test_without_a_terminal_a_file_is_needed(intctl: Intctl) -> None:
     """In a pipeline nobody is asked: exit 2 at once, also where a manifest waits on standard input."""
     for words in (["add", "smtp"], ["add", "smtp", "--set", "name=x"]):
         ran = intctl(*words, stdin="name: x\n", code=2)
-        assert ran.out == "" and "-f FILE is needed" in ran.err
+        assert ran.out == "" and "-f FILE is required" in ran.err
 
 
 def test_questions_wait_until_there_is_a_database(intctl: Intctl) -> None:

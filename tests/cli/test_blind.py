@@ -21,7 +21,7 @@ def test_what_cannot_be_checked_is_an_alert(intctl: Intctl, email: MailHost) -> 
     assert (alert["verdict"], alert["code"], alert["impact"]) == (
         "unknown",
         "self.key_missing",
-        "Not known: it cannot be checked",
+        "Unknown: it cannot be checked",
     )
     assert "⚪ Email: The key that this config is sealed with is not in the keyring" in intctl("dashboard").out
     assert intctl("list", "-o", "json").json[0]["status"] == "active"
@@ -46,7 +46,7 @@ def test_a_lost_keyring_is_not_replaced_in_silence(intctl: Intctl, email: MailHo
     ran = intctl("init", code=6)
     assert kid in ran.err and "--new-key" in ran.err
     assert not path.exists()
-    assert intctl("init", "--new-key").out.count("Keyring: made") == 1
+    assert intctl("init", "--new-key").out.count("Keyring: created") == 1
     manifest = email.manifest(from_name="Other")
     assert kid in intctl("apply", "-f", "-", stdin=manifest, code=6, MAIL_PASSWORD=CANARY).err
     intctl("edit", "Email", "-f", "-", stdin=manifest, MAIL_PASSWORD=CANARY)

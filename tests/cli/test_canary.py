@@ -457,7 +457,7 @@ def test_a_crash_says_where_and_nothing_else(intctl: Intctl, hunt: Hunt) -> None
     assert process(intctl, hunt, "check", "Mail", "-o", "json", script=talk, MAIL_PASSWORD=secret) == 1
     assert process(intctl, hunt, "agent", "--once", script=talk, MAIL_PASSWORD=secret) == 0
     said = b"".join(hunt.seen.values())
-    assert b"this is a bug of intctl (ValueError)" in said and b"self.crash" in said
+    assert b"this is a bug in intctl (ValueError)" in said and b"self.crash" in said
     intctl("show", "Mail", "-o", "json")
     hunt.keep("in this process", intctl.said.encode())
     hunt.keep_rows(intctl)

@@ -43,7 +43,7 @@ def test_add_takes_provider_type_or_way_of_speaking(intctl: Intctl, mail_starttl
 def test_add_refuses_a_file_of_another_kind(intctl: Intctl, mail_starttls: MailHost, kind: str) -> None:
     """KIND must agree with the file; nothing is tested or saved."""
     ran = intctl("add", kind, "-f", "-", stdin=mail_starttls.manifest(), code=2, MAIL_PASSWORD=CANARY)
-    assert f"not of the kind {kind}" in ran.err
+    assert f"does not match the kind {kind}" in ran.err
     assert mail_starttls.server.logins == []
 
 

@@ -67,7 +67,7 @@ def test_logs_of_one_and_of_all(history: Intctl) -> None:
     assert len(history("logs", "one", "-o", "json").json) == 3
     assert [row["status"] for row in history("logs", "--failures", "-o", "json").json] == ["failure"]
     assert len(history("logs", "--limit", "2", "-o", "json").json) == 2
-    assert history("logs", "None").out == "No checks are recorded there.\n"
+    assert history("logs", "None").out == "No matching checks are recorded.\n"
     for limit in ("0", "10001", "x"):
         history("logs", "--limit", limit, code=2)
 
@@ -145,17 +145,17 @@ def test_the_page_of_one(spring: Intctl) -> None:
     for said in (
         "One — 2024-03-31 00:00:00 to 2024-04-01 00:00:00 (Europe/Berlin)",
         "77.777 % (down for 1 h)",
-        "99.9 %: missed (16 sec may fail, overspent by 1 h)",
+        "99.9 %: missed (error budget 16 sec, overspent by 1 h)",
         "19 % of the time that counts",
         "2024-03-31 01:30:00 to 2024-03-31 03:30:00: 1 h, tcp.timeout",
         "1 h on average",
-        "2: 1 good, 1 failed, 0 unknown",
+        "2: 1 succeeded, 1 failed, 0 unknown",
     ):
         assert said in page, f"{said!r} is not in\n{page}"
     assert spring(*words, "--target", "50").out.count("50 %: met") == 1
     table = spring("metrics", "--from", "2024-03-31", "--to", "2024-03-31", "--target", "99.9").out
     assert "missed" in table and "Budget left" in table
-    assert "nothing is known to hold against it" in spring("metrics", "One", "--target", "99.9").out
+    assert "no known time to compare with" in spring("metrics", "One", "--target", "99.9").out
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,7 @@ def test_an_add_that_fails_after_the_rotation_keeps_the_token(intctl: Intctl, ro
     """The new token is kept in a disabled row, said so; when the API works again, apply makes it active."""
     rotating.api_status = 500
     ran = intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), code=1, **SECRETS)
-    assert "Calendar was kept, disabled" in ran.err
+    assert "Calendar was saved disabled" in ran.err
     (row,) = intctl("list", "-o", "json").json
     assert (row["status"], row["last_health_check"]) == ("inactive", None)
     assert [refresh for _, refresh in opened(intctl, "microsoft")] == [rotating.refresh]
@@ -306,7 +306,7 @@ def test_what_was_kept_is_finished_by_the_same_command(
     """Run again, perhaps with a corrected file, it makes of the draft what it was asked for, with the newest token."""
     words = {"add": ["add", "oauth", "-f", "-"], "apply": ["apply", "-f", "-"]}[command]
     rotating.api_status = 500
-    assert "Run the same again" in intctl(*words, stdin=rotating.manifest(), code=1, **SECRETS).err
+    assert "Run the same command again" in intctl(*words, stdin=rotating.manifest(), code=1, **SECRETS).err
     (draft,) = intctl("list", "-o", "json").json
     rotating.api_status = 200
     manifest = rotating.manifest(**change)

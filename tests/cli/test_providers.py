@@ -70,7 +70,7 @@ def test_show_tells_all_of_a_provider(intctl: Intctl, name: str) -> None:
     assert set(found["secrets"]) == provider.secrets
     for key in ("scopes", "cost", "limits", "docs", "confidence"):
         assert found[key] == (getattr(provider, key) or None)
-        assert f"{key.title()}: " in page and (found[key] or "nothing public") in page
+        assert f"{key.title()}: " in page and (found[key] or "no public") in page
     assert found["notes"] and " ".join(found["notes"].split()) in " ".join(page.split())
     for field, shown in zip(provider.fields, found["fields"], strict=True):
         assert (shown["name"], shown["secret"], shown["required"]) == (field.name, field.secret, field.required)

@@ -97,7 +97,7 @@ def test_search_says_when_nothing_matches(intctl: Intctl, email: MailHost) -> No
     assert intctl("list", "--search", "MAI", "-o", "name").out == "Email\n"
     assert intctl("list", "--status", "disabled", "-o", "name").out == ""
     assert intctl("list", "--type", "email", "--provider", "sendgrid", "--sort", "-last-check", "-o", "name").out
-    assert "--sort takes one of" in intctl("list", "--sort", "--name", code=2).err
+    assert "--sort must be one of" in intctl("list", "--sort", "--name", code=2).err
 
 
 def test_a_name_that_is_no_text(intctl: Intctl) -> None:
@@ -110,7 +110,7 @@ def test_a_name_that_is_no_text(intctl: Intctl) -> None:
 def test_reveal_asks_first(intctl: Intctl, email: MailHost) -> None:
     """On a terminal --reveal asks: no shows nothing and ends there, yes shows the secret."""
     for answer, code, shown in (("n", 0, False), ("", 0, False), ("y", 0, True)):
-        ran = answered(intctl, answer, "in clear?", "show", "Email", "--reveal")
+        ran = answered(intctl, answer, "in plaintext?", "show", "Email", "--reveal")
         assert ran.returncode == code, ran.stdout
         assert (CANARY in ran.stdout) is shown
 
@@ -131,7 +131,7 @@ def test_alerts_name_the_command_that_mends(intctl: Intctl, email: MailHost) -> 
             {"id": integrations.find(database, ORG_ID, "Refused").id},
         )
     (stopped,) = [row for row in intctl("alerts", "-o", "json").json if row["scheduled_checks_stopped"]]
-    assert stopped["name"] == "Refused" and "stopped after 3 refusals" in stopped["next_step"]
+    assert stopped["name"] == "Refused" and "stopped after 3 rejections" in stopped["next_step"]
 
 
 def test_dashboard_watch_ends_on_ctrl_c(intctl: Intctl) -> None:

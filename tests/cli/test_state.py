@@ -50,11 +50,11 @@ def test_toggle_twice_the_same_way_changes_nothing(intctl: Intctl, email: MailHo
     """--off when off and --on when on say so and touch no row; without an option it is the other of the two."""
     intctl("toggle", "Email", "--off")
     before = snapshot(intctl)
-    assert intctl("toggle", "email", "--off").out == "Email is disabled already.\n"
+    assert intctl("toggle", "email", "--off").out == "Email is already disabled.\n"
     assert snapshot(intctl) == before
     assert "is enabled" in intctl("toggle", "Email").out
     before = snapshot(intctl)
-    assert intctl("toggle", "Email", "--on").out == "Email is enabled already.\n"
+    assert intctl("toggle", "Email", "--on").out == "Email is already enabled.\n"
     assert snapshot(intctl) == before
 
 
@@ -120,7 +120,7 @@ def test_delete_and_restore(intctl: Intctl, email: MailHost) -> None:
     """Deleted twice is not found; restored it is disabled, with its history; a wrong new name is refused."""
     id = row(intctl)["id"]
     assert "add --yes" in intctl("delete", "Email", code=2).err
-    assert intctl("delete", "Email", "--yes").out == f"Deleted Email. Bring it back with: intctl restore {id}\n"
+    assert intctl("delete", "Email", "--yes").out == f"Deleted Email. To restore it: intctl restore {id}\n"
     intctl("delete", "Email", "--yes", code=3)
     for wrong in ("", "-x", "a\x1bb", "x" * 101):
         assert "--as" in intctl("restore", "Email", f"--as={wrong}", code=2).err
@@ -137,10 +137,10 @@ def test_commands_that_are_told_can_be_typed(intctl: Intctl, email: MailHost) ->
     name = "Anna's mail $HOME"
     intctl("edit", "Email", "-f", "-", stdin=email.manifest(name), MAIL_PASSWORD="canary-7f3a9c-do-not-show")
     intctl("toggle", name, "--off")
-    said = intctl("toggle", name, "--on").out.rpartition("Now: ")[2]
+    said = intctl("toggle", name, "--on").out.rpartition("now: ")[2]
     assert shlex.split(said) == ["intctl", "check", name]
     intctl("delete", name, "--yes")
-    said = intctl("restore", name).out.rpartition("with: ")[2]
+    said = intctl("restore", name).out.rpartition("enable it: ")[2]
     assert shlex.split(said) == ["intctl", "toggle", name, "--on"]
 
 

@@ -128,7 +128,7 @@ def test_story_4_disable_and_enable(reader: Reader) -> None:
     reader.types(story(1))
     said = reader.types(story(4)).splitlines()
     assert len(said) == 3
-    for line, words in zip(said, ("the agent leaves it alone", "next pass", "15 minutes"), strict=True):
+    for line, words in zip(said, ("the agent skips it", "next pass", "15 minutes"), strict=True):
         assert words in line
 
 
@@ -150,7 +150,7 @@ def test_story_6_postgresql(reader: Reader, empty_postgresql: Target) -> None:
     lines = story(6).replace("'postgresql://intctl@db.example.com/portal'", shlex.quote(url))
     assert "db.example.com" not in lines
     said = reader.types(lines)
-    assert "Database: made PostgreSQL" in said and "acme" in said and "No integrations yet" in said
+    assert "Database: created PostgreSQL" in said and "acme" in said and "No integrations yet" in said
     assert reader.types(f"export INTCTL_DATABASE_URL={shlex.quote(url)}\nintctl init").count("Nothing to do") == 1
 
 

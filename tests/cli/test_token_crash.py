@@ -219,7 +219,7 @@ def test_what_a_dead_refresher_holds_runs_out_by_itself(intctl: Intctl, strict: 
     with_integration(intctl, strict)
     killed_at(intctl, strict, "edit", "token_before_call")
     exchanges = strict.exchanges
-    assert "Being checked by another process" in intctl("check", "Calendar", "--timeout", "1", code=7).err
+    assert "Another process is checking" in intctl("check", "Calendar", "--timeout", "1", code=7).err
     assert strict.exchanges == exchanges
     give_time(intctl)
     healthy_again(intctl, strict)

@@ -68,7 +68,7 @@ def test_a_token_is_spent_where_somebody_says_so(intctl: Intctl, box: Sandbox) -
     assert "healthy" in ran.out
     before, after = ran.err.splitlines()
     assert before.startswith("warning: Xero: this test uses up its refresh token")
-    assert after.startswith("warning: Xero: the refresh token in the file is used up and dead now")
+    assert after.startswith("warning: Xero: the refresh token in the file is now used up and invalid")
     assert not alive(box, "xero")
     ran = intctl("add", "xero", "-f", "-", code=1, **given(box, "xero"))
     assert "reauthorise" in ran.err and "used by an exchange whose reply was lost" in ran.err
@@ -114,8 +114,8 @@ def test_a_replaced_token_is_told_where_nobody_expected_it(intctl: Intctl, box: 
     """A provider that is not known to replace the token, and does: the test of a file says so."""
     ran = intctl("test", "-f", "-", **given(box, "google"))
     assert ran.err == (
-        "warning: Google Calendar: the provider sent a new refresh token, which a test does not keep: "
-        "if add or apply is refused now, authorise again at the provider.\n"
+        "warning: Google Calendar: the provider sent a new refresh token, which a test does not save: "
+        "if add or apply fails, authorise again at the provider.\n"
     )
 
 

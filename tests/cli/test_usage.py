@@ -156,11 +156,11 @@ def test_quota_used_up_is_an_error_with_an_alert(intctl: Intctl, tmp_path: Path)
 def test_own_limits_are_shown_as_what_they_are(intctl: Intctl, email: MailHost) -> None:
     """What the config allows is said, and that nobody counts it; there is no usage that nobody measured."""
     text = intctl("show", "Email").out
-    said = "at most 1,000 an hour, 25,000 a day by the config (what is sent is not counted here)"
+    said = "at most 1,000 per hour, 25,000 per day by the config (intctl does not count sent mail)"
     assert line(text, "Own limits") == said and "Usage" not in text
     assert intctl("show", "Email", "-o", "json").json["usage"] is None
     intctl("edit", "Email", "-f", "-", stdin=email.manifest(max_emails_per_hour=None), MAIL_PASSWORD=CANARY)
-    assert "at most 25,000 a day by the config" in intctl("show", "Email").out
+    assert "at most 25,000 per day by the config" in intctl("show", "Email").out
 
 
 @pytest.mark.parametrize("plain", [True, False])

@@ -354,7 +354,7 @@ def test_warnings_for_machines(fleet: Fleet, tmp_path: Path) -> None:
     path.chmod(0o644)
     code, _, err = finished(fleet.start("--database-url-file", str(path), "agent", "--once", "--log-format", "json"))
     (entry,) = entries(err)
-    assert (code, entry["level"]) == (0, "warning") and "can be read by everybody" in entry["message"]
+    assert (code, entry["level"]) == (0, "warning") and "is readable by all users" in entry["message"]
 
 
 def test_own_faults_for_machines(fleet: Fleet, provider: Host) -> None:
@@ -393,7 +393,7 @@ def test_a_bug_for_machines(intctl: Intctl, monkeypatch: pytest.MonkeyPatch) -> 
 def test_status_before_any_pass(intctl: Intctl) -> None:
     """Nobody ran here: exit 1, in every form of output."""
     ran = intctl("agent", "status", code=1)
-    assert ran.out == "No agent has run here yet.\n" and "No pass finished in the last 15m" in ran.err
+    assert ran.out == "No agent has run yet.\n" and "No pass finished in the last 15m" in ran.err
     assert intctl("agent", "status", "-o", "json", code=1).json == []
 
 
@@ -401,7 +401,7 @@ def test_status_before_any_pass(intctl: Intctl) -> None:
 def test_status_takes_no_option_of_a_pass(intctl: Intctl, words: tuple[str, ...]) -> None:
     """Nothing is quietly left out: wrong usage, before anything is done."""
     ran = intctl("agent", *words, "status", code=2)
-    assert f"{words[0]} is for a pass" in ran.err and ran.out == ""
+    assert f"{words[0]} cannot be used with: intctl agent status" in ran.err and ran.out == ""
 
 
 def test_status_after_a_pass(intctl: Intctl) -> None:
@@ -458,7 +458,7 @@ def test_status_with_an_organisation(intctl: Intctl, org_id: str) -> None:
     """--org lists who serves that organisation, and only they count."""
     other = "0" * 8 + org_id[8:]
     intctl("agent", "--once", "--org", other)
-    assert intctl("agent", "status", "--org", "acme", code=1).out == "No agent has run here yet.\n"
+    assert intctl("agent", "status", "--org", "acme", code=1).out == "No agent has run yet.\n"
     intctl("agent", "--once", "--org", "acme")
     assert [row["org_id"] for row in intctl("agent", "status", "--org", "acme", "-o", "json").json] == [org_id]
     assert len(intctl("agent", "status", "-o", "json").json) == 2
@@ -467,7 +467,7 @@ def test_status_with_an_organisation(intctl: Intctl, org_id: str) -> None:
 @pytest.mark.parametrize("age", ["", "15", "0m", "-5m", "m", "15 m", "1.5h", "soon"])
 def test_an_age_that_is_none(intctl: Intctl, age: str) -> None:
     """--max-age is a number and a unit."""
-    assert "--max-age takes a time" in intctl("agent", "status", "--max-age", age, code=2).err
+    assert "--max-age must be a time" in intctl("agent", "status", "--max-age", age, code=2).err
 
 
 def test_a_pass_that_hangs_is_seen_in_the_status(fleet: Fleet, provider: Host) -> None:

@@ -88,4 +88,4 @@ def test_missing_extra_is_one_line(tmp_path: Path) -> None:
     (stand_in / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'aiosmtpd'\", name='aiosmtpd')")
     code, out, err = run("echo", "started", environ={"PYTHONPATH": str(tmp_path)})
     assert (code, out) == (2, "")
-    assert err == "intctl: The sandbox needs one more package. Run: pip install 'intctl[sandbox]'\n"
+    assert err == "intctl: The sandbox requires another package. Run: pip install 'intctl[sandbox]'\n"

@@ -85,8 +85,9 @@ def test_up_serves_until_it_is_told_to_end(number: signal.Signals, tmp_path: Pat
         try:
             assert process.stdout
             said = [process.stdout.readline() for _ in range(6)]
-            assert said[0] == f"The sandbox is up: {len(catalogue.names())} providers on 127.0.0.1, until Ctrl-C.\n"
-            assert said[1] == "  wrong with twilio: 503\n"
+            count = len(catalogue.names())
+            assert said[0] == f"The sandbox is running: {count} providers on 127.0.0.1. Press Ctrl-C to stop it.\n"
+            assert said[1] == "  fault in twilio: 503\n"
             script = Path(said[3].removeprefix("  . ").strip())
             assert stat.S_IMODE(script.stat().st_mode) == 0o600
             code = (
@@ -125,7 +126,7 @@ def test_manifests_spare_what_others_wrote(tmp_path: Path) -> None:
     ran = intctl("sandbox", "run", "--", "intctl", "sandbox", "manifests", str(target), env=environ(inside))
     assert ran.returncode == 2
     assert ran.stderr == (
-        f"intctl: {target}/twilio.yaml is there already and was made by somebody else. Nothing was written.\n"
+        f"intctl: {target}/twilio.yaml exists and was not created by this command. Nothing was written.\n"
     )
     assert [path.name for path in target.iterdir()] == ["twilio.yaml"]
     (target / "twilio.yaml").unlink()
@@ -172,6 +173,6 @@ def test_senseless_faults_are_one_line(tmp_path: Path, stated: str) -> None:
 def test_help_names_every_fault(tmp_path: Path) -> None:
     """The help, which imports nothing, has the table's codes and no others."""
     text = intctl("sandbox", "--help", env=environ(tmp_path)).stdout.replace(",", " ")
-    table = text.partition("finds that code:")[2].partition("Where a vendor")[0].replace("(", " ")
+    table = text.partition("reports that\n  code:")[2].partition("If a vendor")[0].replace("(", " ")
     assert {word for word in table.split() if word in FAULTS} == set(FAULTS)
     assert {word for word in table.split() if "." in word.strip(".")} <= set(FAULTS)

@@ -19,7 +19,7 @@ def test_a_refused_credential_is_replaced() -> None:
     stopped = alerts.next_step_of("smtp.auth.rejected", "Company mail", "smtp", rejections=MAX_REJECTIONS)
     assert (
         stopped
-        == f"{going_on} Scheduled logins stopped after {MAX_REJECTIONS} refusals, so as not to lock the account."
+        == f"{going_on} Scheduled logins stopped after {MAX_REJECTIONS} rejections, to avoid locking the account."
     )
     assert alerts.has_stopped(MAX_REJECTIONS) and not alerts.has_stopped(None)
 
@@ -39,7 +39,7 @@ def test_message_and_impact() -> None:
     meaning = CODES["self.key_missing"].meaning
     assert alerts.message_of("self.key_missing", "old", failing=False) == meaning
     assert alerts.message_of("self.key_missing", "It said no", failing=True) == "It said no"
-    assert alerts.message_of("", None, failing=True) == "in error, and no check says why"
+    assert alerts.message_of("", None, failing=True) == "in error; no check recorded the cause"
     assert alerts.impact_of("email", failing=True) == "Emails not sending"
     assert alerts.impact_of("unheard_of", failing=True) == alerts.impact_of("custom", failing=True)
-    assert alerts.impact_of("email", failing=False) == "Not known: it cannot be checked"
+    assert alerts.impact_of("email", failing=False) == "Unknown: it cannot be checked"
