@@ -1,4 +1,4 @@
-"""Runs intctl in this process the way the entry point does, and looks for planted secrets in what it says."""
+"""Fixtures that run intctl in this process as the entry point does, and search its output for planted secrets."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from intctl.db.url import Target
 from ..conftest import database_url
 from ..servers import Authority, SmtpServer, authority, smtp_server
 
-#: Planted in configs as a secret: it must come out nowhere.
+#: Planted in configs as a secret: it must never appear in any output.
 CANARY = "canary-7f3a9c-do-not-show"
 
 
 @dataclass(frozen=True)
 class Ran:
-    """One run: its exit code and what it wrote."""
+    """One run: its exit code and its output."""
 
     code: int
     out: str
@@ -38,7 +38,7 @@ class Ran:
 
 
 class Intctl:
-    """`intctl(…)` runs a command against one database and one home."""
+    """Run commands against one database and one home: `intctl(…)`."""
 
     def __init__(self, target: Target, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.target = target
@@ -51,12 +51,12 @@ class Intctl:
             "PATH": os.environ["PATH"],
             "HOME": str(home),
             "LANG": "C.UTF-8",
-            # So that what runs in processes of its own counts as covered too.
+            # So that coverage includes child processes.
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
 
     def __call__(self, *words: str, stdin: str = "", code: int | None = 0, **environ: str) -> Ran:
-        """Runs one command line. `code` is the exit code that is expected; None takes any."""
+        """Run one command line. `code` is the expected exit code; None allows any."""
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
         with self._monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["intctl", *words])
@@ -79,7 +79,7 @@ class Intctl:
 
 @pytest.fixture
 def intctl(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Intctl]:
-    """intctl on a prepared database (SQLite and PostgreSQL), with a keyring. No canary may come out of it."""
+    """intctl on a prepared database (SQLite and PostgreSQL), with a keyring. No canary may appear in its output."""
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     keyring.write_file(home / "keyring.json", [keyring.new_key()])
@@ -90,13 +90,13 @@ def intctl(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture(scope="session")
 def ca() -> Iterator[Authority]:
-    """An authority for the servers of these tests."""
+    """A certificate authority for the servers of these tests."""
     with authority() as made:
         yield made
 
 
 class MailHost:
-    """A real mail server on loopback, and the manifest that fits it."""
+    """A real mail server on loopback, and its manifest."""
 
     def __init__(self, server: SmtpServer, ca: Authority, security: str) -> None:
         self.server = server
@@ -104,7 +104,7 @@ class MailHost:
         self._security = security
 
     def manifest(self, name: str = "Email", **config: object) -> str:
-        """A manifest for this server; `config` overrides, None leaves out."""
+        """A manifest for this server; `config` overrides keys, None omits them."""
         values: dict[str, object] = {
             "host": self.server.host,
             "port": self.server.port,
@@ -124,20 +124,20 @@ class MailHost:
 
 @pytest.fixture(params=["starttls", "tls"])
 def mail(request: pytest.FixtureRequest, ca: Authority) -> Iterator[MailHost]:
-    """A mail server that takes the canary as the password of apikey: by STARTTLS, and by TLS from the start."""
+    """A mail server that accepts the canary as the password of apikey, over STARTTLS and implicit TLS."""
     with smtp_server(ca, request.param, users={"apikey": CANARY}) as server:
         yield MailHost(server, ca, request.param)
 
 
 @pytest.fixture
 def mail_starttls(ca: Authority) -> Iterator[MailHost]:
-    """The same, by STARTTLS only."""
+    """The same server, with STARTTLS only."""
     with smtp_server(ca, "starttls", users={"apikey": CANARY}) as server:
         yield MailHost(server, ca, "starttls")
 
 
 @pytest.fixture
 def email(intctl: Intctl, mail_starttls: MailHost) -> MailHost:
-    """An integration called Email that was added and is healthy."""
+    """Add a healthy integration called Email."""
     intctl("add", "smtp", "-f", "-", stdin=mail_starttls.manifest(), MAIL_PASSWORD=CANARY)
     return mail_starttls

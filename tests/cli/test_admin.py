@@ -13,7 +13,7 @@ from .conftest import CANARY, Intctl, MailHost
 
 
 def due_now(intctl: Intctl) -> None:
-    """Lets the time pass until everything that is planned is due."""
+    """Move the clock until every planned check is due."""
     with connect(intctl.target) as database:
         early = "now() - interval '1 second'" if database.dialect == POSTGRESQL else "'2020-01-01T00:00:00.000000Z'"
         database.run(f"UPDATE integration_schedules SET next_check_at = {early} WHERE next_check_at IS NOT NULL")
@@ -62,7 +62,7 @@ def row_org(intctl: Intctl) -> str:
 
 
 def test_admin_int_002_a_failed_test_saves_nothing(intctl: Intctl, mail: MailHost) -> None:
-    """ADMIN-INT-002: a wrong password is told apart, saves nothing and exits 1."""
+    """ADMIN-INT-002: a wrong password has its own code, saves nothing and exits 1."""
     ran = intctl("add", "smtp", "-f", "-", stdin=mail.manifest(), code=1, MAIL_PASSWORD="wrong-" + CANARY[::-1])
     assert ran.out == ""
     assert "misconfigured" in ran.err and "smtp.auth.rejected" in ran.err and "Nothing was saved" in ran.err
@@ -83,7 +83,7 @@ def test_admin_int_003_test_sends_a_real_mail(intctl: Intctl, mail: MailHost) ->
 
 
 def test_admin_int_003_test_writes_nothing(intctl: Intctl, email: MailHost) -> None:
-    """ADMIN-INT-003: testing leaves the database as it was, healthy or not."""
+    """ADMIN-INT-003: a test never changes the database, healthy or not."""
     before = listed(intctl), intctl("logs", "-o", "json").json
     (outcome,) = intctl("test", "Email", "-o", "json").json
     assert (outcome["verdict"], outcome["code"], outcome["integration"]) == ("healthy", "ok", "Email")
@@ -104,7 +104,7 @@ def test_admin_int_004_view_details(intctl: Intctl, email: MailHost) -> None:
 
 
 def test_admin_int_004_reveal_after_a_yes(intctl: Intctl, email: MailHost) -> None:
-    """ADMIN-INT-004: secrets are shown only when it was asked for and confirmed."""
+    """ADMIN-INT-004: secrets are shown only on request and after confirmation."""
     ran = intctl("show", "Email", "--reveal", "--yes", "-o", "json")
     assert ran.json["config"]["password"] == CANARY
     intctl.said = intctl.said.replace(CANARY, "")
@@ -170,7 +170,7 @@ def test_admin_int_008_manual_check(intctl: Intctl, email: MailHost) -> None:
 
 
 def test_admin_int_009_check_all(intctl: Intctl, email: MailHost) -> None:
-    """ADMIN-INT-009: all enabled integrations are checked, those in error too, the disabled not."""
+    """ADMIN-INT-009: all enabled integrations are checked, including those in error; disabled ones are not."""
     for name in ("Second", "Third", "Off"):
         intctl("add", "email", "-f", "-", stdin=email.manifest(name), MAIL_PASSWORD=CANARY)
     intctl("toggle", "Off", "--off")
@@ -186,7 +186,7 @@ def test_admin_int_009_check_all(intctl: Intctl, email: MailHost) -> None:
 
 
 def test_admin_int_010_delete(intctl: Intctl, email: MailHost) -> None:
-    """ADMIN-INT-010: deletion is soft: gone from the lists and the checks, its name free, and restorable."""
+    """ADMIN-INT-010: deletion is soft: not listed or checked, its name is free, and restore works."""
     intctl("delete", "Email", code=2)
     id = listed(intctl)["Email"]["id"]
     intctl("delete", "Email", "--yes")

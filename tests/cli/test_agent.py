@@ -1,4 +1,4 @@
-"""Agents as processes: signals, death, two at once, a database that goes away; and check beside an agent."""
+"""Agents as processes: signals, death, concurrency, a lost database; and check during a pass."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .test_basics import imported
 
 
 def hanging(fleet: Fleet, provider: Host, names: str = "abc", answer: str = "hang:200", **more: str) -> None:
-    """Integrations whose provider does not answer, and `more` by name that get the given answer."""
+    """Integrations whose provider does not answer, and `more` by name with the given answer."""
     for name in names:
         provider.behaviour[f"/{name}"] = [answer, "200"]
     for name, other in more.items():
@@ -36,7 +36,7 @@ def hanging(fleet: Fleet, provider: Host, names: str = "abc", answer: str = "han
 
 
 def test_sigterm_gives_back_and_exits_0(fleet: Fleet, provider: Host) -> None:
-    """SIGTERM ends an agent within ten seconds: what is known is recorded, the rest is free and as it was."""
+    """SIGTERM ends an agent within ten seconds: it records known results and releases the rest unchanged."""
     hanging(fleet, provider, quick="401")
     agent = fleet.start("agent", "--once", "--timeout", "60")
     until(lambda: sum(provider.hits.values()) == 4 and fleet.logs(), "four requests and a result")
@@ -49,7 +49,7 @@ def test_sigterm_gives_back_and_exits_0(fleet: Fleet, provider: Host) -> None:
 
 
 def test_a_second_sigterm_ends_at_once(fleet: Fleet, provider: Host) -> None:
-    """Asked twice, the agent waits for nothing, not even for its database, and exits 130."""
+    """After a second signal the agent waits for nothing, not even its database, and exits 130."""
     hanging(fleet, provider)
     agent = fleet.start("agent", "--once", "--timeout", "60")
     until(lambda: sum(provider.hits.values()) == 3, "three requests")
@@ -60,14 +60,14 @@ def test_a_second_sigterm_ends_at_once(fleet: Fleet, provider: Host) -> None:
         )
         agent.send_signal(signal.SIGTERM)
         with pytest.raises(Exception, match="timed out"):
-            agent.wait(0.5)  # it wants to give its leases back, and can't
+            agent.wait(0.5)  # it tries to release its leases and fails
         agent.send_signal(signal.SIGTERM)
         assert finished(agent)[0] == 130
     assert fleet.leases() == [(True, 1)] * 3
 
 
 def test_a_killed_agent_loses_nothing(fleet: Fleet, provider: Host) -> None:
-    """After SIGKILL the leases run out, the next pass checks each of them, and no check is in the log twice."""
+    """After SIGKILL the leases expire, the next pass checks each integration, and no check is logged twice."""
     hanging(fleet, provider)
     agent = fleet.start("agent", "--once", "--timeout", "60")
     until(lambda: sum(provider.hits.values()) == 3, "three requests")
@@ -81,7 +81,7 @@ def test_a_killed_agent_loses_nothing(fleet: Fleet, provider: Host) -> None:
 
 
 def test_a_stopped_agent_that_wakes_writes_nothing_stale(fleet: Fleet, provider: Host) -> None:
-    """What comes after its lease ran out is dropped and counted; the fresh result stands."""
+    """A result that arrives after its lease expired is dropped and counted; the newer result is kept."""
     hanging(fleet, provider, "ab", "hang:401")
     agent = fleet.start("agent", "--once", "--timeout", "60")
     until(lambda: sum(provider.hits.values()) == 2, "two requests")
@@ -96,7 +96,7 @@ def test_a_stopped_agent_that_wakes_writes_nothing_stale(fleet: Fleet, provider:
 
 
 def test_two_agents_check_each_once(fleet: Fleet, provider: Host) -> None:
-    """Two agents at once share what is due: each integration is asked once and recorded once."""
+    """Two concurrent agents share the due integrations: each is checked once and recorded once."""
     names = [f"n{i:02}" for i in range(40)]
     provider.delay_s = 0.1
     fleet.add({name: f"{provider.url}/{name}" for name in names})
@@ -115,12 +115,12 @@ def test_a_pass_exits_0_whatever_it_found(fleet: Fleet, provider: Host) -> None:
 
 
 def test_nothing_to_do_imports_no_event_loop(fleet: Fleet) -> None:
-    """An idle pass says so and has imported neither asyncio nor a client; on SQLite nor a driver."""
+    """An idle pass reports it and imports neither asyncio nor a client; on SQLite, no driver either."""
     ended = finished(fleet.start("agent", "--once"))
     assert ended == (0, "checked 0\n", "")
     unwanted = ("asyncio", "httpx", "aiosmtplib", "sqlmodel", "sqlalchemy", "intctl.probes.run")
     code, found = imported("agent --once", unwanted, fleet.environ)
-    # psycopg brings asyncio along by itself.
+    # psycopg imports asyncio itself.
     assert (code, set(found) - ({"asyncio"} if fleet.target.dialect != SQLITE else set())) == (0, set())
 
 
@@ -128,7 +128,7 @@ def test_nothing_to_do_imports_no_event_loop(fleet: Fleet) -> None:
 
 
 def test_the_service_takes_up_what_falls_due_and_ends_on_sigterm(fleet: Fleet, provider: Host) -> None:
-    """Without --once the agent goes on: a new integration is checked, one that falls due again too; SIGTERM exits 0."""
+    """Without --once the agent keeps checking new and newly due integrations; SIGTERM exits 0."""
     fleet.add({"a": f"{provider.url}/a"})
     agent = fleet.start("agent", "--every", "1")
     until(lambda: provider.hits["/a"] == 1, "the first check")
@@ -143,7 +143,7 @@ def test_the_service_takes_up_what_falls_due_and_ends_on_sigterm(fleet: Fleet, p
 
 
 def test_the_service_outlives_its_database(fleet: Fleet, provider: Host, request: pytest.FixtureRequest) -> None:
-    """A database that goes away is told once, not at every turn; when it is back, the work goes on."""
+    """A lost database is reported once, not in every pass; when it is back, the agent resumes."""
     fleet.add({"a": f"{provider.url}/a"})
     agent = fleet.start("agent", "--every", "1")
     until(lambda: len(fleet.logs()) == 1, "the first check")
@@ -151,11 +151,11 @@ def test_the_service_outlives_its_database(fleet: Fleet, provider: Host, request
     away()
     assert agent.stderr is not None
     told = agent.stderr.readline()
-    if "History maintenance" in told:  # the database went away just after the checks were recorded
+    if "History maintenance" in told:  # the database was lost just after the checks were recorded
         told = agent.stderr.readline()
     assert "Retrying every 1 seconds." in told
     with pytest.raises(Exception, match="timed out"):
-        agent.wait(2.5)  # two more turns
+        agent.wait(2.5)  # two more passes
     back()
     fleet.all_due()
     until(lambda: len(fleet.logs()) == 2, "a check after it came back")
@@ -165,7 +165,7 @@ def test_the_service_outlives_its_database(fleet: Fleet, provider: Host, request
 
 
 def doors(target: Target, request: pytest.FixtureRequest) -> tuple[Callable[[], None], Callable[[], None]]:
-    """What takes the database away, and what brings it back."""
+    """Actions that stop the database and start it again."""
     if target.dialect == SQLITE:
         aside = target.path.with_name("elsewhere.db")
 
@@ -190,17 +190,17 @@ def doors(target: Target, request: pytest.FixtureRequest) -> tuple[Callable[[], 
 
 @pytest.mark.parametrize("words", [["agent", "--every", "1"], ["agent", "--once"]])
 def test_a_database_that_was_never_prepared_ends_the_agent(fleet: Fleet, tmp_path: Path, words: list[str]) -> None:
-    """A service that could never work says so at its start, with the exit code of the database."""
+    """A service without a usable database fails at startup with the exit code of the database."""
     code, out, err = finished(fleet.start(*words, INTCTL_DATABASE_URL=f"sqlite:///{tmp_path / 'none.db'}"))
     assert (code, out) == (5, "")
     assert "intctl init" in err and err.count("\n") == 1
 
 
-# --- a person's check
+# --- a manual check
 
 
 def test_check_waits_for_the_agent_that_is_at_it(fleet: Fleet, provider: Host) -> None:
-    """A check of what an agent is checking shows the agent's result; the provider is asked once."""
+    """A check during an agent's check shows the agent's result; the provider is contacted once."""
     hanging(fleet, provider, "a")
     agent = fleet.start("agent", "--once", "--timeout", "60")
     until(lambda: provider.hits["/a"] == 1, "the agent's request")
@@ -217,7 +217,7 @@ def test_check_waits_for_the_agent_that_is_at_it(fleet: Fleet, provider: Host) -
 
 
 def test_a_verdict_on_an_earlier_config_is_no_answer(fleet: Fleet, provider: Host) -> None:
-    """What the agent found of the config before an edit is not what a person asks: the check is made again."""
+    """A result for the config before an edit is outdated: check runs again."""
     provider.behaviour["/a"] = ["hang:200", "401"]
     id = fleet.add({"a": f"{provider.url}/a"})["a"]
     agent = fleet.start("agent", "--once", "--timeout", "60")
@@ -241,7 +241,7 @@ def test_a_verdict_on_an_earlier_config_is_no_answer(fleet: Fleet, provider: Hos
 
 
 def test_check_takes_over_what_the_agent_gives_back(fleet: Fleet, provider: Host) -> None:
-    """Where the holder gives up before it has a result, the check is made here."""
+    """If the lease holder gives up without a result, this process checks."""
     hanging(fleet, provider, "a")
     agent = fleet.start("agent", "--once", "--timeout", "60")
     until(lambda: provider.hits["/a"] == 1, "the agent's request")
@@ -266,7 +266,7 @@ def test_check_of_what_never_ends_is_busy(fleet: Fleet, provider: Host) -> None:
 
 
 def test_ctrl_c_while_checking(fleet: Fleet, provider: Host) -> None:
-    """Ctrl-C during check --all exits 130; what was found is recorded, what was not is free again."""
+    """Ctrl-C during check --all exits 130; known results are recorded, the other leases are released."""
     hanging(fleet, provider, quick="200")
     check = fleet.start("check", "--all", "--timeout", "60")
     until(lambda: sum(provider.hits.values()) == 4 and fleet.logs(), "four requests and a result")
@@ -277,7 +277,7 @@ def test_ctrl_c_while_checking(fleet: Fleet, provider: Host) -> None:
 
 
 def test_ctrl_c_while_waiting_for_another(fleet: Fleet, provider: Host) -> None:
-    """Ctrl-C ends the waiting for another process's result too, at once."""
+    """Ctrl-C immediately ends a wait for another process's result."""
     fleet.add({"a": f"{provider.url}/a"})
     with connect(fleet.target) as database:
         claims.claim_due(database, "other", free_slots=9, deadline_s=60.0)
@@ -302,7 +302,7 @@ def test_ctrl_c_while_adding(fleet: Fleet, provider: Host) -> None:
 
 
 def test_org_keeps_an_agent_to_one_organisation(fleet: Fleet, provider: Host) -> None:
-    """--org limits the agent; an organisation that nobody has leaves it nothing to do."""
+    """--org limits the agent; with an unknown organisation it checks nothing."""
     fleet.add({"a": f"{provider.url}/a"})
     assert finished(fleet.start("agent", "--once", "--org", "0" * 8 + ORG_ID[8:]))[1] == "checked 0\n"
     assert finished(fleet.start("agent", "--once", "--org", "acme"))[1] == "checked 1: 1 healthy\n"

@@ -1,4 +1,4 @@
-"""`intctl add` without a file: questions on a terminal, each repeated until its answer is right."""
+"""`intctl add` without a file: prompts on a terminal, each repeated until the answer is valid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _START = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from intc
 
 
 class Terminal:
-    """intctl on a pseudo-terminal of its own: waits for what it asks, and types."""
+    """intctl on its own pseudo-terminal: waits for prompts and types answers."""
 
     def __init__(self, intctl: Intctl, words: tuple[str, ...]) -> None:
         self.intctl = intctl
@@ -39,12 +39,12 @@ class Terminal:
         )
 
     def type(self, text: str) -> None:
-        """Types at once."""
+        """Type without waiting."""
         self._fresh = ""
         os.write(self.master, text.encode())
 
     def asked(self, start: str = "") -> str:
-        """Waits for the next question (Enter to those that begin otherwise), and returns it."""
+        """Wait for the next prompt with this prefix (Enter for all others) and return it."""
         while True:
             question = self._question()
             assert question is not None, f"{start} was not asked\n{self.said}"
@@ -53,13 +53,13 @@ class Terminal:
             self.type("\n")
 
     def through(self, *answers: tuple[str, str]) -> None:
-        """Answers to the questions that begin so, in this order."""
+        """Answer the prompts with these prefixes, in this order."""
         for question, text in answers:
             self.asked(question)
             self.type(f"{text}\n")
 
     def end(self) -> tuple[int, str]:
-        """Enter to all other questions; the exit code and what stood on standard output."""
+        """Press Enter at all other prompts; return the exit code and standard output."""
         while self._question() is not None:
             self.type("\n")
         assert self.process.stdout is not None
@@ -68,7 +68,7 @@ class Terminal:
         return code, out
 
     def _question(self) -> str | None:
-        """The line that waits for an answer, or None when intctl has ended."""
+        """The prompt that waits for an answer, or None when intctl has exited."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             line = self._fresh.rpartition("\n")[2]
@@ -86,7 +86,7 @@ class Terminal:
 
 @contextmanager
 def on_a_terminal(intctl: Intctl, *words: str) -> Iterator[Terminal]:
-    """Runs intctl where it can ask."""
+    """Run intctl on a terminal."""
     terminal = Terminal(intctl, words)
     try:
         yield terminal
@@ -101,7 +101,7 @@ def on_a_terminal(intctl: Intctl, *words: str) -> Iterator[Terminal]:
 
 
 def test_answers_make_an_integration(intctl: Intctl, mail_starttls: MailHost) -> None:
-    """Name first, wrong answers met with the words of a wrong file and asked again; then tested and saved."""
+    """The name comes first; invalid answers get the messages of an invalid file; then add tests and saves."""
     server = mail_starttls.server
     with on_a_terminal(intctl, "add", "smtp", "-o", "json") as terminal:
         terminal.through(
@@ -142,7 +142,7 @@ def test_answers_make_an_integration(intctl: Intctl, mail_starttls: MailHost) ->
 
 
 def test_what_is_wrong_together_is_asked_again(intctl: Intctl) -> None:
-    """Fields that do not fit each other are said in the words of a wrong file, and only they are asked again."""
+    """Conflicting fields get the message of an invalid file, and only they are prompted for again."""
     with http_server(
         {
             "/me": lambda request: Answer(
@@ -191,7 +191,7 @@ def test_a_failed_test_saves_nothing(intctl: Intctl, mail_starttls: MailHost) ->
 
 
 def test_a_name_that_is_taken_is_asked_again(intctl: Intctl, email: MailHost) -> None:
-    """Nobody answers fifteen questions to hear that the name is taken; the end of input saves nothing."""
+    """A used name is rejected at its own prompt; the end of input saves nothing."""
     with on_a_terminal(intctl, "add", "checkr") as terminal:
         terminal.through(("Name of the integration [Checkr]", "EMAIL"), ("Name of the integration", "Checks"))
         terminal.asked("api_key: ")
@@ -204,7 +204,7 @@ def test_a_name_that_is_taken_is_asked_again(intctl: Intctl, email: MailHost) ->
 
 @pytest.mark.parametrize("question", ["Name of", "subdomain", "api_key"])
 def test_ctrl_c_saves_nothing_and_leaves_the_terminal_as_it_was(intctl: Intctl, question: str) -> None:
-    """At a visible question and at a hidden one: exit 130, no traceback, the echo is on again."""
+    """Ctrl-C at a visible or hidden prompt: exit 130, no traceback, the echo is on again."""
     with on_a_terminal(intctl, "add", "bamboohr") as terminal:
         if question == "api_key":
             terminal.through(("subdomain", "acme"))
@@ -219,14 +219,14 @@ def test_ctrl_c_saves_nothing_and_leaves_the_terminal_as_it_was(intctl: Intctl, 
 
 
 def test_without_a_terminal_a_file_is_needed(intctl: Intctl) -> None:
-    """In a pipeline nobody is asked: exit 2 at once, also where a manifest waits on standard input."""
+    """Without a terminal there is no prompt: exit 2 at once, even with a manifest on standard input."""
     for words in (["add", "smtp"], ["add", "smtp", "--set", "name=x"]):
         ran = intctl(*words, stdin="name: x\n", code=2)
         assert ran.out == "" and "-f FILE is required" in ran.err
 
 
 def test_questions_wait_until_there_is_a_database(intctl: Intctl) -> None:
-    """Where intctl init is still to be run, that is said before anything is asked."""
+    """A missing intctl init is reported before the first prompt."""
     intctl.environ["INTCTL_DATABASE_URL"] = f"sqlite:///{intctl.home / 'none.db'}"
     with on_a_terminal(intctl, "add", "checkr") as terminal:
         code, _ = terminal.end()
@@ -234,7 +234,7 @@ def test_questions_wait_until_there_is_a_database(intctl: Intctl) -> None:
 
 
 def test_a_preset_never_sends_a_password_in_clear(intctl: Intctl) -> None:
-    """Enter is nobody's word for security: none, also where the port would mean it."""
+    """Enter never selects security: none, even if the port suggests it."""
     with on_a_terminal(intctl, "add", "smtp") as terminal:
         terminal.through(
             ("Provider (", "smtp"),
@@ -253,7 +253,7 @@ def test_a_preset_never_sends_a_password_in_clear(intctl: Intctl) -> None:
 
 
 def test_only_the_fields_of_a_problem_are_asked_again(intctl: Intctl, mail_starttls: MailHost) -> None:
-    """A message that mentions the password asks for the port and the security again, and not for the password."""
+    """A message that mentions the password prompts again for port and security, not for the password."""
     server = mail_starttls.server
     with on_a_terminal(intctl, "add", "smtp") as terminal:
         terminal.through(

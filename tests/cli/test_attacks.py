@@ -1,4 +1,4 @@
-"""What an attacker found, kept found: odd numbers, hidden letters, empty paths, damaged rows."""
+"""Regressions of attacks: odd numbers, invisible characters, empty paths, damaged rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import CANARY, Intctl, MailHost
 
 @pytest.fixture
 def hub() -> Iterator[HttpServer]:
-    """A vendor whose answers the test chooses."""
+    """A vendor with scripted answers."""
     with http_server({"/account-info/2026-09/details": Answer(200, {"portalId": 7})}) as server:
         yield server
 
@@ -29,7 +29,7 @@ def add_hub(intctl: Intctl, hub: HttpServer) -> None:
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
 def test_one_odd_number_spoils_no_batch(intctl: Intctl, email: MailHost, hub: HttpServer, number: bytes) -> None:
-    """What is no JSON number is never recorded, and the others of the pass are."""
+    """A value that is no JSON number is never recorded; the pass records all others."""
     add_hub(intctl, hub)
     hub.routes["/account-info/2026-09/details"] = Answer(200, b'{"portalId": ' + number + b"}")
     ran = intctl("check", "--all", "-o", "json", code=None)
@@ -38,24 +38,24 @@ def test_one_odd_number_spoils_no_batch(intctl: Intctl, email: MailHost, hub: Ht
 
 
 def test_a_secret_with_hidden_letters_between_is_masked(intctl: Intctl, hub: HttpServer) -> None:
-    """A server that repeats the credential with invisible characters in it gets nothing shown."""
+    """A credential repeated by a server with invisible characters in it is never shown."""
     add_hub(intctl, hub)
     hidden = CANARY[:6] + "\u200b" + CANARY[6:]
     hub.routes["/account-info/2026-09/details"] = Answer(200, {"portalId": hidden})
     intctl("check", "Hub", code=None)
     for words in (["show", "Hub", "-o", "json"], ["logs"], ["alerts"], ["dashboard"]):
-        intctl(*words)  # the fixture looks for the canary in all that was said
+        intctl(*words)  # the fixture searches all output for the canary
 
 
 def test_a_reason_that_cannot_be_read_is_a_failure_all_the_same(intctl: Intctl, email: MailHost) -> None:
-    """A failed sync stays failed, whatever its reason looks like."""
+    """A failed sync stays failed, whatever its reason."""
     assert "failed sync" in intctl("synced", "Email", "--failed", "\u200b").out
     assert intctl("list", "-o", "json").json[0]["last_sync_error"]
 
 
 @pytest.mark.parametrize("words", [["check", "Email", "--timeout", "nan"], ["agent", "--every", "nan"]])
 def test_nan_is_no_number_of_seconds(intctl: Intctl, words: list[str]) -> None:
-    """Not a number is wrong usage, not a deadline."""
+    """NaN is a usage error, not a deadline."""
     assert "is not a number" in intctl(*words, code=2).err
 
 
@@ -65,7 +65,7 @@ def test_an_empty_path_is_not_this_folder(intctl: Intctl) -> None:
 
 
 def test_a_damaged_time_spoils_no_list(intctl: Intctl, email: MailHost) -> None:
-    """What another hand wrote into a time column hides no other row."""
+    """An invalid time, written by another program, hides no other row."""
     with connect(intctl.target) as database:
         if database.dialect != "sqlite":
             pytest.skip("PostgreSQL keeps times as times")
@@ -75,7 +75,7 @@ def test_a_damaged_time_spoils_no_list(intctl: Intctl, email: MailHost) -> None:
 
 
 def test_a_credential_that_proves_nothing_is_said(intctl: Intctl) -> None:
-    """Where everybody is let in, the credential is not proven: said when it is added and at each check from then on."""
+    """A server that accepts any credential proves nothing: add and each later check report it."""
 
     def answer(request: Request) -> Answer:
         return Answer(200 if doors["open"] or "authorization" in request.headers else 401, {})
@@ -98,7 +98,7 @@ def test_a_credential_that_proves_nothing_is_said(intctl: Intctl) -> None:
 
 
 def test_the_agent_tries_each_config_without_its_credential_once(intctl: Intctl) -> None:
-    """Saved untested, rate limited at first, edited: no pass says healthy before it was found out, none asks twice."""
+    """Saved untested, throttled or edited: no pass reports healthy before the verification, none verifies twice."""
     doors: dict[str, int] = {"with": 429, "without": 200}
     with http_server(
         {"/": lambda request: Answer(doors["with" if "authorization" in request.headers else "without"], {})}
@@ -107,7 +107,7 @@ def test_the_agent_tries_each_config_without_its_credential_once(intctl: Intctl)
         manifest = {"name": "Late", "provider": "http", "config": config}
 
         def passes() -> tuple[str, int]:
-            """What the pass said, and how often it asked."""
+            """The verdict of a pass, and its number of requests."""
             with connect(intctl.target) as database:
                 database.run("UPDATE integration_schedules SET next_check_at = {now}")
             server.requests.clear()
@@ -131,7 +131,7 @@ def test_the_agent_tries_each_config_without_its_credential_once(intctl: Intctl)
 
 
 def test_who_is_only_put_off_proves_no_new_config(intctl: Intctl) -> None:
-    """A wrong token at a provider that is too busy to look: unknown, exit 1, nothing saved, unless asked to."""
+    """A wrong token at a throttling provider: unknown, exit 1, nothing saved without --no-test."""
     doors = {"status": 429}
     with http_server({"/": lambda _: Answer(doors["status"], {})}) as server:
         config = {"url": f"{server.url}/", "auth": "bearer", "token": {"env": "TOK"}}
@@ -152,5 +152,5 @@ def test_who_is_only_put_off_proves_no_new_config(intctl: Intctl) -> None:
 
 @pytest.mark.parametrize("address", ["::ffff:0:169.254.169.254", "64:ff9b:1:a9fe:a9:fe00:808:808"])
 def test_translated_metadata_addresses_are_refused(address: str) -> None:
-    """SIIT and the local NAT64 prefix lead to IPv4 addresses too."""
+    """SIIT and the local NAT64 prefix also map to IPv4 addresses."""
     assert AddressPolicy().refusal(address)

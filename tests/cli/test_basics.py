@@ -1,4 +1,4 @@
-"""The root: help without imports, exit codes, errors for people, output that nobody takes."""
+"""The root: help without imports, exit codes, error messages, closed or full output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROBING = ("sqlmodel", "sqlalchemy", "httpx", "aiosmtplib")
 
 
 def imported(code: str, names: tuple[str, ...], environ: dict[str, str]) -> tuple[int, list[str]]:
-    """The exit code of `intctl …` in a fresh interpreter, and which of `names` it had imported at its end."""
+    """The exit code of `intctl …` in a fresh interpreter, and the imported modules among `names`."""
     script = (
         "import atexit, sys\n"
         f"atexit.register(lambda: sys.stderr.write('IMPORTED ' + ' '.join(n for n in {names!r} if n in sys.modules)))\n"
@@ -33,7 +33,7 @@ def imported(code: str, names: tuple[str, ...], environ: dict[str, str]) -> tupl
 
 
 def lines() -> list[str]:
-    """Every command line that has a help."""
+    """Every command line with a help text."""
     subcommands = [f"org {name} --help" for name in ("list", "create", "set")]
     subcommands += [f"maintenance {name} --help" for name in ("add", "list", "remove")] + ["logs prune --help"]
     subcommands += ["agent status --help"]
@@ -44,7 +44,7 @@ def lines() -> list[str]:
 
 @pytest.mark.parametrize("line", lines())
 def test_help_imports_nothing_heavy(line: str, tmp_path: Path) -> None:
-    """Help and version answer with click alone."""
+    """Help and version import nothing but click."""
     code, found = imported(line, HEAVY, {"INTCTL_HOME": str(tmp_path)})
     assert (code, found) == (0, [])
 
@@ -55,7 +55,7 @@ def test_help_imports_nothing_heavy(line: str, tmp_path: Path) -> None:
 def test_reads_and_an_idle_pass_import_no_framework(
     line: str, sqlite_target: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The plain door: what is run every minute pays for no framework."""
+    """Commands that run every minute import no framework."""
     from intctl import keyring
     from intctl.db.url import Target
 
@@ -73,7 +73,7 @@ def test_root_help_names_every_command_and_exit_code(intctl: Intctl) -> None:
 
 
 def test_each_command_says_in_its_help_what_the_table_says_of_it() -> None:
-    """The one-line helps of the lazy table are those of the commands."""
+    """The help lines of the lazy table match the commands."""
     from importlib import import_module
 
     for name, (module, attribute, line) in cli.COMMANDS.items():
@@ -88,7 +88,7 @@ def test_version(intctl: Intctl) -> None:
 
 
 def test_a_mistyped_command_is_met_with_the_nearest(intctl: Intctl) -> None:
-    """A typo exits 2 and names what was probably meant."""
+    """A typo exits 2 and suggests the nearest name."""
     assert 'did you mean "list"?' in intctl("lst", code=2).err
 
 
@@ -114,7 +114,7 @@ def test_a_mistyped_command_is_met_with_the_nearest(intctl: Intctl) -> None:
     ],
 )
 def test_wrong_usage_is_one_line_and_its_code(intctl: Intctl, words: list[str], code: int) -> None:
-    """A refusal has its exit code, says nothing on standard output and shows no traceback."""
+    """An error has its exit code, no standard output and no traceback."""
     ran = intctl(*words, code=code)
     assert ran.out == ""
     assert ran.err and "Traceback" not in ran.err
@@ -129,7 +129,7 @@ def test_an_uninitialised_home_says_what_to_run(intctl: Intctl, tmp_path: Path) 
 
 
 def test_output_that_nobody_takes(tmp_path: Path) -> None:
-    """A reader that leaves is no error; a disk that is full is one, in one line."""
+    """A closed pipe is no error; a full disk is one, reported on one line."""
     run = [sys.executable, "-m", "intctl", "--help"]
     piped = subprocess.run(f"{' '.join(run)} | head -1", shell=True, capture_output=True, text=True, check=False)
     assert (piped.returncode, piped.stderr) == (0, "")
@@ -140,7 +140,7 @@ def test_output_that_nobody_takes(tmp_path: Path) -> None:
 
 
 def test_an_ascii_terminal_is_no_obstacle(tmp_path: Path) -> None:
-    """A locale without UTF-8 loses pictures, not the answer."""
+    """A locale without UTF-8 loses icons, not the output."""
     environ = {"INTCTL_HOME": str(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     environ["COLUMNS"] = "1"
     for words in (["init"], ["dashboard"]):

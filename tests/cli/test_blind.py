@@ -1,4 +1,4 @@
-"""What can't be checked is no silence: alerts, a lost keyring, a monitoring plugin."""
+"""Integrations that cannot be checked are reported: alerts, a lost keyring, a monitoring plugin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .conftest import CANARY, Intctl, MailHost
 
 
 def test_what_cannot_be_checked_is_an_alert(intctl: Intctl, email: MailHost) -> None:
-    """Enabled and unknown: said by alerts and dashboard, with the exit code that cron waits for; never as a failure."""
+    """Enabled and unknown: shown by alerts and dashboard, with exit code 1, but never as a failure."""
     assert intctl("alerts", "--exit-code").out == "No alerts: nothing is in error.\n"
     (intctl.home / "keyring.json").unlink()
     keyring.write_file(intctl.home / "keyring.json", [keyring.new_key()])
@@ -28,7 +28,7 @@ def test_what_cannot_be_checked_is_an_alert(intctl: Intctl, email: MailHost) -> 
 
 
 def test_an_alert_tells_of_one_failure(intctl: Intctl, email: MailHost) -> None:
-    """Message, cause and next step come from the failure, also when a later check could not ask."""
+    """Message, cause and next step come from the failure, even if a later check had no result."""
     email.server.users["apikey"] = "changed"
     intctl("check", "Email", code=1)
     (intctl.home / "keyring.json").unlink()
@@ -39,7 +39,7 @@ def test_an_alert_tells_of_one_failure(intctl: Intctl, email: MailHost) -> None:
 
 
 def test_a_lost_keyring_is_not_replaced_in_silence(intctl: Intctl, email: MailHost) -> None:
-    """Where sealed rows exist, init makes no second keyring, and apply seals nothing under another key."""
+    """If sealed rows exist, init creates no second keyring, and apply seals nothing with another key."""
     path = intctl.home / "keyring.json"
     kid = keyring.read_file(path).primary.kid
     path.unlink()
@@ -55,19 +55,19 @@ def test_a_lost_keyring_is_not_replaced_in_silence(intctl: Intctl, email: MailHo
 
 @pytest.mark.parametrize("words", [("nobody",), ("--all", "x"), ()])
 def test_a_plugin_always_answers_on_standard_output(intctl: Intctl, words: tuple[str, ...]) -> None:
-    """A monitoring system reads one line and 0 to 3, whatever went wrong."""
+    """--nagios prints one line and exits 0 to 3, whatever the error."""
     ran = intctl("check", "--nagios", *words, code=3)
     assert ran.out.startswith("INTCTL UNKNOWN - ") and ran.out.count("\n") == 1
 
 
 def test_a_plugin_without_a_database(intctl: Intctl) -> None:
-    """No database is unknown too."""
+    """A missing database is UNKNOWN."""
     ran = intctl("check", "--nagios", "--all", code=3, INTCTL_DATABASE_URL="sqlite:////nowhere/at/all.db")
     assert ran.out.startswith("INTCTL UNKNOWN - ") and "intctl init" in ran.out
 
 
 def test_a_sync_is_neither_in_the_future_nor_undone(intctl: Intctl, email: MailHost) -> None:
-    """A sync of tomorrow is refused; an older report does not put the last one back."""
+    """A sync in the future is rejected; an older report does not replace a later one."""
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     assert "future" in intctl("synced", "Email", "--at", tomorrow, code=2).err
     intctl("synced", "Email", "--at", "2026-01-02T00:00:00Z")
@@ -76,27 +76,27 @@ def test_a_sync_is_neither_in_the_future_nor_undone(intctl: Intctl, email: MailH
 
 
 def test_deleted_ones_can_be_listed(intctl: Intctl, email: MailHost) -> None:
-    """What restore can bring back is to be seen."""
+    """Deleted integrations can be listed."""
     intctl("delete", "Email", "--yes")
     assert intctl("list", "-o", "name").out == ""
     assert intctl("list", "--deleted", "-o", "name").out == "Email\n"
 
 
 def test_an_accepted_test_mail_is_said(intctl: Intctl, email: MailHost) -> None:
-    """The answer to --send-to names the recipient and the server's words."""
+    """The output of --send-to has the recipient and the server's reply."""
     said = intctl("test", "Email", "--send-to", "you@example.org").err
     assert "the test mail to you@example.org was accepted (250" in said
     intctl("test", "Email", "--send-to", "you@example.org>\r\nX: y", code=2)
 
 
 def test_a_short_piece_of_an_id_is_no_name(intctl: Intctl, email: MailHost) -> None:
-    """An id counts from eight characters on: one mistyped character must not hit an integration."""
+    """An id prefix has at least eight characters: a short typo must not select an integration."""
     id = intctl("list", "-o", "json").json[0]["id"]
     intctl("show", id[:3], code=3)
     intctl("show", id[:8])
 
 
 def test_the_second_organisation_is_announced(intctl: Intctl) -> None:
-    """Once there are two, commands want to know which."""
+    """With two organisations, commands require --org."""
     assert "--org" in intctl("org", "create", "Other").err
     intctl("list", code=2)

@@ -1,6 +1,6 @@
-"""A secret comes out nowhere: every secret field of every provider, over all commands, forced failures included.
+"""No secret leaks: every secret field of every provider, over all commands and forced failures.
 
-Looked for, in several spellings: what is printed, the database byte by byte, the data and temporary
+Searched, in several encodings: all output, the bytes of the database, the data and temporary
 folders, the command lines of all processes while they run, and the environment of a child.
 """
 
@@ -41,9 +41,9 @@ from .test_admin import due_now
 from .test_change import on_a_terminal
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-#: Variables of the examples whose values are no secrets.
+#: Variables of the examples with values that are not secret.
 NO_SECRET = ("CERTIFICATE", "USERNAME")
-#: Providers that no wrong credential is refused by: nothing is asked of them, or they have none.
+#: Providers that reject no wrong credential: they are never contacted, or have no credential.
 UNPROVEN = {name for name, vendor in VENDORS.items() if not vendor.routes}
 TABLES = (
     "organizations", "integrations", "integration_schedules", "integration_health_logs", "oauth_tokens", "webhooks",
@@ -52,19 +52,19 @@ TABLES = (
 
 
 def canary(label: str) -> str:
-    """A secret of its own for each place, that escapes, quotes and encodes to something else than itself."""
+    """A unique secret for each place; escaping, quoting and encoding all change it."""
     return f'cnry-{label}-"7f/3a%9c&d+\\Zq8'
 
 
 def spellings(secret: str) -> set[bytes]:
-    """The forms in which a secret may come out: as it is, in base64 at each offset, escaped, reversed."""
+    """The forms in which a secret may leak: plain, in base64 at each offset, escaped, reversed."""
     raw = secret.encode()
     found = {raw, raw[::-1], json.dumps(secret)[1:-1].encode(), repr(secret)[1:-1].encode()}
     found |= {quote(secret, safe="").encode(), quote_plus(secret).encode(), quote(secret).encode(), raw.hex().encode()}
     for offset in range(3):  # inside of `user:secret` it starts anywhere; the ends depend on the neighbours
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             found.add(encode(b"\0" * offset + raw)[4 if offset else 0 : -4])
-    if "-----" in secret:  # a key: any of its lines is too much
+    if "-----" in secret:  # a key: no line of it may leak
         found |= {line.encode() for line in secret.splitlines() if len(line) > 40}
     assert all(len(form) >= 16 for form in found)
     return found
@@ -72,7 +72,7 @@ def spellings(secret: str) -> set[bytes]:
 
 @dataclass
 class Hunt:
-    """Everything that came out anywhere, and the secrets to look for in it."""
+    """All collected output, and the secrets to search it for."""
 
     secrets: set[str] = field(default_factory=set)
     seen: dict[str, bytes] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Hunt:
                 self.keep(f"table {table}", "\n".join(str(row) for row in rows).encode())
 
     def found(self) -> list[str]:
-        """Where a secret came out, with what stood before it."""
+        """The places of leaked secrets, with the preceding text."""
         forms = {form for secret in self.secrets for form in spellings(secret)}
         hits = [(where, what.find(form), what) for where, what in self.seen.items() for form in forms if form in what]
         around = ((where, what[max(at - 120, 0) : at + 12].decode(errors="replace")) for where, at, what in hits)
@@ -105,7 +105,7 @@ class Hunt:
 
 
 class CommandLines:
-    """Reads the command lines of this process's descendants, again and again, while in use."""
+    """Read the command lines of this process's descendants repeatedly while in use."""
 
     def __init__(self, hunt: Hunt) -> None:
         self._hunt = hunt
@@ -132,7 +132,7 @@ class CommandLines:
 def _descendants(pid: int) -> Iterator[int]:
     try:
         tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
-    except OSError:  # it ended while we looked
+    except OSError:  # the process ended during the read
         return
     for task in tasks:
         try:
@@ -152,7 +152,7 @@ def _command_line(pid: int) -> bytes:
 
 
 def process(intctl: Intctl, hunt: Hunt, *words: str, stdin: str = "", script: str = "", **environ: str) -> int:
-    """Runs intctl as a process of its own (`script` runs first, in it); keeps what it says. The exit code."""
+    """Run intctl as a child process (`script` runs first in it), keep its output, return its exit code."""
     start = f"import sys\nsys.argv[0] = 'intctl'\n{script}\nfrom intctl.cli import main\nmain()\n"
     ran = subprocess.run(
         [sys.executable, "-c", start, *words],
@@ -173,7 +173,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def hunt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hunt]:
-    """The hunt; at its end nothing was found, and it was able to find something."""
+    """The search; at its end it found nothing, and was able to find something."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
@@ -187,7 +187,7 @@ def hunt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hunt]:
 
 
 def secrets_of(box: Sandbox) -> set[str]:
-    """All secrets of the sandbox: what the examples refer to, and the tokens that were handed out."""
+    """All secrets of the sandbox: the credentials of the examples and the issued tokens."""
     names = {variable for variable in box.environ() if not variable.endswith(NO_SECRET)}
     found = {box.environ()[name] for name in names}
     for account in box.accounts.values():
@@ -195,11 +195,11 @@ def secrets_of(box: Sandbox) -> set[str]:
     return found
 
 
-# --- the hunt itself
+# --- the search itself
 
 
 def test_the_hunt_finds_a_secret_in_every_spelling() -> None:
-    """A hunt that finds nothing must be one that could: each spelling is found in the middle of other text."""
+    """The search finds each encoding within other text; otherwise an empty result proves nothing."""
     secret = canary("self")
     for text in (
         secret.encode(),
@@ -234,27 +234,27 @@ def together(found: list[dict[str, Any]]) -> str:
 
 @cache
 def stranger_key() -> str:
-    """An RSA key that signs, for nobody whom a vendor knows."""
+    """A valid RSA key that no vendor knows."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, pkcs8, plain).decode()
 
 
 def wrong_environ(box: Sandbox) -> dict[str, str]:
-    """For every variable of the sandbox a wrong value: a canary of its own, or a stranger's key."""
+    """A wrong value for every variable of the sandbox: a unique canary, or an unknown key."""
     certificate, key = SandboxAuthority().client("stranger.invalid")
     found = {name: canary(name) for name in box.environ()} | {"GOOGLE_PRIVATE_KEY": stranger_key()}
     return {**found, "ADP_CLIENT_CERTIFICATE": certificate, "ADP_CLIENT_PRIVATE_KEY": key}
 
 
 def wrong_manifests(box: Sandbox) -> list[dict[str, Any]]:
-    """Each provider again under another name, in every way to log in."""
+    """Each provider again under another name, with every login method."""
     found = {name: yaml.safe_load(text) for name, text in every_way(box, every_way=True).items()}
     return [{**one, "name": f"Wrong {name}"} for name, one in found.items()]
 
 
 def test_every_secret_field_is_planted(box: Sandbox) -> None:
-    """The manifests of this file give every secret field of every provider, by reference."""
+    """The manifests of this file set every secret field of every provider by reference."""
     planted = {
         (one["provider"], name)
         for one in [*manifests(box), *wrong_manifests(box)]
@@ -289,7 +289,7 @@ def test_no_command_lets_a_secret_out(intctl: Intctl, box: Sandbox, hunt: Hunt) 
         provider = catalogue.get(one["provider"])
         assert provider is not None
         for secret in sorted(provider.secrets & one["config"].keys()):
-            if secret != "client_private_key":  # many lines don't go through one line of standard input
+            if secret != "client_private_key":  # a multi-line secret does not fit on one line of standard input
                 given = canary(f"edit-{provider.name}-{secret}")
                 hunt.secrets.add(given)
                 refused = None if one["provider"] in UNPROVEN else 1
@@ -311,7 +311,7 @@ def test_no_command_lets_a_secret_out(intctl: Intctl, box: Sandbox, hunt: Hunt) 
     intctl("delete", "Company mail", "--yes")
     intctl("restore", "Company mail")
 
-    # Forced failures: configs that do not open, and a key that is gone.
+    # Forced failures: configs that cannot be opened, and a missing key.
     with connect(intctl.target) as database:
         config = database.rows("SELECT config FROM integrations WHERE name = 'Wrong smtp'")[0]["config"]
         database.run("UPDATE integrations SET config = :config WHERE name = 'Wrong ses'", {"config": config})
@@ -334,14 +334,14 @@ def test_no_command_lets_a_secret_out(intctl: Intctl, box: Sandbox, hunt: Hunt) 
     assert key.encode() not in everywhere and b"process check" not in everywhere
 
 
-# --- servers that say the secret back
+# --- servers that repeat the secret
 
 
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 500])
 def test_a_server_that_says_the_credential_back(
     intctl: Intctl, hunt: Hunt, box: Sandbox, ca: Authority, status: int
 ) -> None:
-    """Whatever a vendor puts of our credential into status line, headers and body, none of it is told or kept."""
+    """A credential that a vendor repeats in status line, headers or body is neither shown nor stored."""
     wrong = wrong_environ(box)
     hunt.secrets |= {value for name, value in wrong.items() if not name.endswith(NO_SECRET)}
 
@@ -385,7 +385,7 @@ def test_a_server_that_says_the_credential_back(
 
 @pytest.mark.parametrize("code", ["535 5.7.8", "454 4.7.0", "235 2.7.0", "599"])
 def test_a_mail_server_that_says_the_password_back(intctl: Intctl, hunt: Hunt, code: str) -> None:
-    """A mail server that repeats the password in its replies finds nobody who repeats it."""
+    """A password that a mail server repeats in its replies is never shown."""
     secret = canary("mail")
     hunt.secrets.add(secret)
 
@@ -430,7 +430,7 @@ def test_a_mail_server_that_says_the_password_back(intctl: Intctl, hunt: Hunt, c
 
 
 def test_a_crash_says_where_and_nothing_else(intctl: Intctl, hunt: Hunt) -> None:
-    """A bug that has the secret in its message and its variables: exit 70, and no word of it."""
+    """A bug with the secret in its message and its variables: exit 70, and the secret is not shown."""
     secret = canary("crash")
     hunt.secrets.add(secret)
     config = {
@@ -464,7 +464,7 @@ def test_a_crash_says_where_and_nothing_else(intctl: Intctl, hunt: Hunt) -> None
 
 
 def test_the_database_password_is_a_secret_too(intctl: Intctl, hunt: Hunt, tmp_path: Path) -> None:
-    """Neither a database that is gone, nor a URL that is wrong, nor a crash tells the URL's password."""
+    """A missing database, a wrong URL or a crash never shows the URL's password."""
     word = "cnry-url-7f3a9cd2Zq8"
     hunt.secrets.add(word)
     wrong = (
@@ -496,7 +496,7 @@ def test_the_database_password_is_a_secret_too(intctl: Intctl, hunt: Hunt, tmp_p
 
 
 def test_the_editor_gets_neither_secret_nor_key(intctl: Intctl, hunt: Hunt, email: MailHost, tmp_path: Path) -> None:
-    """What $EDITOR finds in its file, its environment and its command line holds no secret."""
+    """The file, environment and command line of $EDITOR contain no secret."""
     del email
     secret = canary("environment")
     hunt.secrets |= {secret, CANARY}

@@ -1,4 +1,4 @@
-"""add, edit, apply: what they take, what they refuse, and that twice is once."""
+"""The commands add, edit and apply: valid and invalid input, and idempotence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .conftest import CANARY, Intctl, MailHost
 
 
 def snapshot(intctl: Intctl) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table that a change could touch."""
+    """All rows of all tables that a change could modify."""
     tables = ("integrations", "integration_schedules", "integration_health_logs", "oauth_tokens", "organizations")
     with connect(intctl.target) as database:
         return {table: database.rows(f"SELECT * FROM {table} ORDER BY 1") for table in tables}
@@ -35,20 +35,20 @@ def several(*manifests: str) -> str:
 
 @pytest.mark.parametrize("kind", ["smtp", "email", "sendgrid"])
 def test_add_takes_provider_type_or_way_of_speaking(intctl: Intctl, mail_starttls: MailHost, kind: str) -> None:
-    """KIND may be the provider, its type, or smtp for whatever speaks it."""
+    """KIND may be the provider, its type, or smtp for any provider that uses it."""
     intctl("add", kind, "-f", "-", stdin=mail_starttls.manifest(), MAIL_PASSWORD=CANARY)
 
 
 @pytest.mark.parametrize("kind", ["oauth", "twilio", "sms", "calendar"])
 def test_add_refuses_a_file_of_another_kind(intctl: Intctl, mail_starttls: MailHost, kind: str) -> None:
-    """KIND must agree with the file; nothing is tested or saved."""
+    """KIND must match the file; otherwise nothing is tested or saved."""
     ran = intctl("add", kind, "-f", "-", stdin=mail_starttls.manifest(), code=2, MAIL_PASSWORD=CANARY)
     assert f"does not match the kind {kind}" in ran.err
     assert mail_starttls.server.logins == []
 
 
 def test_add_of_an_existing_name_is_a_conflict(intctl: Intctl, email: MailHost) -> None:
-    """A name that is taken exits 4, upper and lower case being the same, without a login."""
+    """A used name exits 4 without a login; case does not matter."""
     logins = len(email.server.logins)
     ran = intctl("add", "smtp", "-f", "-", stdin=email.manifest("EMAIL"), code=4, MAIL_PASSWORD=CANARY)
     assert "already" in ran.err
@@ -56,7 +56,7 @@ def test_add_of_an_existing_name_is_a_conflict(intctl: Intctl, email: MailHost) 
 
 
 def test_add_without_a_test_says_so_and_is_never_green(intctl: Intctl, mail_starttls: MailHost) -> None:
-    """--no-test saves, says that it did not test, and the integration is unchecked and due now."""
+    """--no-test saves and reports the skipped test; the integration is unchecked and due now."""
     ran = intctl("add", "smtp", "-f", "-", "--no-test", stdin=mail_starttls.manifest(), MAIL_PASSWORD=CANARY)
     assert "Not tested" in ran.err and "not tested" in ran.out
     (row,) = intctl("list", "-o", "json").json
@@ -66,7 +66,7 @@ def test_add_without_a_test_says_so_and_is_never_green(intctl: Intctl, mail_star
 
 
 def test_add_reads_references_and_refuses_literals(intctl: Intctl, mail_starttls: MailHost, tmp_path: Path) -> None:
-    """A secret comes from a variable or a file; written out it is refused, or taken with a warning."""
+    """A secret comes from a variable or a file; in plaintext it is rejected, or allowed with a warning."""
     secret = tmp_path / "password"
     secret.write_text(CANARY + "\n")
     secret.chmod(0o600)
@@ -83,7 +83,7 @@ def test_add_reads_references_and_refuses_literals(intctl: Intctl, mail_starttls
 
 
 def test_add_shows_every_problem_with_its_position(intctl: Intctl, tmp_path: Path) -> None:
-    """All that is wrong is said at once, as file:line:column."""
+    """All problems are reported at once, as file:line:column."""
     path = tmp_path / "smtp.yaml"
     path.write_text(
         "name: Email\nprovider: smtp\nconfig:\n  host: no\n  port: 017\n  passwrod: {env: A}\n"
@@ -96,7 +96,7 @@ def test_add_shows_every_problem_with_its_position(intctl: Intctl, tmp_path: Pat
 
 
 def test_degraded_saves_with_a_warning(intctl: Intctl, tmp_path: Path) -> None:
-    """What works, but …, is saved; the warning stands on standard error and the exit code is 0."""
+    """A degraded integration is saved with a warning on standard error and exit code 0."""
     from ..servers import authority, in_days, smtp_server
 
     with authority() as soon:
@@ -113,7 +113,7 @@ def test_degraded_saves_with_a_warning(intctl: Intctl, tmp_path: Path) -> None:
 
 
 def test_apply_twice_changes_nothing(intctl: Intctl, mail_starttls: MailHost) -> None:
-    """The second run says 0 changed, logs in nowhere and touches no row."""
+    """The second run reports 0 changed, logs in nowhere and modifies no row."""
     files = several(mail_starttls.manifest("One"), mail_starttls.manifest("Two"))
     first = intctl("apply", "-f", "-", stdin=files, MAIL_PASSWORD=CANARY)
     assert "2 changed (2 created, 0 updated), 0 unchanged" in first.out
@@ -125,7 +125,7 @@ def test_apply_twice_changes_nothing(intctl: Intctl, mail_starttls: MailHost) ->
 
 
 def test_apply_is_all_or_nothing(intctl: Intctl, email: MailHost) -> None:
-    """One that fails its test keeps all from being saved; --keep-going saves the others; both exit 1."""
+    """One failed test prevents all saves; --keep-going saves the others; both exit 1."""
     files = several(
         email.manifest("Email", max_emails_per_hour=7),
         email.manifest("New"),
@@ -147,7 +147,7 @@ def test_apply_is_all_or_nothing(intctl: Intctl, email: MailHost) -> None:
 
 
 def test_apply_leaves_what_the_file_does_not_name(intctl: Intctl, email: MailHost) -> None:
-    """What is in no file stays as it is."""
+    """Integrations that are in no file do not change."""
     intctl("apply", "-f", "-", stdin=email.manifest("Other"), MAIL_PASSWORD=CANARY)
     assert sorted(intctl("list", "-o", "name").out.split()) == ["Email", "Other"]
 
@@ -155,7 +155,7 @@ def test_apply_leaves_what_the_file_does_not_name(intctl: Intctl, email: MailHos
 def test_apply_takes_folders_and_files_and_refuses_a_name_twice(
     intctl: Intctl, mail_starttls: MailHost, tmp_path: Path
 ) -> None:
-    """A folder stands for the YAML files in it; a name in two files is refused with both places."""
+    """A folder means the YAML files in it; a name in two files is rejected with both places."""
     folder = tmp_path / "integrations"
     folder.mkdir()
     (folder / "a.yaml").write_text(mail_starttls.manifest("A"))
@@ -177,7 +177,7 @@ def test_apply_says_what_it_would_do(intctl: Intctl, email: MailHost) -> None:
 
 
 def test_absent_keys_keep_what_is_stored(intctl: Intctl, email: MailHost) -> None:
-    """A manifest without interval, enabled or config leaves them as they are."""
+    """A manifest without interval, enabled or config does not change them."""
     intctl("interval", "Email", "17")
     intctl("apply", "-f", "-", stdin=email.manifest(from_name="Other"), MAIL_PASSWORD=CANARY)
     (row,) = intctl("list", "-o", "json").json
@@ -203,7 +203,7 @@ def test_apply_never_enables_what_was_toggled_off(intctl: Intctl, email: MailHos
 
 
 def test_another_provider_under_the_name_is_a_conflict(intctl: Intctl, email: MailHost) -> None:
-    """A provider can't be changed by applying over it."""
+    """apply cannot change the provider of an integration."""
     other = json.dumps({**json.loads(email.manifest()), "provider": "smtp"})
     assert "provider" in intctl("apply", "-f", "-", stdin=other, code=4, MAIL_PASSWORD=CANARY).err
 
@@ -212,7 +212,7 @@ def test_another_provider_under_the_name_is_a_conflict(intctl: Intctl, email: Ma
 
 
 def test_a_changed_destination_asks_for_its_secret_again(intctl: Intctl, email: MailHost, ca: Any) -> None:
-    """The old secret never goes to a new host: not sent, not saved, until it is given again."""
+    """The old secret is never sent to a new host: the user must enter it again."""
     from ..servers import smtp_server
 
     with smtp_server(ca, "starttls", users={"apikey": "for-the-new-host"}) as other:
@@ -226,7 +226,7 @@ def test_a_changed_destination_asks_for_its_secret_again(intctl: Intctl, email: 
 
 
 def test_edit_from_a_file_replaces_the_config_whole(intctl: Intctl, email: MailHost) -> None:
-    """What the file leaves out of config is gone; !keep is refused where the destination changed."""
+    """Keys missing from the file are removed; !keep is rejected if the destination changed."""
     intctl("edit", "Email", "-f", "-", stdin=email.manifest(from_name=None), MAIL_PASSWORD=CANARY)
     assert "from_name" not in intctl("show", "Email", "-o", "json").json["config"]
     manifest = email.manifest("Renamed", password="KEEP").replace('"KEEP"', "!keep ")
@@ -237,14 +237,14 @@ def test_edit_from_a_file_replaces_the_config_whole(intctl: Intctl, email: MailH
 
 
 def test_edit_refuses_a_mask_saved_back(intctl: Intctl, email: MailHost) -> None:
-    """What `show` prints is not taken for a secret."""
+    """The masked output of `show` is not accepted as a secret."""
     manifest = email.manifest(password="********")
     ran = intctl("edit", "Email", "-f", "-", "--allow-inline-secrets", stdin=manifest, code=2)
     assert "masked form" in ran.err
 
 
 def test_edit_knows_its_fields(intctl: Intctl, email: MailHost) -> None:
-    """Secrets are no --set, unknown fields are met with the nearest, --secret takes secrets only."""
+    """--set rejects secrets, unknown fields get a suggestion, --secret accepts only secrets."""
     assert "--secret password" in intctl("edit", "Email", "--set", "password=x", code=2).err
     assert 'did you mean "from_name"?' in intctl("edit", "Email", "--set", "from_nmae=x", code=2).err
     assert "not a secret field" in intctl("edit", "Email", "--secret", "host", stdin="x\n", code=2).err
@@ -253,14 +253,14 @@ def test_edit_knows_its_fields(intctl: Intctl, email: MailHost) -> None:
 
 
 def test_nothing_to_edit_is_said(intctl: Intctl, email: MailHost) -> None:
-    """An edit that changes nothing touches nothing."""
+    """An edit without changes modifies no row."""
     before = snapshot(intctl)
     assert intctl("edit", "Email", "--set", "from_name=InTime Staffing").out.startswith("Unchanged: Email")
     assert snapshot(intctl) == before
 
 
 def test_the_editor_is_given_no_secret(intctl: Intctl, email: MailHost, tmp_path: Path) -> None:
-    """$EDITOR sees the manifest with !keep, and an environment without what may be secret."""
+    """$EDITOR gets the manifest with !keep, and an environment without possible secrets."""
     seen = tmp_path / "seen"
     editor = tmp_path / "editor"
     editor.write_text(
@@ -279,7 +279,7 @@ def test_the_editor_is_given_no_secret(intctl: Intctl, email: MailHost, tmp_path
 
 
 def on_a_terminal(intctl: Intctl, *words: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs intctl with a pseudo-terminal as its three streams."""
+    """Run intctl with a pseudo-terminal as its three streams."""
     script = (
         "import os, pty, sys\n"
         "code = pty.spawn([sys.executable, '-m', 'intctl', *sys.argv[1:]])\n"
@@ -300,7 +300,7 @@ def on_a_terminal(intctl: Intctl, *words: str, environ: dict[str, str]) -> subpr
 
 
 def test_rows_hold_envelopes_and_open_only_where_they_belong(intctl: Intctl, email: MailHost) -> None:
-    """A config copied to another row is refused as damaged, and harms nothing else."""
+    """A config copied to another row is rejected as damaged and affects no other row."""
     intctl("add", "smtp", "-f", "-", stdin=email.manifest("Second"), MAIL_PASSWORD=CANARY)
     with connect(intctl.target) as database:
         rows = configs.sealed(database, ORG_ID)
@@ -320,7 +320,7 @@ def test_rows_hold_envelopes_and_open_only_where_they_belong(intctl: Intctl, ema
 
 
 def test_a_missing_key_is_our_fault(intctl: Intctl, email: MailHost) -> None:
-    """Under another keyring nothing is down: the key is named, the status stays, and the exit code is that of keys."""
+    """With another keyring nothing is down: the message names the key, the status stays, and exit is that of keys."""
     from intctl import keyring
 
     path = intctl.home / "keyring.json"

@@ -1,4 +1,4 @@
-"""explain and troubleshoot: causes in words, and an exchange phase by phase."""
+"""The commands explain and troubleshoot: causes, and an exchange phase by phase."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_explain_knows_every_code(intctl: Intctl) -> None:
 
 
 def test_anchors_are_those_of_the_docs() -> None:
-    """The anchor that explain names is the heading's in docs/codes.md."""
+    """The anchor in explain matches the heading in docs/codes.md."""
     from pathlib import Path
 
     from intctl.health.codes import anchor
@@ -33,7 +33,7 @@ def test_anchors_are_those_of_the_docs() -> None:
 
 
 def test_troubleshoot_walks_to_where_it_stopped(intctl: Intctl, email: MailHost) -> None:
-    """The phases stand one by one with times and evidence; what was not reached says so; the steps are numbered."""
+    """Each phase has its time and evidence, or is marked as not reached; the steps are numbered."""
     email.server.users["apikey"] = "changed"
     intctl("check", "Email", code=1)
     intctl("check", "Email", code=1)
@@ -75,7 +75,7 @@ def test_troubleshoot_of_a_healthy_one_has_no_steps(intctl: Intctl, email: MailH
 def test_the_status_page_is_asked_only_on_request_and_without_credentials(
     intctl: Intctl, email: MailHost, monkeypatch: pytest.MonkeyPatch, answer: Answer, says: str
 ) -> None:
-    """A page that can't be read says nothing about the vendor; no credential goes there."""
+    """An unreadable status page is unknown; no credential is sent to it."""
     provider = catalogue.get("sendgrid")
     assert provider is not None
     with http_server({"/status.json": answer}) as page:

@@ -1,7 +1,7 @@
-"""The shapes that scripts rely on, and the tables that people read, held by files in tests/golden.
+"""The stable JSON shapes and the text output, compared with files in tests/golden.
 
-What differs from run to run (ids, times, ports, durations) is normalised. To write the files anew
-after a wanted change: INTCTL_WRITE_GOLDEN=1 pytest tests/cli/test_golden.py
+What differs from run to run (ids, times, ports, durations) is normalised. To rewrite the files
+after an intended change: INTCTL_WRITE_GOLDEN=1 pytest tests/cli/test_golden.py
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MEASURED = (
 
 @pytest.fixture
 def fleet(intctl: Intctl, mail_starttls: MailHost) -> Intctl:
-    """Four integrations: healthy, never checked, in error since an hour, switched off; checked 5 min to 2 days ago."""
+    """Four integrations: healthy, never checked, in error for an hour, disabled; checked 5 min to 2 days ago."""
     for name in ("Email", "Switched off"):
         intctl("add", "smtp", "-f", "-", stdin=mail_starttls.manifest(name), MAIL_PASSWORD=CANARY)
     for name in ("Broken", "Unproven"):
@@ -60,7 +60,7 @@ def fleet(intctl: Intctl, mail_starttls: MailHost) -> Intctl:
 
 
 def normalised(value: Any, key: str = "") -> Any:
-    """`value` with what is never the same twice as a word of its kind."""
+    """Replace each varying part of `value` by a word for its kind."""
     if isinstance(value, dict):
         return {name: normalised(item, name) for name, item in value.items()}
     if isinstance(value, list):
@@ -85,7 +85,7 @@ def normalised(value: Any, key: str = "") -> Any:
 
 
 def normalised_text(text: str) -> str:
-    """The same for a text that people read; a blank for each character keeps the columns."""
+    """Normalise a text; blanks of the same width keep the columns."""
     text = _TIME.sub("<time>", _UUID.sub("<id>", text))
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "<when             >", text)
     text = re.sub(r"\b\d+(\.\d+)? ms\b", "<n> ms", text)
@@ -96,7 +96,7 @@ def normalised_text(text: str) -> str:
 
 
 def held(name: str, text: str) -> None:
-    """`text` is what the golden file says."""
+    """Assert that `text` equals the golden file."""
     path = GOLDEN / name
     if os.environ.get("INTCTL_WRITE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
@@ -123,7 +123,7 @@ READS = {
 
 
 def test_reads_keep_their_json(fleet: Intctl) -> None:
-    """Keys, their order and their types, of every command that shows rows; alike on both databases."""
+    """Keys, their order and types, for every command with rows; equal on both databases."""
     for name, words in READS.items():
         held_json(name, fleet(*words, "-o", "json").out)
 
@@ -138,7 +138,7 @@ def test_outcomes_keep_their_json(fleet: Intctl, mail_starttls: MailHost) -> Non
 
 
 def test_changes_keep_their_json(fleet: Intctl, mail_starttls: MailHost) -> None:
-    """add, edit and apply print a list of what they did."""
+    """add, edit and apply print a list of changes."""
     one = mail_starttls.manifest
     held_json("add", fleet("add", "smtp", "-f", "-", "-o", "json", stdin=one("New"), MAIL_PASSWORD=CANARY).out)
     files = json.dumps({"integrations": [json.loads(one(name)) for name in ("New", "Newer")]})
@@ -150,7 +150,7 @@ def test_changes_keep_their_json(fleet: Intctl, mail_starttls: MailHost) -> None
     held_json("edit", fleet("edit", "New", "--set", "from_name=Other", "-o", "json").out)
 
 
-#: The keys that the issue fixes: only ever added to, never renamed.
+#: The keys that the issue fixes: new keys may be added, none may be renamed.
 FIXED = {
     "check": ("integration", "id", "provider", "verdict", "code", "phase", "message", "next_step",
               "response_time_ms", "phases_ms", "facts", "checked_at"),
@@ -165,7 +165,7 @@ FIXED["test"] = FIXED["check"]
 
 @pytest.mark.parametrize("name", FIXED)
 def test_golden_files_have_the_fixed_keys(name: str) -> None:
-    """The golden files themselves were not written wrong: the promised keys, in the promised order."""
+    """The golden files have the promised keys in the promised order."""
     data = json.loads((GOLDEN / f"{name}.json").read_text("utf-8"))
     for row in data if isinstance(data, list) else [data]:
         assert tuple(row)[: len(FIXED[name])] == FIXED[name]
@@ -175,7 +175,7 @@ def test_golden_files_have_the_fixed_keys(name: str) -> None:
 
 
 def test_yaml_and_csv_say_what_json_says(fleet: Intctl) -> None:
-    """Each -o of each command that shows rows parses back to the same rows."""
+    """Each -o format of each command with rows parses back to the same rows."""
     for words in READS.values():
         rows = fleet(*words, "-o", "json").json
         assert normalised(yaml.safe_load(fleet(*words, "-o", "yaml").out)) == normalised(rows)
@@ -186,12 +186,12 @@ def test_yaml_and_csv_say_what_json_says(fleet: Intctl) -> None:
             for key, value in told.items():
                 if isinstance(value, dict | list):
                     assert normalised(json.loads(row[key]), key) == normalised(value, key), key
-                elif key not in ("from", "to", *_MEASURED):  # these are other ones a moment later
+                elif key not in ("from", "to", *_MEASURED):  # these values change every moment
                     assert row[key] == ("" if value is None else str(value)), key
 
 
 def test_outcomes_and_changes_in_every_format(fleet: Intctl, mail_starttls: MailHost) -> None:
-    """check, test and apply take every -o too."""
+    """check, test and apply accept every -o format too."""
     files = mail_starttls.manifest()
     for words in (["check", "Email"], ["test", "Email"], ["apply", "-f", "-"]):
         for style, read in (("yaml", yaml.safe_load), ("csv", lambda text: list(csv.DictReader(io.StringIO(text))))):
@@ -201,7 +201,7 @@ def test_outcomes_and_changes_in_every_format(fleet: Intctl, mail_starttls: Mail
 
 
 def test_names_are_bare_lines(fleet: Intctl) -> None:
-    """-o name prints one name a line, for shell loops."""
+    """-o name prints one name per line, for shell loops."""
     assert fleet("list", "-o", "name").out == "Broken\nEmail\nSwitched off\nUnproven\n"
     assert fleet("alerts", "-o", "name").out == "Broken\n"
     assert fleet("show", "Email", "-o", "name").out == "Email\n"
@@ -212,7 +212,7 @@ def test_names_are_bare_lines(fleet: Intctl) -> None:
 
 
 def test_empty_is_empty_in_every_format(intctl: Intctl) -> None:
-    """Without rows: JSON and YAML are an empty list, CSV a heading, names nothing, a table says so."""
+    """Without rows: JSON and YAML are an empty list, CSV has a heading, names are empty, a table has a message."""
     for words in (["list"], ["alerts"], ["logs"], ["metrics"], ["check", "--all"]):
         assert intctl(*words, "-o", "json").json == []
         assert yaml.safe_load(intctl(*words, "-o", "yaml").out) == []
@@ -223,23 +223,23 @@ def test_empty_is_empty_in_every_format(intctl: Intctl) -> None:
     assert intctl("stats", "-o", "json").json == {"total": 0, "active": 0, "error": 0, "disabled": 0}
 
 
-# --- what people read
+# --- text output
 
 TEXTS = {**READS, "dashboard": ["dashboard"], "list-errors": ["list", "--status", "error"]}
 
 
 def test_tables_keep_their_look(fleet: Intctl) -> None:
-    """The tables, the alerts, the page of one integration and the dashboard, as they are read."""
+    """The text of the tables, the alerts, the page of one integration and the dashboard."""
     for name, words in TEXTS.items():
         text = normalised_text(fleet(*words).out)
-        if name in ("logs", "metrics"):  # here measured numbers decide how wide a column is
+        if name in ("logs", "metrics"):  # measured numbers determine the column widths here
             text = re.sub(r"(healthy|rejected)( +)\d+", r"\1\2<n>", text.replace(" ok ", " healthy "))
             text = re.sub(r"  +", "  ", re.sub(r"---+", "---", text))
         held(f"{name}.txt", text)
 
 
 def test_both_databases_agree(fleet: Intctl) -> None:
-    """Which database it is shows nowhere in what is shown: the golden files are the same for both."""
+    """The output does not depend on the database: both share the golden files."""
     with connect(fleet.target) as database:
         assert (database.dialect == POSTGRESQL) == fleet.environ["INTCTL_DATABASE_URL"].startswith("postgresql")
     held_json("list", fleet("list", "-o", "json").out)

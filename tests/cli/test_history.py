@@ -1,4 +1,4 @@
-"""logs and metrics on the command line."""
+"""The commands logs and metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import Intctl
 
 @pytest.fixture
 def history(intctl: Intctl) -> Intctl:
-    """One integration with checks 1 minute, 2 hours and 3 days ago, and another without any."""
+    """One integration with checks 1 minute, 2 hours and 3 days ago, and one without checks."""
     with connect(intctl.target) as database:
         id = add_integration(database, "One")
         add_integration(database, "None")
@@ -37,7 +37,7 @@ def history(intctl: Intctl) -> Intctl:
     ],
 )
 def test_since(history: Intctl, since: str, count: int) -> None:
-    """Minutes, hours, days back, or a time; without a zone it is UTC."""
+    """--since accepts minutes, hours, days or a time; without a zone it is UTC."""
     assert len(history("logs", "--since", since, "-o", "json").json) == count
 
 
@@ -57,13 +57,13 @@ def test_since(history: Intctl, since: str, count: int) -> None:
     ],
 )
 def test_since_refuses(history: Intctl, since: str) -> None:
-    """What is no time is wrong usage, however far it reaches; an empty one is none."""
+    """An invalid or too distant time is a usage error; an empty one means no limit."""
     ran = history("logs", "--since", since, code=None)
     assert (ran.code, ran.err.count("\n")) == ((0, 0) if since == "" else (2, 1))
 
 
 def test_logs_of_one_and_of_all(history: Intctl) -> None:
-    """NAME, --failures and --limit narrow; where nothing is recorded it is said."""
+    """NAME, --failures and --limit filter; an empty result has a message."""
     assert len(history("logs", "one", "-o", "json").json) == 3
     assert [row["status"] for row in history("logs", "--failures", "-o", "json").json] == ["failure"]
     assert len(history("logs", "--limit", "2", "-o", "json").json) == 2
@@ -76,7 +76,7 @@ def test_logs_of_one_and_of_all(history: Intctl) -> None:
     ("window", "checks", "error_rate"), [("24h", 2, 50.0), ("7d", 3, 33.33), ("30d", 3, 33.33), ("90d", 3, 33.33)]
 )
 def test_metrics_by_window(history: Intctl, window: str, checks: int, error_rate: float) -> None:
-    """The window decides what counts; what was never checked has no percentage."""
+    """Only checks in the window count; without checks there is no percentage."""
     none, one = history("metrics", "--window", window, "-o", "json").json
     assert (one["integration"], one["checks"], one["error_rate_percent"], one["window"]) == (
         "One",
@@ -94,7 +94,7 @@ def test_metrics_by_window(history: Intctl, window: str, checks: int, error_rate
 
 
 def during(intctl: Intctl, name: str, *moments: tuple[str, str]) -> None:
-    """Checks at these moments."""
+    """Record checks at these times."""
     with connect(intctl.target) as database:
         id = integrations.find(database, ORG_ID, name).id
         for at, status in moments:
@@ -107,7 +107,7 @@ def during(intctl: Intctl, name: str, *moments: tuple[str, str]) -> None:
 
 @pytest.fixture
 def spring(intctl: Intctl) -> Intctl:
-    """One integration with an outage in the night in which the clocks of Berlin skip an hour."""
+    """One integration with an outage in the night of the DST change in Berlin."""
     with connect(intctl.target) as database:
         made = datetime(2024, 1, 1, tzinfo=UTC)
         add_integration(database, "One", health_check_interval_minutes=60, created_at=made)
@@ -122,7 +122,7 @@ def spring(intctl: Intctl) -> Intctl:
 
 
 def test_a_day_is_a_local_one(spring: Intctl) -> None:
-    """The day of the change has 23 hours in Berlin and 24 elsewhere; --to includes its day."""
+    """The day of the DST change has 23 hours in Berlin and 24 elsewhere; --to includes its day."""
     (one,) = spring("metrics", "--from", "2024-03-31", "--to", "2024-03-31", "--tz", "Europe/Berlin", "-o", "json").json
     assert (one["from"], one["to"], one["window"]) == ("2024-03-30T23:00:00.000Z", "2024-03-31T22:00:00.000Z", "custom")
     assert (one["up_seconds"], one["down_seconds"], one["checks"]) == (5400 + 7200, 3600, 2)
@@ -139,7 +139,7 @@ def test_a_day_is_a_local_one(spring: Intctl) -> None:
 
 
 def test_the_page_of_one(spring: Intctl) -> None:
-    """Uptime, target, coverage and incidents in words, in the zone that was asked for; plain where the locale is."""
+    """Uptime, target, coverage and incidents in the requested zone; plain without UTF-8."""
     words = ("metrics", "One", "--from", "2024-03-31", "--to", "2024-03-31", "--tz", "Europe/Berlin")
     page = spring(*words, "--target", "99.9").out
     for said in (
@@ -181,7 +181,7 @@ def test_the_page_of_one(spring: Intctl) -> None:
     ],
 )
 def test_windows_that_make_no_sense(history: Intctl, words: tuple[str, ...]) -> None:
-    """Wrong usage, in words, and nothing on standard output."""
+    """A usage error has a message and no standard output."""
     ran = history("metrics", *words, code=2)
     assert ran.out == "" and "Traceback" not in ran.err
 
@@ -190,7 +190,7 @@ def test_windows_that_make_no_sense(history: Intctl, words: tuple[str, ...]) -> 
 
 
 def test_prune_says_asks_and_deletes(intctl: Intctl) -> None:
-    """--dry-run deletes nothing, without an answer nothing is deleted, --yes deletes; the figures stay."""
+    """--dry-run deletes nothing, without a confirmation neither; --yes deletes and keeps the figures."""
     with connect(intctl.target) as database:
         id = add_integration(database, "One", created_at=clock.now(database) - timedelta(days=300))
         for days in range(1, 200, 2):
@@ -215,12 +215,12 @@ def _days_ago(days: int) -> str:
     [("--older-than", "1d"), ("--older-than", "30"), ("--older-than", "0d"), ("--older-than", "12h"), ("extra",)],
 )
 def test_prune_refuses(intctl: Intctl, words: tuple[str, ...]) -> None:
-    """Only whole days, at least two; the word after logs is no name then."""
+    """--older-than accepts only whole days, at least two."""
     intctl("logs", "prune", *words, "--yes", code=2)
 
 
 def test_what_is_called_prune_has_logs_too(intctl: Intctl) -> None:
-    """`logs prune` is the command; after -- it is a name, as any other word is one without it."""
+    """`logs prune` is the subcommand; after --, prune is a name."""
     with connect(intctl.target) as database:
         add_log(database, add_integration(database, "prune"), "success", 10)
         add_log(database, add_integration(database, "prune it"), "success", 10)
@@ -232,7 +232,7 @@ def test_what_is_called_prune_has_logs_too(intctl: Intctl) -> None:
 
 
 def test_retention_is_set_for_an_organisation(intctl: Intctl) -> None:
-    """90 days until something else is chosen; the list of organisations shows it."""
+    """The default is 90 days; the list of organisations shows the value."""
     assert intctl("org", "list", "-o", "json").json[0]["retention_days"] == 90
     assert "30 days" in intctl("org", "set", "--retention-days", "30").out
     assert intctl("org", "list", "-o", "json").json[0]["retention_days"] == 30

@@ -1,4 +1,4 @@
-"""maintenance: planned, shown, ended; and what it keeps quiet meanwhile."""
+"""The command maintenance: planning, listing and ending it, and the alerts that it suppresses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import Intctl
 
 @pytest.fixture
 def broken(intctl: Intctl) -> Intctl:
-    """Two integrations in error, and one that is fine."""
+    """Two integrations in error and a healthy one."""
     with connect(intctl.target) as database:
         for name, status in (("Mail", "error"), ("Sms", "error"), ("Fine", "active")):
             id = add_integration(database, name, status=status, health_check_interval_minutes=60)
@@ -30,7 +30,7 @@ def broken(intctl: Intctl) -> Intctl:
 
 
 def test_it_is_quiet_in_maintenance(broken: Intctl) -> None:
-    """alerts, its exit code, list and the dashboard say until when it is in maintenance instead of alarming."""
+    """alerts, its exit code, list and dashboard show the end of the maintenance instead of an alert."""
     assert [row["name"] for row in broken("alerts", "--exit-code", "-o", "json", code=1).json] == ["Mail", "Sms"]
     added = broken("maintenance", "add", "Mail", "--for", "2h", "--reason", "new certificate").out
     assert added.startswith("Mail: maintenance from ") and "Id: " in added
@@ -49,7 +49,7 @@ def test_it_is_quiet_in_maintenance(broken: Intctl) -> None:
 
 
 def test_all_of_them(broken: Intctl) -> None:
-    """--all is for every integration, those that are added later too."""
+    """--all includes integrations that are added later."""
     broken("maintenance", "add", "--all", "--for", "30m")
     with connect(broken.target) as database:
         add_integration(database, "Later", status="error")
@@ -59,7 +59,7 @@ def test_all_of_them(broken: Intctl) -> None:
 
 
 def test_maintenance_that_was_removed_before_it_began(broken: Intctl) -> None:
-    """It never was: cancelled, with the times that it was planned for."""
+    """A window removed before its start is cancelled and keeps its planned times."""
     begins = f"{datetime.now(UTC) + timedelta(days=300):%Y-%m-%d} 01:00"
     broken("maintenance", "add", "Mail", "--from", begins, "--for", "2h", "--tz", "UTC")
     (planned,) = broken("maintenance", "list", "-o", "json").json
@@ -72,7 +72,7 @@ def test_maintenance_that_was_removed_before_it_began(broken: Intctl) -> None:
 
 
 def test_maintenance_does_not_count_in_uptime(broken: Intctl) -> None:
-    """Also when it is entered afterwards: what failed in it is out, erased it is back in, ended it stays out."""
+    """A past window excludes its failures; erased, they count again; ended, they stay excluded."""
     (before,) = broken("metrics", "Mail", "-o", "json").json
     assert (before["uptime_percent"], len(before["incidents"])) == (0.0, 1)
     ago = _hours_ago(broken, 4)
@@ -99,7 +99,7 @@ def _hours_ago(intctl: Intctl, hours: int) -> str:
 
 
 def test_weekly_in_a_time_zone(broken: Intctl) -> None:
-    """Every week at the same time of day there; a day as --to stands for its end."""
+    """A weekly window keeps its local time of day; a day as --to means its end."""
     words = ("--from", "2030-03-24T02:30", "--to", "2030-03-24T05:00", "--weekly", "--tz", "Europe/Berlin")
     said = broken("maintenance", "add", "Fine", *words).out
     assert "from 2030-03-24 02:30 to 2030-03-24 05:00 (Europe/Berlin), every week" in said
@@ -114,7 +114,7 @@ def test_weekly_in_a_time_zone(broken: Intctl) -> None:
 
 
 def test_overlaps_are_refused(broken: Intctl) -> None:
-    """Two windows of one integration at one time: exit 4, and which one is there; another integration is free."""
+    """Overlapping windows of one integration exit 4 and name the first; other integrations may overlap."""
     broken("maintenance", "add", "Mail", "--from", "2030-01-01T10:00", "--to", "2030-01-01T12:00")
     err = broken("maintenance", "add", "Mail", "--from", "2030-01-01T11:00", "--for", "2h", code=4).err
     assert "from 2030-01-01 10:00 to 2030-01-01 12:00" in err and "intctl maintenance remove" in err
@@ -145,20 +145,20 @@ def test_overlaps_are_refused(broken: Intctl) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(broken: Intctl, words: tuple[str, ...], code: int) -> None:
-    """In words, and nothing is planned."""
+    """A usage error has a message, and nothing is planned."""
     ran = broken("maintenance", "add", *words, code=code)
     assert ran.out == "" and ran.err and "Traceback" not in ran.err
     assert broken("maintenance", "list", "--past", "-o", "json").json == []
 
 
 def test_one_that_is_over_already_is_said_to_be(broken: Intctl) -> None:
-    """It only takes time out of the figures."""
+    """A past window only excludes time from the figures."""
     ran = broken("maintenance", "add", "Mail", "--from", "2024-01-01", "--to", "2024-01-01")
     assert "in the past" in ran.err
 
 
 def test_remove_wants_one(broken: Intctl) -> None:
-    """An id or its beginning: nothing is 3, several are 2; one that has not begun never begins."""
+    """remove accepts an id or a prefix: no match exits 3, several exit 2; a future window is cancelled."""
     ids = []
     for number in range(20):
         ran = broken("maintenance", "add", "Mail", "--from", f"2030-01-{number + 1:02}", "--for", "1h")
@@ -172,7 +172,7 @@ def test_remove_wants_one(broken: Intctl) -> None:
 
 
 def test_it_goes_with_its_integration(broken: Intctl) -> None:
-    """A deleted integration's maintenance is not listed; restored, it is there again."""
+    """Maintenance of a deleted integration is not listed until it is restored."""
     broken("maintenance", "add", "Mail", "--for", "2h", "--reason", "evil\x1b[31m")
     broken("delete", "Mail", "--yes")
     assert broken("maintenance", "list").out == "No maintenance is planned.\n"
@@ -181,7 +181,7 @@ def test_it_goes_with_its_integration(broken: Intctl) -> None:
 
 
 def test_switching_off_and_on_is_known(broken: Intctl) -> None:
-    """Time when it was off is neither up nor down, and an outage ends with it."""
+    """Disabled time is neither up nor down, and ends an outage."""
     broken("toggle", "Mail", "--off")
     with connect(broken.target) as database:
         database.run(

@@ -1,4 +1,4 @@
-"""OAuth through the commands: no refresh token is lost, none is shown, and a secret is really proven."""
+"""OAuth through the commands: no refresh token is lost or shown, and secrets are verified."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ORIGIN = "refresh-token-0"
 
 
 class Vendor:
-    """Token endpoint and API of one vendor. `rotating`: each use replaces the refresh token and kills the old one."""
+    """Token endpoint and API of one vendor. `rotating`: each use invalidates and replaces the refresh token."""
 
     def __init__(self, provider: str, *, rotating: bool) -> None:
         self.provider = provider
@@ -45,9 +45,9 @@ class Vendor:
         self.exchanges = 0
         self.calls = 0
         self.spent: set[str | None] = set()
-        #: How often a refresh token was shown that had been used up.
+        #: How often a client sent a refresh token that was used up.
         self.dead = 0
-        #: Whether a refresh token that was used up still works for a while.
+        #: Whether a used-up refresh token still works for a while.
         self.grace = False
         self.before_token: Callable[[], None] = lambda: None
         self.after_token: Callable[[], None] = lambda: None
@@ -108,7 +108,7 @@ def serving(vendor: Vendor) -> Iterator[Vendor]:
 
 @pytest.fixture(params=["google", "microsoft"])
 def vendor(request: pytest.FixtureRequest) -> Iterator[Vendor]:
-    """Google leaves the refresh token as it is; this Microsoft replaces it, stricter than the real one."""
+    """Google keeps the refresh token; this Microsoft replaces it, stricter than the real one."""
     with serving(Vendor(request.param, rotating=request.param == "microsoft")) as made:
         yield made
 
@@ -120,13 +120,13 @@ def rotating() -> Iterator[Vendor]:
 
 
 def snapshot(intctl: Intctl) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table."""
+    """All rows of all tables."""
     with connect(intctl.target) as database:
         return {table.name: database.rows(f"SELECT * FROM {table.name} ORDER BY 1") for table in TABLES}
 
 
 def opened(intctl: Intctl, provider: str) -> list[tuple[str | None, str | None]]:
-    """Access and refresh token of each stored row, opened; the rows themselves must show neither."""
+    """The opened access and refresh tokens of each row; the raw rows must contain neither."""
     ring = keyring.load({}, intctl.home)
     with connect(intctl.target) as database:
         rows = database.rows("SELECT integration_id, access_token, refresh_token FROM oauth_tokens ORDER BY created_at")
@@ -145,7 +145,7 @@ def nothing_shown(intctl: Intctl) -> None:
 
 
 def test_add_check_edit_apply(intctl: Intctl, vendor: Vendor) -> None:
-    """A refresh token works through add, check, edit and apply, rotated or not; applied again it changes nothing."""
+    """A refresh token works through add, check, edit and apply, rotated or not; apply is idempotent."""
     intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
     assert opened(intctl, vendor.provider) == [(vendor.access[-1], vendor.refresh)]
     exchanges = vendor.exchanges
@@ -166,7 +166,7 @@ def test_add_check_edit_apply(intctl: Intctl, vendor: Vendor) -> None:
 
 @pytest.mark.parametrize("command", ["add", "check", "edit", "agent"])
 def test_a_rotated_token_is_stored_before_it_is_used(intctl: Intctl, rotating: Vendor, command: str) -> None:
-    """When the API is called with the new access token, the new refresh token is already sealed in the database."""
+    """The new refresh token is sealed in the database before the API gets the new access token."""
     seen = []
     if command != "add":
         intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
@@ -186,7 +186,7 @@ def test_a_rotated_token_is_stored_before_it_is_used(intctl: Intctl, rotating: V
 
 @pytest.mark.parametrize("command", ["check", "edit", "add"])
 def test_killed_between_token_and_api_no_token_is_lost(intctl: Intctl, rotating: Vendor, command: str) -> None:
-    """kill -9 after the rotation and before the API's answer: the next one goes on with the new token."""
+    """kill -9 between the rotation and the API's reply: the next process uses the new token."""
     if command != "add":
         intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
     with connect(intctl.target) as database:
@@ -221,7 +221,7 @@ def test_killed_between_token_and_api_no_token_is_lost(intctl: Intctl, rotating:
 
 
 def test_test_writes_nothing(intctl: Intctl) -> None:
-    """`test NAME` really exchanges the token, healthy or not, and leaves every table as it was."""
+    """`test NAME` exchanges the token, healthy or not, and changes no table."""
     with serving(Vendor("google", rotating=False)) as vendor:
         intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
         before, exchanges, calls = snapshot(intctl), vendor.exchanges, vendor.calls
@@ -235,7 +235,7 @@ def test_test_writes_nothing(intctl: Intctl) -> None:
 
 
 def test_test_does_not_spend_what_it_may_not_keep(intctl: Intctl, rotating: Vendor) -> None:
-    """Where the provider was seen to replace the token, `test NAME` sends nothing and says what to run instead."""
+    """If the provider replaces the token, `test NAME` sends nothing and names the command to run instead."""
     intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
     before, exchanges, calls = snapshot(intctl), rotating.exchanges, rotating.calls
     (tested,) = intctl("test", "Calendar", "-o", "json", code=1).json
@@ -243,7 +243,7 @@ def test_test_does_not_spend_what_it_may_not_keep(intctl: Intctl, rotating: Vend
     assert "intctl check" in tested["next_step"]
     assert (snapshot(intctl), rotating.exchanges, rotating.calls) == (before, exchanges, calls)
     assert "intctl check" in intctl("test", "Calendar", "--spend-token", code=2).err
-    # To find out what is wrong, the exchange is made, and what it yields is kept.
+    # troubleshoot makes the exchange and saves the new token.
     assert intctl("troubleshoot", "Calendar", "-o", "json").json["facts"]["token_exchanged"] is True
     assert [refresh for _, refresh in opened(intctl, "microsoft")] == [rotating.refresh]
     intctl("check", "Calendar")
@@ -252,7 +252,7 @@ def test_test_does_not_spend_what_it_may_not_keep(intctl: Intctl, rotating: Vend
 
 
 def test_only_the_agent_may_use_what_it_got_before(intctl: Intctl, vendor: Vendor) -> None:
-    """A scheduled check uses the stored access token, for half an hour at the most; a person's check never does."""
+    """A scheduled check uses the stored access token for at most 30 minutes; a manual check never does."""
     intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
     exchanges = vendor.exchanges
 
@@ -266,7 +266,7 @@ def test_only_the_agent_may_use_what_it_got_before(intctl: Intctl, vendor: Vendo
     log = scheduled()
     assert (log["verdict"], log["facts"]["token_exchanged"], vendor.exchanges) == ("healthy", False, exchanges)
     good = vendor.refresh
-    vendor.refresh = "refresh-token-77"  # revoked: the access token that is out goes on working
+    vendor.refresh = "refresh-token-77"  # revoked: the issued access token still works
     assert scheduled()["verdict"] == "healthy"
     for command in ("check", "reconnect"):
         (found,) = intctl(command, "Calendar", "-o", "json", code=1).json
@@ -283,7 +283,7 @@ def test_only_the_agent_may_use_what_it_got_before(intctl: Intctl, vendor: Vendo
 
 
 def test_an_add_that_fails_after_the_rotation_keeps_the_token(intctl: Intctl, rotating: Vendor) -> None:
-    """The new token is kept in a disabled row, said so; when the API works again, apply makes it active."""
+    """The new token is saved in a disabled row and reported; once the API works, apply activates it."""
     rotating.api_status = 500
     ran = intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), code=1, **SECRETS)
     assert "Calendar was saved disabled" in ran.err
@@ -303,7 +303,7 @@ def test_an_add_that_fails_after_the_rotation_keeps_the_token(intctl: Intctl, ro
 def test_what_was_kept_is_finished_by_the_same_command(
     intctl: Intctl, rotating: Vendor, command: str, change: dict[str, str]
 ) -> None:
-    """Run again, perhaps with a corrected file, it makes of the draft what it was asked for, with the newest token."""
+    """A second run, even with a corrected file, completes the draft with the newest token."""
     words = {"add": ["add", "oauth", "-f", "-"], "apply": ["apply", "-f", "-"]}[command]
     rotating.api_status = 500
     assert "Run the same command again" in intctl(*words, stdin=rotating.manifest(), code=1, **SECRETS).err
@@ -319,7 +319,7 @@ def test_what_was_kept_is_finished_by_the_same_command(
 
 
 def test_a_draft_that_somebody_switched_on_is_theirs(intctl: Intctl, rotating: Vendor) -> None:
-    """A kept row that a person took into use is an integration: add refuses its name, apply leaves it."""
+    """A draft that the user enabled is an integration: add rejects its name, apply does not change it."""
     rotating.api_status = 500
     intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), code=1, **SECRETS)
     rotating.api_status = 200
@@ -329,7 +329,7 @@ def test_a_draft_that_somebody_switched_on_is_theirs(intctl: Intctl, rotating: V
 
 
 def test_an_add_that_fails_without_a_rotation_saves_nothing(intctl: Intctl) -> None:
-    """Where the refresh token stays good, a failed add leaves nothing behind."""
+    """If the refresh token stays valid, a failed add stores nothing."""
     with serving(Vendor("google", rotating=False)) as vendor:
         vendor.api_status = 500
         before = snapshot(intctl)
@@ -339,7 +339,7 @@ def test_an_add_that_fails_without_a_rotation_saves_nothing(intctl: Intctl) -> N
 
 
 def test_a_changed_client_secret_is_proven(intctl: Intctl, vendor: Vendor) -> None:
-    """A new secret is tried at the token endpoint, though a good access token is stored; a wrong one is refused."""
+    """A new secret is tested at the token endpoint despite a valid stored access token."""
     intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
     exchanges = vendor.exchanges
     ran = intctl("edit", "Calendar", "--secret", "client_secret", stdin="client-secret-wrong\n", code=1)
@@ -356,7 +356,7 @@ def test_a_changed_client_secret_is_proven(intctl: Intctl, vendor: Vendor) -> No
 
 
 def test_a_failed_edit_proves_nothing_for_the_next(intctl: Intctl, rotating: Vendor) -> None:
-    """The access token of an edit that failed does not stand in for the secret of the edit that follows."""
+    """The access token of a failed edit is not used for the secret of the next edit."""
     intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
     rotating.api_status = 500
     intctl("edit", "Calendar", "--set", "client_id=x", code=1)
@@ -368,7 +368,7 @@ def test_a_failed_edit_proves_nothing_for_the_next(intctl: Intctl, rotating: Ven
 
 
 def test_an_edit_does_not_put_back_a_token_that_an_agent_replaced(intctl: Intctl, rotating: Vendor) -> None:
-    """What another process rotated while an edit was tested stands: the edit's older token is not put over it."""
+    """A token rotated during the test of an edit is not overwritten by the edit's older token."""
     intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
     (id,) = [row["id"] for row in intctl("list", "-o", "json").json]
 
@@ -388,7 +388,7 @@ def test_an_edit_does_not_put_back_a_token_that_an_agent_replaced(intctl: Intctl
 
 
 def test_a_revoked_token_asks_to_authorise_again(intctl: Intctl, vendor: Vendor) -> None:
-    """invalid_grant is `reauthorise`; a new token from the manifest makes it good, and the old one's row goes."""
+    """invalid_grant is `reauthorise`; a new token in the manifest fixes it and removes the old row."""
     intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
     vendor.refresh = "refresh-token-77"
     with connect(intctl.target) as database:
@@ -422,7 +422,7 @@ main()
 
 
 def test_a_client_certificate_through_add_and_check(intctl: Intctl, ca: Authority, tmp_path: Path) -> None:
-    """ADP is asked with the client's certificate; its private key stands in no temporary file, and none is left."""
+    """ADP gets the client certificate; its private key is in no temporary file, and none remains."""
     certificate, key = ca.client_certificate()
     folder = tmp_path / "tmp"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""providers: what can be integrated, and manifests to start from; a provider that this file adds."""
+"""The command providers: lists, pages and templates; and a provider that this file adds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .conftest import CANARY, Intctl
 
 
 def test_list_names_every_provider(intctl: Intctl) -> None:
-    """One row for each provider of the catalogue, with the stable keys; --type narrows."""
+    """One row for each provider of the catalogue, with the stable keys; --type filters."""
     rows = intctl("providers", "list", "-o", "json").json
     assert [row["name"] for row in rows] == list(catalogue.names())
     assert all(list(row) == ["name", "title", "type", "speaks", "proof"] for row in rows)
@@ -36,7 +36,7 @@ def test_list_names_every_provider(intctl: Intctl) -> None:
 
 
 def test_the_table_of_names_agrees_with_the_classes(intctl: Intctl) -> None:
-    """Title and type of the catalogue's table, which lists go by, are the provider's own."""
+    """Title and type in the catalogue's table match those of the provider."""
     for row in intctl("providers", "list", "-o", "json").json:
         entry = catalogue.CATALOGUE[row["name"]]
         assert (row["title"], row["type"]) == (entry.title, entry.type)
@@ -81,7 +81,7 @@ def test_show_tells_all_of_a_provider(intctl: Intctl, name: str) -> None:
 
 
 def test_show_speaks_of_what_is_there() -> None:
-    """Notes are the provider's own docstring, never one that it inherited."""
+    """Notes are the provider's own docstring, never an inherited one."""
     from intctl.providers.smtp import Smtp
     from intctl.views.providers import notes
 
@@ -93,7 +93,7 @@ def test_show_speaks_of_what_is_there() -> None:
 
 
 def test_template_and_schema_go_to_standard_output(intctl: Intctl) -> None:
-    """They can be written into files as they are: nothing else stands there."""
+    """Templates can be redirected to files: there is no other output."""
     provider = catalogue.get("twilio")
     assert provider is not None
     ran = intctl("providers", "template", "twilio")
@@ -109,26 +109,26 @@ def test_template_and_schema_go_to_standard_output(intctl: Intctl) -> None:
 
 @pytest.mark.parametrize("command", ["show", "template", "schema"])
 def test_an_unknown_provider_is_met_with_the_nearest(intctl: Intctl, command: str) -> None:
-    """A typo exits 3 and names what was probably meant."""
+    """A typo exits 3 and suggests the nearest name."""
     ran = intctl("providers", command, "twillio", code=3)
     assert ran.out == "" and 'did you mean "twilio"?' in ran.err
 
 
 def test_providers_need_no_database(intctl: Intctl) -> None:
-    """Whoever looks around has run no init yet."""
+    """The commands work before intctl init."""
     ran = intctl("providers", "list", "-o", "csv", INTCTL_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
     assert ran.out.splitlines()[0] == "name,title,type,speaks,proof"
     read = yaml.safe_load(intctl("providers", "show", "http", "-o", "yaml").out)
     assert read == json.loads(intctl("providers", "show", "http", "-o", "json").out)
 
 
-# --- a provider more
+# --- an additional provider
 
 ROOT = Path(__file__).parents[2]
 
 
 def guide() -> dict[str, str]:
-    """The code blocks of docs/add-a-provider.md that stand for files, by file."""
+    """The code blocks of docs/add-a-provider.md that hold files, by file."""
     text = (ROOT / "docs" / "add-a-provider.md").read_text("utf-8")
     return dict(re.findall(r"<!-- (\S+/\S+) -->\n```\w+\n(.*?)```\n<!-- end -->", text, re.DOTALL))
 
@@ -139,7 +139,7 @@ def renamed(text: str) -> str:
 
 @pytest.fixture
 def acme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Provider]:
-    """The guide's own provider under another name: its file, its row and its example, and nothing else."""
+    """The guide's provider under another name: only its file, row and example."""
     blocks = guide()
     (tmp_path / "acmepeople.py").write_text(renamed(blocks["intctl/providers/bamboohr.py"]))
     (tmp_path / "acmepeople.yaml").write_text(renamed(blocks["examples/bamboohr.yaml"]))
@@ -157,7 +157,7 @@ def acme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Provider]:
 def test_a_file_a_row_and_an_example_are_a_provider(
     intctl: Intctl, acme: Provider, ca: Authority, tmp_path: Path
 ) -> None:
-    """A provider that was added as docs/add-a-provider.md says is listed, templated, added, checked and shown."""
+    """A provider added as in docs/add-a-provider.md works in list, template, add, check and show."""
 
     def company(request: Request) -> Answer:
         right = request.headers.get("authorization") == f"Basic {b64encode(f'{CANARY}:x'.encode()).decode()}"
@@ -185,7 +185,7 @@ def test_a_file_a_row_and_an_example_are_a_provider(
 
 
 def test_the_guide_says_what_a_provider_takes() -> None:
-    """The provider that docs/add-a-provider.md walks through is a file of at most 80 lines, and its row is the row."""
+    """The provider in docs/add-a-provider.md has at most 80 lines, and the documented row is its row."""
     text = (ROOT / "docs" / "add-a-provider.md").read_text("utf-8")
     assert len(guide()["intctl/providers/bamboohr.py"].splitlines()) <= 80
     (row,) = [line for line in text.splitlines() if line.startswith('"bamboohr": Entry(')]

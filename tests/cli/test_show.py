@@ -1,4 +1,4 @@
-"""list, show, dashboard, alerts: what a person and a script get to see, and what nobody does."""
+"""The commands list, show, dashboard and alerts: output for users and scripts, and hidden data."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def theirs(intctl: Intctl) -> str:
     ids=lambda words: words[0],
 )
 def test_what_is_somebody_elses_is_not_there(intctl: Intctl, theirs: str, words: list[str]) -> None:
-    """By name or by id: exit 3 and the same words as for what does not exist at all; with their --org it is found."""
+    """Another organisation's integration exits 3 like a missing one; with its --org it is found."""
     more = ["5"] if words[0] == "interval" else []
     told = {}
     for name in ("Theirs", theirs, "nobody"):
@@ -62,7 +62,7 @@ def test_what_is_somebody_elses_is_not_there(intctl: Intctl, theirs: str, words:
 
 
 def test_lists_are_of_one_organisation(intctl: Intctl, theirs: str) -> None:
-    """Several organisations: one must be named, and only its integrations are shown; INTCTL_ORG names it too."""
+    """With several organisations, --org or INTCTL_ORG is required, and only its integrations are shown."""
     assert "Name one with --org" in intctl("list", code=2).err
     assert intctl("list", "--org", "acme", "-o", "json").json == []
     assert intctl("list", "-o", "name", INTCTL_ORG="other").out == "Theirs\n"
@@ -73,7 +73,7 @@ def test_lists_are_of_one_organisation(intctl: Intctl, theirs: str) -> None:
 
 
 def test_rows_of_another_making_do_no_harm(intctl: Intctl) -> None:
-    """An adopted row: hostile name, unknown provider, no envelope, another status. Shown harmless, in every command."""
+    """An adopted row (hostile name, unknown provider, no envelope, other status) is sanitized by every command."""
     name = "Evil\x1b[31m\u202ename"
     with connect(intctl.target) as database:
         id = add_integration(database, name, provider="unheard_of", type="pigeon", status="error")
@@ -92,7 +92,7 @@ def test_rows_of_another_making_do_no_harm(intctl: Intctl) -> None:
 
 
 def test_search_says_when_nothing_matches(intctl: Intctl, email: MailHost) -> None:
-    """No match is told apart from no integration; filters by status take the word that people use."""
+    """No match and no integration have different messages; --status accepts the displayed word."""
     assert intctl("list", "--search", "nothing").out == "No integration matches.\n"
     assert intctl("list", "--search", "MAI", "-o", "name").out == "Email\n"
     assert intctl("list", "--status", "disabled", "-o", "name").out == ""
@@ -101,14 +101,14 @@ def test_search_says_when_nothing_matches(intctl: Intctl, email: MailHost) -> No
 
 
 def test_a_name_that_is_no_text(intctl: Intctl) -> None:
-    """Bytes that are not UTF-8 are wrong usage, in one line."""
+    """Bytes that are not UTF-8 are a usage error on one line."""
     for words in (["show", "\udcff"], ["list", "--search", "\udcff"], ["--org", "\udcff", "list"]):
         ran = intctl(*words, code=2)
         assert ran.err == "intctl: The text is not valid UTF-8, so it can't be in the database.\n"
 
 
 def test_reveal_asks_first(intctl: Intctl, email: MailHost) -> None:
-    """On a terminal --reveal asks: no shows nothing and ends there, yes shows the secret."""
+    """On a terminal --reveal asks for confirmation: no exits without output, yes shows the secret."""
     for answer, code, shown in (("n", 0, False), ("", 0, False), ("y", 0, True)):
         ran = answered(intctl, answer, "in plaintext?", "show", "Email", "--reveal")
         assert ran.returncode == code, ran.stdout
@@ -116,7 +116,7 @@ def test_reveal_asks_first(intctl: Intctl, email: MailHost) -> None:
 
 
 def test_alerts_name_the_command_that_mends(intctl: Intctl, email: MailHost) -> None:
-    """A refused credential wants its secret, an unreachable server a reconnect; --exit-code is 1 with alerts."""
+    """A rejected credential suggests edit --secret, an unreachable server reconnect; --exit-code exits 1."""
     for name in ("Refused", "Unreachable"):
         manifest = email.manifest(name, **({"port": 1} if name == "Unreachable" else {}))
         intctl("add", "smtp", "-f", "-", "--no-test", stdin=manifest, MAIL_PASSWORD="wrong")
@@ -135,7 +135,7 @@ def test_alerts_name_the_command_that_mends(intctl: Intctl, email: MailHost) -> 
 
 
 def test_dashboard_watch_ends_on_ctrl_c(intctl: Intctl) -> None:
-    """--watch draws again and again, and Ctrl-C ends it with 130 and without a traceback."""
+    """--watch refreshes until Ctrl-C, which exits 130 without a traceback."""
     command = [sys.executable, "-u", "-m", "intctl", "dashboard", "--watch", "--every", "1"]
     with subprocess.Popen(
         command, env=intctl.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -152,7 +152,7 @@ def test_dashboard_watch_ends_on_ctrl_c(intctl: Intctl) -> None:
 
 
 def test_a_narrow_terminal(intctl: Intctl, email: MailHost) -> None:
-    """On a terminal tables are cut to its width; into a pipe nothing is cut."""
+    """On a terminal, tables are truncated to its width; in a pipe, they are not."""
     long = "An integration with quite a long name, as people like them"
     intctl("add", "smtp", "-f", "-", "--no-test", stdin=email.manifest(long), MAIL_PASSWORD=CANARY)
     ran = on_a_terminal(intctl, "list", environ={"COLUMNS": "72", "LINES": "20"})

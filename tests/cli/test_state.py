@@ -1,4 +1,4 @@
-"""toggle, interval, synced, delete, restore: small changes, said plainly, and twice is once."""
+"""The commands toggle, interval, synced, delete and restore: clear output and idempotence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .test_change import snapshot
 
 
 def answered(intctl: Intctl, answer: str, question: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Runs intctl on a pseudo-terminal and types `answer` when it asks `question`."""
+    """Run intctl on a pseudo-terminal and type `answer` at the prompt `question`."""
     script = (
         "import os, pty, sys\n"
         "answer, question, *words = sys.argv[1:]\n"
@@ -47,7 +47,7 @@ def row(intctl: Intctl) -> dict[str, Any]:
 
 
 def test_toggle_twice_the_same_way_changes_nothing(intctl: Intctl, email: MailHost) -> None:
-    """--off when off and --on when on say so and touch no row; without an option it is the other of the two."""
+    """--off when disabled and --on when enabled modify no row; without an option the state switches."""
     intctl("toggle", "Email", "--off")
     before = snapshot(intctl)
     assert intctl("toggle", "email", "--off").out == "Email is already disabled.\n"
@@ -59,7 +59,7 @@ def test_toggle_twice_the_same_way_changes_nothing(intctl: Intctl, email: MailHo
 
 
 def test_what_was_known_before_it_was_switched_off_is_not_known_now(intctl: Intctl, email: MailHost) -> None:
-    """On again it is unchecked everywhere until somebody checks it: never green meanwhile."""
+    """A re-enabled integration is unchecked everywhere until its next check: never green."""
     assert row(intctl)["verdict"] == "healthy"
     intctl("toggle", "Email", "--off")
     intctl("toggle", "Email", "--on")
@@ -75,7 +75,7 @@ def test_what_was_known_before_it_was_switched_off_is_not_known_now(intctl: Intc
 
 @pytest.mark.parametrize(("minutes", "words"), [("1", "every minute"), ("60", "every 60 minutes")])
 def test_interval(intctl: Intctl, email: MailHost, minutes: str, words: str) -> None:
-    """1 to 60 minutes; the second time it is so already."""
+    """1 to 60 minutes; a second run reports that it is already set."""
     assert intctl("interval", "Email", minutes).out == f"Email is now checked {words}.\n"
     assert row(intctl)["health_check_interval_minutes"] == int(minutes)
     before = snapshot(intctl)
@@ -86,7 +86,7 @@ def test_interval(intctl: Intctl, email: MailHost, minutes: str, words: str) -> 
 
 
 def test_synced(intctl: Intctl, email: MailHost) -> None:
-    """A time in any zone is kept in UTC; a failure has its reason, made harmless; the next success clears it."""
+    """A time in any zone is stored in UTC; the reason of a failure is sanitized; the next success clears it."""
     intctl("synced", "Email", "--at", "2026-01-31T11:30:00+02:00")
     assert row(intctl)["last_sync"] == "2026-01-31T09:30:00.000Z"
     intctl("synced", "Email", "--failed", "HTTP 500\x1b[31m")
@@ -117,7 +117,7 @@ def test_synced_refuses(intctl: Intctl, email: MailHost, words: list[str]) -> No
 
 
 def test_delete_and_restore(intctl: Intctl, email: MailHost) -> None:
-    """Deleted twice is not found; restored it is disabled, with its history; a wrong new name is refused."""
+    """A second delete exits 3; restore keeps the history and disables; an invalid new name is rejected."""
     id = row(intctl)["id"]
     assert "add --yes" in intctl("delete", "Email", code=2).err
     assert intctl("delete", "Email", "--yes").out == f"Deleted Email. To restore it: intctl restore {id}\n"
@@ -131,7 +131,7 @@ def test_delete_and_restore(intctl: Intctl, email: MailHost) -> None:
 
 
 def test_commands_that_are_told_can_be_typed(intctl: Intctl, email: MailHost) -> None:
-    """A name with quotes and blanks is quoted for the shell in every command that is offered."""
+    """A name with quotes and blanks is quoted for the shell in every suggested command."""
     import shlex
 
     name = "Anna's mail $HOME"
@@ -145,7 +145,7 @@ def test_commands_that_are_told_can_be_typed(intctl: Intctl, email: MailHost) ->
 
 
 def test_delete_asks_on_a_terminal(intctl: Intctl, email: MailHost) -> None:
-    """Without a yes nothing is deleted."""
+    """Without a confirmation nothing is deleted."""
     assert answered(intctl, "n", "Delete Email?", "delete", "Email").returncode == 0
     assert row(intctl)["name"] == "Email"
     assert answered(intctl, "y", "Delete Email?", "delete", "Email").returncode == 0

@@ -1,8 +1,8 @@
 """The README's six stories run as written, and every command line in the documents exists.
 
-Only what a story leaves to the reader is put in: where the provider is. Vendors' addresses become
-loopback servers by lines added to the manifest (host, port, ca_file), "…" for the key becomes a real
-one, and PostgreSQL's example address becomes this run's server.
+The tests only fill in the provider's address, which a story leaves to the reader. Vendors become loopback
+servers through lines added to the manifest (host, port, ca_file), the key "…" becomes a real one,
+and PostgreSQL's example address becomes this run's server.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def story(number: int) -> str:
 
 
 class Reader:
-    """Somebody who types the stories, in a folder and a home of their own."""
+    """A user who types the stories, in a separate folder and home."""
 
     def __init__(self, folder: Path, server: SmtpServer, ca: Authority) -> None:
         self.folder = folder
@@ -46,14 +46,14 @@ class Reader:
         bin = folder / "bin"
         bin.mkdir()
         (bin / "intctl").symlink_to(Path(sys.executable).parent / "intctl")
-        # `mail` belongs to the reader's machine: this one keeps what it is given.
+        # `mail` belongs to the reader's machine: this replacement keeps its input.
         (bin / "mail").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > mail.txt; cat >> mail.txt\n')
         (bin / "mail").chmod(0o700)
         self.environ = {"PATH": f"{bin}:{os.environ['PATH']}", "INTCTL_HOME": str(folder / "home"), "LANG": "C.UTF-8"}
         self._ca = ca.file
 
     def types(self, lines: str, *, code: int = 0, stdin: str = "", stop: bool = True) -> str:
-        """Runs shell lines; what they said. `stop`: at the first that fails, whose code is the answer."""
+        """Run shell lines and return the output. `stop`: stop at the first failure and return its code."""
         ran = subprocess.run(
             ["sh", "-eu" if stop else "-u", "-c", self.substituted(lines)],
             cwd=self.folder,
@@ -68,7 +68,7 @@ class Reader:
         return ran.stdout + ran.stderr
 
     def substituted(self, lines: str) -> str:
-        """The vendor's address becomes the loopback server's, which needs the authority of its certificate."""
+        """Replace the vendor's address by that of the loopback server, with its certificate authority."""
         assert "smtp.sendgrid.net" not in lines or "  port: 587\n" in lines
         lines = lines.replace("  host: smtp.sendgrid.net\n", f"  host: {self.server.host}\n  ca_file: {self._ca}\n")
         lines = lines.replace("  port: 587\n", f"  port: {self.server.port}\n")
@@ -90,7 +90,7 @@ def test_story_1_the_first_mail_integration(reader: Reader) -> None:
 
 
 def test_story_2_a_wrong_password(reader: Reader) -> None:
-    """The check fails with its cause, alerts say what to type, and typing it mends it."""
+    """The check fails with its cause, alerts show a command, and the command fixes it."""
     reader.types(story(1))
     check, alerts, edit, reconnect, cron = [line for line in story(2).splitlines() if line.strip()]
     reader.server.users["apikey"] = "the-new-one"
@@ -107,7 +107,7 @@ def test_story_2_a_wrong_password(reader: Reader) -> None:
 
 
 def test_story_3_ci_provisioning(reader: Reader) -> None:
-    """A folder, then all of it from stdin, then for scripts; the second time nothing is changed."""
+    """Apply a folder, then stdin, then JSON for scripts; the second time nothing changes."""
     reader.types(story(1))
     manifest = reader.substituted(story(1).partition("<<'EOF'\n")[2].partition("EOF\n")[0])
     folder = reader.folder / "integrations"
@@ -145,7 +145,7 @@ def test_story_5_logs_and_metrics(reader: Reader) -> None:
 
 
 def test_story_6_postgresql(reader: Reader, empty_postgresql: Target) -> None:
-    """init, organisations and --org on an empty PostgreSQL; a second init has nothing to do."""
+    """init, organisations and --org on an empty PostgreSQL; a second init changes nothing."""
     url = database_url(empty_postgresql)
     lines = story(6).replace("'postgresql://intctl@db.example.com/portal'", shlex.quote(url))
     assert "db.example.com" not in lines
@@ -177,7 +177,7 @@ def command_lines() -> list[tuple[str, list[str]]]:
 
 
 def test_there_are_command_lines() -> None:
-    """The search finds the stories' commands: an empty list would prove nothing."""
+    """The search finds the commands of the stories; an empty list would prove nothing."""
     lines = command_lines()
     assert len(lines) > 40
     assert {"init", "add", "apply", "edit", "agent"} <= {words[0] for _, words in lines}
@@ -185,7 +185,7 @@ def test_there_are_command_lines() -> None:
 
 @pytest.mark.parametrize(("where", "words"), command_lines(), ids=str)
 def test_every_command_line_exists(where: str, words: list[str]) -> None:
-    """Command and options exist, and their values are of the right kind: nothing is run."""
+    """Commands and options exist, and their values have the right type; nothing is run."""
     rest = list(words)
     while rest and rest[0] in ("--org", "--database-url-file"):
         del rest[:2]
@@ -216,6 +216,6 @@ def test_the_make_targets_of_the_readme_exist() -> None:
 
 
 def test_the_keyring_of_a_story_is_one(reader: Reader) -> None:
-    """What `init` made in the first story can be loaded."""
+    """The keyring that `init` created in the first story can be loaded."""
     reader.types("intctl init")
     assert keyring.read_file(reader.folder / "home" / "keyring.json")

@@ -1,7 +1,6 @@
-"""kill -9 between every two steps of a token refresh: neither token is lost, and the one window in which
-the provider's answer can be is shown for what it is.
+"""kill -9 between the steps of a token refresh: no token is lost, except with the provider's reply.
 
-The vendor here is the strictest there can be: it kills a refresh token at its first use.
+The vendor here is the strictest possible: it invalidates a refresh token at its first use.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ..agent_rig import shift
 from .conftest import Intctl
 from .test_oauth import SECRETS, Vendor, nothing_shown, opened, serving
 
-#: The steps of a refresh in order, where each is cut, and whether the provider's answer is lost with the process.
+#: The steps of a refresh in order, the failpoint of each, and whether the provider's reply is lost.
 STEPS = {
     "token_before_call": False,
     "request at the vendor": False,
@@ -36,7 +35,7 @@ STEPS = {
 AGENT = {**STEPS, "before_record": False, "after_record": False}
 ADD = {"token_drafted": False, **STEPS, "token_before_commit": False, "token_after_commit": False}
 
-#: The steps of a creation that the short run takes, too: what its draft is for.
+#: The steps of a creation that the short run includes too: the purpose of a draft.
 SHORT = ("token_drafted", "token_answer_read", "token_saved", "token_before_commit")
 
 COMMANDS = {
@@ -55,7 +54,7 @@ def strict() -> Iterator[Vendor]:
 
 
 def killed_at(intctl: Intctl, vendor: Vendor, command: str, step: str) -> None:
-    """Runs the command in a process of its own that is killed at this step."""
+    """Run the command in a child process that is killed at this step."""
     started: list[subprocess.Popen[str]] = []
 
     def kill() -> None:
@@ -63,13 +62,13 @@ def killed_at(intctl: Intctl, vendor: Vendor, command: str, step: str) -> None:
         while not started and time.monotonic() < ends:
             time.sleep(0.01)
         os.kill(started[0].pid, signal.SIGKILL)
-        started[0].wait(30)  # dead before the answer is written: else it might still be read
+        started[0].wait(30)  # killed before the reply is written: otherwise it could still be read
 
     def once() -> None:
         vendor.before_token = vendor.after_token = vendor.before_api = lambda: None
         kill()
         if step == "request at the vendor":
-            raise ConnectionAbortedError  # and it never came to act on it
+            raise ConnectionAbortedError  # and the process never acted on it
 
     at_vendor: dict[str, str] = {
         "request at the vendor": "before_token",
@@ -104,14 +103,14 @@ def killed_at(intctl: Intctl, vendor: Vendor, command: str, step: str) -> None:
 
 
 def give_time(intctl: Intctl) -> None:
-    """The dead process's lease runs out, and the next check falls due."""
+    """Let the dead process's lease expire and the next check become due."""
     with connect(intctl.target) as database:
         shift(database, "lease_expires_at", 1000)
         shift(database, "next_check_at", 7200)
 
 
 def with_integration(intctl: Intctl, vendor: Vendor) -> None:
-    """An integration whose access token has run out, due now."""
+    """An integration with an expired access token, due now."""
     intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
     with connect(intctl.target) as database:
         database.run("UPDATE oauth_tokens SET expires_at = {now}")
@@ -119,14 +118,14 @@ def with_integration(intctl: Intctl, vendor: Vendor) -> None:
 
 
 def healthy_again(intctl: Intctl, vendor: Vendor) -> None:
-    """The integration is healthy, what is stored is what the vendor takes, and no dead token was shown to it."""
+    """The integration is healthy, the vendor accepts the stored token, and never got a used-up one."""
     (checked,) = intctl("check", "Calendar", "-o", "json").json
     assert (checked["verdict"], checked["facts"]["token_exchanged"]) == ("healthy", True)
     assert [refresh for _, refresh in opened(intctl, "microsoft")] == [vendor.refresh]
 
 
 def wants_a_person(intctl: Intctl, vendor: Vendor) -> None:
-    """The verdict is `reauthorise` with what to do, and a new token from the manifest makes it good."""
+    """The verdict is `reauthorise` with a next step, and a new token in the manifest fixes it."""
     (checked,) = intctl("check", "Calendar", "-o", "json", code=1).json
     assert (checked["verdict"], checked["code"]) == ("down", "reauthorise")
     assert "no longer accepts the refresh token" in checked["message"]
@@ -138,7 +137,7 @@ def wants_a_person(intctl: Intctl, vendor: Vendor) -> None:
 
 @pytest.mark.parametrize("step", AGENT)
 def test_the_agent_is_killed(intctl: Intctl, strict: Vendor, step: str) -> None:
-    """A scheduled agent: after the restart it is healthy, but where the answer died with the process."""
+    """After a restart the agent is healthy, unless the reply was lost with the process."""
     with_integration(intctl, strict)
     killed_at(intctl, strict, "agent", step)
     give_time(intctl)
@@ -152,7 +151,7 @@ def test_the_agent_is_killed(intctl: Intctl, strict: Vendor, step: str) -> None:
 
 @pytest.mark.parametrize("step", [step for step, lost in STEPS.items() if lost])
 def test_a_vendor_with_a_grace_period_forgives(intctl: Intctl, step: str) -> None:
-    """Where a used-up token works a little longer, the lost answer is simply asked for again."""
+    """If a used-up token works a little longer, a lost reply is requested again."""
     with serving(Vendor("microsoft", rotating=True)) as lenient:
         lenient.grace = True
         with_integration(intctl, lenient)
@@ -164,7 +163,7 @@ def test_a_vendor_with_a_grace_period_forgives(intctl: Intctl, step: str) -> Non
 
 @pytest.mark.parametrize("step", ["token_answer_read", "token_saved", "after_record"])
 def test_a_check_is_killed(intctl: Intctl, strict: Vendor, step: str) -> None:
-    """A person's check leaves what an agent's leaves."""
+    """A manual check leaves the same state as the agent's check."""
     with_integration(intctl, strict)
     killed_at(intctl, strict, "check", step)
     give_time(intctl)
@@ -174,7 +173,7 @@ def test_a_check_is_killed(intctl: Intctl, strict: Vendor, step: str) -> None:
 @pytest.mark.parametrize("command", ["add", pytest.param("apply", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("step", [pytest.param(one, marks=[pytest.mark.slow][one in SHORT :]) for one in ADD])
 def test_a_creation_is_killed(intctl: Intctl, strict: Vendor, command: str, step: str) -> None:
-    """The same command again finishes what was begun; once more, apply changes nothing."""
+    """The same command completes the change; another apply changes nothing."""
     killed_at(intctl, strict, command, step)
     give_time(intctl)
     manifest = strict.manifest()
@@ -184,7 +183,7 @@ def test_a_creation_is_killed(intctl: Intctl, strict: Vendor, command: str, step
         ran = intctl(*COMMANDS[command], stdin=manifest, code=1, **SECRETS)
         assert "reauthorise" in ran.err and "Nothing was saved" in ran.err
         assert intctl("list", "-o", "json").json == []
-        strict.refresh = SECRETS["REFRESH_TOKEN"]  # as if it had been authorised again
+        strict.refresh = SECRETS["REFRESH_TOKEN"]  # as after a new authorisation
         strict.spent.clear()
         intctl(*COMMANDS[command], stdin=manifest, **SECRETS)
     else:
@@ -215,7 +214,7 @@ def test_an_edit_is_killed(intctl: Intctl, strict: Vendor, step: str) -> None:
 
 
 def test_what_a_dead_refresher_holds_runs_out_by_itself(intctl: Intctl, strict: Vendor) -> None:
-    """While a dead process's lease lasts nobody else spends the token; nobody has to free it."""
+    """No other process uses the token during a dead process's lease; the lease expires on its own."""
     with_integration(intctl, strict)
     killed_at(intctl, strict, "edit", "token_before_call")
     exchanges = strict.exchanges
@@ -226,7 +225,7 @@ def test_what_a_dead_refresher_holds_runs_out_by_itself(intctl: Intctl, strict: 
 
 
 def test_a_stopped_process_that_wakes_up_late_loses_nothing(intctl: Intctl, strict: Vendor) -> None:
-    """Stopped with the answer in its hands past its lease: its late save stands, and the next check is healthy."""
+    """A process paused past its lease with the reply saves late; the save is kept, the next check healthy."""
     with_integration(intctl, strict)
     environ = {**intctl.environ, "INTCTL_TEST_FAILPOINTS": "1", "INTCTL_FAILPOINT": "token_answer_read:stop"}
     process = subprocess.Popen(
@@ -241,7 +240,7 @@ def test_a_stopped_process_that_wakes_up_late_loses_nothing(intctl: Intctl, stri
         assert os.WIFSTOPPED(waits()[1])
         give_time(intctl)
         (checked,) = intctl("check", "Calendar", "-o", "json", code=1).json
-        assert checked["code"] == "reauthorise"  # all that anybody else can know
+        assert checked["code"] == "reauthorise"  # all that another process can know
         process.send_signal(signal.SIGCONT)
         out, _ = process.communicate(timeout=60)
     finally:

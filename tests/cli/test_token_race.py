@@ -1,6 +1,6 @@
-"""Many that want to refresh one token at the same time: one token call, and nobody is refused for another's sake.
+"""Concurrent refreshes of one token: one token call, and no process is rejected because of another.
 
-The vendor kills a refresh token at its first use and counts who comes with a dead one.
+The vendor invalidates a refresh token at its first use and counts the uses of invalid tokens.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def fleet(intctl: Intctl, tmp_path: Path) -> Iterator[Fleet]:
 
 
 class Seen(Stop):
-    """Never stops; knows that its runner is under way: asked a second time, it waits or probes."""
+    """Never stops; a second query shows that its runner waits or probes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Seen(Stop):
 
 
 def expired(intctl: Intctl, vendor: Vendor) -> int:
-    """An integration whose access token has run out, due now; how many exchanges there were."""
+    """An integration with an expired access token, due now; and the number of exchanges."""
     intctl("add", "oauth", "-f", "-", stdin=vendor.manifest(), **SECRETS)
     with connect(intctl.target) as database:
         database.run("UPDATE oauth_tokens SET expires_at = {now}")
@@ -66,7 +66,7 @@ def expired(intctl: Intctl, vendor: Vendor) -> int:
 
 
 def test_twenty_checks_make_one_call(intctl: Intctl, strict: Vendor) -> None:
-    """Twenty people check at once: the first one's exchange answers all of them, and all are healthy."""
+    """Twenty concurrent manual checks share the first exchange, and all are healthy."""
     before = expired(intctl, strict)
     stops = [Seen() for _ in range(REFRESHERS)]
 
@@ -89,7 +89,7 @@ def test_twenty_checks_make_one_call(intctl: Intctl, strict: Vendor) -> None:
 
 
 def test_twenty_agents_make_one_call(intctl: Intctl, strict: Vendor) -> None:
-    """Twenty agents' passes at once: one claims it, and one token call is made."""
+    """Of twenty concurrent passes, one claims the integration and makes one token call."""
     before = expired(intctl, strict)
     start = threading.Barrier(REFRESHERS)
 
@@ -106,7 +106,7 @@ def test_twenty_agents_make_one_call(intctl: Intctl, strict: Vendor) -> None:
 
 
 def test_a_check_does_not_take_a_scheduled_answer_that_proved_nothing(intctl: Intctl, strict: Vendor) -> None:
-    """Who waits for an agent that used its stored access token makes the exchange after it."""
+    """A manual check that waits for an agent with a stored access token then makes the exchange."""
     intctl("add", "oauth", "-f", "-", stdin=strict.manifest(), **SECRETS)
     before = strict.exchanges
     with connect(intctl.target) as database:
@@ -139,7 +139,7 @@ def test_a_check_does_not_take_a_scheduled_answer_that_proved_nothing(intctl: In
 
 @pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_edits_applies_checks_and_agents_at_once(intctl: Intctl, fleet: Fleet, strict: Vendor, times: int) -> None:
-    """Whatever meets over one integration: nobody shows a dead token, and in the end it is healthy."""
+    """Any concurrent commands on one integration: no invalid token is sent, and it ends healthy."""
     expired(intctl, strict)
     processes: dict[str, subprocess.Popen[str]] = {}
     for number in range(times):
@@ -163,7 +163,7 @@ def test_edits_applies_checks_and_agents_at_once(intctl: Intctl, fleet: Fleet, s
 
 
 def test_adds_of_one_file_at_once(intctl: Intctl, fleet: Fleet, strict: Vendor) -> None:
-    """One of them makes it; the others are told that it is there, and the token is not spent twice over."""
+    """One process creates it; the others report that it exists, and the token is used once."""
     processes = [fleet.start("add", "oauth", "-f", "-", stdin=strict.manifest()) for _ in range(4)]
     ended = [finished(process) for process in processes]
     assert Counter(code for code, _, _ in ended) == {0: 1, 4: 3}, ended
@@ -175,12 +175,12 @@ def test_adds_of_one_file_at_once(intctl: Intctl, fleet: Fleet, strict: Vendor) 
 def test_a_lease_that_is_never_given_back_is_told(
     intctl: Intctl, strict: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who can't have the right to refresh sends nothing, blames nobody, and says when to try again."""
+    """Without the refresh lease a command sends nothing, blames no provider and asks to try again."""
     expired(intctl, strict)
     with connect(intctl.target) as database:
         (row,) = database.rows("SELECT integration_id AS id FROM integration_schedules")
         assert claims.claim_one(database, "somebody", row["id"], deadline_s=60)
-    monkeypatch.setattr(lease, "MARGIN_S", -5)  # what is waited for beyond the deadline
+    monkeypatch.setattr(lease, "MARGIN_S", -5)  # the wait beyond the deadline
     exchanges = strict.exchanges
     ran = intctl("edit", "Calendar", "--set", "client_id=another", "--timeout", "1", code=1)
     assert "unknown" in ran.err and "self.busy" in ran.err and "Try again in a minute" in ran.err
@@ -190,14 +190,14 @@ def test_a_lease_that_is_never_given_back_is_told(
 
 
 def test_an_add_gives_way_to_who_came_first(intctl: Intctl, fleet: Fleet, strict: Vendor) -> None:
-    """Two that fail over one draft: the second does not wait for a row that the first has withdrawn."""
+    """Two failed commands on one draft: the second does not wait for a row that the first removed."""
     there = threading.Event()
     strict.secret = "another-secret"
 
     def second_comes() -> None:
         strict.before_token = lambda: None
         there.set()
-        time.sleep(2.0)  # that the second waits for the lease can't be seen from outside
+        time.sleep(2.0)  # the wait for the lease is not visible from outside
 
     strict.before_token = second_comes
     first = fleet.start("add", "oauth", "-f", "-", stdin=strict.manifest())

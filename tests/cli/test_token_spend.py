@@ -1,5 +1,5 @@
-"""Refresh tokens that die at their first use, over the commands and the sandbox: spent only where a person says so
-or the successor is kept; and none of them comes out anywhere."""
+"""Single-use refresh tokens, over the commands and the sandbox: used only on request or if the new token is
+saved, and never shown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .conftest import Intctl
 from .test_canary import CommandLines, Hunt
 from .test_oauth import snapshot
 
-#: Those of the sandbox whose refresh token can be used only once, by their own words.
+#: The sandbox providers that document a single-use refresh token.
 SINGLE_USE = ("gusto", "xero")
 
 
@@ -32,24 +32,24 @@ def sandbox(folder: Path, fault: str, *providers: str) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Sandbox]:
-    """Each refresh gives a new token and kills the old one."""
+    """Each refresh returns a new token and invalidates the old one."""
     with sandbox(tmp_path / "box", "rotated.token.lost", "google", "microsoft", *SINGLE_USE) as made:
         yield made
 
 
 def given(box: Sandbox, provider: str) -> dict[str, Any]:
-    """The manifest and the environment that it needs."""
+    """The manifest and its environment."""
     return {"stdin": manifests(box)[provider], **box.environ()}
 
 
 def alive(box: Sandbox, provider: str) -> bool:
-    """Whether the vendor would still take the token that the manifest has."""
+    """Whether the vendor would still accept the manifest's token."""
     return box.accounts[provider].credentials["refresh_token"] in box.accounts[provider].refresh_tokens
 
 
 @pytest.mark.parametrize("provider", SINGLE_USE)
 def test_a_file_is_tested_without_spending_its_token(intctl: Intctl, box: Sandbox, provider: str) -> None:
-    """`test -f` sends nothing and says how to go on; then add works with the very same file."""
+    """`test -f` sends nothing and names the next step; then add works with the same file."""
     (tested,) = intctl("test", "-f", "-", "-o", "json", code=1, **given(box, provider)).json
     assert (tested["verdict"], tested["code"], tested["phases_ms"]) == ("unknown", "self.token_single_use", {})
     assert "intctl add" not in tested["message"] and "add and apply" in tested["next_step"]
@@ -63,7 +63,7 @@ def test_a_file_is_tested_without_spending_its_token(intctl: Intctl, box: Sandbo
 
 
 def test_a_token_is_spent_where_somebody_says_so(intctl: Intctl, box: Sandbox) -> None:
-    """With --spend-token it is said before and after that the file's token is dead; it is, and add finds it so."""
+    """--spend-token warns before and after that the file's token is used up; add then fails."""
     ran = intctl("test", "-f", "-", "--spend-token", **given(box, "xero"))
     assert "healthy" in ran.out
     before, after = ran.err.splitlines()
@@ -81,7 +81,7 @@ def test_a_token_is_spent_where_somebody_says_so(intctl: Intctl, box: Sandbox) -
 def test_what_is_said_of_a_token_that_was_perhaps_spent(
     intctl: Intctl, tmp_path: Path, fault: str, said: str | None
 ) -> None:
-    """After a refusal nothing is claimed to be dead; after an answer that tells nothing, it may be."""
+    """After a rejection no token is reported as used up; after an inconclusive reply it may be."""
     with sandbox(tmp_path / "box", fault, "xero") as box:
         ran = intctl("test", "-f", "-", "--spend-token", code=1, **given(box, "xero"))
     before, *after = ran.err.splitlines()
@@ -90,7 +90,7 @@ def test_what_is_said_of_a_token_that_was_perhaps_spent(
 
 
 def test_a_retry_goes_on_with_the_token_that_the_first_attempt_got(intctl: Intctl, box: Sandbox) -> None:
-    """The API cuts the line once: the second attempt does not show the dead token, and is healthy."""
+    """The API drops one connection: the second attempt does not send the used-up token, and is healthy."""
     from intctl.sandbox.http import Reply, Request
 
     account = box.accounts["xero"]
@@ -111,7 +111,7 @@ def test_a_retry_goes_on_with_the_token_that_the_first_attempt_got(intctl: Intct
 
 
 def test_a_replaced_token_is_told_where_nobody_expected_it(intctl: Intctl, box: Sandbox) -> None:
-    """A provider that is not known to replace the token, and does: the test of a file says so."""
+    """If a provider replaces the token unexpectedly, the test of a file reports it."""
     ran = intctl("test", "-f", "-", **given(box, "google"))
     assert ran.err == (
         "warning: Google Calendar: the provider sent a new refresh token, which a test does not save: "
@@ -120,7 +120,7 @@ def test_a_replaced_token_is_told_where_nobody_expected_it(intctl: Intctl, box: 
 
 
 def test_spend_token_asks_for_a_file(intctl: Intctl, box: Sandbox) -> None:
-    """For a saved integration there is a better way, and it is named; nothing is spent."""
+    """--spend-token for a saved integration suggests another command and uses no token."""
     intctl("add", "xero", "-f", "-", **given(box, "xero"))
     before = snapshot(intctl)
     ran = intctl("test", "Xero", "--spend-token", code=2)
@@ -132,7 +132,7 @@ def test_spend_token_asks_for_a_file(intctl: Intctl, box: Sandbox) -> None:
 
 
 def test_a_revoked_token_does_not_stay_green(intctl: Intctl, box: Sandbox) -> None:
-    """The vendor revokes the grant while its access tokens still work: check and reconnect see it at once."""
+    """The vendor revokes the grant while access tokens still work: check and reconnect detect it."""
     intctl("add", "xero", "-f", "-", **given(box, "xero"))
     box.accounts["xero"].refresh_tokens.clear()
     for command in ("check", "reconnect"):
@@ -141,11 +141,11 @@ def test_a_revoked_token_does_not_stay_green(intctl: Intctl, box: Sandbox) -> No
 
 
 def test_no_token_comes_out_anywhere(intctl: Intctl, box: Sandbox, tmp_path: Path) -> None:
-    """Access tokens and rotated refresh tokens, through every command that has one in its hands, faults included."""
+    """No command shows access tokens or rotated refresh tokens, even with faults."""
     hunt = Hunt()
     with CommandLines(hunt):
         for provider in ("microsoft", *SINGLE_USE):
-            if provider != "microsoft":  # not known to replace it: there the test would spend it
+            if provider != "microsoft":  # not known to replace it: the test would use it up
                 intctl("test", "-f", "-", code=1, **given(box, provider))
             intctl("apply", "-f", "-", **given(box, provider))
         intctl("check", "--all", "-o", "json")

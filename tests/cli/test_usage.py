@@ -1,4 +1,4 @@
-"""Usage as it is recorded and shown: in show, metrics and the dashboard, on both databases."""
+"""Recorded usage in show, metrics and the dashboard, on both databases."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def added(intctl: Intctl, box: Sandbox, *names: str) -> None:
 
 
 def line(page: str, label: str) -> str:
-    """What a page says beside this label."""
+    """The value of this label on a page."""
     (found,) = [one.strip() for one in page.splitlines() if one.startswith(f"  {label}  ")]
     return found.removeprefix(label).strip()
 
 
 def test_a_check_records_what_the_vendor_tells(intctl: Intctl, box: Sandbox) -> None:
-    """add and check store it; show, metrics and the dashboard have the newest, in one shape, with its time."""
+    """add and check store usage; show, metrics and the dashboard show the newest, with its time."""
     added(intctl, box, "mailgun", "brevo", "plivo", "zoom")
     ran = intctl("check", "Brevo", "-o", "json", **environ(box))
     (row,) = ran.json
@@ -95,7 +95,7 @@ def test_a_check_records_what_the_vendor_tells(intctl: Intctl, box: Sandbox) -> 
 
 
 def test_the_newest_figures_of_the_config_as_it_is(intctl: Intctl) -> None:
-    """The newest check's, else the last success's; none from before an edit, none that is not in our shape."""
+    """Usage of the newest check, or else of the last success; none from before an edit, none malformed."""
     with connect(intctl.target) as database:
         ids = {name: add_integration(database, name) for name in ("Newest", "Failing", "Used up", "Edited", "Odd")}
         version = integrations.find(database, ORG_ID, "Newest").config_version
@@ -136,7 +136,7 @@ def test_the_newest_figures_of_the_config_as_it_is(intctl: Intctl) -> None:
 
 
 def test_quota_used_up_is_an_error_with_an_alert(intctl: Intctl, tmp_path: Path) -> None:
-    """Nothing more gets through: not saved by add; in error, with an alert, when a check finds it later."""
+    """An exhausted quota: add does not save; a later check finds an error with an alert."""
     for place, faults in enumerate(({}, {"resend": "quota.exhausted"})):
         folder = tmp_path / str(place)
         folder.mkdir()
@@ -154,7 +154,7 @@ def test_quota_used_up_is_an_error_with_an_alert(intctl: Intctl, tmp_path: Path)
 
 
 def test_own_limits_are_shown_as_what_they_are(intctl: Intctl, email: MailHost) -> None:
-    """What the config allows is said, and that nobody counts it; there is no usage that nobody measured."""
+    """The limits of the config are shown as not counted, and never as usage."""
     text = intctl("show", "Email").out
     said = "at most 1,000 per hour, 25,000 per day by the config (intctl does not count sent mail)"
     assert line(text, "Own limits") == said and "Usage" not in text
@@ -165,7 +165,7 @@ def test_own_limits_are_shown_as_what_they_are(intctl: Intctl, email: MailHost) 
 
 @pytest.mark.parametrize("plain", [True, False])
 def test_the_dashboard_puts_each_usage_under_its_integration(plain: bool) -> None:
-    """Whatever the order, the pictures and the width: one line below its own row, never wider than the terminal."""
+    """Usage is one line below its row, for any order, icons and width, never wider than the terminal."""
     stored = [records.integration(id=name, name=name, last_health_check=NOW, last_success_at=NOW) for name in "ABC"]
     view = Overview(
         organisation="Acme",

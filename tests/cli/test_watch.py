@@ -1,4 +1,4 @@
-"""The agent as a process and all that hears of it: systemd, monitors, metrics, machines that read its lines."""
+"""The agent as a process and its outputs: systemd, monitors, metrics, JSON lines."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pinged(monitor: HttpServer) -> list[str]:
 
 
 def entries(text: str) -> list[dict[str, Any]]:
-    """Lines for machines: each one an object with the four keys that all have."""
+    """Parse JSON lines: each is an object with the four common keys."""
     found = [json.loads(line) for line in text.splitlines()]
     assert all({"time", "level", "event", "message"} <= entry.keys() for entry in found)
     return found
@@ -55,7 +55,7 @@ def entries(text: str) -> list[dict[str, Any]]:
 
 
 def test_a_service_speaks_to_systemd(fleet: Fleet, provider: Host, systemd: Manager) -> None:
-    """Ready when database and keyring are proven, a status after each pass, signs of life, and the end."""
+    """systemd gets READY after database and keyring are verified, a status per pass, watchdog pings, STOPPING."""
     fleet.add({"a": f"{provider.url}/a"})
     agent = fleet.start("agent", "--every", "1", NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="1000000")
     until(lambda: systemd.messages("STATUS=Last pass: checked 1: 1 healthy"), "the first pass")
@@ -72,7 +72,7 @@ def test_a_service_speaks_to_systemd(fleet: Fleet, provider: Host, systemd: Mana
 
 @pytest.mark.parametrize("what", ["database", "keyring"])
 def test_what_can_never_work_is_never_ready(fleet: Fleet, systemd: Manager, tmp_path: Path, what: str) -> None:
-    """Without a database or a keyring the service ends with its exit code, before it says that it is ready."""
+    """Without a database or a keyring the service exits with its code before READY."""
     if what == "keyring":
         (fleet.home / "keyring.json").unlink()
         agent = fleet.start("agent", NOTIFY_SOCKET=systemd.address)
@@ -84,7 +84,7 @@ def test_what_can_never_work_is_never_ready(fleet: Fleet, systemd: Manager, tmp_
 
 
 def test_a_pass_that_hangs_gives_no_sign_of_life(fleet: Fleet, provider: Host, systemd: Manager) -> None:
-    """While nothing is recorded the watchdog hears nothing, so that systemd can act; then it goes on."""
+    """While no result is recorded there are no watchdog pings, so that systemd can act; then they resume."""
     provider.behaviour["/a"] = ["hang:200"]
     fleet.add({"a": f"{provider.url}/a"})
     agent = fleet.start(
@@ -100,7 +100,7 @@ def test_a_pass_that_hangs_gives_no_sign_of_life(fleet: Fleet, provider: Host, s
 
 
 def test_each_recorded_batch_is_a_sign_of_life(fleet: Fleet, provider: Host, systemd: Manager) -> None:
-    """A pass that goes on for long and gets on is alive, though it has not ended."""
+    """A long pass with progress sends watchdog pings before its end."""
     provider.behaviour["/slow"] = ["hang:200"]
     fleet.add({"quick": f"{provider.url}/quick", "slow": f"{provider.url}/slow"})
     agent = fleet.start("agent", "--timeout", "60", NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="1000000")
@@ -112,14 +112,14 @@ def test_each_recorded_batch_is_a_sign_of_life(fleet: Fleet, provider: Host, sys
 
 
 def test_a_database_that_does_not_answer_gives_no_sign_of_life(fleet: Fleet, systemd: Manager) -> None:
-    """A service that only waits for its database is not alive for the watchdog."""
+    """A service that only waits for its database sends no watchdog pings."""
     agent = fleet.start("agent", "--every", "1", NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="1000000")
     until(lambda: systemd.messages("STATUS=Last pass"), "a pass")
     held = connect(fleet.target)
     with held, held.transaction():
         if held.dialect == POSTGRESQL:
             held.run("LOCK TABLE integration_schedules IN ACCESS EXCLUSIVE MODE")
-        time.sleep(2)  # what was under way when the lock came may still end
+        time.sleep(2)  # checks that ran before the lock may still finish
         heard = len(systemd.messages("WATCHDOG=1"))
         time.sleep(3)  # the server ends a transaction that is idle for ten seconds
         assert len(systemd.messages("WATCHDOG=1")) == heard
@@ -133,7 +133,7 @@ def test_a_database_that_does_not_answer_gives_no_sign_of_life(fleet: Fleet, sys
 def test_waiting_for_a_database_that_is_away_is_no_sign_of_life(
     fleet: Fleet, systemd: Manager, request: pytest.FixtureRequest
 ) -> None:
-    """A database that refuses at once leaves the service nothing but waiting, and that feeds no watchdog."""
+    """With a database that refuses connections the service only waits, without watchdog pings."""
     away, back = doors(fleet.target, request)
     agent = fleet.start("agent", "--every", "2", NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="400000")
     until(lambda: systemd.messages("STATUS=Last pass"), "a pass")
@@ -152,7 +152,7 @@ def test_waiting_for_a_database_that_is_away_is_no_sign_of_life(
 
 
 def test_sighup_reads_the_keyring_again(fleet: Fleet, provider: Host, systemd: Manager) -> None:
-    """A key that was added is known after SIGHUP, without a restart: what it sealed is checked."""
+    """SIGHUP loads an added key without a restart: integrations sealed with it are checked."""
     agent = fleet.start("agent", "--every", "1", "--log-format", "json", NOTIFY_SOCKET=systemd.address)
     until(lambda: systemd.messages("STATUS=Last pass"), "a pass")
     old = fleet.keyring
@@ -175,7 +175,7 @@ def test_sighup_reads_the_keyring_again(fleet: Fleet, provider: Host, systemd: M
 
 
 def test_a_bad_keyring_changes_nothing(fleet: Fleet, provider: Host, systemd: Manager) -> None:
-    """What can't be read is said, the old keyring stays in use, and the service goes on."""
+    """An unreadable keyring is reported, the old one stays in use, and the service continues."""
     agent = fleet.start("agent", "--every", "1", NOTIFY_SOCKET=systemd.address)
     until(lambda: systemd.messages("STATUS=Last pass"), "a pass")
     (fleet.home / "keyring.json").write_text(f'{{"broken": "{CANARY}"')
@@ -192,7 +192,7 @@ def test_a_bad_keyring_changes_nothing(fleet: Fleet, provider: Host, systemd: Ma
 
 
 def test_a_key_from_the_environment_can_not_be_reloaded(fleet: Fleet, systemd: Manager) -> None:
-    """An environment does not change in a process that runs: SIGHUP says so and keeps the key."""
+    """A process cannot reload its environment: SIGHUP reports that and keeps the key."""
     (fleet.home / "keyring.json").unlink()
     agent = fleet.start(
         "agent", "--every", "1", NOTIFY_SOCKET=systemd.address, INTCTL_ENCRYPTION_KEY=keyring.new_key().text()
@@ -209,7 +209,7 @@ def test_a_key_from_the_environment_can_not_be_reloaded(fleet: Fleet, systemd: M
 
 
 def test_a_good_pass_is_pinged(fleet: Fleet, provider: Host, monitor: HttpServer) -> None:
-    """Start, then success: whatever the pass found, for a failing provider is no failure of the agent."""
+    """The ping URL gets start and success, even if a provider fails."""
     provider.behaviour["/a"] = ["401"]
     fleet.add({"a": f"{provider.url}/a"})
     ended = finished(fleet.start("agent", "--once", "--ping-url", f"{monitor.url}/{UUID}"))
@@ -218,7 +218,7 @@ def test_a_good_pass_is_pinged(fleet: Fleet, provider: Host, monitor: HttpServer
 
 
 def test_the_url_may_come_from_the_environment(fleet: Fleet, monitor: HttpServer) -> None:
-    """INTCTL_PING_URL is as good, and no process list shows it."""
+    """INTCTL_PING_URL works too and is not visible in the process list."""
     assert finished(fleet.start("agent", "--once", INTCTL_PING_URL=f"{monitor.url}/{UUID}"))[0] == 0
     assert pinged(monitor) == ["/start", ""]
 
@@ -227,7 +227,7 @@ def test_the_url_may_come_from_the_environment(fleet: Fleet, monitor: HttpServer
 def test_a_failure_is_never_pinged_as_success(
     fleet: Fleet, provider: Host, monitor: HttpServer, tmp_path: Path, what: str
 ) -> None:
-    """Whatever keeps the pass from its end, the monitor hears of a failure, and the exit code is the failure's."""
+    """Any failed pass pings the monitor with a failure, and has the exit code of the failure."""
     fleet.add({"a": f"{provider.url}/a"})
     words, environ = ["agent", "--once", "--ping-url", f"{monitor.url}/{UUID}"], {}
     if what == "no database":
@@ -245,7 +245,7 @@ def test_a_failure_is_never_pinged_as_success(
 
 
 def test_a_pass_that_a_signal_ended_says_nothing(fleet: Fleet, provider: Host, monitor: HttpServer) -> None:
-    """SIGTERM is neither success nor failure: the monitor sees that no end came."""
+    """SIGTERM pings neither success nor failure: the monitor sees a missing end."""
     provider.behaviour["/a"] = ["hang:200"]
     fleet.add({"a": f"{provider.url}/a"})
     agent = fleet.start("agent", "--once", "--timeout", "60", "--ping-url", f"{monitor.url}/{UUID}")
@@ -256,7 +256,7 @@ def test_a_pass_that_a_signal_ended_says_nothing(fleet: Fleet, provider: Host, m
 
 
 def test_a_monitor_that_is_away_fails_no_pass(fleet: Fleet, provider: Host) -> None:
-    """It is said on standard error, without the URL; the exit code is the pass's own."""
+    """A failed ping is a warning without the URL; the exit code is that of the pass."""
     fleet.add({"a": f"{provider.url}/a"})
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -268,7 +268,7 @@ def test_a_monitor_that_is_away_fails_no_pass(fleet: Fleet, provider: Host) -> N
 def test_a_service_pings_its_failure_and_its_recovery(
     fleet: Fleet, monitor: HttpServer, request: pytest.FixtureRequest
 ) -> None:
-    """A database that goes away is a failure at once, and a pass after it is a success again."""
+    """A lost database pings a failure at once, and the next pass a success."""
     away, back = doors(fleet.target, request)
     agent = fleet.start("agent", "--every", "1", "--ping-url", f"{monitor.url}/{UUID}")
     until(lambda: pinged(monitor) == ["/start", ""], "the first pass")
@@ -284,7 +284,7 @@ def test_a_service_pings_its_failure_and_its_recovery(
 
 
 def test_metrics_after_each_pass(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """The file tells of every integration and of the agent, and adds up over passes."""
+    """The metrics file covers every integration and the agent, with counters over passes."""
     path = tmp_path / "intctl.prom"
     provider.behaviour["/b"] = ["401"]
     fleet.add({name: f"{provider.url}/{name}" for name in "ab"})
@@ -298,7 +298,7 @@ def test_metrics_after_each_pass(fleet: Fleet, provider: Host, tmp_path: Path) -
 
 
 def test_metrics_after_a_failed_pass(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """What was known stays, and the agent's own line says that it failed."""
+    """After a failed pass the old metrics stay, and the agent's metric shows the failure."""
     path = tmp_path / "intctl.prom"
     fleet.add({"a": f"{provider.url}/a"})
     finished(fleet.start("agent", "--once", "--metrics-file", str(path)))
@@ -310,17 +310,17 @@ def test_metrics_after_a_failed_pass(fleet: Fleet, provider: Host, tmp_path: Pat
 
 
 def test_metrics_that_can_not_be_written_fail_no_pass(fleet: Fleet, tmp_path: Path) -> None:
-    """A folder that is not there is said, and the pass is what it was."""
+    """A missing folder is a warning and does not affect the pass."""
     code, out, err = finished(fleet.start("agent", "--once", "--metrics-file", str(tmp_path / "gone" / "x.prom")))
     assert (code, out) == (0, "checked 0\n")
     assert err.startswith("warning: --metrics-file: ") and err.count("\n") == 1
 
 
-# --- lines for machines
+# --- JSON lines
 
 
 def test_lines_for_machines(fleet: Fleet, provider: Host) -> None:
-    """A pass is one object with its counts; a service says when it starts and stops, too."""
+    """A pass is one object with its counts; a service also reports its start and stop."""
     provider.behaviour["/b"] = ["401"]
     fleet.add({name: f"{provider.url}/{name}" for name in "ab"})
     agent = fleet.start("agent", "--every", "1", "--log-format", "json")
@@ -337,7 +337,7 @@ def test_lines_for_machines(fleet: Fleet, provider: Host) -> None:
 
 
 def test_errors_for_machines(fleet: Fleet, tmp_path: Path) -> None:
-    """An error that ends the agent is an object like the others, with the exit code."""
+    """An error that ends the agent is an object with the exit code."""
     words = ("agent", "--once", "--log-format", "json")
     code, out, err = finished(fleet.start(*words, INTCTL_DATABASE_URL=f"sqlite:///{tmp_path / 'none.db'}"))
     (entry,) = entries(err)
@@ -348,7 +348,7 @@ def test_errors_for_machines(fleet: Fleet, tmp_path: Path) -> None:
 
 
 def test_warnings_for_machines(fleet: Fleet, tmp_path: Path) -> None:
-    """What other rooms warn of is a line like the others."""
+    """Warnings of other rooms are JSON lines too."""
     path = tmp_path / "url"
     path.write_text(fleet.environ["INTCTL_DATABASE_URL"])
     path.chmod(0o644)
@@ -358,7 +358,7 @@ def test_warnings_for_machines(fleet: Fleet, tmp_path: Path) -> None:
 
 
 def test_own_faults_for_machines(fleet: Fleet, provider: Host) -> None:
-    """A fault of this machine's own has its code and how many checks it spoiled."""
+    """A local issue has its code and the number of affected checks."""
     fleet.add({"a": f"{provider.url}/a", "b": f"{provider.url}/b"})
     other = keyring.new_key()
     (fleet.home / "keyring.json").unlink()
@@ -372,7 +372,7 @@ def test_own_faults_for_machines(fleet: Fleet, provider: Host) -> None:
 
 
 def test_a_bug_for_machines(intctl: Intctl, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug is one object too: its type and its places, never its text, and the monitor's failure."""
+    """A bug is one object with type and stack trace, never the message, and pings a failure."""
     from intctl.store import claims
 
     def broken(*_: object, **__: object) -> None:
@@ -391,7 +391,7 @@ def test_a_bug_for_machines(intctl: Intctl, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_status_before_any_pass(intctl: Intctl) -> None:
-    """Nobody ran here: exit 1, in every form of output."""
+    """Without any agent, status exits 1 in every output format."""
     ran = intctl("agent", "status", code=1)
     assert ran.out == "No agent has run yet.\n" and "No pass finished in the last 15m" in ran.err
     assert intctl("agent", "status", "-o", "json", code=1).json == []
@@ -399,13 +399,13 @@ def test_status_before_any_pass(intctl: Intctl) -> None:
 
 @pytest.mark.parametrize("words", [("--once",), ("--budget", "10"), ("--metrics-file", "agent.prom")])
 def test_status_takes_no_option_of_a_pass(intctl: Intctl, words: tuple[str, ...]) -> None:
-    """Nothing is quietly left out: wrong usage, before anything is done."""
+    """Options of a pass with a subcommand are a usage error before any action."""
     ran = intctl("agent", *words, "status", code=2)
     assert f"{words[0]} cannot be used with: intctl agent status" in ran.err and ran.out == ""
 
 
 def test_status_after_a_pass(intctl: Intctl) -> None:
-    """Each host with its last pass; exit 0 as long as one finished in time, in every form of output."""
+    """status shows the last pass of each host; exit 0 if one finished in time, in every format."""
     intctl("agent", "--once")
     ran = intctl("agent", "status", "-o", "json")
     (row,) = ran.json
@@ -418,7 +418,7 @@ def test_status_after_a_pass(intctl: Intctl) -> None:
 
 
 def test_status_when_the_last_pass_is_old(intctl: Intctl) -> None:
-    """Nothing finished within --max-age: exit 1, and who is late is listed."""
+    """If no pass finished within --max-age, status exits 1 and lists the late hosts."""
     intctl("agent", "--once")
     with connect(intctl.target) as database:
         ago = "{after -1000}"
@@ -430,7 +430,7 @@ def test_status_when_the_last_pass_is_old(intctl: Intctl) -> None:
 
 
 def test_status_of_several_hosts(intctl: Intctl) -> None:
-    """One that still works is enough for exit 0; the one that is late is seen as such."""
+    """One working host is enough for exit 0; a late host is shown as late."""
     from intctl.store import passes
 
     intctl("agent", "--once")
@@ -442,7 +442,7 @@ def test_status_of_several_hosts(intctl: Intctl) -> None:
 
 
 def test_status_of_a_pass_that_failed(intctl: Intctl) -> None:
-    """A keyring that can't be used is the reason that is shown; the last good pass is still in time."""
+    """An unusable keyring is shown as the failure; the last good pass is still in time."""
     intctl("agent", "--once")
     (intctl.home / "keyring.json").rename(intctl.home / "aside")
     intctl("agent", "--once", code=6)
@@ -455,7 +455,7 @@ def test_status_of_a_pass_that_failed(intctl: Intctl) -> None:
 
 
 def test_status_with_an_organisation(intctl: Intctl, org_id: str) -> None:
-    """--org lists who serves that organisation, and only they count."""
+    """--org lists only agents that serve that organisation, and only they count."""
     other = "0" * 8 + org_id[8:]
     intctl("agent", "--once", "--org", other)
     assert intctl("agent", "status", "--org", "acme", code=1).out == "No agent has run yet.\n"
@@ -471,7 +471,7 @@ def test_an_age_that_is_none(intctl: Intctl, age: str) -> None:
 
 
 def test_a_pass_that_hangs_is_seen_in_the_status(fleet: Fleet, provider: Host) -> None:
-    """The start of a pass with work is noted before the first check."""
+    """The start of a pass with work is recorded before the first check."""
     provider.behaviour["/a"] = ["hang:200"]
     fleet.add({"a": f"{provider.url}/a"})
     agent = fleet.start("agent", "--once", "--timeout", "60")
@@ -482,13 +482,13 @@ def test_a_pass_that_hangs_is_seen_in_the_status(fleet: Fleet, provider: Host) -
     assert finished(agent)[0] == 0
 
 
-# --- cheap, and silent about secrets
+# --- cheap, and without secrets
 
 
 def test_status_and_an_idle_pass_with_options_import_no_framework(
     sqlite_target: Target, tmp_path: Path, provider: Host
 ) -> None:
-    """A command at transitions and a metrics file cost an idle pass no framework; nor does the status."""
+    """With --on-change and --metrics-file, an idle pass imports no framework; nor does status."""
     keyring.write_file(tmp_path / "keyring.json", [keyring.new_key()])
     environ = {"INTCTL_HOME": str(tmp_path), "INTCTL_DATABASE_URL": f"sqlite:///{sqlite_target.path}"}
     environ["PATH"] = os.environ["PATH"]
@@ -498,7 +498,7 @@ def test_status_and_an_idle_pass_with_options_import_no_framework(
 
 
 def test_an_idle_pass_writes_one_row_once(fleet: Fleet) -> None:
-    """A pass in which nothing is due writes its own row and nothing else."""
+    """A pass without due integrations writes only its own row."""
     finished(fleet.start("agent", "--once"))
     tables = ("integration_schedules", "integration_health_logs", "integration_transitions")
     assert [fleet.rows(f"SELECT * FROM {table}") for table in tables] == [[], [], []]
@@ -508,7 +508,7 @@ def test_an_idle_pass_writes_one_row_once(fleet: Fleet) -> None:
 def test_no_secret_comes_out(
     fleet: Fleet, provider: Host, monitor: HttpServer, systemd: Manager, tmp_path: Path
 ) -> None:
-    """Key, ping URL and database URL are in no line, no document, no environment, no file and no row."""
+    """Key, ping URL and database URL appear in no line, document, environment, file or row."""
     got = tmp_path / "got"
     tell = tmp_path / "tell.sh"
     tell.write_text(f"#!/bin/sh\n{{ cat; env; }} >>{got}\n")
@@ -548,7 +548,7 @@ def test_no_secret_comes_out(
 def test_a_metrics_file_that_can_not_be_filled_fails_no_pass(
     intctl: Intctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The pass is noted by then: the database's trouble is a warning, exit 0, and no failure in the file."""
+    """A database error after the pass is recorded is a warning: exit 0, and no failure in the file."""
     from intctl.errors import BusyError
     from intctl.store import gauges
 
@@ -563,7 +563,7 @@ def test_a_metrics_file_that_can_not_be_filled_fails_no_pass(
 
 
 def test_the_telling_is_part_of_the_pass(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """Its start is when it began, and its duration holds what the command took."""
+    """The start of a pass is its true start, and its duration includes the command."""
     provider.behaviour["/a"] = ["401"]
     fleet.add({"a": f"{provider.url}/a"})
     slow = tmp_path / "slow"

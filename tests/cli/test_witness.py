@@ -1,4 +1,4 @@
-"""When nothing gets through, this machine's network is looked at before anybody is accused."""
+"""If nothing is reachable, intctl tests this machine's network before it marks providers as failing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add(intctl: Intctl, name: str, url: str) -> None:
 
 
 def nowhere(intctl: Intctl, count: int) -> None:
-    """Integrations whose hosts do not exist."""
+    """Integrations with hosts that do not exist."""
     for number in range(count):
         add(intctl, f"n{number}", f"https://host-{number}.invalid/")
 
@@ -49,7 +49,7 @@ def closed_port() -> Iterator[int]:
 
 
 def test_many_hosts_that_all_fail_are_our_fault(intctl: Intctl) -> None:
-    """Three hosts and nothing got through: unknown, no status changed, said once."""
+    """Three unreachable hosts: unknown, no status change, one message."""
     nowhere(intctl, 4)
     ran = intctl("agent", "--once")
     assert ran.out == "checked 4: 4 unknown\n"
@@ -60,13 +60,13 @@ def test_many_hosts_that_all_fail_are_our_fault(intctl: Intctl) -> None:
 
 
 def test_few_hosts_prove_nothing_against_us(intctl: Intctl) -> None:
-    """One or two names that do not exist are what they seem."""
+    """One or two unknown host names are failures of their integrations."""
     nowhere(intctl, 2)
     assert intctl("agent", "--once").out == "checked 2: 2 down\n"
 
 
 def test_one_that_gets_through_clears_us(intctl: Intctl) -> None:
-    """Where somebody answers, the network works, and the others are accused."""
+    """If one host answers, the network works, and the others fail."""
     nowhere(intctl, 4)
     with http_server({"/": Answer(200, {})}) as server:
         add(intctl, "fine", f"{server.url}/")
@@ -75,14 +75,14 @@ def test_one_that_gets_through_clears_us(intctl: Intctl) -> None:
 
 
 def test_a_refusal_is_an_answer_too(intctl: Intctl, closed_port: int) -> None:
-    """A closed port proves that packets come back."""
+    """A closed port proves that the network works."""
     nowhere(intctl, 3)
     add(intctl, "closed", f"http://127.0.0.1:{closed_port}/")
     assert intctl("agent", "--once").out == "checked 4: 4 down\n"
 
 
 def test_the_witness_decides(intctl: Intctl, closed_port: int) -> None:
-    """A witness that answers accuses the others; one that does not clears even a single one."""
+    """With a reachable witness the others fail; with an unreachable one even a single host is unknown."""
     nowhere(intctl, 4)
     with http_server({}) as server:
         ran = intctl("agent", "--once", INTCTL_WITNESS=f"127.0.0.1:{closed_port}, 127.0.0.1:{server.port}")
@@ -93,7 +93,7 @@ def test_the_witness_decides(intctl: Intctl, closed_port: int) -> None:
 
 @pytest.mark.parametrize("text", ["nonsense", "host:0", "host:99999", ":80", "host:x"])
 def test_a_wrong_witness_is_said_before_anything_is_claimed(intctl: Intctl, text: str) -> None:
-    """A witness that is not host:port is wrong usage."""
+    """A witness that is not host:port is a usage error."""
     nowhere(intctl, 1)
     for words in (("agent", "--once"), ("check", "n0")):
         assert "INTCTL_WITNESS" in intctl(*words, code=2, INTCTL_WITNESS=text).err

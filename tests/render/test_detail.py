@@ -43,7 +43,7 @@ def test_nagios_says_the_worst(verdicts: list[str], word: str, code: int) -> Non
 
 
 def test_nagios_line_keeps_its_form_whatever_the_names() -> None:
-    """One line, one bar: names with bars, quotes and escapes don't make another one."""
+    """The line has one bar, even for names with bars, quotes and escapes."""
     text, _ = nagios([outcome("it's|a\x1b[31m\nname", "down")])
     assert text == "INTCTL CRITICAL - it's a[31m name down (x.y) | 'it s a[31m name'=12ms\n"
     text, _ = nagios([outcome("A", "healthy"), outcome("B", "healthy")])
@@ -51,7 +51,7 @@ def test_nagios_line_keeps_its_form_whatever_the_names() -> None:
 
 
 def test_a_finding_says_what_to_do_unless_all_is_well() -> None:
-    """Healthy is one line; everything else names the phase and the next step."""
+    """A healthy finding is one line; any other has the phase and the next step."""
     assert finding(outcome("A", "healthy", "ok")) == "A: healthy — It said no (ok, 12 ms)"
     assert finding(outcome("A", "degraded")) == "A: degraded — It said no (x.y, 12 ms)\n  Next: Do this."
     assert finding(outcome("A\x1b", "down")).startswith("A: down — It said no (x.y, auth phase, 12 ms)\n")
@@ -64,14 +64,14 @@ def page(stored: dict[str, Any] | None = None, **values: Any) -> str:
 
 
 def test_a_page_of_something_never_checked() -> None:
-    """What is not known is left out or said to be so, rather than shown as zero."""
+    """Unknown values are omitted or marked as unknown, never shown as zero."""
     text = page()
     assert "Unchecked" in text and "Last check  never" in text and "Next check  none planned" in text
     assert "Uptime" not in text and "Facts" not in text and "Recent errors" not in text and "Created" not in text
 
 
 def test_a_page_of_something_that_fails() -> None:
-    """Error, count, phases, facts and what went wrong lately, made harmless."""
+    """Error, count, phases, facts and recent errors are sanitized."""
     text = page(
         {
             "name": "Mail\x1b[31m",
@@ -100,7 +100,7 @@ def test_a_page_of_something_that_fails() -> None:
 
 
 def test_the_dashboard_without_pictures_is_ascii_and_straight() -> None:
-    """A terminal without UTF-8 gets words for the lights, and the same columns."""
+    """A terminal without UTF-8 gets ASCII lights and the same columns."""
     failing = {"status": "error", "verdict": "down", "code": "x", "last_health_check": NOW}
     row = Listed(records.integration(type="unheard_of", **failing))
     view = Overview(

@@ -1,4 +1,4 @@
-"""Bars, lengths of time and columns of the figures."""
+"""Bars, durations and columns of the figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..records import NOW
 
 @pytest.mark.parametrize(("plain", "text"), [(False, "·▁▁▄▇▇█"), (True, "._-=++#")])
 def test_only_never_down_is_a_full_bar(plain: bool, text: str) -> None:
-    """Down is the lowest bar, hardly ever down not the highest, not known a dot; ASCII where the locale wants it."""
+    """Down is the lowest bar, only 100 % is the highest, unknown is a dot; ASCII without UTF-8."""
     drawn = sparkline([None, 0.0, 26.0 if plain else 10.0, 51.0, 90.0, 99.999, 100.0], plain=plain)
     assert drawn == text
     assert drawn.isascii() == plain
@@ -47,7 +47,7 @@ def report(**values: Any) -> Figures:
 
 
 def test_a_page_in_plain_ascii() -> None:
-    """What is not known is a dash, what is not there is left out, and nothing needs UTF-8."""
+    """Unknown values are a dash, missing ones are omitted, and nothing requires UTF-8."""
     text = page(report(), UTC, NOW, plain=True)
     assert text.isascii() and "Uptime          -\n" in text and "None." in text
     assert "Response time" not in text and "Maintenance" not in text and "Target" not in text
@@ -56,7 +56,7 @@ def test_a_page_in_plain_ascii() -> None:
 
 
 def test_a_page_says_what_does_not_count_and_what_is_coarser() -> None:
-    """Maintenance, time when it was off, deleted checks, and how response times are beside the usual."""
+    """Maintenance, disabled time, deleted checks, and response times compared with the usual ones."""
     text = page(
         report(
             maintenance_seconds=7200,
@@ -87,7 +87,7 @@ def test_a_page_says_what_does_not_count_and_what_is_coarser() -> None:
 
 
 def test_the_table_has_the_target_only_where_there_is_one() -> None:
-    """Two columns more with --target; known is cut to whole per cents."""
+    """--target adds two columns; the known share is rounded down to whole percent."""
     rows = (report(target_met=True, error_budget_left_seconds=60), report())
     headings = [[column.heading for column in report_columns(plain=True, target=target)] for target in (True, False)]
     assert [heading for heading in headings[0] if heading not in headings[1]] == ["Target", "Budget left"]

@@ -1,4 +1,4 @@
-"""Rows in every format: harmless, parseable, and no wider than the terminal where they can be."""
+"""Rows in every format: sanitized, parseable, and at most as wide as the terminal if possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from intctl.text import rfc3339
 
 @dataclass(frozen=True)
 class Row:
-    """A record with another one inside, and a key that is a keyword."""
+    """A record with a nested record, and a key that is a keyword."""
 
     name: object
     x: object = None
@@ -32,13 +32,13 @@ RECORD = SimpleNamespace(**ROW)
 
 
 def test_times_are_utc_with_milliseconds() -> None:
-    """ISO 8601, Z, whatever zone they came in."""
+    """Times are ISO 8601 with Z, from any zone."""
     moment = datetime(2026, 1, 31, 11, 30, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
     assert rfc3339(moment) == "2026-01-31T09:30:00.123Z"
 
 
 def test_plain_is_what_json_knows() -> None:
-    """Texts lose what a terminal obeys, at every depth, keys too; the rest stays as it is."""
+    """Texts and keys lose control characters at every depth; other values do not change."""
     assert plain(ROW) == {
         "name": 'x[31m,"\n=1+1'.replace("\n", " "),
         "when": "2026-01-31T09:30:00.000Z",
@@ -48,7 +48,7 @@ def test_plain_is_what_json_knows() -> None:
 
 
 def test_every_format_parses_back_and_holds_nothing_harmful() -> None:
-    """JSON, YAML and CSV of hostile text: one row, readable, no escape."""
+    """JSON, YAML and CSV of hostile text have one readable row without escapes."""
     keys = tuple(ROW)
     for text in (as_json([ROW]), as_yaml([ROW]), as_csv([RECORD], keys)):
         assert not set("\x1b\u202e\u200b") & set(text)
@@ -58,13 +58,13 @@ def test_every_format_parses_back_and_holds_nothing_harmful() -> None:
 
 
 def test_json_keeps_letters_and_the_order_of_the_keys() -> None:
-    """Readable for people, stable for diffs."""
+    """JSON is readable, and stable for diffs."""
     assert as_json({"b": "ü", "a": None}) == '{\n  "b": "ü",\n  "a": null\n}\n'
     assert as_yaml({"b": "ü", "a": None}) == "b: ü\na: null\n"
 
 
 def test_render_by_style() -> None:
-    """The stable keys for machines, the columns for people, names for loops; empty is said to people only."""
+    """Stable keys for scripts, columns for tables, names for loops; only a table has an empty message."""
     rows = [Row("A", 1, from_=2)]
     columns: list[Column[Row]] = [Column("Head", lambda row: row.x)]
     assert json.loads(render(rows, columns, ("name", "x"), "json")) == [{"name": "A", "x": 1}]
@@ -85,7 +85,7 @@ def test_numbers_in_a_table_are_not_rewritten() -> None:
 
 @pytest.mark.parametrize("width", [20, 24, 40, 60, 80, 120])
 def test_a_narrow_terminal_cuts_the_widest_columns(width: int) -> None:
-    """Down to the headings a table fits; what was cut ends with an ellipsis."""
+    """A table is truncated down to its headings; truncated text ends with an ellipsis."""
     columns: list[Column[Row]] = [
         Column("Name", lambda row: row.name),
         Column("Says", lambda row: row.x),
@@ -99,7 +99,7 @@ def test_a_narrow_terminal_cuts_the_widest_columns(width: int) -> None:
 
 
 def test_a_terminal_narrower_than_the_headings_is_no_endless_loop() -> None:
-    """Headings are not cut: the table is wider than the terminal, and shown."""
+    """Headings are never truncated, even if the table is wider than the terminal."""
     columns: list[Column[Row]] = [
         Column("A long heading", lambda row: row.name),
         Column("Another one", lambda row: row.name),

@@ -1,4 +1,4 @@
-"""The words of the tables, one by one."""
+"""The texts of table cells."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from ..records import NOW, integration
     ],
 )
 def test_ago(seconds: int, text: str) -> None:
-    """Whole units, rounded down; a clock that is ahead is just now; singular and plural."""
+    """Whole units, rounded down; a future time is just now; singular and plural."""
     assert ago(NOW - timedelta(seconds=seconds), NOW) == text
 
 
 def test_never() -> None:
-    """What never was, was never."""
+    """A missing time is never."""
     assert ago(None, NOW) == "never"
 
 
@@ -52,7 +52,7 @@ def test_never() -> None:
     ],
 )
 def test_status_and_light(status: str, verdict: str, code: str, text: str, colour: str) -> None:
-    """Green is only what a real exchange proved; what was never checked is never green."""
+    """Only a successful exchange is green; an unchecked integration never is."""
     row = integration(status=status, verdict=verdict, code=code)
     assert (status_text(row), light(row)) == (text, colour)
     assert colour in LIGHTS and PLAIN_LIGHTS[colour].isascii()
@@ -70,14 +70,14 @@ def test_status_and_light(status: str, verdict: str, code: str, text: str, colou
     ],
 )
 def test_last_sync(values: dict[str, object], text: str) -> None:
-    """A reported sync before a check, and a check is marked as one."""
+    """A reported sync has priority over a check, and a check is marked as one."""
     moments = {key: NOW - timedelta(seconds=value) for key, value in values.items() if isinstance(value, int)}
     row = integration(**{**values, **moments})
     assert last_sync_text(row, NOW) == text
 
 
 def test_next_steps_can_be_typed() -> None:
-    """The integration's name stands quoted in the commands; an unknown code says to check."""
+    """Commands have the quoted name; an unknown code suggests a check."""
     fielded = next(code for code, cause in CODES.items() if "--secret FIELD" in cause.next_step)
     assert "intctl edit 'Company mail' --secret api_key" in next_step(fielded, "Company mail", "api_key")
     assert next_step("of.another.version", "it's") == "Run intctl check 'it'\"'\"'s'."
@@ -87,5 +87,5 @@ def test_next_steps_can_be_typed() -> None:
 
 
 def test_percent() -> None:
-    """Rounded; of nothing there is no percentage."""
+    """Percentages are rounded; a total of zero has none."""
     assert (percent(1, 3), percent(0, 5), percent(0, 0)) == ("1 (33%)", "0 (0%)", "0")

@@ -1,4 +1,4 @@
-"""The words of an alert, from values: a stored row is not needed."""
+"""The texts of an alert, built from values without a stored row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from intctl.views.steps import next_step
 
 
 def test_a_refused_credential_is_replaced() -> None:
-    """The command names the secret, and the next step says when scheduled logins stopped."""
+    """The command names the secret, and the next step reports stopped scheduled logins."""
     command = alerts.command_of("smtp.auth.rejected", "Company mail", "smtp", failing=True)
     assert command == "intctl edit 'Company mail' --secret password"
     going_on = alerts.next_step_of("smtp.auth.rejected", "Company mail", "smtp", rejections=MAX_REJECTIONS - 1)
@@ -26,7 +26,7 @@ def test_a_refused_credential_is_replaced() -> None:
 
 @pytest.mark.parametrize(("failing", "command"), [(True, "intctl reconnect A"), (False, "intctl check A")])
 def test_any_other_cause_is_tried_again(failing: bool, command: str) -> None:
-    """What fails is reconnected, what cannot be checked is checked; a code of another version is no obstacle."""
+    """A failure suggests reconnect, an uncheckable integration check; an unknown code works too."""
     for code in ("connect.timeout", "of.another.version", ""):
         assert alerts.command_of(code, "A", "smtp", failing=failing) == command
         assert alerts.refused_secret(code, "smtp") == ""
@@ -35,7 +35,7 @@ def test_any_other_cause_is_tried_again(failing: bool, command: str) -> None:
 
 
 def test_message_and_impact() -> None:
-    """A failure has its own message; what cannot be checked has the meaning of its code, and no known impact."""
+    """A failure has its own message; an uncheckable integration has its code's meaning and no known impact."""
     meaning = CODES["self.key_missing"].meaning
     assert alerts.message_of("self.key_missing", "old", failing=False) == meaning
     assert alerts.message_of("self.key_missing", "It said no", failing=True) == "It said no"

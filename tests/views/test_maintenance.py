@@ -1,4 +1,4 @@
-"""Which integrations are in maintenance, and what state a window is in."""
+"""Integrations in maintenance, and the states of windows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR = timedelta(hours=1)
 
 
 def test_the_later_end_counts() -> None:
-    """An integration is in maintenance until its own window ends, and that of all."""
+    """Maintenance ends with the later of the integration's own window and that of all."""
     ends = {"1": NOW + HOUR, None: NOW + 2 * HOUR}
     assert maintenance_until(ends, "1") == maintenance_until(ends, "2") == NOW + 2 * HOUR
     assert maintenance_until({"1": NOW + HOUR}, "1") == NOW + HOUR
