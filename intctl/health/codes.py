@@ -484,7 +484,7 @@ CODES: dict[str, Cause] = {
         "Run intctl check NAME and report what it shows.",
     ),
     "self.crash": Cause(
-        "unknown", "us", "The check itself failed: a bug of intctl", "Please report it; the provider was not judged."
+        "unknown", "us", "The check itself failed: a bug in intctl", "Please report it; the provider was not judged."
     ),
 }
 

@@ -77,7 +77,7 @@ def maintain_history(database: Database, *, budget_s: float = 1.0, again: bool =
             raise
         return f"History maintenance did not finish; it resumes later: {error}"
     except Exception as error:  # a bug here must not fail a pass that is already recorded
-        return f"History maintenance did not finish: a bug of intctl ({type(error).__name__})"
+        return f"History maintenance did not finish: a bug in intctl ({type(error).__name__})"
     return ""
 
 

@@ -41,8 +41,8 @@ class Authenticator:
         """Prove the credential by its token exchange alone. Raises ProbeFailed."""
         raise ProbeFailed("self.config_invalid", "only a token can be verified without a URL")
 
-    async def access(self, *, anew: bool = False) -> tuple[Secret, bool]:  # noqa: ARG002
-        """Return an access token, and whether it was exchanged just now: always with `anew`. Raises ProbeFailed."""
+    async def access(self, *, fresh: bool = False) -> tuple[Secret, bool]:  # noqa: ARG002
+        """Return an access token, and whether it was exchanged just now: always with `fresh`. Raises ProbeFailed."""
         raise ProbeFailed("self.config_invalid", "this credential is not exchanged for a token")
 
     def headers(self, _method: str, _url: str, _content: bytes, /) -> dict[str, str]:

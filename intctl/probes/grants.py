@@ -86,7 +86,7 @@ class GrantAuth(Authenticator, httpx.Auth):
         access, new = await self.access()
         response = yield self._with(request, access)
         if response.status_code == 401 and not new:  # the token was revoked early; the grant may still be valid
-            access, _ = await self.access(anew=True)
+            access, _ = await self.access(fresh=True)
             yield self._with(request, access)
         hit("token_api_answered")
 
@@ -105,9 +105,9 @@ class GrantAuth(Authenticator, httpx.Auth):
         self._shown = await self._granted(reply, stored)
         return "ok", "", None
 
-    async def access(self, *, anew: bool = False) -> tuple[Secret, bool]:
+    async def access(self, *, fresh: bool = False) -> tuple[Secret, bool]:
         stored = await self._load()
-        access = None if anew else self._still_good(stored)
+        access = None if fresh else self._still_good(stored)
         if access is not None:
             return access, False
         access = await self._granted(await self._call(stored), stored)

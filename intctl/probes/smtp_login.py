@@ -75,7 +75,7 @@ async def _log_in_by_token(session: Session, username: str, grant: TokenGrant, t
     access, new = await auth.access()
     reply = await _send_token(session, username, access)
     if reply.code == 535 and not new:
-        access, _ = await auth.access(anew=True)
+        access, _ = await auth.access(fresh=True)
         reply = await _send_token(session, username, access)
     if reply.code != 235:
         raise _login_refused(session, reply)

@@ -117,4 +117,4 @@ def _fields(event: StatusChanged) -> dict[str, Any]:
 
 
 def _bug(one: Subscriber, error: Exception) -> str:
-    return f"{one.entry.option} failed: a bug of intctl ({type(error).__name__})."
+    return f"{one.entry.option} failed: a bug in intctl ({type(error).__name__})."

@@ -111,7 +111,7 @@ def run_steps(steps: Sequence[Step[T]], one: T) -> None:
         except Exception as error:
             if isinstance(error, fails_pass):
                 raise
-            words = str(error) if isinstance(error, IntctlError) else f"A bug of intctl ({type(error).__name__})."
+            words = str(error) if isinstance(error, IntctlError) else f"A bug in intctl ({type(error).__name__})."
             text = f"The step {step.name} after the pass failed: {words}"
             one.around.journal.say("warning", "step_failed", text, step=step.name)
 
@@ -215,7 +215,7 @@ def note_failure(one: FailedPass, _ends: float) -> None:
     """Note the failed pass in the database, unless the database is what failed."""
     if one.database is None or isinstance(one.error, StoreError | BusyError):
         return
-    bug = f"a bug of intctl ({type(one.error).__name__})"
+    bug = f"a bug in intctl ({type(one.error).__name__})"
     failure = str(one.error) if isinstance(one.error, IntctlError) else bug
     with suppress(IntctlError):
         passes.fail(one.database, one.agent, duration_s=time.monotonic() - one.began, failure=failure)

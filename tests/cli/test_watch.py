@@ -384,7 +384,7 @@ def test_a_bug_for_machines(intctl: Intctl, monkeypatch: pytest.MonkeyPatch) -> 
     assert (entry["event"], entry["exit_code"]) == ("bug", 70)
     assert "RuntimeError" in entry["message"] and any("run_once" in place for place in entry["where"])
     (row,) = intctl("agent", "status", "-o", "json", code=1).json
-    assert row["failure"] == "a bug of intctl (RuntimeError)"
+    assert row["failure"] == "a bug in intctl (RuntimeError)"
 
 
 # --- agent status

@@ -70,7 +70,7 @@ def test_the_lists_are_literal() -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (RuntimeError(SECRET), "A bug of intctl (RuntimeError)."),
+        (RuntimeError(SECRET), "A bug in intctl (RuntimeError)."),
         (StoreError("The database is away."), "The database is away."),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_bug_in_a_notifier_fails_no_pass(fleet: Fleet, provider: Host) -> None
     assert run(fleet, around).recorded == 2
     said = {line["event"]: line for line in lines}
     assert said["step_failed"]["step"] == "tell"
-    assert said["ping_failed"]["message"] == "--ping-url failed: a bug of intctl (RuntimeError)."
+    assert said["ping_failed"]["message"] == "--ping-url failed: a bug in intctl (RuntimeError)."
     assert said["told"]["level"] == "info"
     assert SECRET not in json.dumps(lines)
     assert fleet.rows("SELECT passes, failure FROM agent_passes") == [{"passes": 1, "failure": None}]
