@@ -125,7 +125,7 @@ def finding(**values: Any) -> Finding:
 
 def report(**values: Any) -> Report:
     """A report without known values."""
-    return replace(_REPORT, **values)
+    return _REPORT._replace(**values)
 
 
 def page(one: Integration, **values: Any) -> IntegrationPage:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Outage:
+class Outage(NamedTuple):
     """An incident of a report. `end` is None if the incident is not over at the end of the window."""
 
     start: datetime
@@ -19,8 +18,7 @@ class Outage:
     began_before: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """The figures of a window; None where nothing is known. docs/metrics.md defines each of them.
 
     The order is that of the keys in JSON and CSV. The fields up to `response_time_p95_ms` are older than the others.
@@ -62,4 +60,4 @@ class Report:
 
 
 #: The keys of a report, in order. A field named like a Python keyword has an underscore that its key lacks.
-KEYS = tuple(field.name.rstrip("_") for field in fields(Report))
+KEYS = tuple(name.rstrip("_") for name in Report._fields)

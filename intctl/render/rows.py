@@ -56,10 +56,12 @@ def plain(value: object) -> Any:
         return rfc3339(value)
     if isinstance(value, Mapping):
         return {clean(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
     if is_dataclass(value):
         return {field.name.rstrip("_"): plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):  # a NamedTuple
+        return {name.rstrip("_"): plain(item) for name, item in zip(value._fields, value, strict=True)}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
     return value
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from intctl.db import lease
 from intctl.db.connect import Database, time_text
@@ -171,8 +171,7 @@ def retentions(database: Database) -> list[tuple[str, int]]:
     return [(str(row["id"]), row["retention_days"] or RETENTION_DAYS) for row in database.rows(_KEEPERS)]
 
 
-@dataclass(frozen=True, slots=True)
-class OldChecks:
+class OldChecks(NamedTuple):
     """The checks before a moment: their number, the number of integrations, and the time of the first."""
 
     integrations: int

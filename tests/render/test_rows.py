@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -24,6 +25,13 @@ class Row:
     x: object = None
     from_: object = None
     inner: object = None
+
+
+class Pair(NamedTuple):
+    """A record that is a tuple."""
+
+    from_: int
+    to: str
 
 
 HOSTILE = 'x\x1b[31m\u202e\u200b,"\n=1+1'
@@ -45,6 +53,16 @@ def test_plain_is_what_json_knows() -> None:
         "facts": {"a": [1, None, {"b": True}]},
     }
     assert plain((1, "a")) == [1, "a"]
+
+
+def test_plain_of_a_record() -> None:
+    """A dataclass and a NamedTuple become objects, and a key that is a keyword loses its underscore."""
+    assert plain(Row("A", [Pair(1, "a\x1b")])) == {
+        "name": "A",
+        "x": [{"from": 1, "to": "a"}],
+        "from": None,
+        "inner": None,
+    }
 
 
 def test_every_format_parses_back_and_holds_nothing_harmful() -> None:
