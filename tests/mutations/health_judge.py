@@ -59,7 +59,7 @@ MUTATIONS = (
         "intctl.health.judge:decide",
         "None if settled.next_in_s is None else lease.claimed_at +",
         "None if settled.next_in_s is None else lease.now +",
-        "tests/store/test_claims.py::test_the_next_check_is_early_never_late",
+        "tests/health/test_judge.py::test_the_next_time_counts_from_the_claim",
     ),
     Mutation(
         "record: a back-off beyond two intervals",
