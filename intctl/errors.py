@@ -138,3 +138,10 @@ class OutputError(IntctlError):
     """A write to standard output that failed."""
 
     exit_code = EXIT_OUTPUT
+
+
+def frames(error: BaseException) -> list[str]:
+    """The stack frames of an error, innermost last."""
+    import traceback
+
+    return [f"{one.filename}:{one.lineno} in {one.name}" for one in traceback.extract_tb(error.__traceback__)]

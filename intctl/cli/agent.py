@@ -21,7 +21,7 @@ from intctl.cli.context import (
     pass_context,
     timeout_option,
 )
-from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError
+from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError, frames
 from intctl.notify.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -176,8 +176,6 @@ def _exit_code(journal: Journal, work: Callable[[], None]) -> int:
     except (OSError, click.exceptions.Exit):
         raise
     except Exception as error:
-        from intctl.cli import frames
-
         text = f"this is a bug in intctl ({type(error).__name__}); please report it with this stack trace"
         journal.say("error", "bug", text, where=frames(error), exit_code=EXIT_BUG)
         return EXIT_BUG

@@ -24,6 +24,7 @@ from intctl.errors import (
     IntctlError,
     ManifestError,
     OutputError,
+    frames,
 )
 
 
@@ -157,13 +158,6 @@ def _bug(error: BaseException) -> int:
     return _say(
         f"this is a bug in intctl ({type(error).__name__}); please report it with this stack trace:\n{where}", EXIT_BUG
     )
-
-
-def frames(error: BaseException) -> list[str]:
-    """The stack frames of an error, innermost last."""
-    import traceback
-
-    return [f"{one.filename}:{one.lineno} in {one.name}" for one in traceback.extract_tb(error.__traceback__)]
 
 
 def _silence(stream: Any) -> None:

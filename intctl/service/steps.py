@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from intctl.agent import Stop, Summary, fuse
 from intctl.db.connect import Database
 from intctl.db.persist import GIVE_UP_S, persist
-from intctl.errors import BusyError, IntctlError, StoreError
+from intctl.errors import BusyError, IntctlError, StoreError, frames
 from intctl.metrics.retention import maintain_history
 from intctl.notify.event import PassFailed, PassFinished
 from intctl.service.journal import Journal
@@ -111,9 +111,10 @@ def run_steps(steps: Sequence[Step[T]], one: T) -> None:
         except Exception as error:
             if isinstance(error, fails_pass):
                 raise
-            words = str(error) if isinstance(error, IntctlError) else f"A bug in intctl ({type(error).__name__})."
+            where = [] if isinstance(error, IntctlError) else frames(error)
+            words = f"a bug in intctl ({type(error).__name__} at {where[-1]})" if where else str(error)
             text = f"The step {step.name} after the pass failed: {words}"
-            one.around.journal.say("warning", "step_failed", text, step=step.name)
+            one.around.journal.say("warning", "step_failed", text, step=step.name, where=where)
 
 
 # --- after a pass

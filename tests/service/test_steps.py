@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -68,13 +69,13 @@ def test_the_lists_are_literal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "words", "places"),
     [
-        (RuntimeError(SECRET), "A bug in intctl (RuntimeError)."),
-        (StoreError("The database is away."), "The database is away."),
+        (RuntimeError(SECRET), r"a bug in intctl \(RuntimeError at \S+test_steps\.py:\d+ in fails\)", 2),
+        (StoreError("The database is away."), r"The database is away\.", 0),
     ],
 )
-def test_what_a_step_raises_is_a_line(error: Exception, words: str) -> None:
+def test_what_a_step_raises_is_a_line(error: Exception, words: str, places: int) -> None:
     """An error of a step is written to the journal, without the text of an unknown error; the next step runs."""
     around, lines = surroundings()
     ran: list[float] = []
@@ -89,7 +90,9 @@ def test_what_a_step_raises_is_a_line(error: Exception, words: str) -> None:
     run_steps(steps, FailedPass(around, None, Agent("here", None, "1"), error, time.monotonic()))
     (line,) = lines
     assert (line["level"], line["event"], line["step"]) == ("warning", "step_failed", "first")
-    assert line["message"] == f"The step first after the pass failed: {words}"
+    assert re.fullmatch(f"The step first after the pass failed: {words}", line["message"])
+    assert len(line["where"]) == places
+    assert SECRET not in json.dumps(line)
     assert 8.0 < ran[0] <= 9.0
 
 
