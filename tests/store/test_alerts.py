@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
-from intctl.db.connect import Database, connect
-from intctl.db.url import Target
+from intctl.db.connect import Database
 from intctl.store import alerts, clock, logs
 
 from ..conftest import ORG_ID
 from ..test_metrics import add_integration, add_log
-
-
-@pytest.fixture
-def database(target: Target) -> Any:
-    with connect(target) as opened:
-        yield opened
 
 
 def test_failing_since_the_first_failure_after_the_last_success(database: Database) -> None:

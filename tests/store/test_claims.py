@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -22,12 +21,6 @@ ENVELOPE = {"v": 1, "alg": "A256GCM", "kid": "k_0000000000000000", "n": "A" * 16
 REJECTED = Outcome("smtp.auth.rejected", "auth")
 TIMEOUT = Outcome("connect.timeout", "tcp")
 OK = Outcome("ok", "api", {"tcp": 2.0, "auth": 5.0})
-
-
-@pytest.fixture
-def database(target: Target) -> Iterator[Database]:
-    with connect(target) as opened:
-        yield opened
 
 
 def add(target: Target, org_id: str, name: str = "Email", **values: Any) -> str:

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-import pytest
-
-from intctl.db.connect import Database, connect
-from intctl.db.url import POSTGRESQL, Target
+from intctl.db.connect import Database
+from intctl.db.url import POSTGRESQL
 from intctl.store import clock, history
 
 from ..test_metrics import add_integration
-
-
-@pytest.fixture
-def database(target: Target) -> Any:
-    with connect(target) as opened:
-        yield opened
 
 
 def test_history_is_read_from_the_covering_index(database: Database) -> None:

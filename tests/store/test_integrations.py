@@ -17,18 +17,7 @@ from intctl.store.stats import Stats, stats
 
 from ..conftest import ORG_ID
 from ..test_metrics import add_integration, add_log
-
-OTHER_ORG = "0b0b0b0b-0000-4000-8000-00000000beef"
-
-
-@pytest.fixture
-def database(target: Target) -> Any:
-    with connect(target) as opened:
-        yield opened
-
-
-def another_organisation(database: Database) -> None:
-    database.run("INSERT INTO organizations (id, name, slug) VALUES (:id, 'Other', 'other')", {"id": OTHER_ORG})
+from .conftest import OTHER_ORG, another_organisation
 
 
 def names(database: Database, **wanted: Any) -> list[str]:

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-import pytest
-
-from intctl.db.connect import Database, connect
-from intctl.db.url import Target
+from intctl.db.connect import Database
 from intctl.store import clock, logs
 
 from ..conftest import ORG_ID
 from ..test_metrics import add_integration, add_log
-
-
-@pytest.fixture
-def database(target: Target) -> Any:
-    with connect(target) as opened:
-        yield opened
 
 
 def test_logs_newest_first_within_limit_and_time(database: Database) -> None:

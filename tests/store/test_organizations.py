@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 import pytest
 
-from intctl.db.connect import Database, connect
-from intctl.db.url import Target
+from intctl.db.connect import Database
 from intctl.errors import NotFoundError, StoreError, UsageError
 from intctl.store import organizations
 
 from ..conftest import ORG_ID
-
-OTHER_ORG = "0b0b0b0b-0000-4000-8000-00000000beef"
-
-
-@pytest.fixture
-def database(target: Target) -> Any:
-    with connect(target) as opened:
-        yield opened
-
-
-def another_organisation(database: Database) -> None:
-    database.run("INSERT INTO organizations (id, name, slug) VALUES (:id, 'Other', 'other')", {"id": OTHER_ORG})
+from .conftest import another_organisation
 
 
 def test_the_organisation_by_id_slug_name_or_because_it_is_the_only_one(database: Database) -> None:

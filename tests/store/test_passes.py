@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from intctl.db.connect import Database, connect
+from intctl.db.connect import Database
 from intctl.db.url import Target
 from intctl.health.log_entry import NO_METADATA
 from intctl.store import agent_passes, gauges, passes
@@ -15,12 +11,6 @@ from intctl.store.passes import Agent, NotedPass, PassNote
 from ..agent_rig import shift
 from .test_claims import OK, REJECTED, add
 from .test_transitions import check
-
-
-@pytest.fixture
-def database(target: Target) -> Iterator[Database]:
-    with connect(target) as opened:
-        yield opened
 
 
 def agent(host: str = "web1", org_id: str | None = None, version: str = "1.2.3") -> Agent:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -22,12 +21,6 @@ from intctl.text import Secret
 ENVELOPE = {"v": 1, "alg": "A256GCM", "kid": "k_0000000000000000", "n": "A" * 16, "ct": "A" * 22}
 ORIGIN = Secret("origin-token")
 FIRST = Tokens(Secret("access-1"), 2_000_000_000.0, Secret("refresh-1"), ORIGIN, "calendar")
-
-
-@pytest.fixture
-def database(target: Target) -> Iterator[Database]:
-    with connect(target) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,12 +19,6 @@ from .test_claims import OK, REJECTED, TIMEOUT, add, due, record, shift
 
 DEGRADED = Outcome("http.rate_limited", "api")
 UNKNOWN = Outcome("self.no_network", "tcp")
-
-
-@pytest.fixture
-def database(target: Target) -> Iterator[Database]:
-    with connect(target) as opened:
-        yield opened
 
 
 def check(database: Database, outcome: Outcome, check_type: str = "scheduled") -> None:
