@@ -1,0 +1,89 @@
+"""The findings about earlier versions, and the tests that hold their right values.
+
+    python tests/cases.py                  write tests/cases.md
+
+A test names the finding that it reproduces: `@pytest.mark.case("security 1")`. A finding that is a whole kind has
+several tests.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "tests" / "cases.md"
+
+#: Each finding, with the behaviour that is right.
+CASES = {
+    "security 1": "no reference of a manifest reaches a secret of intctl itself",
+    "security 2": "objects that another role creates in a schema are never run",
+    "security 4": "a value nested too deeply affects only its own row",
+    "security 5": "every command is closed to core files and to other processes before it reads a secret",
+    "security 7": "a secret is validated alike, whichever way it comes in",
+    "security 8": "a CSV cell is never a formula",
+    "security 10": "all text is cleaned where it leaves the program",
+    "security 11": "a name is never a command to a CI runner",
+    "security 13": "the metadata addresses of all clouds are refused",
+    "security 14": "one refused address of a host blocks the host",
+    "security 16": "a data folder that others may write to is refused",
+    "security 17": "a file that decides about trust or holds a secret is judged by owner and mode",
+    "security 19": "no option takes a secret as its value",
+    "security 20": "a secret is masked in other parties' words in any spelling",
+    "security 23": "overwritten rows are erased in an SQLite file",
+    "security 25": "the agent's status of one organisation shows the counts of that organisation",
+    "security 26": "a password is not sent in plaintext by another method after a temporary failure",
+    "security 28": "the current folder is never searched for modules",
+    "reliability 1": "a row locked by another session delays only itself",
+    "reliability 2": "checks go on within an interval after a clock was ahead and is corrected",
+    "reliability 4": "a closed pipe does not end the service",
+    "reliability 5": "the budget of a pass covers its notifications",
+    "reliability 7": "a full disk or a read-only mount can be read",
+    "reliability 8": "the documentation says how to make a backup and restore it",
+    "reliability notifications": "a failed notification is delivered later, or is shown as a dead letter",
+    "F04": "a closed pipe never means that a check failed",
+    "F08": "a keyring mounted read-only by the platform is accepted",
+    "F13": "without a home folder, the error says what to set",
+    "F14": "a deleted working folder is a clear error",
+    "F19": "hidden files of a folder are no manifests",
+    "F20": "a private key is accepted in the forms of .env and JSON files",
+    "F22": "a ping address may have placeholders for its state",
+    "F25": "a read-only mount is named as the cause",
+    "F26": "a database address may name several hosts",
+    "terminal S2": "apply reports every row that it keeps",
+    "terminal M24": "an untested edit does not end an alert",
+}
+
+
+def marked() -> dict[str, list[str]]:
+    """Return the tests of each finding, as `file::test`, in the order of the tree."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        place = path.relative_to(ROOT).as_posix()
+        for case, test in _marks(ast.parse(path.read_text())):
+            found.setdefault(case, []).append(f"{place}::{test}")
+    return found
+
+
+def _marks(module: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.case":
+                    for argument in decorator.args:
+                        yield str(ast.literal_eval(argument)), node.name
+
+
+def document() -> str:
+    """Return the text of tests/cases.md."""
+    tests = marked()
+    lines = ["# Findings and their tests", "", "Written by `python tests/cases.py`.", ""]
+    lines += ["| finding | what is right | tests |", "|---|---|---|"]
+    for case, right in CASES.items():
+        lines.append(f"| {case} | {right} | {'<br>'.join(f'`{test}`' for test in tests.get(case, ()))} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document())
