@@ -158,6 +158,13 @@ class PersistentTokenStore:
             return replace(found, access_token=None, expires_at=None)
         return found
 
+    async def reserve(self) -> bool:
+        """Prepare a save. False if another database session keeps the integration's row locked."""
+        is_free: bool
+        is_free, placed = await self._call(self._sealed.reserve)
+        self._found = placed or self._found
+        return is_free
+
     async def save(self, tokens: Tokens) -> Tokens:
         """Replace the last loaded tokens with `tokens`, durably; return the tokens that are current afterwards."""
         self._found = await self._call(self._sealed.save, tokens, self._found)
@@ -173,6 +180,10 @@ class MemoryTokenStore:
     async def load(self) -> Tokens | None:
         """Return the current tokens."""
         return self.found
+
+    async def reserve(self) -> bool:
+        """Memory is always ready."""
+        return True
 
     async def save(self, tokens: Tokens) -> Tokens:
         """Keep `tokens` in memory."""

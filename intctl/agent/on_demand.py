@@ -78,6 +78,9 @@ def check(
             work.run(first, named)
         elif named.busy:
             time.sleep(0.2)
+    for id, outcome in work.held_back.items():
+        lost = "" if outcome.code == "self.row_locked" else f"the result was {outcome.code}"
+        found[id] = Outcome("self.row_locked", outcome.phase, outcome.phases_ms, detail=lost)
     now = clock.now(database)
     return [Checked(one, found.get(one.id), now) for one in integrations]
 

@@ -79,7 +79,7 @@ class _Due:
         self._work = work
         anomalies = work.persist(lambda _again: claims.find_anomalies(work.database))
         if anomalies.ahead:
-            work.persist(lambda _again: claims.pull_forward(work.database))
+            work.persist(lambda _again: claims.pull_forward(work.database, anomalies.ahead))
         if anomalies.stuck:
             from intctl.store import results
 

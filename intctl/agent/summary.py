@@ -17,6 +17,7 @@ class Summary:
     lost: int = 0
     given_back: int = 0
     set_aside: int = 0
+    held_back: dict[str, str] = field(default_factory=dict)  # names by id: their rows were locked by another session
     verdicts: dict[str, int] = field(default_factory=dict)
     stopped: bool = False
     out_of_time: bool = False
@@ -55,6 +56,7 @@ class Summary:
         for count, words in (
             (self.lost, "results dropped (lease lost)"),
             (self.given_back, "given back"),
+            (len(self.held_back), "held back (row locked by another session)"),
             (self.set_aside, "paused for one hour after three checks that never completed"),
         ):
             if count:

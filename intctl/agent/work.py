@@ -25,7 +25,7 @@ from intctl.store.claims import Claimed
 
 if TYPE_CHECKING:
     from intctl.health.outcome import Outcome
-    from intctl.store.results import Recorded, Result
+    from intctl.store.results import Recorded, Result, Written
 from intctl.agent.settings import PassSettings, Stop
 from intctl.agent.summary import Summary
 
@@ -41,6 +41,11 @@ _LAST_S = 5.0
 _FUSE_S = 1.0
 #: The time after SIGTERM for recording results and giving claims back, in seconds.
 _FAREWELL_S = 8.0
+#: A result whose row another session has locked is tried again after this many seconds at the latest, and for so many
+#: seconds after the last check; it is held back this many seconds before its lease can no longer be used.
+_LOCKED_AGAIN_S = 1.0
+_LOCKED_LAST_S = 2.0
+_LOCKED_MARGIN_S = 5.0
 #: How long suspect results wait for a proof that the network works: well inside a lease.
 _HOLD_S = 8.0
 
@@ -81,6 +86,9 @@ class Pass:
         self._under_way: dict[str, Claimed] = {}
         self._ended: list[Result] = []
         self._unwritten: list[Result] = []
+        self._locked: list[Result] = []
+        self._locked_tried = 0.0
+        self.held_back: dict[str, Outcome] = {}
         self._held: list[Result] = []
         self._held_since = 0.0
         self._hosts: dict[str, str] = {}
@@ -98,7 +106,7 @@ class Pass:
         return [claimed.id for claimed in self._leases()]
 
     def _leases(self) -> list[Claimed]:
-        results = [*self._ended, *self._unwritten, *self._held]
+        results = [*self._ended, *self._unwritten, *self._locked, *self._held]
         return [*self._under_way.values(), *(result.claimed for result in results)]
 
     def run(self, first: list[Claimed], source: Source) -> None:
@@ -148,8 +156,8 @@ class Pass:
                 self._begin(await self._in_database(source.claim, free, suspect))
             if self._under_way:
                 await self._wait()
-            elif not self._leases():
-                return
+            elif not (self._ended or self._unwritten or self._held):
+                return  # what is locked is settled at the end
             await self._collect()
 
     def _begin(self, claimed: Sequence[Claimed]) -> None:
@@ -185,6 +193,8 @@ class Pass:
         now, alarm = time.monotonic(), None
         if self._unwritten:
             alarm = self._event_loop.call_later(max(0.0, self._unwritten_since + _BATCH_WAIT_S - now), self._woken.set)
+        elif self._locked:
+            alarm = self._event_loop.call_later(max(0.0, self._locked_tried + _LOCKED_AGAIN_S - now), self._woken.set)
         elif self._held:
             alarm = self._event_loop.call_later(max(0.0, self._held_since + _HOLD_S - now), self._woken.set)
         await self._woken.wait()
@@ -202,7 +212,8 @@ class Pass:
             self._unwritten_since = time.monotonic()
         self._unwritten += await self._screen(ended, last=idle)
         waited = time.monotonic() - self._unwritten_since >= _BATCH_WAIT_S
-        if idle or waited or len(self._unwritten) >= _BATCH:
+        again = self._locked and time.monotonic() - self._locked_tried >= _LOCKED_AGAIN_S
+        if idle or waited or again or len(self._unwritten) >= _BATCH:
             await self._write()
 
     async def _screen(self, results: list[Result], *, last: bool = False) -> list[Result]:
@@ -227,26 +238,58 @@ class Pass:
         return ready + [Result(result.claimed, replace(own, phase=result.outcome.phase)) for result in held]
 
     async def _write(self) -> None:
-        """Record all results that are ready."""
-        results = self._unwritten
+        """Record all results that are ready, and try those again whose rows were locked."""
+        results = [*self._unwritten, *self._locked]
         if not results:
             return
-        recorded = await self._in_database(self.persist, partial(self._record, results))
-        self._unwritten = []
+        self._locked_tried = time.monotonic()
+        recorded, locked = await self._in_database(self.persist, partial(self._record, results))
+        self._unwritten, self._locked = [], [result for result in results if result.claimed.id in locked]
         for result in results:
+            if result.claimed.id in locked:
+                continue
             self._hosts.pop(result.claimed.id, None)
             if result.claimed.id not in recorded:
                 self.summary.lost += 1
                 continue
             self.summary.count(recorded[result.claimed.id].outcome)
-        self._progress(list(recorded.values()))
+        if recorded:
+            self._progress(list(recorded.values()))
+        too_late = time.monotonic() + _LOCKED_MARGIN_S
+        await self._hold_back([result for result in self._locked if result.claimed.valid_until <= too_late])
 
-    def _record(self, results: Sequence[Result], again: bool) -> dict[str, Recorded]:
+    async def _settle_locked(self) -> None:
+        """Try results whose rows are locked a last time, and hold back those that are locked still."""
+        import asyncio
+
+        ends = time.monotonic() + _LOCKED_LAST_S
+        while self._locked and not self._over and time.monotonic() < ends:
+            await asyncio.sleep(_BATCH_WAIT_S)
+            await self._write()
+        await self._hold_back(self._locked)
+
+    async def _hold_back(self, results: Sequence[Result]) -> None:
+        """Release the leases of results that cannot be recorded; they are checked again within a minute."""
+        from intctl.store.results import hold_back
+
+        if not results:
+            return
+
+        def work(_again: bool) -> dict[str, str]:
+            deadline_s = self.settings.deadline_s
+            return hold_back(self.database, self.owner, results, check_type=self._check_type, deadline_s=deadline_s)
+
+        released = await self._in_database(self.persist, work)
+        self._locked = [result for result in self._locked if result.claimed.id not in released]
+        self.held_back |= {result.claimed.id: result.outcome for result in results if result.claimed.id in released}
+        self.summary.held_back |= released
+
+    def _record(self, results: Sequence[Result], again: bool) -> Written:
         from intctl.store.results import record
 
         hit("before_record")
         now = time.monotonic()
-        recorded = record(
+        written = record(
             self.database,
             self.owner,
             [result for result in results if now < result.claimed.valid_until],
@@ -256,7 +299,7 @@ class Pass:
             again=again,
         )
         hit("after_record")
-        return recorded
+        return written
 
     async def _end(self, *, failed: bool) -> None:
         """Write the known results, unless that failed already, and give the other claims back."""
@@ -272,6 +315,7 @@ class Pass:
                 self._unwritten += await self._screen(self._ended, last=not self._over)
                 self._ended = []
                 await self._write()
+                await self._settle_locked()
         finally:
             if ids := self.known():
                 with suppress(IntctlError) if failed else nullcontext():
@@ -292,6 +336,8 @@ class Pass:
         from intctl.probes.witness import SUSPECT
         from intctl.vault import OpenedIntegration, PersistentTokenStore, exchanges, open_integration, tokens
 
+        if claimed.rejections and not await self._in_database(claims.can_lock, self.database, claimed.id):
+            return Outcome("self.row_locked")  # a login whose result cannot be recorded could lock the account
         found = open_integration(self._keyring, claimed.sealed)
         if not isinstance(found, OpenedIntegration):
             return found

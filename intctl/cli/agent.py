@@ -39,7 +39,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 STATUS_KEYS = (
     "host", "org_id", "version", "state", "started_at", "finished_at", "age_s", "failed_at", "failure", "passes",
-    "checks", "last",
+    "checks", "last", "held_back",
 )  # fmt: skip
 
 #: The budget of a pass that a timer starts every minute, in seconds.
@@ -300,6 +300,9 @@ def status(context: Context, max_age: str, style: str) -> int:
         Column("Failure", lambda row: row.failure),
     ]
     context.rows(rows, columns, STATUS_KEYS, style, name="host", empty="No agent has run yet.\n")
+    if held_back := sorted({name for row in rows for name in row.held_back}):
+        context.say(f"Held back, because another database session keeps the row locked: {', '.join(held_back)}.")
+        context.say("Run: intctl explain self.row_locked")
     if any(row.in_time for row in rows):
         return EXIT_OK
     context.say(f"No pass finished in the last {max_age}. Run: systemctl status intctl-agent")

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import time
 
+from intctl.db.url import POSTGRESQL
+
 #: How many seconds a lease outlasts the deadline of its probe: time to record the result, with a margin.
 MARGIN_S = 40
 #: Nothing is written in this many seconds before the end of a lease.
@@ -45,6 +47,16 @@ def take(alias: str) -> str:
     """Return assignments that take the lease: raise the token, and count the attempt until it ends."""
     return f"""lease_owner = :owner, lease_token = {alias}.lease_token + 1, attempts = {alias}.attempts + 1,
        lease_expires_at = {{after :lease_s}}"""
+
+
+def lock(dialect: str, tables: str) -> str:
+    """Return the end of a SELECT that locks its rows of `tables`, and skips those that another session has locked.
+
+    A portal may keep a row locked for hours, and must not delay the rest. FOR NO KEY UPDATE is enough for every
+    statement of an agent; unlike FOR UPDATE it also passes a foreign key check of another session. SQLite's write
+    lock covers the whole file.
+    """
+    return f" FOR NO KEY UPDATE OF {tables} SKIP LOCKED" if dialect == POSTGRESQL else ""
 
 
 def length(deadline_s: float) -> tuple[float, float]:

@@ -477,6 +477,13 @@ CODES: dict[str, Cause] = {
         "Another process is checking it and holds its refresh token",
         "Try again in a minute: a process that died gives way by itself.",
     ),
+    "self.row_locked": Cause(
+        "unknown",
+        "us",
+        "Another database session keeps the integration's row locked, so no result can be recorded",
+        "End that session: SELECT pid, application_name, query FROM pg_stat_activity "
+        "WHERE state = 'idle in transaction'. Then run intctl check NAME.",
+    ),
     "self.set_aside": Cause(
         "unknown",
         "us",

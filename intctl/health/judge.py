@@ -18,12 +18,16 @@ from intctl.health.log_entry import NO_METADATA, LogMetadata
 from intctl.health.outcome import Outcome
 from intctl.health.status import LOG_STATUS, is_enabled
 
+#: A pause after claims that never completed, and the longest delay of a refused login or a Retry-After, in seconds.
+PAUSE_S = 3600.0
 #: Scheduled logins stop after this many definite rejections, until a person acts.
 MAX_REJECTIONS = 3
 #: Consecutive scheduled timeouts and resets that put an integration into error.
 FAILURE_THRESHOLD = 2
 #: Below that threshold, the next check follows within this many seconds.
 RECHECK_S = 60.0
+#: A check whose result could not be recorded, because its row is locked, is repeated within this many seconds.
+HELD_BACK_S = 60.0
 #: Consecutive failures from which an outage counts as long and is checked less often.
 LONG_OUTAGE = 10
 #: Replies that neither prove nor disprove a credential.
@@ -96,6 +100,13 @@ class Decision(NamedTuple):
     log_status: str
 
 
+class Postponed(NamedTuple):
+    """What to write to the schedule alone, for a result that cannot be recorded."""
+
+    rejections: int
+    next_at: datetime | None
+
+
 def settle(standing: Standing, outcome: Outcome, check_type: str) -> Settled:
     """Turn an outcome into a status and the time of the next check. Nothing else does this."""
     cause = CODES[outcome.code]
@@ -105,6 +116,8 @@ def settle(standing: Standing, outcome: Outcome, check_type: str) -> Settled:
     rejections = 0 if check_type != "scheduled" else standing.rejections
     if outcome.code in ("http.rate_limited", "provider.busy"):
         wait_s = backed_off(interval_s)
+    elif outcome.code == "self.row_locked":
+        wait_s = min(interval_s, HELD_BACK_S)
     if cause.verdict in ("healthy", "degraded"):
         status, count, message, rejections = "active", 0, None, 0
     elif cause.verdict != "unknown":
@@ -120,7 +133,7 @@ def settle(standing: Standing, outcome: Outcome, check_type: str) -> Settled:
     if cause.rejection:
         # Repeated logins with a wrong password lock accounts: slow down, then stop.
         rejections += 1
-        next_in_s = None if rejections >= MAX_REJECTIONS else min(interval_s * 4**rejections, 3600.0)
+        next_in_s = None if rejections >= MAX_REJECTIONS else _slowed_down(interval_s, rejections)
     if not is_enabled(standing.status):
         status, next_in_s = standing.status, None
     return Settled(status, count, message, rejections, next_in_s)
@@ -149,6 +162,18 @@ def decide(standing: Standing, outcome: Outcome, check_type: str, lease: Lease) 
     )
 
 
+def postpone(standing: Standing, outcome: Outcome, check_type: str, lease: Lease) -> Postponed:
+    """Decide when a check is repeated whose result cannot be recorded.
+
+    Refused logins count although they are not recorded, so that a locked row does not lock an account. They stop the
+    check only where an earlier result shows the integration in error: else no one would learn that it is broken.
+    """
+    decision = decide(standing, outcome, check_type, lease)
+    stops = decision.next_at is None and (lease.is_deleted or standing.status != "active")
+    soon = max(lease.now, lease.claimed_at + timedelta(seconds=HELD_BACK_S * jitter(standing.id)))
+    return Postponed(decision.rejections, None if stops else lease.now if lease.is_edited else soon)
+
+
 def jitter(id: str) -> float:
     """Return a factor in 0.90 … 1.00, always the same for one id: it spreads the checks and delays none."""
     return 0.90 + 0.10 * (zlib.crc32(id.encode()) / 0xFFFFFFFF)
@@ -157,6 +182,25 @@ def jitter(id: str) -> float:
 def backed_off(interval_s: float) -> float:
     """Return the longest delay that keeps a check within two intervals, and at least one interval."""
     return max(interval_s, 2 * interval_s - BACK_OFF_MARGIN_S)
+
+
+def _slowed_down(interval_s: float, rejections: int) -> float:
+    return min(interval_s * 4.0**rejections, PAUSE_S)
+
+
+def extra_wait_s(interval_minutes: int, rejections: int, last: LogMetadata) -> float:
+    """Return how long the next check may wait beyond two intervals, in seconds from now; 0 if it may not.
+
+    `last` is the newest log: a refused login, a Retry-After and a pause have delays of their own. A check that is due
+    later was scheduled by a clock that was ahead.
+    """
+    waits = [float(last.retry_after_s or 0)]
+    if rejections > 0:
+        waits.append(_slowed_down(interval_minutes * 60.0, min(rejections, MAX_REJECTIONS)))
+    if last.code == "self.set_aside":
+        waits.append(PAUSE_S)
+    longest_s = min(max(waits), PAUSE_S)
+    return longest_s if longest_s > 120.0 * interval_minutes else 0.0
 
 
 # --- comparison with the last success ------------------------------------------------------------

@@ -22,7 +22,7 @@ class LogMetadata(NamedTuple):
     """The data of one health log that has no column of its own.
 
     `verdict`, `code` and `config_version` are None if the document does not have them. `was` and `became` are the
-    status before and after the check, if it changed.
+    status before and after the check, if it changed. `retry_after_s` is the delay that the provider asked for.
     """
 
     verdict: Verdict | None = None
@@ -34,6 +34,7 @@ class LogMetadata(NamedTuple):
     config_version: int | None = None
     was: str | None = None
     became: str | None = None
+    retry_after_s: int | None = None
 
     @property
     def ordered_phases_ms(self) -> dict[str, Any]:
@@ -68,6 +69,8 @@ def write(
     }
     if outcome.detail:
         document["detail"] = outcome.detail
+    if outcome.retry_after_s:
+        document["retry_after_s"] = outcome.retry_after_s
     if was is not None and became is not None:
         document |= {"was": was, "became": became}
     return document
@@ -79,6 +82,7 @@ def read(document: object) -> LogMetadata:
     if not known:
         return NO_METADATA
     version, verdict = known.get("config_version"), _text(known, "verdict")
+    retry_after_s = known.get("retry_after_s")
     return LogMetadata(
         verdict=verdict if verdict in LOG_STATUS else None,
         code=_text(known, "code"),
@@ -89,6 +93,7 @@ def read(document: object) -> LogMetadata:
         config_version=version if isinstance(version, int) else None,
         was=_text(known, "was"),
         became=_text(known, "became"),
+        retry_after_s=retry_after_s if isinstance(retry_after_s, int) else None,
     )
 
 

@@ -23,6 +23,10 @@ class TokenStore(Protocol):
         """Return the current tokens. Tokens without an access token require a real exchange."""
         ...
 
+    async def reserve(self) -> bool:
+        """Prepare a save, before a token is spent. False if another database session could prevent it now."""
+        ...
+
     async def save(self, tokens: Tokens) -> Tokens:
         """Replace the last loaded tokens with `tokens`, durably; return the tokens that are current afterwards."""
         ...

@@ -127,6 +127,13 @@ class GrantAuth(Authenticator, httpx.Auth):
             self._trace.add_secret(stored.access_token, stored.refresh_token)
         return stored
 
+    @staticmethod
+    async def _reserved(store: TokenStore) -> bool:
+        try:
+            return await store.reserve()
+        except Exception:
+            raise ProbeFailed("self.database") from None
+
     def _still_good(self, stored: Tokens | None) -> Secret | None:
         if stored is None or stored.access_token is None or stored.expires_at is None:
             return None
@@ -202,6 +209,8 @@ class GrantAuth(Authenticator, httpx.Auth):
 
     async def _call(self, stored: Tokens | None) -> Reply:
         request = self._token_request(stored)
+        if self._store is not None and not await self._reserved(self._store):
+            raise ProbeFailed("self.row_locked")
         hit("token_before_call")
         reply = await self._send(request)
         hit("token_answer_read")

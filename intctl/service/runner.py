@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from intctl import __version__, agent
@@ -13,10 +13,16 @@ from intctl.agent import PassSettings, Stop, Summary
 from intctl.db.connect import Database
 from intctl.db.ids import new_owner
 from intctl.errors import IntctlError, KeyringError
+from intctl.health.judge import HELD_BACK_S
 from intctl.keyring import Keyring
 from intctl.service.steps import AFTER_FAILURE, AFTER_PASS, DonePass, FailedPass, Surroundings, counted, run_steps
 from intctl.store import passes
 from intctl.store.passes import Agent
+
+#: How long the note of a pass names an integration that was held back, in seconds: until its next checks.
+_LOCKED_SHOWN_S = 1.5 * HELD_BACK_S
+#: How many of them it names.
+_LOCKED_SHOWN = 100
 
 
 @dataclass(slots=True)
@@ -26,6 +32,7 @@ class PassRunner:
     around: Surroundings
     host: str
     say_idle: bool = True
+    _locked: dict[str, float] = field(default_factory=dict)
 
     def run(
         self,
@@ -68,14 +75,23 @@ class PassRunner:
         kids = [key.kid for key in keyring.keys]
         pass_id = new_owner(self.host)
         done = DonePass(around, database, me, stop, summary, kids, pass_id, began, settings.budget_s)
+        done.locked = self._recently_locked(summary)
         run_steps(AFTER_PASS, done)
         if summary.keyless:
             raise KeyringError(summary.notice)
         return summary
 
+    def _recently_locked(self, summary: Summary) -> list[str]:
+        """The integrations that were held back lately: a locked one is not due in every pass of a service."""
+        now = time.monotonic()
+        self._locked |= dict.fromkeys(summary.held_back, now)
+        self._locked = {id: at for id, at in self._locked.items() if now - at < _LOCKED_SHOWN_S}
+        return sorted(self._locked)[:_LOCKED_SHOWN]
+
     def _report(self, summary: Summary, duration_s: float) -> None:
         journal = self.around.journal
-        if self.say_idle or summary.recorded or summary.set_aside or summary.lost or summary.given_back:
+        done = summary.recorded or summary.set_aside or summary.lost or summary.given_back or summary.held_back
+        if self.say_idle or done:
             counts = {name: value for name, value in counted(summary).items() if name not in ("faults", "history")}
             journal.say("info", "pass", summary.line(), **counts, duration_s=duration_s)
         if not summary.keyless:

@@ -47,7 +47,10 @@ class Surroundings:
 
 @dataclass(slots=True)
 class DonePass:
-    """A pass whose checks are recorded. `pass_id` is unique; the step that notes the pass sets `noted`."""
+    """A pass whose checks are recorded. `pass_id` is unique; the step that notes the pass sets `noted`.
+
+    `locked` are the ids of integrations whose rows another session kept locked in this pass or shortly before.
+    """
 
     around: Surroundings
     database: Database
@@ -60,6 +63,7 @@ class DonePass:
     budget_s: float | None
     duration_s: float = 0.0
     noted: NotedPass | None = None
+    locked: Sequence[str] = ()
 
     @property
     def is_completed(self) -> bool:
@@ -147,6 +151,7 @@ def note(one: DonePass, ends: float) -> None:
     """Note the completed pass in the database."""
     one.duration_s = round(time.monotonic() - one.began, 3)  # includes the steps before this one
     metadata = {**counted(one.summary), "duration_s": one.duration_s, "keys": [*one.kids], "pass_id": one.pass_id}
+    metadata["locked"] = [*one.locked]
     noted = PassNote(one.duration_s, one.summary.recorded, metadata)
 
     def finish(again: bool) -> NotedPass:
@@ -232,6 +237,7 @@ AFTER_FAILURE: tuple[Step[FailedPass], ...] = (
 def counted(summary: Summary) -> dict[str, Any]:
     """The counts of a pass as JSON values. The keys are older than the names of the fields."""
     counts = asdict(summary)
+    counts["held_back"] = len(summary.held_back)
     return {"checked": counts.pop("recorded"), "faults": counts.pop("local_issues"), **counts}
 
 

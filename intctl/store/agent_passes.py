@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from intctl.db.connect import Database
+from intctl.db.connect import Database, among
 
 _LIST = """
 SELECT host, org_id, version, started_at, finished_at, failed_at, failure, passes, checks, metadata, {now} AS now_at
   FROM agent_passes"""
+_NAMES = "SELECT id, org_id, name FROM integrations WHERE deleted_at IS NULL AND id {among}"
 
 
 @dataclass(frozen=True, slots=True)
 class AgentPass:
-    """The last pass of an agent. `age_s` is the time since its finish, `last` the metadata of its note."""
+    """The last pass of an agent. `age_s` is the time since its finish, `last` the metadata of its note.
+
+    `held_back` are the names of integrations whose rows another session kept locked in its last passes.
+    """
 
     host: str
     org_id: str | None
@@ -29,21 +33,47 @@ class AgentPass:
     checks: int
     age_s: float | None
     last: Mapping[str, Any]
+    held_back: tuple[str, ...]
 
 
 def agents(database: Database, org_id: str | None = None) -> list[AgentPass]:
     """The last pass of each agent, by host; with `org_id` only of the agents that serve it."""
     text = f"{_LIST} WHERE org_id IS NULL OR org_id = :org_id" if org_id else _LIST
+    rows = database.rows(f"{text} ORDER BY host, id", {"org_id": org_id} if org_id else None)
+    notes = [row.pop("metadata") for row in rows]
+    known = [note if isinstance(note, dict) else {} for note in notes]
+    locked = [_ids(note.pop("locked", None)) for note in known]
+    names = _names(database, org_id, sorted({id for ids in locked for id in ids}))
     return [
-        _agent_pass(**row) for row in database.rows(f"{text} ORDER BY host, id", {"org_id": org_id} if org_id else None)
+        _agent_pass(**row, known=note, held_back=tuple(sorted(names[id] for id in ids if id in names)))
+        for row, note, ids in zip(rows, known, locked, strict=True)
     ]
 
 
-def _agent_pass(*, now_at: datetime, finished_at: datetime | None, metadata: object, **columns: Any) -> AgentPass:
-    known = metadata if isinstance(metadata, dict) else {}
+def _ids(value: object) -> list[str]:
+    return [id for id in value if isinstance(id, str)] if isinstance(value, list) else []
+
+
+def _names(database: Database, org_id: str | None, ids: Sequence[str]) -> dict[str, str]:
+    """The names of these integrations by id; with `org_id`, only of that organisation's."""
+    if not ids:
+        return {}
+    text, parameters = among(database, _NAMES, ids)
+    return {row["id"]: row["name"] for row in database.rows(text, parameters) if org_id in (None, row["org_id"])}
+
+
+def _agent_pass(
+    *,
+    now_at: datetime,
+    finished_at: datetime | None,
+    known: Mapping[str, Any],
+    held_back: tuple[str, ...],
+    **columns: Any,
+) -> AgentPass:
     return AgentPass(
         **columns,
         finished_at=finished_at,
         age_s=None if finished_at is None else max((now_at - finished_at).total_seconds(), 0.0),
         last={key: known[key] for key in sorted(known)},  # jsonb does not keep an order
+        held_back=held_back,
     )

@@ -7,23 +7,26 @@ its token. Every function is one transaction, and no transaction is open during 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intctl.db import lease
 from intctl.db.connect import Database, among
 from intctl.db.url import POSTGRESQL
-from intctl.health.status import ENABLED
+from intctl.health.status import DEFAULT_INTERVAL_MINUTES, ENABLED, interval_minutes
 
 if TYPE_CHECKING:
     from intctl.health.judge import LastSuccess
     from intctl.store.configs import SealedConfig
 
+#: How long a locked row is tried again, in seconds. A lease that is not given back is in the way until it ends.
+_TRIES_S = 0.5
+_GIVE_BACK_TRIES_S = 3.0
+_LOCK_PAUSE_S = 0.05
 #: Claims that never completed after which an integration is paused for one hour.
 MAX_ATTEMPTS = 3
-#: The latest that a next check can be due, in seconds: twice the longest interval, and some minutes.
-LATEST_S = 7500
 
 _ENABLED = ", ".join(f"'{status}'" for status in ENABLED)
 # Ordered by the index alone: the cost depends on the rows claimed, not on the rows due.
@@ -38,7 +41,7 @@ _INTEGRATION = """{i}.id, {i}.org_id, {i}.name, {i}.provider, {i}.type, {i}.conf
 _LAST_OF_HTTP = """CASE WHEN {i}.provider = 'http' THEN
        (SELECT l.metadata FROM integration_health_logs l WHERE l.integration_id = {i}.id AND l.status = 'success'
            AND l.checked_at IS NOT NULL ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) END AS last_success"""
-_COLUMNS = f"{_INTEGRATION}, {_LAST_OF_HTTP}, s.lease_token, s.attempts"
+_COLUMNS = f"{_INTEGRATION}, {_LAST_OF_HTTP}, s.lease_token, s.attempts, s.rejections"
 
 
 # MATERIALIZED: if inlined, the LIMIT could be evaluated more than once and claim far more rows.
@@ -50,27 +53,32 @@ UPDATE integration_schedules s SET {lease.take("s")} FROM due
 _CLAIM_SQLITE = f"""
 UPDATE integration_schedules AS s SET {lease.take("s")}
  WHERE s.integration_id IN ({_CANDIDATES.replace("{wanted}", "s.integration_id")}) RETURNING integration_id AS id"""
+# The row is found first, so that one that another session has locked is skipped (`lease.lock`).
+_FREE = f"""
+SELECT s.integration_id FROM integration_schedules s
+ WHERE s.integration_id = :id AND {lease.is_free("s", now="{start}")}"""
 _CLAIM_ONE = f"""
 UPDATE integration_schedules AS s SET {lease.take("s")}
- WHERE s.integration_id = :id AND {lease.is_free("s", now="{start}")} RETURNING integration_id AS id"""
+ WHERE s.integration_id IN ({_FREE}{{lock}}) RETURNING integration_id AS id"""
 _CLAIMED = f"""
 SELECT {_COLUMNS.replace("{i}", "i")}
   FROM integration_schedules s JOIN integrations i ON i.id = s.integration_id
  WHERE s.lease_owner = :owner AND s.integration_id {{among}} ORDER BY s.integration_id"""
 
 
-_GIVE_BACK = f"UPDATE integration_schedules SET {lease.GIVE_BACK} WHERE lease_owner = :owner AND {{which}}"
-_ANOMALIES = f"""
-SELECT s.attempts, s.next_check_at, {{after {LATEST_S}}} AS latest_at FROM integration_schedules s
- WHERE s.attempts >= {MAX_ATTEMPTS - 1} OR s.next_check_at > {{after {LATEST_S}}}"""
-_PULL_FORWARD = f"UPDATE integration_schedules SET next_check_at = {{now}} WHERE next_check_at > {{after {LATEST_S}}}"
+_GIVE_BACK = f"""
+UPDATE integration_schedules SET {lease.GIVE_BACK} WHERE integration_id IN (
+  SELECT s.integration_id FROM integration_schedules s WHERE s.lease_owner = :owner AND {{which}}{{lock}})"""
+_STILL_HELD = "SELECT 1 FROM integration_schedules s WHERE s.lease_owner = :owner AND {which} LIMIT 1"
+_CAN_LOCK = "SELECT i.id FROM integrations i WHERE i.id = :id"
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """One integration that this process may check now, under `lease_token`.
 
-    `attempts` counts claims without a result, including this one. `last_success` is the last successful check where the
+    `attempts` counts claims without a result, including this one; `rejections` counts refused logins in a row, which
+    are zero after any other result. `last_success` is the last successful check where the
     provider is http, without its times. `valid_until` is the time of this machine's monotonic clock after which nothing
     may be written under the lease.
     """
@@ -87,6 +95,7 @@ class Claimed:
     last_success: LastSuccess | None = field(repr=False)
     lease_token: int
     attempts: int = 1
+    rejections: int = 0
     valid_until: float = math.inf
 
     @property
@@ -119,6 +128,23 @@ class Claimed:
         )
 
 
+_INTERVAL = f"coalesce(nullif(i.health_check_interval_minutes, 0), {DEFAULT_INTERVAL_MINUTES})"
+# Due later than in two intervals: rare enough to read the newest log of each.
+_ANOMALIES = f"""
+SELECT s.integration_id AS id, s.attempts, s.rejections, s.next_check_at, {{now}} AS now_at,
+       i.health_check_interval_minutes
+  FROM integration_schedules s JOIN integrations i ON i.id = s.integration_id
+ WHERE s.attempts >= {MAX_ATTEMPTS - 1} OR s.next_check_at > {{after 120.0 * {_INTERVAL}}}"""
+_NEWEST = """
+SELECT i.id, (SELECT l.metadata FROM integration_health_logs l WHERE l.integration_id = i.id
+                 AND l.checked_at IS NOT NULL ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) AS metadata
+  FROM integrations i WHERE i.id {among}"""
+_PULL_FORWARD = """
+UPDATE integration_schedules SET next_check_at = {after :wait_s} WHERE integration_id IN (
+  SELECT s.integration_id FROM integration_schedules s
+   WHERE s.integration_id = :id AND s.next_check_at > {after :bound_s}{lock})"""
+
+
 def claim_due(
     database: Database,
     owner: str,
@@ -148,12 +174,27 @@ def claim_due(
 
 
 def claim_one(database: Database, owner: str, id: str, *, deadline_s: float) -> Claimed | None:
-    """Claim one integration now, due or not. None if another process holds its lease."""
+    """Claim one integration now, due or not. None if another process holds its lease, or has locked its row."""
     valid_until, lease_s = lease.length(deadline_s)
-    with database.transaction():
-        taken = database.rows(_CLAIM_ONE, {"owner": owner, "id": id, "lease_s": lease_s})
-        found = _claimed(database, owner, [str(row["id"]) for row in taken])
-    return _decoded(**found[0], valid_until=valid_until) if found else None
+    text = _CLAIM_ONE.replace("{lock}", lease.lock(database.dialect, "s"))
+    for _ in lock_tries(database):
+        with database.transaction():
+            taken = database.rows(text, {"owner": owner, "id": id, "lease_s": lease_s})
+            found = _claimed(database, owner, [str(row["id"]) for row in taken])
+        if found:
+            return _decoded(**found[0], valid_until=valid_until)
+        if database.row(_FREE, {"id": id}) is None:
+            break
+    return None
+
+
+def lock_tries(database: Database, seconds: float = _TRIES_S) -> Iterator[None]:
+    """Yield once, and again while other processes of intctl may hold row locks: they do so for milliseconds."""
+    ends = time.monotonic() + seconds
+    yield
+    while database.dialect == POSTGRESQL and time.monotonic() < ends:
+        time.sleep(_LOCK_PAUSE_S)
+        yield
 
 
 def _claimed(database: Database, owner: str, ids: Sequence[str]) -> list[dict[str, object]]:
@@ -177,16 +218,45 @@ def give_back(database: Database, owner: str, ids: Sequence[str]) -> int:
     """Release leases whose probes did not finish; the due times are unchanged. Returns how many this owner held."""
     if not ids:
         return 0
-    text, parameters = among(database, _GIVE_BACK.replace("{which}", "integration_id {among}"), ids)
-    with database.transaction():
-        return database.run(text, {**parameters, "owner": owner})
+    return _given_back(database, owner, "s.integration_id {among}", ids)
 
 
 def give_back_unknown(database: Database, owner: str, known: Sequence[str]) -> int:
     """Release the leases of a claim whose reply was lost: all of this owner's but the known ones."""
-    text, parameters = among(database, _GIVE_BACK.replace("{which}", "NOT integration_id {among}"), known)
-    with database.transaction():
-        return database.run(text, {**parameters, "owner": owner})
+    return _given_back(database, owner, "NOT s.integration_id {among}", known)
+
+
+def _given_back(database: Database, owner: str, which: str, ids: Sequence[str]) -> int:
+    sql = _GIVE_BACK.replace("{lock}", lease.lock(database.dialect, "s")).replace("{which}", which)
+    text, parameters = among(database, sql, ids)
+    left, _ = among(database, _STILL_HELD.replace("{which}", which), ids)
+    parameters["owner"] = owner
+    released = 0
+    for _ in lock_tries(database, _GIVE_BACK_TRIES_S):
+        with database.transaction():
+            released += database.run(text, parameters)
+        if database.dialect != POSTGRESQL or database.row(left, parameters) is None:
+            break
+    return released
+
+
+def can_lock(database: Database, id: str) -> bool:
+    """Return whether no other session keeps the integration's row locked, so that a result could be recorded now."""
+    if database.dialect != POSTGRESQL:
+        return True
+    text = _CAN_LOCK + lease.lock(database.dialect, "i")
+    return any(database.row(text, {"id": id}) is not None for _ in lock_tries(database))
+
+
+class Ahead(NamedTuple):
+    """An integration that is due later than in `bound_s` seconds, the latest that its schedule allows.
+
+    It is due in `wait_s` seconds instead: at once, unless a delay of its own applies (`judge.extra_wait_s`).
+    """
+
+    id: str
+    bound_s: float
+    wait_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +265,7 @@ class Anomalies:
 
     stuck: bool = False  # claimed three times without a result: must be paused
     suspects: bool = False  # claimed twice without a result: must be claimed one at a time
-    ahead: bool = False  # due later than any schedule allows: the clock was set back
+    ahead: tuple[Ahead, ...] = ()  # due too late: a clock that was ahead scheduled them
 
 
 def find_anomalies(database: Database) -> Anomalies:
@@ -204,14 +274,40 @@ def find_anomalies(database: Database) -> Anomalies:
     return Anomalies(
         stuck=any(row["attempts"] >= MAX_ATTEMPTS for row in rows),
         suspects=any(row["attempts"] == MAX_ATTEMPTS - 1 for row in rows),
-        ahead=any(row["next_check_at"] is not None and row["next_check_at"] > row["latest_at"] for row in rows),
+        ahead=_ahead(database, rows),
     )
 
 
-def pull_forward(database: Database) -> int:
-    """Make due now what is due later than any schedule allows (the clock was set back). Returns how many."""
+def _ahead(database: Database, rows: Sequence[Mapping[str, Any]]) -> tuple[Ahead, ...]:
+    """The rows that are due later than in two intervals without a reason."""
+    late = [row for row in rows if _is_later(row, 120.0 * interval_minutes(row["health_check_interval_minutes"]))]
+    if not late:
+        return ()
+    from intctl.health import judge, log_entry
+
+    text, parameters = among(database, _NEWEST, [row["id"] for row in late])
+    newest = {row["id"]: row["metadata"] for row in database.rows(text, parameters)}
+    found = []
+    for row in late:
+        minutes = interval_minutes(row["health_check_interval_minutes"])
+        wait_s = judge.extra_wait_s(minutes, row["rejections"], log_entry.read(newest.get(row["id"])))
+        bound_s = wait_s or 120.0 * minutes
+        if _is_later(row, bound_s):
+            found.append(Ahead(str(row["id"]), bound_s, wait_s))
+    return tuple(found)
+
+
+def _is_later(row: Mapping[str, Any], seconds: float) -> bool:
+    """Whether the row is due later than in so many seconds."""
+    next_at = row["next_check_at"]
+    return next_at is not None and (next_at - row["now_at"]).total_seconds() > seconds
+
+
+def pull_forward(database: Database, ahead: Sequence[Ahead]) -> int:
+    """Make due what a clock that was ahead scheduled too late. Returns how many."""
+    text = _PULL_FORWARD.replace("{lock}", lease.lock(database.dialect, "s"))
     with database.transaction():
-        return database.run(_PULL_FORWARD)
+        return sum(database.run(text, one._asdict()) for one in ahead)
 
 
 def holder(database: Database, id: str) -> tuple[int, bool]:

@@ -1,4 +1,8 @@
-"""Recording results: log row, status and next check together, for leases that are still held."""
+"""Recording results: log row, status and next check together, for leases that are still held.
+
+A row that another database session has locked delays only its own result: it is reported as locked, so that the pass
+tries it again, and is held back at the end (`hold_back`).
+"""
 
 from __future__ import annotations
 
@@ -57,6 +61,9 @@ INSERT INTO integration_health_logs (id, integration_id, check_type, status, res
                                      metadata, checked_at, lease_token)
 SELECT log_id, id, check_type, log_status, response_time_ms, log_message, metadata, {{now}}, lease_token
   FROM given WHERE logs"""
+_HOLD_BACK = f"""
+UPDATE integration_schedules SET {lease.GIVE_BACK}, rejections = :rejections, next_check_at = :next_at
+ WHERE integration_id = :id"""
 _WRITTEN = """
 SELECT l.integration_id AS id, l.lease_token, l.metadata FROM integration_health_logs l
  WHERE l.integration_id {among} AND l.lease_token IS NOT NULL"""
@@ -78,7 +85,8 @@ SELECT s.integration_id AS id, s.lease_token, i.config_version
  WHERE s.attempts >= {MAX_ATTEMPTS} AND (s.lease_expires_at IS NULL OR s.lease_expires_at <= {{now}})"""
 _SET_ASIDE = f"""
 UPDATE integration_schedules SET {lease.RELEASE}, attempts = 0,
-       next_check_at = CASE WHEN next_check_at IS NULL THEN NULL ELSE {{after 3600}} END WHERE integration_id = :id"""
+       next_check_at = CASE WHEN next_check_at IS NULL THEN NULL ELSE {{after {judge.PAUSE_S}}} END
+ WHERE integration_id = :id"""
 _TOUCHED = "UPDATE integrations SET last_health_check = {now} WHERE id = :id"
 
 
@@ -103,6 +111,13 @@ class Recorded:
     outcome: Outcome
     was: str
     became: str
+
+
+class Written(NamedTuple):
+    """The recorded results by id, and the ids of those whose rows another session has locked."""
+
+    recorded: dict[str, Recorded]
+    locked: frozenset[str] = frozenset()
 
 
 class _Held(NamedTuple):
@@ -158,13 +173,13 @@ def record(
     agent: str,
     deadline_s: float,
     again: bool = False,
-) -> dict[str, Recorded]:
-    """Write log rows and statuses together and release the leases. Returns the recorded results by id.
+) -> Written:
+    """Write log rows and statuses together and release the leases.
 
     A result whose lease was lost is dropped and not returned: another process has the lease now. An integration that
     was edited during its check keeps its status and is due at once. `again`: an earlier attempt with these results may
     have been committed; its results are returned too. A result that the database rejects becomes `self.crash` and does
-    not affect the others.
+    not affect the others. A result whose row is locked by another session keeps its lease and is not written.
     """
     write = partial(_record, database, owner, check_type=check_type, agent=agent, deadline_s=deadline_s)
     try:
@@ -179,25 +194,58 @@ def record(
                 recorded |= write([Result(result.claimed, outcome)])
     if again:
         recorded |= _written(database, [result for result in results if result.claimed.id not in recorded])
-    return recorded
+    return Written(recorded, _locked(database, owner, [one for one in results if one.claimed.id not in recorded]))
+
+
+def hold_back(
+    database: Database, owner: str, results: Sequence[Result], *, check_type: str, deadline_s: float
+) -> dict[str, str]:
+    """Release the leases of results whose rows another session keeps locked. Returns the released ids and names.
+
+    Only the schedule is written: the result itself is lost, and the check is repeated within a minute.
+    """
+    with database.transaction():
+        rows = _own(_held(database, owner, results, locked="s"), results)
+        changes = []
+        for result, row in rows:
+            held = _lease(row, result.claimed, deadline_s)
+            postponed = judge.postpone(row.standing, result.outcome, check_type, held)
+            changes.append({"id": row.id, "rejections": postponed.rejections, "next_at": postponed.next_at})
+        database.run_many(_HOLD_BACK, changes)
+    return {row.id: row.name for _, row in rows}
+
+
+def _held(database: Database, owner: str, results: Sequence[Result], *, locked: str) -> dict[str, _Held]:
+    """The rows whose leases are still held. Locks those of the tables `locked` ("" for none)."""
+    text, parameters = among(database, _HELD, [result.claimed.id for result in results])
+    if locked:
+        text += lease.lock(database.dialect, locked)
+    return {row["id"]: _Held(**row) for row in database.rows(text, {**parameters, "owner": owner})}
+
+
+def _own(held: Mapping[str, _Held], results: Sequence[Result]) -> list[tuple[Result, _Held]]:
+    """The results whose lease still has their token, each with its row."""
+    rows = [(result, held.get(result.claimed.id)) for result in results]
+    return [(result, row) for result, row in rows if row and row.lease_token == result.claimed.lease_token]
+
+
+def _locked(database: Database, owner: str, results: Sequence[Result]) -> frozenset[str]:
+    """The results that were skipped although their lease is held: another session has locked their rows."""
+    if database.dialect != POSTGRESQL or not results:
+        return frozenset()
+    return frozenset(row.id for _, row in _own(_held(database, owner, results, locked=""), results))
 
 
 def _record(
     database: Database, owner: str, results: Sequence[Result], *, check_type: str, agent: str, deadline_s: float
 ) -> dict[str, Recorded]:
-    text, parameters = among(database, _locked(database, _HELD), [result.claimed.id for result in results])
     with database.transaction():
-        held = {row["id"]: _Held(**row) for row in database.rows(text, {**parameters, "owner": owner})}
-        ours = []
-        for result in results:
-            row = held.get(result.claimed.id)
-            if row is not None and row.lease_token == result.claimed.lease_token:
-                ours.append(result)
-        asking = [one for one in ours if judge.needs_last_proof(one.outcome)]
-        before = _last_successes(database, [one.claimed.id for one in asking])
+        ours = _own(_held(database, owner, results, locked="s, i"), results)
+        asking = [row.id for one, row in ours if judge.needs_last_proof(one.outcome)]
+        before = _last_successes(database, asking)
         rows, recorded = [], {}
-        for result in ours:
-            id, row = result.claimed.id, held[result.claimed.id]
+        for result, row in ours:
+            id = row.id
             known = Result(result.claimed, _judged(result, before.get(id), row))
             written = _row(row, known, check_type=check_type, agent=agent, deadline_s=deadline_s)
             rows.append(written)
@@ -229,13 +277,10 @@ def _judged(result: Result, before: LastSuccess | None, row: _Held) -> Outcome:
 def _row(row: _Held, result: Result, *, check_type: str, agent: str, deadline_s: float) -> dict[str, object]:
     """The values that a result writes, for the row that holds its lease."""
     outcome, claimed = result.outcome, result.claimed
-    edited = row.config_version != claimed.config_version
-    deleted = row.deleted_at is not None
-    claimed_at = row.lease_expires_at - timedelta(seconds=deadline_s + lease.MARGIN_S)
-    held = Lease(claimed_at, row.now_at, edited, deleted)
+    held = _lease(row, claimed, deadline_s)
     decision = judge.decide(row.standing, outcome, check_type, held)
     settled, was, became = decision.settled, None, None
-    if not edited and settled.status != row.status:
+    if not held.is_edited and settled.status != row.status:
         was, became = row.status, settled.status
     return {
         "id": claimed.id,
@@ -256,9 +301,9 @@ def _row(row: _Held, result: Result, *, check_type: str, agent: str, deadline_s:
     }
 
 
-def _locked(database: Database, sql: str, tables: str = "s, i") -> str:
-    """Add a row lock on PostgreSQL; SQLite's write lock covers the whole file."""
-    return f"{sql} FOR UPDATE OF {tables}" if database.dialect == POSTGRESQL else sql
+def _lease(row: _Held, claimed: Claimed, deadline_s: float) -> Lease:
+    claimed_at = row.lease_expires_at - timedelta(seconds=deadline_s + lease.MARGIN_S)
+    return Lease(claimed_at, row.now_at, row.config_version != claimed.config_version, row.deleted_at is not None)
 
 
 def _write(database: Database, rows: Sequence[Mapping[str, object]]) -> None:
@@ -300,10 +345,9 @@ def _written(database: Database, results: Sequence[Result]) -> dict[str, Recorde
 
 def set_aside(database: Database, *, agent: str) -> int:
     """Pause for one hour what was claimed three times and never completed, as `unknown`. Returns how many."""
-    skip = " FOR UPDATE OF s SKIP LOCKED" if database.dialect == POSTGRESQL else ""
     outcome = Outcome("self.set_aside")
     with database.transaction():
-        stuck = database.rows(_STUCK + skip)
+        stuck = database.rows(_STUCK + lease.lock(database.dialect, "s, i"))
         for row in stuck:
             database.run(_SET_ASIDE, {"id": row["id"]})
             database.run(_TOUCHED, {"id": row["id"]})

@@ -6,6 +6,10 @@ is committed: a kill at any point loses neither.
 
 A process that spends a refresh token holds the integration's lease (`store/claims.py`), so only one refreshes
 at a time. The compare-and-set is for a process whose lease expired during the refresh.
+
+On PostgreSQL another session, a portal, may keep the integration's row locked. So the lock of these tokens is that of
+the schedule's row, which only intctl writes, and the row of a refresh token is inserted before it is spent (`reserve`):
+an insert would wait for the integration's row, to check its foreign key; an update does not.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from intctl.db import lease
 from intctl.db.connect import Database, connect
 from intctl.db.ids import new_id
 from intctl.db.url import POSTGRESQL
@@ -24,6 +29,7 @@ from intctl.errors import BusyError, SealError, StoreError
 from intctl.failpoint import hit
 from intctl.keyring import Binding, Keyring
 from intctl.probes.spec import Tokens
+from intctl.store.claims import lock_tries
 from intctl.text import Secret
 
 #: The delays between attempts to save, in seconds: a rotated token is stored nowhere else.
@@ -34,7 +40,10 @@ SELECT t.id, t.access_token, t.refresh_token, t.expires_at, t.scope FROM oauth_t
   JOIN integrations i ON i.id = t.integration_id
  WHERE t.integration_id = :integration_id AND i.org_id = :org_id ORDER BY t.created_at, t.id"""
 # SQLite's write lock covers the whole file; on PostgreSQL this row's lock covers the integration's tokens.
-_LOCK_POSTGRESQL = "SELECT id FROM integrations WHERE id = :integration_id FOR NO KEY UPDATE"
+_SCHEDULE = "SELECT s.integration_id FROM integration_schedules s WHERE s.integration_id = :integration_id"
+_BOTH = """
+SELECT s.integration_id FROM integration_schedules s JOIN integrations i ON i.id = s.integration_id
+ WHERE s.integration_id = :integration_id"""
 _INSERT = """
 INSERT INTO oauth_tokens (id, integration_id, access_token, refresh_token, expires_at, scope, created_at, updated_at)
 VALUES (:id, :integration_id, :access, :refresh, :expires_at, :scope, {now}, {now})"""
@@ -74,6 +83,27 @@ class SealedTokens:
         """The current tokens of this origin, or None. A row that does not open is skipped."""
         return self._stored(self._database)[1]
 
+    def reserve(self) -> tuple[bool, Tokens | None]:
+        """Insert the row that a successor of the refresh token will replace, unless there is one.
+
+        Returns whether the integration's row is free, and the inserted tokens, if any. If another database session has
+        locked that row, nothing is inserted, and no token may be spent.
+        """
+        database = self._database
+        if database.dialect != POSTGRESQL:
+            return True, None
+        key = {"integration_id": self._binding.integration_id}
+        for _ in lock_tries(database):
+            with database.transaction():
+                if database.row(_BOTH + lease.lock(database.dialect, "s, i"), key) is None:
+                    continue
+                if self._origin is None or self._stored(database)[1] is not None:
+                    return True, None
+                placed = Tokens(None, None, refresh_token=self._origin, origin=self._origin)
+                self._insert(database, self._row(placed))
+                return True, placed
+        return False, None
+
     def save(self, tokens: Tokens, previous: Tokens | None) -> Tokens:
         """Replace `previous` with `tokens`, durably. Returns the current tokens.
 
@@ -94,13 +124,11 @@ class SealedTokens:
         raise found
 
     def _put(self, database: Database, tokens: Tokens, previous: Tokens | None) -> Tokens:
-        access, refresh = self._seal(tokens)
-        expires = datetime.fromtimestamp(tokens.expires_at, UTC) if tokens.expires_at is not None else None
-        row = {"access": access, "refresh": refresh, "expires_at": expires, "scope": tokens.scope or None}
+        row = self._row(tokens)
         with self._alone(database):
             id, stored = self._stored(database)
             if stored is None:
-                database.run(_INSERT, {**row, "id": new_id(), "integration_id": self._binding.integration_id})
+                self._insert(database, row)
             elif _same(stored, previous):
                 database.run(_REPLACE, {**row, "id": id})
             else:
@@ -108,6 +136,14 @@ class SealedTokens:
             hit("token_saving")
         hit("token_saved")
         return tokens
+
+    def _row(self, tokens: Tokens) -> dict[str, object]:
+        access, refresh = self._seal(tokens)
+        expires = datetime.fromtimestamp(tokens.expires_at, UTC) if tokens.expires_at is not None else None
+        return {"access": access, "refresh": refresh, "expires_at": expires, "scope": tokens.scope or None}
+
+    def _insert(self, database: Database, row: dict[str, object]) -> None:
+        database.run(_INSERT, {**row, "id": new_id(), "integration_id": self._binding.integration_id})
 
     def drop_others(self) -> None:
         """Remove the tokens of other origins: the config that named them is gone."""
@@ -122,7 +158,7 @@ class SealedTokens:
     def withdraw_draft(self) -> bool:
         """Remove the draft of an integration, unless that would lose a rotated token. Returns whether it is gone."""
         database = self._database
-        draft = f"{_DRAFT} FOR UPDATE OF s, i" if database.dialect == POSTGRESQL else _DRAFT
+        draft = _DRAFT + lease.lock(database.dialect, "s, i")
         with database.transaction():
             if database.row(draft, self._key) is None:
                 return False
@@ -138,7 +174,7 @@ class SealedTokens:
         """Open a transaction in which no other process changes these tokens."""
         with database.transaction():
             if database.dialect == POSTGRESQL:
-                database.rows(_LOCK_POSTGRESQL, {"integration_id": self._binding.integration_id})
+                database.rows(f"{_SCHEDULE} FOR NO KEY UPDATE", {"integration_id": self._binding.integration_id})
             yield
 
     def _stored(self, database: Database) -> tuple[str, Tokens | None]:

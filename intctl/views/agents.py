@@ -12,7 +12,10 @@ from intctl.store import agent_passes
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
-    """The last pass of one agent. `age_s` counts from its end; `last` is the summary that the agent recorded."""
+    """The last pass of one agent. `age_s` counts from its end; `last` is the summary that the agent recorded.
+
+    `held_back` are the integrations that it could not record, because another database session keeps their rows locked.
+    """
 
     host: str
     org_id: str | None
@@ -25,6 +28,7 @@ class AgentStatus:
     passes: int
     checks: int
     last: Mapping[str, object]
+    held_back: tuple[str, ...]
     limit_s: float
 
     @property

@@ -12,6 +12,7 @@ import pytest
 from intctl.health.codes import CODES
 from intctl.health.judge import (
     MAX_REJECTIONS,
+    PAUSE_S,
     LastSuccess,
     Lease,
     Standing,
@@ -21,13 +22,14 @@ from intctl.health.judge import (
     compare_with_last_success,
     credential_proven,
     decide,
+    extra_wait_s,
     jitter,
     needs_last_success,
+    postpone,
     settle,
 )
 from intctl.health.log_entry import LogMetadata
 from intctl.health.outcome import Outcome
-from intctl.store.claims import LATEST_S
 
 OK = Outcome("ok", "api", {"api": 7.0})
 REJECTED = Outcome("smtp.auth.rejected", "auth")
@@ -102,7 +104,7 @@ def test_when_it_is_checked_next(outcome: Outcome, count: int, minutes: int, nex
     assert settled.next_in_s == pytest.approx(next_s)
     if not outcome.retry_after_s:
         assert next_s <= 2 * minutes * 60
-    assert next_s < LATEST_S
+    assert next_s <= max(PAUSE_S, 120.0 * minutes)
 
 
 def test_a_rejected_login_slows_down_and_stops() -> None:
@@ -302,3 +304,64 @@ def test_what_a_url_says_without_the_credential_stays_known(
 def test_the_last_success_is_read_only_where_it_counts(outcome: Outcome, provider: str, needed: bool) -> None:
     """A success with an account, or one of the provider http."""
     assert needs_last_success(outcome, provider) == needed
+
+
+CLAIMED = Lease(NOW - timedelta(seconds=10), NOW, False, False)
+
+
+@pytest.mark.case("reliability 1")
+@pytest.mark.parametrize("outcome", [OK, TIMEOUT, REJECTED, BUSY, Outcome("http.rate_limited", retry_after_s=1800)])
+@pytest.mark.parametrize("minutes", [1, 60])
+def test_a_result_that_cannot_be_recorded_is_repeated_within_a_minute(outcome: Outcome, minutes: int) -> None:
+    """A locked row delays its check by a minute from the claim, whatever the result was."""
+    postponed = postpone(STANDING._replace(interval_minutes=minutes), outcome, "scheduled", CLAIMED)
+    assert postponed.next_at is not None
+    assert 44 <= (postponed.next_at - NOW).total_seconds() <= 50
+    assert postponed.rejections == (1 if outcome is REJECTED else 0)
+
+
+@pytest.mark.case("reliability 1")
+@pytest.mark.parametrize(
+    ("standing", "lease", "next_at"),
+    [
+        (STANDING._replace(rejections=2, status="error"), CLAIMED, None),
+        (STANDING._replace(rejections=2), CLAIMED, NOW + timedelta(seconds=60 * jitter(STANDING.id) - 10)),
+        (STANDING._replace(status="inactive"), CLAIMED, None),
+        (STANDING, CLAIMED._replace(is_deleted=True), None),
+        (STANDING, CLAIMED._replace(is_edited=True), NOW),
+        (STANDING, CLAIMED._replace(claimed_at=NOW - timedelta(seconds=70)), NOW),
+    ],
+)
+def test_a_result_that_cannot_be_recorded_stops_only_what_may_stop(
+    standing: Standing, lease: Lease, next_at: datetime | None
+) -> None:
+    """Scheduled logins stop if the integration is in error already; else no one would learn that it is broken."""
+    assert postpone(standing, REJECTED, "scheduled", lease).next_at == next_at
+
+
+@pytest.mark.case("reliability 1")
+def test_a_check_that_a_lock_prevented_is_repeated_within_a_minute() -> None:
+    """`self.row_locked` changes no status; its next check follows within 60 seconds, or the interval."""
+    settled = settle(STANDING._replace(interval_minutes=60), Outcome("self.row_locked"), "scheduled")
+    assert (settled.status, settled.error_count, settled.next_in_s) == ("active", 0, 60 * jitter(STANDING.id))
+
+
+@pytest.mark.case("reliability 2")
+@pytest.mark.parametrize(
+    ("minutes", "rejections", "last", "wait_s"),
+    [
+        (5, 0, LogMetadata(), 0),
+        (5, 0, LogMetadata(code="ok"), 0),
+        (5, 0, LogMetadata(retry_after_s=1800), 1800),
+        (30, 0, LogMetadata(retry_after_s=1800), 0),
+        (5, 0, LogMetadata(retry_after_s=10**9), 3600),
+        (5, 1, LogMetadata(code="smtp.auth.rejected"), 1200),
+        (5, 2, LogMetadata(), 3600),
+        (5, 10**9, LogMetadata(), 3600),
+        (60, 1, LogMetadata(), 0),
+        (5, 0, LogMetadata(code="self.set_aside"), 3600),
+    ],
+)
+def test_the_delays_longer_than_two_intervals(minutes: int, rejections: int, last: LogMetadata, wait_s: float) -> None:
+    """Only a Retry-After, a refused login and a pause may delay a check beyond two intervals, up to one hour."""
+    assert extra_wait_s(minutes, rejections, last) == wait_s

@@ -158,6 +158,9 @@ class Store:
         found, self.tokens = self.tokens, self.tokens or self.overtaken
         return found
 
+    async def reserve(self) -> bool:
+        return True
+
     async def save(self, tokens: Tokens) -> Tokens:
         self.tokens = self.overtaken or tokens
         return self.tokens

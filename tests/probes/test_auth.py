@@ -39,6 +39,9 @@ class Store:
     async def load(self) -> Tokens | None:
         return self.tokens
 
+    async def reserve(self) -> bool:
+        return True
+
     async def save(self, tokens: Tokens) -> Tokens:
         if self.server is not None:
             self.before_save.append(len(self.server.requests))

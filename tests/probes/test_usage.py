@@ -403,6 +403,9 @@ def test_a_stored_token_is_used_for_both() -> None:
         async def load(self) -> Tokens:
             return Tokens(Secret("at-kept"), time.time() + 1200)
 
+        async def reserve(self) -> bool:
+            return True
+
         async def save(self, tokens: Tokens) -> Tokens:
             raise AssertionError("nothing is to be saved")
 

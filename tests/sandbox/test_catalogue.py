@@ -41,6 +41,9 @@ class Kept:
     async def load(self) -> Tokens | None:
         return None
 
+    async def reserve(self) -> bool:
+        return True
+
     async def save(self, tokens: Tokens) -> Tokens:
         return tokens
 

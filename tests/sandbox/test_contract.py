@@ -171,6 +171,9 @@ class Store:
     async def load(self) -> Tokens | None:
         return self.tokens
 
+    async def reserve(self) -> bool:
+        return True
+
     async def save(self, tokens: Tokens) -> Tokens:
         self.tokens = tokens
         return tokens

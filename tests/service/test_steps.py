@@ -147,9 +147,9 @@ def test_the_keys_of_a_pass_stay(fleet: Fleet) -> None:
     """The keys of the note in the database and of the journal's line are stable, because scripts read them."""
     around, lines = surroundings()
     run(fleet, around)
-    counts = "checked given_back lost out_of_time set_aside stopped verdicts duration_s"
+    counts = "checked given_back held_back lost out_of_time set_aside stopped verdicts duration_s"
     (row,) = fleet.rows("SELECT metadata FROM agent_passes")
-    assert sorted(row["metadata"]) == sorted(f"{counts} faults history keys pass_id".split())
+    assert sorted(row["metadata"]) == sorted(f"{counts} faults history keys locked pass_id".split())
     (line,) = [entry for entry in lines if entry["event"] == "pass"]
     assert sorted(line) == sorted(f"{counts} event level message time".split())
 
