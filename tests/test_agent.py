@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from intctl import agent, vault
 from intctl.agent import PassSettings, Stop, work
 from intctl.db import lease
 from intctl.db.connect import connect
-from intctl.db.url import POSTGRESQL
+from intctl.db.url import POSTGRESQL, Target
 from intctl.errors import ConflictError, StoreError
 from intctl.health.outcome import Outcome
 from intctl.store import changes, claims, organization_changes, results
 from intctl.store.configs import SealedConfig
 
-from .agent_rig import Fleet, Host, each_once, shift
-from .conftest import ORG_ID
+from .agent_rig import Fleet, Host, each_once, finished, shift
+from .conftest import ORG_ID, database_url
 
 #: The effect of each reply on an active integration: verdict, log status, status.
 FINDINGS = {
@@ -290,3 +295,69 @@ def test_what_is_known_at_the_end_is_written(fleet: Fleet, provider: Host, monke
     provider.behaviour["/slow"] = ["hang:200"]
     fleet.add({name: f"{provider.url}/{name}" for name in ("a", "b", "slow")})
     assert fleet.once(budget_s=4.0).line() == "checked 2: 2 healthy; 1 given back; out of time, the rest stays due"
+
+
+# --- rows that another session of PostgreSQL keeps locked
+
+
+@contextmanager
+def locked(target: Target, name: str) -> Iterator[psycopg.Connection]:
+    """Keep the row of an integration locked during the block, or until its transaction ends."""
+    with psycopg.connect(database_url(target)) as portal:
+        portal.execute("UPDATE integrations SET name = name WHERE name = %s", [name])
+        yield portal
+        portal.rollback()
+
+
+@pytest.fixture
+def shared(postgresql_target: Target, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet on PostgreSQL: SQLite has no row locks."""
+    made = Fleet(postgresql_target, tmp_path / "home")
+    yield made
+    made.end()
+
+
+@pytest.mark.case("reliability 1")
+def test_a_short_lock_delays_no_result(shared: Fleet, provider: Host) -> None:
+    """A row that is locked for a moment at the end of a pass is recorded in that pass."""
+    shared.add({name: f"{provider.url}/{name}" for name in "ab"})
+    with locked(shared.target, "a") as portal:
+        timer = threading.Timer(0.8, portal.rollback)
+        timer.start()
+        summary = shared.once()
+        timer.join()
+    assert (summary.line(), summary.held_back) == ("checked 2: 2 healthy", {})
+
+
+@pytest.mark.case("reliability 1")
+def test_a_lock_is_reported_with_the_names(shared: Fleet, provider: Host) -> None:
+    """A pass during a lock succeeds; its line and `agent status` name what was held back, until it is recorded."""
+    shared.add({name: f"{provider.url}/{name}" for name in "abc"})
+    with locked(shared.target, "b"):
+        agent = finished(shared.start("agent", "--once"))
+        assert agent == (0, "checked 2: 2 healthy; 1 held back (row locked by another session)\n", "")
+        code, out, err = finished(shared.start("agent", "status"))
+        assert code == 0
+        assert "keeps the row locked: b.\n" in err
+        assert "intctl explain self.row_locked" in err
+        (row,) = json.loads(finished(shared.start("agent", "status", "-o", "json"))[1])
+        assert (row["held_back"], row["last"]["held_back"]) == (["b"], 1)
+        code, out, err = finished(shared.start("check", "b"))
+        assert (code, "self.row_locked" in out + err) == (1, True)
+    shared.all_due()
+    assert finished(shared.start("agent", "--once"))[1] == "checked 3: 3 healthy\n"
+    assert finished(shared.start("agent", "status"))[2] == ""
+
+
+@pytest.mark.case("reliability 1")
+def test_a_refused_login_is_not_repeated_while_its_row_is_locked(shared: Fleet, provider: Host) -> None:
+    """However long the lock lasts, one login is refused during it; the next one after it is recorded."""
+    provider.behaviour["/a"] = ["401"]
+    shared.add({"a": f"{provider.url}/a"})
+    with locked(shared.target, "a"):
+        for _ in range(5):
+            assert shared.once().recorded == 0
+            shared.all_due()
+    assert provider.hits["/a"] == 1
+    assert shared.once().verdicts == {"misconfigured": 1}
+    assert (provider.hits["/a"], shared.statuses()) == (2, {"a": "error"})

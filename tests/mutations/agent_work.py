@@ -27,10 +27,24 @@ MUTATIONS = (
         "tests/test_agent.py::test_a_pass_ends_within_its_budget_and_leaves_the_rest_due",
     ),
     Mutation(
+        "end: locked results are not tried again",
+        "intctl.agent.work:Pass._settle_locked",
+        "            await self._write()\n",
+        "",
+        "tests/test_agent.py::test_a_short_lock_delays_no_result",
+    ),
+    Mutation(
+        "probe: a refused login is repeated while its row is locked",
+        "intctl.agent.work:Pass._probe",
+        "if claimed.rejections and not await",
+        "if False and not await",
+        "tests/test_agent.py::test_a_refused_login_is_not_repeated_while_its_row_is_locked",
+    ),
+    Mutation(
         "end: known results are not written",
         "intctl.agent.work:Pass._end",
-        "                await self._write()\n        finally:",
-        "                pass\n        finally:",
+        "                await self._write()\n                await self._settle_locked()",
+        "                await self._settle_locked()",
         "tests/test_agent.py::test_what_is_known_at_the_end_is_written",
     ),
 )

@@ -6,6 +6,20 @@ from tests.mutate import Mutation
 
 MUTATIONS = (
     Mutation(
+        "lease: locked rows are waited for",
+        "intctl.db.lease:lock",
+        " SKIP LOCKED",
+        "",
+        "tests/store/test_locked_rows.py::test_a_locked_row_delays_only_its_own_result",
+    ),
+    Mutation(
+        "lease: a foreign key check conflicts",
+        "intctl.db.lease:lock",
+        "FOR NO KEY UPDATE OF",
+        "FOR UPDATE OF",
+        "tests/store/test_locked_rows.py::test_a_locked_row_delays_only_its_own_result",
+    ),
+    Mutation(
         "claim: > for <= in a lease that has run out",
         "intctl.db.lease:is_past",
         "{expiry} <= {now} OR",

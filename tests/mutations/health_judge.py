@@ -6,6 +6,20 @@ from tests.mutate import Mutation
 
 MUTATIONS = (
     Mutation(
+        "judge: a refused login does not count while its row is locked",
+        "intctl.health.judge:postpone",
+        "return Postponed(decision.rejections,",
+        "return Postponed(standing.rejections,",
+        "tests/health/test_judge.py::test_a_result_that_cannot_be_recorded_is_repeated_within_a_minute",
+    ),
+    Mutation(
+        "judge: a Retry-After is no reason for a long wait",
+        "intctl.health.judge:extra_wait_s",
+        "waits = [float(last.retry_after_s or 0)]",
+        "waits = [0.0]",
+        "tests/store/test_claims.py::test_a_delay_of_its_own_is_kept",
+    ),
+    Mutation(
         "record: uptime for an earlier config",
         "intctl.health.judge:decide",
         '"unknown" if lease.is_edited else LOG_STATUS',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -169,6 +170,18 @@ def test_a_stuck_row_is_paused_when_its_lock_has_ended(
         assert recording.set_aside(database, agent="host") == 19
     assert recording.set_aside(database, agent="host") == 1
     assert ids
+
+
+@pytest.mark.case("reliability 1")
+def test_a_lease_is_given_back_when_a_short_lock_ends(database: Database, target: Target, ids: list[str]) -> None:
+    """A lease that is not given back is in the way for a minute, so a locked row is tried again for some seconds."""
+    due(database, "a", slots=50)
+    with ThreadPoolExecutor(1) as threads:
+        with locked(target, "schedule"):
+            given_back = threads.submit(claims.give_back, database, "a", ids)
+            time.sleep(0.3)
+            assert not given_back.done()
+        assert given_back.result() == 20
 
 
 # --- tokens --------------------------------------------------------------------------------------
