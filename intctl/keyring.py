@@ -20,7 +20,6 @@ import secrets
 import stat
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -348,13 +347,3 @@ def write_file(path: Path, keys: list[Key]) -> None:
         raise KeyringError(f"Keyring {path} already exists; it was not changed.") from None
     except OSError:
         raise KeyringError(f"Keyring {path} could not be written.") from None
-
-
-def harden() -> None:
-    """Disable core dumps, and deny other processes of this user access to memory and environment."""
-    import ctypes
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(AttributeError):  # only Linux has prctl
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE

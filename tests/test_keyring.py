@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -236,13 +234,3 @@ def test_no_key_anywhere_names_the_places_and_the_command(tmp_path: Path) -> Non
     """Without a key the message lists the searched places and the command to run."""
     with pytest.raises(KeyringError, match=r"INTCTL_KEYRING_FILE.*intctl init"):
         keyring.load({}, tmp_path)
-
-
-def test_a_hardened_process_leaves_no_core_and_no_open_environment() -> None:
-    """After harden() the process is not dumpable."""
-    code = (
-        "import resource, ctypes; from intctl import keyring; keyring.harden();"
-        "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "(0, 0) 0"

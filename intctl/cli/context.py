@@ -100,11 +100,10 @@ class Context:
         return self.org_option or self.environ.get("INTCTL_ORG") or None
 
     def keyring(self) -> Keyring:
-        """The keyring, loaded at first use after shielding this process from other processes."""
+        """The keyring, loaded at first use."""
         if self._keyring is None:
             from intctl import keyring
 
-            keyring.harden()
             self._keyring = keyring.load(self.environ, self.home)
             self.environ.pop(keyring.KEY_VARIABLE, None)
         return self._keyring

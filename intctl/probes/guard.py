@@ -12,6 +12,9 @@ from intctl.errors import UsageError
 Address = IPv4Address | IPv6Address
 NetworkRange = IPv4Network | IPv6Network
 
+# Sources of the metadata addresses: AWS, "Use IMDS" and "EKS Pod Identity" (its services are in fd00:ec2::/32);
+# Google Cloud, "Query VM metadata"; cloud-init's data sources of Scaleway and Oracle; Linode, "Metadata service";
+# Azure, "What is IP address 168.63.129.16"; Alibaba Cloud, "Instance metadata".
 #: Refused unless a network at least as narrow is allowed.
 REFUSED: dict[NetworkRange, str] = {
     ip_network(text): why
@@ -20,7 +23,11 @@ REFUSED: dict[NetworkRange, str] = {
         "::/128": "unspecified",
         "169.254.0.0/16": "link-local or cloud metadata",
         "fe80::/10": "link-local",
-        "fd00:ec2::254/128": "cloud metadata",
+        "fd00:ec2::/32": "cloud metadata",
+        "fd20:ce::254/128": "cloud metadata",
+        "fd00:42::42/128": "cloud metadata",
+        "fd00:c1::a9fe:a9fe/128": "cloud metadata",
+        "fd00:a9fe:a9fe::1/128": "cloud metadata",
         "168.63.129.16/32": "cloud metadata",
         "192.0.0.192/32": "cloud metadata",
         "100.100.100.200/32": "cloud metadata",

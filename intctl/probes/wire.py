@@ -47,15 +47,15 @@ async def connect(
     """
     trace.enter("dns")
     targets = await network.names.look_up(host, port)
-    allowed = [target for target in targets if not network.policy.refusal(_ip(target))]
-    if not allowed:
-        raise ProbeFailed("blocked.address", f"{_ip(targets[0])} ({network.policy.refusal(_ip(targets[0]))})")
+    for target in targets:  # one refused address is enough: whoever controls the name added it on purpose
+        if why := network.policy.refusal(_ip(target)):
+            raise ProbeFailed("blocked.address", f"{_ip(target)} ({why})")
     if loopback_only:
-        allowed = [target for target in allowed if is_loopback(_ip(target))]
-        if not allowed:
+        targets = [target for target in targets if is_loopback(_ip(target))]
+        if not targets:
             raise ProbeFailed("http.plain")
     trace.enter("tcp")
-    return await _first_to_answer(allowed[:MAX_ADDRESSES], network.budgets.connect_s, trace)
+    return await _first_to_answer(targets[:MAX_ADDRESSES], network.budgets.connect_s, trace)
 
 
 async def _first_to_answer(targets: list[Target], budget_s: float, trace: Trace) -> socket.socket:

@@ -179,6 +179,28 @@ def plain_http_problem(config: Mapping[str, object], name: str) -> list[FieldPro
     return [FieldProblem(name, "http:// would send the credential in plaintext: use https://")]
 
 
+_FRAMING = {"host", "connection", "content-length", "transfer-encoding", "te", "upgrade", "expect"}
+# What a metadata service requires, so that a request that is only redirected to it cannot read credentials.
+_OF_METADATA = {
+    "metadata",
+    "metadata-flavor",
+    "metadata-token",
+    "x-aws-ec2-metadata-token",
+    "x-aws-ec2-metadata-token-ttl-seconds",
+    "x-google-metadata-request",
+}
+
+
+def header_name_problem(config: Mapping[str, object], field: str) -> list[FieldProblem]:
+    """Return the problem with a field that names a header: HTTP itself, or a cloud's metadata service, uses it."""
+    name = text_of(config, field).lower()
+    if name in _FRAMING:
+        return [FieldProblem(field, "HTTP itself uses this header: set the API's own")]
+    if name in _OF_METADATA:
+        return [FieldProblem(field, "cloud metadata services use this header: it is refused")]
+    return []
+
+
 def header_problem(config: Mapping[str, object], *names: str) -> list[FieldProblem]:
     """Return a problem for each of `names` whose secret is not allowed in a header."""
     given = [name for name in names if name in config]

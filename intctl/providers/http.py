@@ -11,12 +11,11 @@ from intctl.providers.base import (
     FieldProblem,
     Provider,
     auth_from_config,
+    header_name_problem,
     header_problem,
     plain_http_problem,
     text_of,
 )
-
-_FRAMING = {"host", "connection", "content-length", "transfer-encoding", "te", "upgrade", "expect"}
 
 
 class Http(Provider):
@@ -56,8 +55,7 @@ class Http(Provider):
 
     def check(self, config: Mapping[str, object]) -> list[FieldProblem]:
         found = super().check(config)
-        if text_of(config, "header_name").lower() in _FRAMING:
-            found.append(FieldProblem("header_name", "HTTP itself uses this header: set the API's own"))
+        found += header_name_problem(config, "header_name")
         found += header_problem(config, "token", "header_value")
         if config.get("expect_json") and config.get("method") == "HEAD":
             found.append(FieldProblem("expect_json", "a reply to HEAD has no body: use method: GET", ("method",)))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+
+from intctl.probes.guard import REFUSED
 
 UNITS = Path(__file__).parents[2] / "contrib" / "systemd"
 DOCS = Path(__file__).parents[2] / "docs" / "systemd.md"
@@ -63,6 +66,15 @@ def test_hardening_is_the_same_in_both_services() -> None:
         for name in NAMES
     ]
     assert confined[0] == confined[1]
+
+
+@pytest.mark.case("security 13")
+@pytest.mark.parametrize("name", NAMES)
+def test_the_units_deny_what_the_guard_refuses(name: str) -> None:
+    """The metadata and link-local addresses of the units are those of `probes.guard`."""
+    lines = [line.partition("=") for line in service_section(name)]
+    denied = {ip_network(net) for key, _, nets in lines if key == "IPAddressDeny" for net in nets.split()}
+    assert denied == {net for net, why in REFUSED.items() if "metadata" in why or "link-local" in why}
 
 
 def test_timer_is_minutely() -> None:

@@ -12,12 +12,14 @@ from tests.servers import Answer, http_server
 
 REFUSED = [
     "169.254.169.254", "169.254.0.1", "fe80::1", "fd00:ec2::254", "168.63.129.16", "192.0.0.192", "100.100.100.200",
+    "fd00:ec2::23", "fd20:ce::254", "fd00:42::42", "fd00:c1::a9fe:a9fe", "fd00:a9fe:a9fe::1",
     "224.0.0.1", "ff02::1", "0.0.0.0", "0.1.2.3", "::", "255.255.255.255",
     "::ffff:169.254.169.254", "::169.254.169.254", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a9fe:a9fe", "2002:a9fe:a9fe::",
     "2001:0:4136:e378:8000:63bf:5601:5601", "2001:db8::5efe:169.254.169.254", "fe80::1%1",
 ]  # fmt: skip
 
 
+@pytest.mark.case("security 13")
 @pytest.mark.parametrize("address", REFUSED)
 def test_metadata_and_the_like_are_refused_in_every_disguise(address: str) -> None:
     """An address of a metadata service, a group or nothing is refused, in every notation."""
