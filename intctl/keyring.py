@@ -29,6 +29,8 @@ from intctl.errors import KeyringError, SealError
 KEY_VARIABLE = "INTCTL_ENCRYPTION_KEY"
 FILE_VARIABLE = "INTCTL_KEYRING_FILE"
 CREDENTIAL = "intctl.keyring"
+#: The beginnings of variables that hold a secret of intctl or of its database connection, or lead to one.
+OWN_VARIABLES = ("INTCTL_", "PG", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
 
 _FORMAT = "intctl-keyring/1"
 _ALG = "A256GCM"
@@ -38,6 +40,8 @@ _TAG_BYTES = 16
 _BLOCK = 256  # plaintexts are padded to a multiple: the length of a password stays hidden
 _MAX_FILE = 64 * 1024
 _KEY_TEXT = re.compile(r"ick1_([A-Za-z0-9_-]{43})_([0-9a-f]{8})")
+# The beginning of a key: plain, in base64 at each of the three offsets, in hex.
+_HIDDEN_KEY = re.compile(r"ick1_[A-Za-z0-9_-]{20}|aWNrMV|ljazFf|pY2sxX|(?i:69636b315f)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,11 @@ class Keyring:
                 "self.config_damaged",
             )
         return plain
+
+
+def holds_key(text: str) -> bool:
+    """Whether a text holds a key of a keyring, also in base64 or hex."""
+    return _HIDDEN_KEY.search(text) is not None
 
 
 def is_envelope(value: object) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from intctl.plan import Change, Runtime
 from intctl.cli.change_report import report
 from intctl.cli.editing import from_editor, from_file, provider_of, revised, stored_config
-from intctl.cli.manifests import files_of, load
+from intctl.cli.manifests import Access, access_options, files_of, load
 from intctl.cli.runtime import make_runtime, progress
 
 _set_option = click.option(
@@ -28,18 +28,14 @@ _set_option = click.option(
     multiple=True,
     help="Override a non-secret key; only for a single integration.",
 )
-_inline_option = click.option(
-    "--allow-inline-secrets", is_flag=True, help="Allow plaintext secrets in the file (prints a warning)."
-)
 _no_test_option = click.option("--no-test", is_flag=True, help="Save without testing the connection.")
 
 
 @dataclass(frozen=True, slots=True)
-class SaveOptions:
+class SaveOptions(Access):
     """The options that add, apply and edit have in common."""
 
     assignments: tuple[str, ...]
-    allow_inline_secrets: bool
     no_test: bool
     deadline_s: float
     style: str
@@ -57,7 +53,7 @@ class AddOptions(SaveOptions):
 @click.argument("kind")
 @click.option("-f", "--file", "file", metavar="FILE", help="Manifest file, or - for standard input.")
 @_set_option
-@_inline_option
+@access_options
 @_no_test_option
 @timeout_option
 @output_option
@@ -86,7 +82,7 @@ def add(context: Context, options: AddOptions) -> int:
     if file is None:
         manifests = [_asked(context, kind)]
     else:
-        manifests = load(context, [file], options.assignments, options.allow_inline_secrets)
+        manifests = load(context, [file], options.assignments, options)
     wrong = [one for one in manifests if not catalogue.accepts(kind, one.provider, one.type)]
     if wrong:
         problems = [
@@ -132,7 +128,7 @@ class ApplyOptions(SaveOptions):
 )
 @click.argument("more", nargs=-1, metavar="[PATH]...")
 @_set_option
-@_inline_option
+@access_options
 @_no_test_option
 @click.option("--keep-going", is_flag=True, help="Save the integrations that pass even if others fail.")
 @click.option("--dry-run", is_flag=True, help="Print the changes without testing or saving anything.")
@@ -154,7 +150,7 @@ def apply(context: Context, options: ApplyOptions) -> int:
     if wanted.count("-") > 1:
         raise UsageError("Standard input can be read only once.")
     files = files_of(wanted)
-    manifests = load(context, files, options.assignments, options.allow_inline_secrets, partial=True)
+    manifests = load(context, files, options.assignments, options, partial=True)
     runtime = make_runtime(context, options.deadline_s)
     changes = plan.diff(runtime.database, runtime.keyring, runtime.org_id, manifests)
     if options.dry_run:
@@ -182,7 +178,7 @@ class EditOptions(SaveOptions):
     multiple=True,
     help="Replace this secret (prompted for, or read from stdin).",
 )
-@_inline_option
+@access_options
 @_no_test_option
 @timeout_option
 @output_option
@@ -206,7 +202,7 @@ def edit(context: Context, options: EditOptions) -> int:
     sealed = configs.sealed(runtime.database, runtime.org_id, id=id)[0]
     provider = provider_of(sealed)
     if file is not None:
-        manifest = from_file(context, runtime, sealed, provider, file, assignments, options.allow_inline_secrets)
+        manifest = from_file(context, runtime, sealed, provider, file, assignments, options)
     elif assignments or secrets:
         manifest = revised(context, stored_config(runtime, sealed, provider), assignments, secrets)
     else:

@@ -5,6 +5,7 @@ The command line reads the environment and the wall clock; lower rooms receive t
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import stat
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
     from intctl.render.rows import Column
 
 FORMATS = ("table", "json", "yaml", "csv", "name")
+
+#: Variables that name a file or folder with secrets of intctl or of its database connection.
+_OWN_PLACES = (
+    "INTCTL_KEYRING_FILE",
+    "CREDENTIALS_DIRECTORY",
+    "PGPASSFILE",
+    "PGSERVICEFILE",
+    "PGSYSCONFDIR",
+    "PGSSLKEY",
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -127,13 +138,20 @@ class Context:
 
     @property
     def forbidden_files(self) -> tuple[Path, ...]:
-        """The files that no manifest may refer to: the keyring and the database."""
+        """The files and folders that no manifest may refer to: they hold secrets of intctl or of its database."""
         from pathlib import Path
 
-        from intctl.keyring import FILE_VARIABLE
+        from intctl.db.url import SQLITE
 
-        chosen = self.environ.get(FILE_VARIABLE)
-        own = [self.home / "keyring.json", self.target.path, *([Path(chosen)] if chosen else [])]
+        named = (self.environ.get(name) for name in _OWN_PLACES)
+        database = self.target
+        files = [Path(f"{database.path}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
+        libpq = [database.parameters.get(name) for name in ("passfile", "sslkey", "sslpassword", "servicefile")]
+        user = [Path("~/.pgpass"), Path("~/.pg_service.conf"), Path("~/.postgresql")]
+        own = [self.home, *(files if database.dialect == SQLITE else []), *([self.url_file] if self.url_file else [])]
+        own += [Path(place) for place in (*named, *libpq) if place]
+        with contextlib.suppress(RuntimeError):  # a user without a home folder
+            own += [place.expanduser() for place in user]
         return tuple(own)
 
     @functools.cached_property
@@ -216,7 +234,10 @@ class Context:
         if sys.stdin.isatty():
             value: str = click.prompt(f"New {field}", hide_input=True, err=True)
         else:
-            value = sys.stdin.readline().rstrip("\r\n")
+            try:  # of bytes: a text stream would end the line at a carriage return inside the secret
+                value = sys.stdin.buffer.readline().decode().rstrip("\r\n")
+            except UnicodeDecodeError:
+                raise UsageError(f"{field}: standard input is not UTF-8 text. Nothing was changed.") from None
         if not value.strip():
             raise UsageError(f"No {field} was given on standard input. Nothing was changed.")
         return value

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from intctl.plan import Runtime
     from intctl.providers.base import Provider
     from intctl.store.configs import SealedConfig
-from intctl.cli.manifests import load
+from intctl.cli.manifests import NO_ACCESS, Access, load
 
 
 def provider_of(sealed: SealedConfig) -> Provider:
@@ -47,7 +47,7 @@ def from_file(
     provider: Provider,
     file: str,
     assignments: Sequence[str],
-    allow_inline_secrets: bool,
+    access: Access,
 ) -> Manifest:
     """Load the file's manifest. A stored config that cannot be opened is replaced."""
     from intctl.errors import SealError
@@ -57,7 +57,7 @@ def from_file(
         stored = stored_config(runtime, sealed, provider)
     except SealError:
         stored = StoredConfig(provider, {})
-    return load(context, [file], assignments, allow_inline_secrets, stored=stored)[0]
+    return load(context, [file], assignments, access, stored=stored)[0]
 
 
 def revised(context: Context, stored: StoredConfig, assignments: Sequence[str], fields: Sequence[str]) -> Manifest:
@@ -113,7 +113,7 @@ def from_editor(context: Context, runtime: Runtime, sealed: SealedConfig, provid
             if path.read_text("utf-8", errors="replace") == before:
                 return None
             try:
-                return load(context, [str(path)], [], False, stored=stored)[0]
+                return load(context, [str(path)], [], NO_ACCESS, stored=stored)[0]
             except ManifestError as error:
                 context.say(str(error).replace(str(path), "the text"))
                 if not click.confirm("Edit it again?", default=True, err=True):

@@ -3,27 +3,74 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from intctl.cli.context import Context
 from intctl.errors import ManifestError, Problem, UsageError
 from intctl.text import Secret, clean
 
 if TYPE_CHECKING:
-    from intctl.manifest import Manifest, StoredConfig
+    from intctl.manifest import Manifest, StoredConfig, ValueSources
 
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: One byte above the size limit of a manifest, so that a longer one is detected.
 _STDIN_LIMIT = 1024 * 1024 + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The options that say which secrets a manifest may contain or refer to."""
+
+    allow_inline_secrets: bool
+    allow_env: str | None
+    files_below: str | None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether any of the options was given."""
+        return self.allow_inline_secrets or self.allow_env is not None or self.files_below is not None
+
+    def sources(self, context: Context) -> ValueSources:
+        """The sources of the manifest's values. Raises UsageError."""
+        from intctl import manifest
+
+        below = None if self.files_below is None else Path(self.files_below)
+        if below is not None and not below.is_dir():
+            raise UsageError(f"--files-below: {clean(below)} is not a folder.")
+        names = None if self.allow_env is None else frozenset(name.strip() for name in self.allow_env.split(","))
+        return manifest.ValueSources(context.environ, context.forbidden_files, self.allow_inline_secrets, names, below)
+
+
+#: Only plain references: for manifests that intctl wrote itself.
+NO_ACCESS = Access(False, None, None)
+
+
+def access_options(function: F) -> F:
+    """Add the options of `Access`."""
+    for option in (
+        click.option(
+            "--files-below", metavar="DIR", help="Allow {file: …} only for files in DIR, wherever links lead."
+        ),
+        click.option("--allow-env", metavar="NAMES", help="Allow {env: …} only for these variables: A,B."),
+        click.option(
+            "--allow-inline-secrets", is_flag=True, help="Allow plaintext secrets in the file (prints a warning)."
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def load(
     context: Context,
     files: Sequence[str],
     assignments: Sequence[str],
-    allow_inline_secrets: bool,
+    access: Access,
     *,
     stored: StoredConfig | None = None,
     secrets: Mapping[str, Secret] | None = None,
@@ -40,7 +87,7 @@ def load(
             loaded = manifest.load(
                 data,
                 file="<stdin>" if file == "-" else file,
-                sources=manifest.ValueSources(context.environ, context.forbidden_files, allow_inline_secrets),
+                sources=access.sources(context),
                 overrides=manifest.Overrides(tuple(assignments), secrets or {}),
                 stored=stored,
                 partial=partial,

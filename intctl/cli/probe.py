@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from intctl.manifest import Manifest
     from intctl.store.integrations import Integration
     from intctl.views.finding import Finding
-from intctl.cli.manifests import load
+from intctl.cli.manifests import Access, access_options, load
 from intctl.cli.outcomes import tell
 from intctl.cli.runtime import agent_settings, make_runtime, progress
 
@@ -125,14 +125,13 @@ def reconnect(context: Context, name: str, deadline_s: float, style: str) -> int
 
 
 @dataclass(frozen=True, slots=True)
-class TestOptions:
+class TestOptions(Access):
     """The arguments of `intctl test`."""
 
     name: str | None
     file: str | None
     send_to: str | None
     assignments: tuple[str, ...]
-    allow_inline_secrets: bool
     spend_token: bool
     deadline_s: float
     style: str
@@ -143,7 +142,7 @@ class TestOptions:
 @click.option("-f", "--file", "file", metavar="FILE", help="Test this manifest file, or - for standard input.")
 @click.option("--send-to", metavar="ADDRESS", help="Send a real test mail to ADDRESS.")
 @click.option("--set", "assignments", metavar="KEY=VALUE", multiple=True, help="With -f: override a non-secret key.")
-@click.option("--allow-inline-secrets", is_flag=True, help="With -f: allow plaintext secrets in the file.")
+@access_options
 @click.option("--spend-token", is_flag=True, help="With -f: use up a single-use refresh token.")
 @timeout_option
 @output_option
@@ -157,8 +156,8 @@ def test(context: Context, options: TestOptions) -> int:
     """
     if (options.name is None) == (options.file is None):
         raise UsageError("Name an integration to test or use -f FILE, not both.")
-    if options.name is not None and (options.assignments or options.allow_inline_secrets):
-        raise UsageError("--set and --allow-inline-secrets require -f.")
+    if options.name is not None and (options.assignments or options.is_given):
+        raise UsageError("--set, --allow-inline-secrets, --allow-env and --files-below require -f.")
     if options.name is not None and options.spend_token:
         raise UsageError("--spend-token requires -f. To save the new token of an integration, run: intctl check NAME")
     if options.name is not None:
@@ -188,7 +187,7 @@ def _test_file(context: Context, file: str, options: TestOptions) -> list[Findin
     from intctl.plan import trial
     from intctl.views.finding import Finding
 
-    manifests = load(context, [file], options.assignments, options.allow_inline_secrets)
+    manifests = load(context, [file], options.assignments, options)
     for manifest in manifests if options.spend_token else []:
         if plan.single_use(manifest):
             context.warn(f"{_label(manifest)}: this test uses up its refresh token, and the new one is not saved.")

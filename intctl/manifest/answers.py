@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from intctl.errors import ManifestError
@@ -19,11 +19,11 @@ from intctl.text import name_problem
 ANSWERS = "<answers>"
 
 
-def judge(field: Field, text: str, forbidden: Iterable[Path] = ()) -> object:
+def judge(field: Field, text: str, forbidden: tuple[Path, ...] = ()) -> object:
     """Return the answer `text` as a manifest's value; the answer for PEM is the path of a file. Raises Wrong."""
     here = Path.cwd()
     if field.kind == "pem":
-        content, _ = from_file(text, here, forbidden, secret=field.secret)
+        content, _ = from_file(text, here, ValueSources({}, forbidden), secret=field.secret)
         from_text(field, content, here)
         return {"file": str((here / text).absolute())}
     if field.kind != "json":
@@ -46,7 +46,7 @@ def judge_name(text: str) -> str:
 
 
 def load_answers(
-    provider: Provider, name: str, answers: Mapping[str, object], forbidden: Iterable[Path] = ()
+    provider: Provider, name: str, answers: Mapping[str, object], forbidden: tuple[Path, ...] = ()
 ) -> Loaded:
     """Load the integration from validated answers (field name to value). Raises ManifestError."""
     environ: dict[str, str] = {}
@@ -59,4 +59,4 @@ def load_answers(
         if value is not None:
             config[field.name] = value
     text = json.dumps({"name": name, "provider": provider.name, "config": config}, ensure_ascii=False)
-    return load(text.encode(), file=ANSWERS, sources=ValueSources(environ, tuple(forbidden)))
+    return load(text.encode(), file=ANSWERS, sources=ValueSources(environ, forbidden))

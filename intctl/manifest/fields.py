@@ -16,7 +16,7 @@ from intctl.providers.base import Field, Provider
 from intctl.text import Secret, nearest
 
 #: The `file` of problems on the command line.
-SET = "--set"
+SET, SECRET = "--set", "--secret"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def read_config(
     nodes: dict[str, Node] = {}
     kept: set[str] = set()
     before = len(here.problems)
-    changes = {**changed, **{name: secret for name, secret in secrets.items() if name in provider.secrets}}
+    changes = {**changed, **_entered(here, provider, secrets)}
     if node is None and here.stored:
         values = revised(provider, here.stored.config, changes)
         kept = {name for name in provider.secrets if name in values}
@@ -111,6 +111,18 @@ def read_config(
             here.needed.add(name)
             here.at(nodes.get(name), f"{name}: changing the destination requires re-entering the secret", name)
     return full, frozenset(kept)
+
+
+def _entered(here: Reader, provider: Provider, secrets: Mapping[str, Secret]) -> dict[str, Secret]:
+    """The secrets that were entered at a prompt or on standard input, under the rules of those in a file."""
+    found: dict[str, Secret] = {}
+    for one in provider.fields:
+        if one.secret and one.name in secrets:
+            try:
+                found[one.name] = Secret(str(from_text(one, secrets[one.name].reveal(), here.folder)))
+            except Wrong as wrong:
+                here.problems.append(Problem(SECRET, 0, 0, f"{one.name}: {wrong}", (one.name,)))
+    return found
 
 
 def _fields(
@@ -155,8 +167,8 @@ def _value(here: Reader, one: Field, node: Node) -> object:
         return from_node(one, node, here.folder)
     kind, text = reference
     if kind == "env":
-        return from_text(one, from_environment(text, here.sources.environ), here.folder)
-    content, warning = from_file(text, here.folder, here.sources.forbidden, secret=one.secret)
+        return from_text(one, from_environment(text, here.sources), here.folder)
+    content, warning = from_file(text, here.folder, here.sources, secret=one.secret)
     if warning:
         here.warnings.append(f"{here.file}:{node.line}:{node.column}: {one.name}: {warning}")
     return from_text(one, content, here.folder)

@@ -1,4 +1,8 @@
-"""Read the files and variables that a manifest refers to, and the manifest file itself. Nothing here blocks."""
+"""Read the files and variables that a manifest refers to, and the manifest file itself. Nothing here blocks.
+
+A manifest may come from another person, and its secrets are sent to the host that it names. So no reference reaches
+a secret of intctl itself: its variables, its files, or any text that holds a key of a keyring.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,20 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from intctl.errors import ManifestError, Problem
+from intctl.keyring import OWN_VARIABLES, holds_key
 from intctl.manifest.tree import MAX_BYTES
 from intctl.manifest.values import Wrong
 from intctl.text import clean
 
 MAX_SECRET_BYTES = 64 * 1024
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+#: File systems in which the kernel shows processes, with their environment and open files.
+_KERNEL = ("/proc", "/sys")
 #: Paths of standard input and of a shell's process substitution: pipes that another process is writing to.
 _STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
@@ -25,13 +32,16 @@ _STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 class ValueSources:
     """The sources of a manifest's values.
 
-    `!env` reads `environ`; `!file` reads any file except the `forbidden` ones. Plaintext secrets in the manifest
-    require `allow_inline_secrets`.
+    `!env` reads `environ`, only the variables of `allow_env` if that is given. `!file` reads any file except those that
+    are, or are in, the `forbidden` ones; only files in `files_below` if that is given, wherever links lead. Plaintext
+    secrets in the manifest require `allow_inline_secrets`.
     """
 
     environ: Mapping[str, str] = field(repr=False)
     forbidden: tuple[Path, ...] = ()
     allow_inline_secrets: bool = False
+    allow_env: frozenset[str] | None = None
+    files_below: Path | None = None
 
 
 def read_file(path: Path) -> bytes:
@@ -45,29 +55,45 @@ def read_file(path: Path) -> bytes:
         raise ManifestError([Problem(clean(path), 0, 0, str(wrong))]) from None
 
 
-def from_environment(name: str, environ: Mapping[str, str]) -> str:
-    """Return the value of a variable. Raises Wrong if it is unset or empty."""
+def from_environment(name: str, sources: ValueSources) -> str:
+    """Return the value of a variable. Raises Wrong if it is not allowed, unset or empty."""
+    environ = sources.environ
     if not _VARIABLE.fullmatch(name):
         raise Wrong("env requires the name of an environment variable")
+    if name.startswith(OWN_VARIABLES):
+        raise Wrong(f"environment variable {name} belongs to intctl or to its database connection: use another name")
+    if sources.allow_env is not None and name not in sources.allow_env:
+        raise Wrong(f"environment variable {name} is not in --allow-env")
     if name not in environ:
         raise Wrong(f"environment variable {name} is not set")
     if not environ[name].strip():
         raise Wrong(f"environment variable {name} is empty")
-    return environ[name]
+    return _not_a_key(environ[name], f"environment variable {name}")
 
 
-def from_file(text: str, folder: Path, forbidden: Iterable[Path], *, secret: bool) -> tuple[str, str]:
+def _not_a_key(text: str, place: str) -> str:
+    if holds_key(text):
+        raise Wrong(f"{place} holds a key of intctl's own keyring")
+    return text
+
+
+def from_file(text: str, folder: Path, sources: ValueSources, *, secret: bool) -> tuple[str, str]:
     """Return the text of a file, without its final newline, and a warning or "". Raises Wrong."""
     if not text.strip() or "\0" in text:
         raise Wrong("file requires the path of a file")
     path = folder / text
     shown = clean(path, 200)
+    real = Path(os.path.realpath(path))
     try:
-        data, found = _read(path, MAX_SECRET_BYTES, "64 KiB")
+        if sources.files_below is not None and not real.is_relative_to(os.path.realpath(sources.files_below)):
+            raise Wrong("it is not in the folder of --files-below")
+        data, found = _read(real, MAX_SECRET_BYTES, "64 KiB")
+        if any(_is_device(found, place) for place in _KERNEL):
+            raise Wrong("files of the kernel are not read")
+        if any(_belongs_to(real, found, other) for other in sources.forbidden):
+            raise Wrong("this place is reserved for intctl's own keyring or database")
     except Wrong as wrong:
         raise Wrong(f"{shown}: {wrong}") from None
-    if any(_same(found, other) for other in forbidden):
-        raise Wrong(f"{shown}: that is intctl's own keyring or database")
     try:
         content = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -75,14 +101,39 @@ def from_file(text: str, folder: Path, forbidden: Iterable[Path], *, secret: boo
     content = content.removesuffix("\n").removesuffix("\r")
     if not content.strip():
         raise Wrong(f"{shown}: is empty")
+    _not_a_key(content, shown)
     if secret and found.st_mode & stat.S_IROTH:
         return content, f"{shown} is readable by all users. Run: chmod 600 {clean(shlex.quote(str(path)))}"
     return content, ""
 
 
+def _belongs_to(real: Path, found: os.stat_result, other: Path) -> bool:
+    """Whether a file is `other`, is in the folder `other`, or is a hard link to a file there."""
+    try:
+        place = other.stat()
+        if os.path.samestat(found, place):
+            return True
+        if not stat.S_ISDIR(place.st_mode):
+            return False
+        if real.is_relative_to(os.path.realpath(other)):
+            return True
+        return found.st_nlink > 1 and any(
+            _same(found, Path(top) / name) for top, _, of in os.walk(other) for name in of
+        )
+    except OSError:
+        return False
+
+
 def _same(found: os.stat_result, other: Path) -> bool:
     try:
         return os.path.samestat(found, other.stat())
+    except OSError:
+        return False
+
+
+def _is_device(found: os.stat_result, place: str) -> bool:
+    try:
+        return found.st_dev == Path(place).stat().st_dev
     except OSError:
         return False
 

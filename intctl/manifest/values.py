@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
+import textwrap
 import unicodedata
+from base64 import b64decode
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,6 +25,7 @@ _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,15})\.[0-9]{1,15}")
 _MASKED = re.compile(r".{0,4}[*\u2022]{4,}.{0,4}")
+_ARMOUR = re.compile(r"(-----BEGIN [A-Z0-9 ]+-----)([^-]*)(-----END [A-Z0-9 ]+-----)")
 _BAD = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -202,9 +206,9 @@ def _path(text: str, folder: Path) -> str:
 
 def _pem(field: Field, text: str) -> str:
     kind = "PRIVATE KEY" if field.secret else "CERTIFICATE"
-    text = text.replace("\r\n", "\n")
     if not text.strip():
         raise Wrong("is empty")
+    text = _unwrapped(field, text.replace("\r\n", "\n"))
     if field.secret and _MASKED.fullmatch(text.strip()):
         raise Wrong("that is the masked form, not the secret")
     if len(text) > 64 * 1024 or not text.isascii() or any(not (char.isprintable() or char in "\n\t") for char in text):
@@ -214,6 +218,50 @@ def _pem(field: Field, text: str) -> str:
     if not re.search(rf"-----BEGIN ([A-Z0-9]+ )*{kind}-----\n[^-]+\n-----END ([A-Z0-9]+ )*{kind}-----", text):
         raise Wrong(f"is not PEM text with a {kind}")
     return text.strip() + "\n"
+
+
+def _unwrapped(field: Field, text: str) -> str:
+    """Return PEM text in its own form: variables, .env files and JSON keys hold it in others.
+
+    These are `\\n` for a line break, quotes around it, base64 of the whole, blanks for line breaks, and a service
+    account's JSON key file, whose private_key is taken. Raises Wrong for a JSON file without one.
+    """
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
+    if "-----BEGIN" not in text and (decoded := _from_base64(text)):
+        text = decoded.replace("\r\n", "\n").strip()
+    if field.secret and text.startswith("{"):
+        text = _key_of_json(text)
+    text = text.replace("\\r\\n", "\n").replace("\\n", "\n")  # PEM has no backslash
+    return _ARMOUR.sub(_broken, text)
+
+
+def _from_base64(text: str) -> str:
+    try:
+        decoded = b64decode("".join(text.split()), validate=True).decode("ascii")
+    except ValueError:
+        return ""
+    return decoded if "-----BEGIN" in decoded else ""
+
+
+def _key_of_json(text: str) -> str:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    key = found.get("private_key") if isinstance(found, dict) else None
+    if not isinstance(key, str):
+        raise Wrong("is not PEM text, nor a JSON key file with a private_key")
+    return key
+
+
+def _broken(found: re.Match[str]) -> str:
+    """Break the lines of a block that is on one line."""
+    begin, body, end = found.groups()
+    if "\n" in body.strip():
+        return found[0]
+    return "\n".join((begin, *textwrap.wrap("".join(body.split()), 64), end))
 
 
 def _json(node: Node) -> dict[str, object]:

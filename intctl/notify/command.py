@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from intctl.errors import UsageError
+from intctl.keyring import OWN_VARIABLES
 from intctl.notify.event import Event, StatusChanged, document
 from intctl.notify.notifier import Result, Setting
 from intctl.text import clean
@@ -30,7 +31,6 @@ _KEPT_BYTES = 2048
 
 #: INTCTL_ variables that the command may see. All others, and those of libpq, may hold a secret or lead to one.
 _KEPT_VARIABLES = frozenset({"INTCTL_HOME", "INTCTL_ORG"})
-_WITHHELD = ("INTCTL_", "PG", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
 
 
 def build(setting: Setting) -> Command:
@@ -51,7 +51,9 @@ def parse(text: str) -> tuple[str, ...]:
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The command's environment: the agent's, without every variable that holds a secret or leads to one."""
-    return {name: value for name, value in environ.items() if name in _KEPT_VARIABLES or not name.startswith(_WITHHELD)}
+    return {
+        name: value for name, value in environ.items() if name in _KEPT_VARIABLES or not name.startswith(OWN_VARIABLES)
+    }
 
 
 @dataclass(slots=True)

@@ -69,7 +69,7 @@ def test_pem_answers_are_read(tmp_path: Path) -> None:
     with pytest.raises(Wrong, match="PRIVATE KEY"):
         judge(certificate.replace(secret=True), str(path))
     with pytest.raises(Wrong, match="intctl's own"):
-        judge(certificate, str(path), [path])
+        judge(certificate, str(path), (path,))
 
 
 def test_names_are_judged_as_in_a_manifest() -> None:
