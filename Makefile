@@ -57,7 +57,7 @@ test: $(VENV)/.test
 # the JSON Schema are left out: they take as long as all others here.
 QUICK := contrib health manifest providers render \
   $(addprefix metrics/test_,maintenance.py percentiles.py timeline.py) \
-  $(addprefix probes/test_,guard.py sigv4.py texts.py trace.py) \
+  $(addprefix probes/test_,guard.py masking.py sigv4.py texts.py trace.py) \
   $(addprefix test_,architecture.py commit_subjects.py docs.py imports.py keyring.py mutations.py release.py text.py)
 quick: lint
 	@$(PY) -m pytest -n 2 --dist worksteal $(addprefix tests/,$(QUICK)) --ignore tests/manifest/test_schema.py

@@ -258,7 +258,7 @@ class GrantAuth(Authenticator, httpx.Auth):
         from intctl.probes.jwt import signed
 
         statement = signed(grant, self._clock())
-        self._trace.add_secret(statement)
+        self._trace.add_secret(Secret(statement))
         return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": statement}
 
     # --- replies
@@ -314,7 +314,8 @@ class GrantAuth(Authenticator, httpx.Auth):
         error = _error(document)
         if judged:
             code = _OAUTH.get(error, code)
-        said = f", {self._trace.sanitize(number or error, 60)}" if number or error else ""
+        given = number or error
+        said = f", {given if given in _OAUTH else self._trace.sanitize(given, 60)}" if given else ""
         wait = retry_after(reply.headers.get("retry-after", ""), self._clock()) if reply.status in (429, 503) else None
         return ProbeFailed(code, f"{where}: {detail}{said}", retry_after_s=wait)
 

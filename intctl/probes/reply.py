@@ -12,6 +12,7 @@ from math import isfinite
 from typing import Any
 
 from intctl import __version__
+from intctl.probes.masking import REPEATED
 from intctl.probes.spec import Answer, HttpProbe
 from intctl.probes.trace import Trace
 
@@ -102,7 +103,8 @@ def by_status(reply: Reply, trace: Trace) -> tuple[str, str]:
     if 300 <= status < 400 and status != 304:
         # Masked before it is cut: the halves of a secret with a question mark would not be recognised.
         location = trace.sanitize(reply.headers.get("location", "")).partition("?")[0].partition("#")[0]
-        return "redirect.refused", f"HTTP {status} to {location}" if location else f"HTTP {status}"
+        to = "," if location == REPEATED else " to"
+        return "redirect.refused", f"HTTP {status}{to} {location}" if location else f"HTTP {status}"
     if 500 <= status < 600:
         return "server.error", f"HTTP {status}"
     return "unexpected.reply", f"HTTP {status}"

@@ -75,7 +75,7 @@ async def _deliver(session: Session, mail: TestMail, trace: Trace) -> Outcome:
     reply = await session.data(data)
     if reply.code != 250:
         raise session.refusal(reply, "rejected")
-    trace.facts["server_reply"] = trace.sanitize(f"{reply.code} {reply.message}")
+    trace.facts["server_reply"] = session.quoted(reply)
     return trace.outcome("ok")
 
 

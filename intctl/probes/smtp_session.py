@@ -17,7 +17,7 @@ from aiosmtplib.protocol import SMTPProtocol
 from intctl.probes import tls, wire
 from intctl.probes.network import Network
 from intctl.probes.spec import SmtpProbe
-from intctl.probes.trace import ProbeFailed, Trace
+from intctl.probes.trace import WORDS_LIMIT, ProbeFailed, Trace
 
 #: The longest reply that is accepted, in bytes.
 REPLY_LIMIT = 16 * 1024
@@ -155,7 +155,7 @@ class Session:
 
     def quoted(self, reply: SMTPResponse) -> str:
         """The reply as it may be shown: sanitized, without any secret."""
-        return self.trace.sanitize(f"{reply.code} {_decoded(reply.message)}".strip())
+        return f"{reply.code} {self.trace.sanitize(_decoded(reply.message), WORDS_LIMIT - 4)}".strip()
 
     async def command(self, *parts: bytes) -> SMTPResponse:
         """Send one command and return its reply. Raises ProbeFailed."""

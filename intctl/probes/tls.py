@@ -221,10 +221,10 @@ def note_refused(der: bytes, trace: Trace, found: ProbeFailed) -> ProbeFailed:
     detail = {
         "tls.expired": f"it expired on {seen['not_after'][:10]}",
         "tls.not_yet_valid": f"it is valid from {seen['not_before'][:10]}",
-        "tls.wrong_host": f"it is valid for {', '.join(seen['names'][:3]) or 'no name'}",
-        "tls.untrusted": f"{found.detail}; issued by {seen['issuer']}",
+        "tls.wrong_host": f"it is valid for {', '.join(map(trace.sanitize, seen['names'][:3])) or 'no name'}",
+        "tls.untrusted": f"{found.detail}; issued by {trace.sanitize(seen['issuer'])}",
     }.get(found.code, found.detail)
-    return ProbeFailed(found.code, trace.sanitize(detail))
+    return ProbeFailed(found.code, detail)
 
 
 def days_left(trace: Trace, now: float) -> int | None:

@@ -10,17 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from intctl.probes.trace import HIDDEN_MIN, Trace, _bare
-from intctl.text import MASK, Secret
+from intctl.probes.masking import HIDDEN_MIN, normal_form
+from intctl.probes.trace import Trace
+from intctl.text import MASK
+from tests.probes import around, shown
 
 SECRET = "S3cret/Wörd +plus"
-
-
-def shown(text: object, *secrets: str | bytes) -> str:
-    """Sanitize the text with a trace that masks these."""
-    trace = Trace()
-    trace.add_secret(*(Secret(one) if isinstance(one, str) else one for one in secrets or (SECRET,)))
-    return trace.sanitize(text, 10_000)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +49,7 @@ def shown(text: object, *secrets: str | bytes) -> str:
 )
 def test_a_secret_however_it_is_spelled(spelled: str) -> None:
     """A secret is masked in any case, over lines, with invisible characters inside, in hex, and escaped."""
-    assert shown(f"it was <{spelled}> all the time") == f"it was <{MASK}> all the time"
+    assert around(spelled, SECRET) == MASK
 
 
 @pytest.mark.parametrize(
@@ -67,11 +62,15 @@ def test_a_secret_however_it_is_spelled(spelled: str) -> None:
         ("pass\U0001f600word7", "pass\\u{1f600}word7"),
         ("a&token;b", "a&amp;token;b"),
         ("under\\u00e9", "under%5Cu00e9"),
+        ("!?!?!?", "!?!? !?"),
+        ("a!b?c&d", "A!b?c&amp;d"),
+        ("Passwort!!", "Passwort!!"),
+        ("(Passwort)", "(Passwort)"),
     ],
 )
 def test_a_secret_that_looks_escaped_itself(secret: str, spelled: str) -> None:
-    """A secret that looks like an escape is unescaped in the same way as the text."""
-    assert shown(f"it was <{spelled}> then", secret) == f"it was <{MASK}> then"
+    """A secret that looks like an escape is unescaped in the same way as the text; its punctuation is masked too."""
+    assert around(spelled, secret) == MASK
 
 
 @pytest.mark.parametrize("secret", [SECRET, "~~??>>~~~???>>>\xff\xff"])
@@ -83,18 +82,17 @@ def test_base64_of_something_that_holds_it(
 ) -> None:
     """In base64 at any offset, at most a fraction of one character remains at each end of the secret."""
     text = encode(before + secret.encode() + after).decode()
-    told = shown(f"you sent {text}.", secret)
-    left = told.removeprefix("you sent ").removesuffix(".").replace(MASK, "")
+    told = around(text, secret)
     assert MASK in told
-    assert len(left) <= len(text) - 8 * len(secret.encode()) // 6 + 2
+    assert len(told.replace(MASK, "")) <= len(text) - 8 * len(secret.encode()) // 6 + 2
 
 
 def test_two_that_touch_and_one_inside_another() -> None:
     """One mask replaces each covered stretch; the text around it stays unchanged."""
-    assert shown("a user:password1 b", "password1", "user:password1") == f"a {MASK} b"
-    assert shown("a onesecret-twosecret b", "onesecret", "twosecret") == f"a {MASK}-{MASK} b"
-    assert shown("aaaaaaaaaa", "aaaa") == f"{MASK}aa"
-    assert shown(b"\x01auth".decode(), b"\x01auth") == MASK
+    assert around("a user:password1 b", "password1", "user:password1") == f"a {MASK} b"
+    assert around("a onesecret-twosecret b", "onesecret", "twosecret") == f"a {MASK}-{MASK} b"
+    assert around("xxxxxxxxxx", "xxxx") == f"{MASK}xx"
+    assert around(b"\x01auth".decode(), b"\x01auth") == MASK
 
 
 def test_what_is_no_secret_stays() -> None:
@@ -119,6 +117,8 @@ def test_whatever_the_secret_is(secret: str, before: str, after: str, spell: Cal
         text = spell(secret)
     except UnicodeEncodeError:
         return
-    if len(_bare(secret)) < HIDDEN_MIN:
+    if len(normal_form(secret)) < HIDDEN_MIN:
         return
-    assert _bare(text) not in _bare(shown(before + "|" + text + "|" + after, secret)).replace(MASK, "|")
+    if spell in (str.upper, str.lower) and normal_form(secret) != normal_form(text):
+        return  # it has no lower case of its own, such as the dotless i
+    assert normal_form(text) not in normal_form(shown(before + "|" + text + "|" + after, secret).replace(MASK, "|"))
