@@ -26,7 +26,8 @@ _METHODS_IN_CLEAR = ("cram-md5", "plain", "login")
 async def log_in(session: Session, tokens: TokenStore | None) -> None:
     """Log in by the first method that both sides support; by the next one only if the server does not know it.
 
-    A probe without a user name needs no login. Raises ProbeFailed.
+    In plaintext, a server that offers a method which hides the password never gets it by another one: anybody on the
+    path could refuse the first. A probe without a user name needs no login. Raises ProbeFailed.
     """
     probe = session.probe
     if probe.username is not None and probe.auth is not None:
@@ -37,6 +38,8 @@ async def log_in(session: Session, tokens: TokenStore | None) -> None:
     session.trace.enter("auth")
     known = _METHODS_BEHIND_TLS if session.secured else _METHODS_IN_CLEAR
     methods = [method for method in known if method in session.methods]
+    if not session.secured and "cram-md5" in methods:
+        methods = ["cram-md5"]
     if not methods:
         if not session.secured and "starttls" in session.extensions:
             raise ProbeFailed("tls.required")

@@ -131,3 +131,20 @@ def test_the_tap_would_have_seen_it(ca: Authority) -> None:
     with raw_server(mail([(b"AUTH", b"235 ok\r\n")])) as mailserver, tapped(mailserver.port) as server:
         assert check(SmtpProbe("localhost", server.port, "none", USER, Secret(PASSWORD))).code == "ok"
         assert _leaks(server) == ["AUTH PLAIN", "AUTH"]
+
+
+@pytest.mark.case("security 26")
+@pytest.mark.parametrize("code", [421, 432, 450, 454, 500, 501, 502, 503, 504, 530, 534, 535, 538, 550, 554])
+@pytest.mark.parametrize("when", ["at once", "after the challenge"])
+def test_a_refused_challenge_does_not_bring_out_the_password(code: int, when: str) -> None:
+    """Whatever is the answer to CRAM-MD5 over plaintext, the password is not sent by PLAIN or LOGIN in that check."""
+    refusal = b"%d not available\r\n" % code
+    at_once = [(b"AUTH CRAM-MD5", refusal)]
+    later = [(b"AUTH CRAM-MD5", b"334 " + base64.b64encode(b"<1@mail.example>") + b"\r\n"), (b"", refusal)]
+    script = [(b"EHLO", NO_TLS), (b"AUTH PLAIN", b"235 ok\r\n"), (b"AUTH LOGIN", b"334 VXNlcm5hbWU6\r\n")]
+    with raw_server(mail([*script, *(at_once if when == "at once" else later)])) as mailserver:
+        with tapped(mailserver.port) as server:
+            outcome = check(SmtpProbe("localhost", server.port, "none", USER, Secret(PASSWORD)))
+            assert b"AUTH CRAM-MD5" in bytes(server.got)
+            assert set(_leaks(server)) <= {"AUTH"}
+    assert outcome.verdict != "healthy"

@@ -119,7 +119,8 @@ def test_a_part_of_a_long_secret(spelling: str, cut: slice) -> None:
 
 @pytest.mark.case("security 20")
 def test_less_than_a_part_stays() -> None:
-    """Eleven letters and digits of a long secret are shown, and any part of a short one."""
+    """Eleven letters and digits of a long secret are shown, twelve are not; of a short one, any part is."""
+    assert around(KEY[9:21], KEY) == MASK
     assert around(KEY[8:19], KEY) == KEY[8:19]
     assert around("Tr0ub4dor&3-stapl", "Tr0ub4dor&3-staple") == "Tr0ub4dor&3-stapl"
 
