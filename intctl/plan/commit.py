@@ -104,16 +104,19 @@ def _values(runtime: Runtime, change: Change, status: str) -> _Values:
 
 
 def _status(change: Change) -> str:
-    """The status after the save: enabled, unless the file or an earlier toggle says otherwise."""
-    if change.manifest.enabled is not None:
-        return "active" if change.manifest.enabled else "inactive"
-    if change.stored is not None and not is_enabled(change.stored.status):
+    """The status after the save: enabled, unless the file or an earlier toggle says otherwise.
+
+    What is in error stays in error until a test or a check is healthy.
+    """
+    before = change.stored.status if change.stored is not None else "active"
+    enabled = is_enabled(before) if change.manifest.enabled is None else change.manifest.enabled
+    if not enabled:
         return "inactive"
-    return "active"
+    return "error" if before == "error" and change.outcome is None else "active"
 
 
 def _due(change: Change, status: str) -> _Due:
-    if status != "active":
+    if not is_enabled(status):
         return "never"
     return "now" if change.outcome is None else "later"
 
@@ -131,7 +134,7 @@ def _update(runtime: Runtime, session: Any, change: Change) -> None:
         envelope = vault.seal(runtime.keyring, runtime.org_id, change.id, change.provider, manifest.config)
         values.update(config=envelope, status=status, due=_due(change, status))
     elif "enabled" in change.changed:
-        values.update(status=status, due="now" if status == "active" else "never")
+        values.update(status=status, due="now" if is_enabled(status) else "never")
     if "name" in change.changed:
         values["name"] = change.name
     if "type" in change.changed:

@@ -343,3 +343,49 @@ def test_files_are_private(tmp_path: Path) -> None:
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in home.iterdir()} == dict.fromkeys(
         [path.name for path in home.iterdir()], 0o600
     )
+
+
+# --- a failing integration
+
+
+@pytest.mark.case("terminal M24")
+@pytest.mark.parametrize("enabled", [None, True])
+@pytest.mark.parametrize("command", ["edit --set", "edit -f", "apply"])
+def test_an_untested_change_does_not_end_an_alert(
+    intctl: Intctl, email: MailHost, command: str, enabled: bool | None
+) -> None:
+    """After an untested change, a failing integration stays in error and is due now; a healthy check ends the alert."""
+    email.server.users["apikey"] = "another"
+    intctl("check", "Email", code=1)
+    before = intctl("show", "Email", "-o", "json").json
+    manifest = json.loads(email.manifest(from_name="X"))
+    if enabled is not None:
+        manifest["enabled"] = enabled
+    words = {
+        "edit --set": ("edit", "Email", "--set", "from_name=X"),
+        "edit -f": ("edit", "Email", "-f", "-"),
+        "apply": ("apply", "-f", "-"),
+    }[command]
+    intctl(*words, "--no-test", stdin=json.dumps(manifest), MAIL_PASSWORD=CANARY)
+    assert intctl("alerts", "-o", "name").out == "Email\n"
+    intctl("alerts", "--exit-code", code=1)
+    after = intctl("show", "Email", "-o", "json").json
+    assert (after["status"], after["error_message"]) == ("error", before["error_message"])
+    email.server.users["apikey"] = CANARY
+    assert intctl("agent", "--once").out.startswith("checked 1")
+    assert intctl("alerts", "-o", "name").out == ""
+
+
+@pytest.mark.case("terminal M24")
+def test_a_tested_change_ends_an_alert(intctl: Intctl, email: MailHost) -> None:
+    """The test of an edit is proof enough; and an untested change that disables the integration does disable it."""
+    email.server.users["apikey"] = "another"
+    intctl("check", "Email", code=1)
+    manifest = json.loads(email.manifest(from_name="X")) | {"enabled": False}
+    intctl("edit", "Email", "-f", "-", "--no-test", stdin=json.dumps(manifest), MAIL_PASSWORD=CANARY)
+    assert intctl("show", "Email", "-o", "json").json["status"] == "inactive"
+    intctl("toggle", "Email", "--on")
+    intctl("check", "Email", code=1)
+    email.server.users["apikey"] = CANARY
+    intctl("edit", "Email", "--set", "from_name=Y")
+    assert intctl("alerts", "-o", "name").out == ""
