@@ -16,7 +16,7 @@ from intctl.text import clean
 if TYPE_CHECKING:
     from intctl.manifest import Manifest
     from intctl.plan import Change, Runtime
-from intctl.cli.change_report import report
+from intctl.cli.change_report import report, report_kept
 from intctl.cli.editing import from_editor, from_file, provider_of, revised, stored_config
 from intctl.cli.manifests import Access, access_options, files_of, load
 from intctl.cli.runtime import make_runtime, progress
@@ -218,6 +218,18 @@ def edit(context: Context, options: EditOptions) -> int:
 def _carry_out(
     context: Context, runtime: Runtime, changes: Sequence[Change], options: SaveOptions, *, keep_going: bool = False
 ) -> int:
+    try:
+        saved = _saved(context, runtime, changes, options, keep_going=keep_going)
+    except (ConflictError, KeyboardInterrupt):
+        report_kept(context, changes)
+        raise
+    return report(context, changes, options.style, saved=saved)
+
+
+def _saved(
+    context: Context, runtime: Runtime, changes: Sequence[Change], options: SaveOptions, *, keep_going: bool
+) -> list[Change]:
+    """Test the changes and save those that may be; return these."""
     from intctl import plan
 
     wanting = [change for change in changes if change.wants_test]
@@ -234,4 +246,4 @@ def _carry_out(
         plan.save(runtime, saved)
     finally:
         plan.withdraw(runtime, changes)
-    return report(context, changes, options.style, saved=saved)
+    return saved

@@ -36,7 +36,7 @@ class ReportedChange:
     @property
     def is_saved(self) -> bool:
         """Whether the change is complete; always true in a dry run."""
-        return self.action not in ("failed", "not saved")
+        return self.action not in ("failed", "not saved", "kept")
 
 
 def report(context: Context, changes: Sequence[Change], style: str, *, saved: Sequence[Change] | None) -> int:
@@ -67,10 +67,12 @@ def _reported(change: Change, saved: Sequence[Change] | None) -> ReportedChange:
 
     outcome = change.outcome
     action = _DONE[change.action]
-    if saved is not None and change not in saved and change.action != "unchanged":
+    if saved is None and change.action != "unchanged":
+        action = f"would be {'completed' if change.drafted else action}"
+    elif _is_kept(change, saved):
+        action = "kept"
+    elif saved is not None and change not in saved and change.action != "unchanged":
         action = "not saved" if plan.savable(change) else "failed"
-    elif saved is None and change.action != "unchanged":
-        action = f"would be {action}"
     return ReportedChange(
         name=change.name,
         id=change.id,
@@ -84,11 +86,18 @@ def _reported(change: Change, saved: Sequence[Change] | None) -> ReportedChange:
     )
 
 
+def _is_kept(change: Change, saved: Sequence[Change] | None) -> bool:
+    """Whether the integration is not saved, but its row is, disabled, for the token that its provider replaced."""
+    return saved is not None and change.drafted and change not in saved
+
+
 def _line(one: ReportedChange) -> str:
     """The line of one change: name, id, verdict, time."""
     label = f"{clean(one.name)} ({one.id})"
     if one.action == "unchanged":
         return f"Unchanged: {label}\n"
+    if one.action == "kept":
+        label += ", disabled"
     verdict = f"{one.verdict}, {one.response_time_ms} ms" if one.verdict else "not tested"
     if one.action == "updated" and one.verdict is None and not any(key.startswith("config") for key in one.changed):
         verdict = f"changed {', '.join(one.changed)}"
@@ -96,13 +105,20 @@ def _line(one: ReportedChange) -> str:
 
 
 def _totals(rows: Sequence[ReportedChange], *, dry_run: bool) -> str:
-    created = sum(row.action.endswith("created") for row in rows)
-    updated = sum(row.action.endswith("updated") for row in rows)
+    counts = {
+        word: sum(row.action.endswith(word) for row in rows) for word in ("created", "updated", "completed", "kept")
+    }
     unchanged = sum(row.action == "unchanged" for row in rows)
-    missed = len(rows) - created - updated - unchanged
-    verb = "to change" if dry_run else "changed"
-    text = f"{created + updated} {verb} ({created} created, {updated} updated), {unchanged} unchanged"
-    return f"\n{text}, {missed} not saved\n" if missed else f"\n{text}\n"
+    changed = counts["created"] + counts["updated"] + counts["completed"]
+    completed = f", {counts['completed']} completed" if counts["completed"] else ""
+    text = (
+        f"{changed} {'to change' if dry_run else 'changed'} ({counts['created']} created, {counts['updated']} updated"
+        f"{completed}), {unchanged} unchanged"
+    )
+    missed = len(rows) - changed - unchanged - counts["kept"]
+    text += f", {missed} not saved" if missed else ""
+    text += f", {counts['kept']} kept" if counts["kept"] else ""
+    return f"\n{text}\n"
 
 
 def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change] | None) -> None:
@@ -111,17 +127,39 @@ def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change
 
     for change in changes:
         outcome, name = change.outcome, clean(change.name)
-        if outcome is None or outcome.verdict == "healthy":
-            continue
-        if saved is not None and change in saved:
-            context.warn(f"{name}: {outcome.message}. {next_step(outcome.code, change.name)}")
-            continue
-        context.say(f"{name}: {outcome.verdict} — {outcome.message} ({outcome.code})")
-        context.say(f"  Next: {next_step(outcome.code, change.name, saved=False)}")
+        if outcome is not None and outcome.verdict != "healthy":
+            if saved is not None and change in saved:
+                context.warn(f"{name}: {outcome.message}. {next_step(outcome.code, change.name)}")
+                continue
+            context.say(f"{name}: {outcome.verdict} — {outcome.message} ({outcome.code})")
+            context.say(f"  Next: {next_step(outcome.code, change.name, saved=False)}")
+        if _is_kept(change, saved):
+            _say_kept(context, change)
+    if saved is not None and all(change.action == "unchanged" for change in saved) and _is_any_missing(changes):
+        context.say(_nothing(changes))
+
+
+def report_kept(context: Context, changes: Sequence[Change]) -> None:
+    """Report the drafts that an error left, for which there is no other report."""
+    for change in changes:
         if change.drafted:
-            context.say(
-                f"  {name} was saved disabled: its provider replaced the token, and the new one must not be lost. "
-                "Run the same command again to finish."
-            )
-    if saved is not None and not saved and any(change.action != "unchanged" for change in changes):
-        context.say("Nothing was saved.")
+            _say_kept(context, change)
+
+
+def _say_kept(context: Context, change: Change) -> None:
+    context.say(
+        f"  {clean(change.name)} was saved disabled: its provider replaced the token, and the new one must not be "
+        "lost. Run the same command again to finish."
+    )
+
+
+def _is_any_missing(changes: Sequence[Change]) -> bool:
+    return any(change.action != "unchanged" for change in changes)
+
+
+def _nothing(changes: Sequence[Change]) -> str:
+    """What was saved although no change was: the tokens that providers replaced during the tests."""
+    tokens = sum(change.outcome is not None and "refresh_token_replaced" in change.outcome.facts for change in changes)
+    if not tokens:
+        return "Nothing was saved."
+    return f"Nothing was saved but {tokens} token{'s' if tokens > 1 else ''}."

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -326,6 +326,81 @@ def test_a_draft_that_somebody_switched_on_is_theirs(intctl: Intctl, rotating: V
     intctl("reconnect", "Calendar")
     intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), code=4, **SECRETS)
     assert "Unchanged" in intctl("apply", "-f", "-", stdin=rotating.manifest(), **SECRETS).out
+
+
+def batch(*vendors: Vendor, wrong: bool) -> str:
+    """A file with an integration for each vendor, and one whose test fails."""
+    found = [json.loads(one.manifest()) | {"name": f"Calendar {number}"} for number, one in enumerate(vendors, 1)]
+    closed = {"name": "Closed", "provider": "tcp", "config": {"host": "127.0.0.1", "port": 1}}
+    return json.dumps({"integrations": [*found, closed] if wrong else found})
+
+
+@pytest.mark.case("terminal S2")
+@pytest.mark.parametrize("count", [1, 2])
+def test_apply_reports_every_row_that_it_keeps(intctl: Intctl, count: int) -> None:
+    """A healthy integration of a failed batch whose token was replaced is reported as kept, and then completed."""
+    with ExitStack() as stack:
+        vendors = [stack.enter_context(serving(Vendor("microsoft", rotating=True))) for _ in range(count)]
+        ran = intctl("apply", "-f", "-", "-o", "json", stdin=batch(*vendors, wrong=True), code=1, **SECRETS)
+        names = [f"Calendar {number}" for number in range(1, count + 1)]
+        assert {row["name"]: row["action"] for row in ran.json} == dict.fromkeys(names, "kept") | {"Closed": "failed"}
+        assert all(f"{name} was saved disabled" in ran.err for name in names)
+        assert f"Nothing was saved but {count} token{'s' * (count > 1)}.\n" in ran.err
+        assert sorted(row["name"] for row in intctl("list", "-o", "json").json) == names
+
+        ran = intctl("apply", "--dry-run", "-f", "-", stdin=batch(*vendors, wrong=True), **SECRETS)
+        assert ran.out.count("would be completed") == count
+        assert f"{count + 1} to change (1 created, 0 updated, {count} completed), 0 unchanged" in ran.out
+
+        ran = intctl("apply", "-f", "-", stdin=batch(*vendors, wrong=True), code=1, **SECRETS)
+        assert ran.out.count(" kept ") == count
+        assert f"0 changed (0 created, 0 updated), 0 unchanged, 1 not saved, {count} kept" in ran.out
+
+        intctl("apply", "-f", "-", stdin=batch(*vendors, wrong=False), **SECRETS)
+        assert {row["status"] for row in intctl("list", "-o", "json").json} == {"active"}
+        assert [vendor.dead for vendor in vendors] == [0] * count
+    nothing_shown(intctl)
+
+
+@pytest.mark.case("terminal S2")
+def test_a_replaced_token_of_a_stored_integration_is_counted(intctl: Intctl, rotating: Vendor) -> None:
+    """A change that is not saved, but whose test replaced the stored token, is no "Nothing was saved."."""
+    intctl("add", "oauth", "-f", "-", stdin=rotating.manifest(), **SECRETS)
+    rotating.api_status = 500
+    ran = intctl(
+        "edit",
+        "Calendar",
+        "-f",
+        "-",
+        stdin=rotating.manifest(tenant_id="tenant.example", client_id="b"),
+        code=1,
+        **SECRETS,
+    )
+    assert "Nothing was saved but 1 token.\n" in ran.err
+    assert "was saved disabled" not in ran.err
+
+
+@pytest.mark.case("terminal S2")
+def test_a_row_that_a_conflict_leaves_is_reported(intctl: Intctl, rotating: Vendor) -> None:
+    """If another process takes a name of the batch during the tests, the rows that stay are reported all the same."""
+    closed = {"name": "Other", "provider": "goodhire", "config": {"api_key": {"env": "CLIENT_SECRET"}}}
+    calendar = json.loads(rotating.manifest())
+    rotating.before_api = lambda: take_name(intctl, closed)
+    text = json.dumps({"integrations": [calendar, closed]})
+    ran = intctl("apply", "-f", "-", stdin=text, code=4, **SECRETS)
+    assert "Calendar was saved disabled" in ran.err
+
+
+def take_name(intctl: Intctl, manifest: dict[str, Any]) -> None:
+    """Add the integration in another process."""
+    subprocess.run(
+        [sys.executable, "-m", "intctl", "add", manifest["provider"], "-f", "-"],
+        env={**intctl.environ, **SECRETS},
+        input=json.dumps(manifest),
+        text=True,
+        check=True,
+        capture_output=True,
+    )
 
 
 def test_an_add_that_fails_without_a_rotation_saves_nothing(intctl: Intctl) -> None:

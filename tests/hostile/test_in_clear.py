@@ -142,9 +142,9 @@ def test_a_refused_challenge_does_not_bring_out_the_password(code: int, when: st
     at_once = [(b"AUTH CRAM-MD5", refusal)]
     later = [(b"AUTH CRAM-MD5", b"334 " + base64.b64encode(b"<1@mail.example>") + b"\r\n"), (b"", refusal)]
     script = [(b"EHLO", NO_TLS), (b"AUTH PLAIN", b"235 ok\r\n"), (b"AUTH LOGIN", b"334 VXNlcm5hbWU6\r\n")]
-    with raw_server(mail([*script, *(at_once if when == "at once" else later)])) as mailserver:
-        with tapped(mailserver.port) as server:
-            outcome = check(SmtpProbe("localhost", server.port, "none", USER, Secret(PASSWORD)))
-            assert b"AUTH CRAM-MD5" in bytes(server.got)
-            assert set(_leaks(server)) <= {"AUTH"}
+    script += at_once if when == "at once" else later
+    with raw_server(mail(script)) as mailserver, tapped(mailserver.port) as server:
+        outcome = check(SmtpProbe("localhost", server.port, "none", USER, Secret(PASSWORD)))
+        assert b"AUTH CRAM-MD5" in bytes(server.got)
+        assert set(_leaks(server)) <= {"AUTH"}
     assert outcome.verdict != "healthy"
