@@ -275,7 +275,7 @@ def _serve(context: Context, runner: PassRunner, settings: PassSettings, stop: S
 def status(context: Context, max_age: str, style: str) -> int:
     """Show the last pass of each host. Exits 1 if none finished within --max-age.
 
-    With --org, only agents that serve that organisation are shown.
+    With --org, only agents that serve that organisation are shown, with the counts of its checks.
     """
     from intctl.render.rows import Column
     from intctl.text import rfc3339

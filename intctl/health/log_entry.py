@@ -22,7 +22,8 @@ class LogMetadata(NamedTuple):
     """The data of one health log that has no column of its own.
 
     `verdict`, `code` and `config_version` are None if the document does not have them. `was` and `became` are the
-    status before and after the check, if it changed. `retry_after_s` is the delay that the provider asked for.
+    status before and after the check, if it changed. `retry_after_s` is the delay that the provider asked for, `agent`
+    the host that checked.
     """
 
     verdict: Verdict | None = None
@@ -35,6 +36,7 @@ class LogMetadata(NamedTuple):
     was: str | None = None
     became: str | None = None
     retry_after_s: int | None = None
+    agent: str = ""
 
     @property
     def ordered_phases_ms(self) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def read(document: object) -> LogMetadata:
         was=_text(known, "was"),
         became=_text(known, "became"),
         retry_after_s=retry_after_s if isinstance(retry_after_s, int) else None,
+        agent=_text(known, "agent") or "",
     )
 
 

@@ -26,7 +26,7 @@ class AgentStatus:
     failed_at: datetime | None
     failure: str | None
     passes: int
-    checks: int
+    checks: int | None
     last: Mapping[str, object]
     held_back: tuple[str, ...]
     limit_s: float

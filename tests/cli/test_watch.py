@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -21,7 +22,7 @@ from ..agent_rig import Fleet, Host, finished, until
 from ..servers import Answer, HttpServer, http_server
 from ..service.manager import Manager, manager
 from ..service.test_exposition import of, samples
-from .conftest import CANARY, Intctl
+from .conftest import CANARY, Intctl, MailHost
 from .test_agent import doors
 from .test_basics import PROBING, imported
 
@@ -415,6 +416,36 @@ def test_status_after_a_pass(intctl: Intctl) -> None:
     assert ran.err == ""
     for style in ("table", "yaml", "csv", "name"):
         assert socket.gethostname() in intctl("agent", "status", "-o", style).out
+
+
+@pytest.mark.case("security 25")
+def test_the_status_of_one_organisation(intctl: Intctl, mail_starttls: MailHost) -> None:
+    """After a pass over all organisations, --org shows the counts of that organisation's checks only."""
+    for org, names in (("Acme", ("A1", "A2", "A3")), ("Beta", ("B1",)), ("Empty", ())):
+        if org != "Acme":
+            intctl("org", "create", org)
+        for name in names:
+            stdin = mail_starttls.manifest(name)
+            intctl("add", "smtp", "--org", org, "-f", "-", "--no-test", stdin=stdin, MAIL_PASSWORD=CANARY)
+    assert intctl("agent", "--once").out.startswith("checked 4")
+    (whole,) = intctl("agent", "status", "-o", "json").json
+    assert (whole["checks"], whole["last"]["checked"], whole["last"]["verdicts"]) == (4, 4, {"healthy": 4})
+    for org, count in (("Acme", 3), ("Beta", 1), ("Empty", 0)):
+        (row,) = intctl("agent", "status", "--org", org, "-o", "json").json
+        assert (row["org_id"], row["checks"], row["state"]) == (None, None, "ok")
+        assert row["last"]["checked"] == count
+        assert row["last"]["verdicts"] == ({"healthy": count} if count else {})
+        assert row["last"].keys() <= whole["last"].keys()
+        table = intctl("agent", "status", "--org", org).out.splitlines()[-1]
+        assert re.search(rf"\d\d:\d\d:\d\d  +{count}  +1  ", table), table
+    # The checks of a person, and of a pass of that organisation only, are not of this pass.
+    intctl("check", "B1", "--org", "Beta")
+    intctl("agent", "--once", "--org", "Beta")
+    own, common = sorted(
+        intctl("agent", "status", "--org", "Beta", "-o", "json").json, key=lambda row: not row["org_id"]
+    )
+    assert (own["checks"], own["last"]["checked"]) == (0, 0)
+    assert (common["checks"], common["last"]["checked"]) == (None, 1)
 
 
 def test_status_when_the_last_pass_is_old(intctl: Intctl) -> None:
