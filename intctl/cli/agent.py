@@ -133,6 +133,7 @@ def agent(click_context: click.Context, context: Context, /, **given: Any) -> in
     from intctl.service.journal import Journal
 
     options = AgentOptions.of(given)
+    context.keep_going()
     journal = Journal(options.log_format, _write, time.time)
     context.listener = lambda text: journal.say("warning", "warning", text)
 

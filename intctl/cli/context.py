@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from intctl.cli.streams import outlet
 from intctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -183,6 +184,17 @@ class Context:
             self.listener(text)
         else:
             self.say(f"warning: {text}")
+
+    def keep_going(self) -> None:
+        """Drop data that cannot be written, instead of failing: the work matters more than its report."""
+        if found := outlet(sys.stdout):
+            found.never_fails = True
+
+    @property
+    def has_reader(self) -> bool:
+        """Whether nobody has closed the other end of standard output."""
+        found = outlet(sys.stdout)
+        return found is None or not found.is_closed
 
     def rows(
         self,

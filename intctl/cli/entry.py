@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from intctl import __version__, failpoint
+from intctl.cli import streams
 from intctl.cli.commands import COMMANDS
 from intctl.cli.context import Context, SharedOptions
 from intctl.errors import (
@@ -72,14 +73,10 @@ def root(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Run one command and exit with its code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # an ASCII locale prints "?" instead of crashing
+    streams.prepare()
     code = _run()
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        _silence(sys.stdout)
     except OSError:
         _silence(sys.stdout)
         code = _end(OutputError("The output could not be written (disk full?)."))
@@ -105,9 +102,6 @@ def _run() -> int:
         return _say("interrupted", EXIT_INTERRUPTED)
     except IntctlError as error:
         return _end(error)
-    except BrokenPipeError:
-        _silence(sys.stdout)
-        return EXIT_OK
     except OSError as error:
         if not _in_output(error):
             return _bug(error)

@@ -169,6 +169,8 @@ def dashboard(context: Context, watch: bool, every: float) -> None:
         if not watch:
             return
         sys.stdout.flush()
+        if not context.has_reader:
+            return
         context.close()  # hold no connection between refreshes
         time.sleep(every)
 
