@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 
@@ -25,6 +26,34 @@ def clean(text: object, limit: int = LIMIT) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def safe(text: str) -> str:
+    """Return output as it may leave the program: its lines without control, bidi and zero-width characters.
+
+    A terminal, a log and a CI runner execute what they are shown. GitHub Actions runs lines that begin with `::`
+    ("Workflow commands"), Azure Pipelines `##vso[` and TeamCity `##teamcity[` anywhere in a line ("Logging commands",
+    "Service messages"): a blank makes them text.
+    """
+    lines = text.split("\n")
+    return "\n".join(
+        line if line.isprintable() and "##" not in line and "::" not in line else _inert(line) for line in lines
+    )
+
+
+def one_line(text: str) -> str:
+    """Return a message as it may leave the program: safe, and on one line, so that no value in it begins another."""
+    return safe(" ".join(text.splitlines()))
+
+
+def _inert(line: str) -> str:
+    shown = "".join(" " if char in "\t\r" else char for char in line if char in "\t\r" or not _is_hidden(char))
+    shown = re.sub(r"##(?=[A-Za-z]*\[)", "# #", shown)
+    return re.sub(r"^(\s*):(?=:)", r"\1: ", shown)
+
+
+def _is_hidden(char: str) -> bool:
+    return unicodedata.category(char) in _UNSHOWN
+
+
 def rfc3339(moment: datetime) -> str:
     """Format a time for JSON documents: UTC, milliseconds, `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -40,7 +69,7 @@ def name_problem(name: str) -> str | None:
         return "a name must not start or end with whitespace"
     if name.startswith("-"):
         return 'a name must not start with "-": it would be read as an option'
-    if any(unicodedata.category(char) in _UNSHOWN for char in name):
+    if any(_is_hidden(char) for char in name):
         return "a name must not contain control, bidi or zero-width characters"
     if unicodedata.normalize("NFC", name) != name:
         return "a name must be in Unicode's composed form (NFC)"

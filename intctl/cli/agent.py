@@ -23,6 +23,7 @@ from intctl.cli.context import (
 )
 from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError, frames
 from intctl.notify.catalogue import CATALOGUE
+from intctl.text import one_line
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -160,7 +161,7 @@ def agent(click_context: click.Context, context: Context, /, **given: Any) -> in
 
 def _write(data: bool, line: str) -> None:
     stream = sys.stdout if data else sys.stderr
-    stream.write(f"{line}\n")
+    stream.write(f"{one_line(line)}\n")
     stream.flush()
 
 

@@ -10,7 +10,7 @@ import click
 
 from intctl.cli.context import Context
 from intctl.errors import ManifestError
-from intctl.text import Secret, clean, fold
+from intctl.text import Secret, clean, fold, one_line
 
 if TYPE_CHECKING:
     from intctl.manifest import Manifest
@@ -143,7 +143,7 @@ def _question(
 
 def _visible(label: str) -> str:
     # Not click.prompt: it writes a space to standard output, which is reserved for data.
-    sys.stderr.write(f"{label}: ")
+    sys.stderr.write(one_line(f"{label}: "))
     sys.stderr.flush()
     line = sys.stdin.readline()
     if not line:

@@ -17,6 +17,7 @@ import click
 
 from intctl.cli.streams import outlet
 from intctl.errors import UsageError
+from intctl.text import one_line, safe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,11 +173,11 @@ class Context:
 
     def out(self, text: str) -> None:
         """Write data to standard output."""
-        sys.stdout.write(text)
+        sys.stdout.write(safe(text))
 
     def say(self, text: str) -> None:
         """Write a message to standard error."""
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{one_line(text)}\n")
 
     def warn(self, text: str) -> None:
         """Report a warning to the listener, or on standard error."""
@@ -192,7 +193,7 @@ class Context:
 
     @property
     def has_reader(self) -> bool:
-        """Whether nobody has closed the other end of standard output."""
+        """Whether the other end of standard output is open."""
         found = outlet(sys.stdout)
         return found is None or not found.is_closed
 
@@ -237,14 +238,14 @@ class Context:
             return
         if not sys.stdin.isatty():
             raise UsageError(f"{question} There is no terminal to confirm on: add --yes")
-        if not click.confirm(question, err=True):
+        if not click.confirm(one_line(question), err=True):
             self.say("Cancelled; nothing was done.")
             raise click.exceptions.Exit(0)
 
     def secret(self, field: str) -> str:
         """Read one secret: typed without echo, or one line of standard input."""
         if sys.stdin.isatty():
-            value: str = click.prompt(f"New {field}", hide_input=True, err=True)
+            value: str = click.prompt(one_line(f"New {field}"), hide_input=True, err=True)
         else:
             try:  # of bytes: a text stream would end the line at a carriage return inside the secret
                 value = sys.stdin.buffer.readline().decode().rstrip("\r\n")

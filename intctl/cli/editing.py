@@ -115,7 +115,8 @@ def from_editor(context: Context, runtime: Runtime, sealed: SealedConfig, provid
             try:
                 return load(context, [str(path)], [], NO_ACCESS, stored=stored)[0]
             except ManifestError as error:
-                context.say(str(error).replace(str(path), "the text"))
+                for problem in error.problems:
+                    context.say(str(problem).replace(str(path), "the text"))
                 if not click.confirm("Edit it again?", default=True, err=True):
                     raise
 

@@ -27,6 +27,7 @@ from intctl.errors import (
     OutputError,
     frames,
 )
+from intctl.text import one_line, safe
 
 
 class Root(SharedOptions, click.Group):
@@ -95,9 +96,9 @@ def _run() -> int:
         return _say(error.format_message(), EXIT_USAGE, prefix="")
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "intctl"
-        return _say(f"{error.format_message()}\nTry: {where} --help", EXIT_USAGE)
+        return _say(f"{one_line(error.format_message())}\nTry: {where} --help", EXIT_USAGE)
     except click.ClickException as error:
-        return _say(error.format_message(), EXIT_USAGE)
+        return _say(one_line(error.format_message()), EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
         return _say("interrupted", EXIT_INTERRUPTED)
     except IntctlError as error:
@@ -131,15 +132,15 @@ def _in_output(error: OSError) -> bool:
 
 def _end(error: IntctlError) -> int:
     if isinstance(error, ManifestError):
-        return _say(str(error), error.exit_code, prefix="")
+        return _say("\n".join(one_line(str(one)) for one in error.problems), error.exit_code, prefix="")
     if error.exit_code == EXIT_BUG:
         return _bug(error)
-    return _say(str(error), error.exit_code)
+    return _say(one_line(str(error)), error.exit_code)
 
 
 def _say(message: str, code: int, prefix: str = "intctl: ") -> int:
     try:
-        sys.stderr.write(f"{prefix}{message}\n")
+        sys.stderr.write(safe(f"{prefix}{message}\n"))
         sys.stderr.flush()
     except OSError:
         _silence(sys.stderr)

@@ -69,10 +69,10 @@ def alert_lines(alert: Alert, now: datetime, mark: str) -> list[str]:
     """The lines of one alert: failure, impact, cause, next step and next command."""
     return [
         f"{mark} {clean(alert.name)}: {clean(alert.message, 300)} ({ago(alert.since, now)})",
-        f"   Impact: {alert.impact}",
-        f"   Cause:  {alert.code or 'not recorded'}",
-        f"   Next:   {alert.next_step}",
-        f"   Run:    {alert.command}   or: intctl logs {quoted(alert.name)}",
+        f"   Impact: {clean(alert.impact)}",
+        f"   Cause:  {clean(alert.code) or 'not recorded'}",
+        f"   Next:   {clean(alert.next_step)}",
+        f"   Run:    {clean(alert.command)}   or: intctl logs {quoted(alert.name)}",
     ]
 
 

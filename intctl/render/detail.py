@@ -75,7 +75,7 @@ def _figures(report: Report) -> dict[str, object]:
 
 
 def _pairs(values: Mapping[str, object]) -> list[str]:
-    shown = {key: value for key, value in values.items() if value is not None and value != ""}
+    shown = {clean(key): value for key, value in values.items() if value is not None and value != ""}
     width = max([len(key) for key in shown], default=0)
     return [f"  {key:<{width}}  {_text(value)}" for key, value in shown.items()]
 
@@ -93,16 +93,16 @@ def _until(moment: datetime | None, now: datetime) -> str:
 
 def phases(phases_ms: Mapping[str, float]) -> str:
     """`dns 0.3 ms, tcp 1.2 ms, …`."""
-    return ", ".join(f"{name} {ms:g} ms" for name, ms in phases_ms.items())
+    return ", ".join(f"{clean(name)} {ms:g} ms" for name, ms in phases_ms.items())
 
 
 def finding(one: Finding) -> str:
     """The line of a finding; a second line has the next step."""
     where = f", {one.phase} phase" if one.phase and one.verdict not in ("healthy", "degraded") else ""
     line = f"{clean(one.integration)}: {one.verdict} — {clean(one.message)}"
-    line += f" ({one.code}{where}, {one.response_time_ms} ms)"
+    line += f" ({clean(one.code)}{where}, {one.response_time_ms} ms)"
     if one.verdict != "healthy":
-        line += f"\n  Next: {one.next_step}"
+        line += f"\n  Next: {clean(one.next_step)}"
     return line
 
 
@@ -117,7 +117,7 @@ def nagios(findings: Sequence[Finding]) -> tuple[str, int]:
     # critical is worse than unknown, unknown worse than a warning
     code = max((_NAGIOS[one.verdict] for one in findings), key=(0, 1, 3, 2).index)
     bad = [one for one in findings if one.verdict != "healthy"]
-    said = "; ".join(f"{clean(one.integration)} {one.verdict} ({one.code})" for one in bad)
+    said = "; ".join(f"{clean(one.integration)} {one.verdict} ({clean(one.code)})" for one in bad)
     said = said or f"{len(findings)} healthy"
     times = " ".join(f"'{clean(one.integration).replace(chr(39), ' ')}'={one.response_time_ms}ms" for one in findings)
     return f"INTCTL {_WORDS[code]} - {said.replace('|', ' ')} | {times.replace('|', ' ')}\n", code

@@ -161,7 +161,7 @@ def _incident(one: Outage, zone: tzinfo) -> list[str]:
     until = _time(one.end, zone) if one.end is not None else "ongoing"
     part = one.duration_seconds - one.down_seconds
     known = f"; {length(part)} of it unknown or not counted" if part > 1 else ""
-    return [f"{since} to {until}: {length(one.duration_seconds)}, {one.code or 'no code recorded'}{known}"]
+    return [f"{since} to {until}: {length(one.duration_seconds)}, {clean(one.code or 'no code recorded')}{known}"]
 
 
 def _time(moment: datetime, zone: tzinfo) -> str:

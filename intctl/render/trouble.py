@@ -25,20 +25,20 @@ def trouble(view: Trouble, *, plain: bool) -> str:
     marks = {"done": "ok", "stopped here": "!!", "not reached": "--"}
     if not plain:
         marks = {"done": "✓ ", "stopped here": "✗ ", "not reached": "· "}
-    lines = [f"{clean(view.integration)} ({view.provider}): {view.verdict} ({view.code})", ""]
+    lines = [f"{clean(view.integration)} ({clean(view.provider)}): {view.verdict} ({view.code})", ""]
     for walk in view.phases:
         took = "" if walk.ms is None else f"{walk.ms:g} ms"
         mark, phase = marks[walk.state], walk.phase
         lines.append(f"  {mark} {phase:<6}{_DOES[phase]:<46}{took:>12}  {walk.state}")
-        lines += [f"           {key.replace('_', ' ')}: {_shown(value)}" for key, value in walk.evidence.items()]
+        lines += [f"           {clean(key.replace('_', ' '))}: {_shown(value)}" for key, value in walk.evidence.items()]
     lines += ["", f"Meaning: {clean(view.message)}."]
     if view.pattern:
-        lines.append(f"Recently: {view.pattern}.")
+        lines.append(f"Recently: {clean(view.pattern)}.")
     if view.status_page:
         lines.append(f"The vendor's status page says: {clean(view.status_page.says)}")
     if view.steps:
         lines += ["", "Next:"]
-        lines += [f"  {number}. {step}" for number, step in enumerate(view.steps, 1)]
+        lines += [f"  {number}. {clean(step)}" for number, step in enumerate(view.steps, 1)]
     return "\n".join(lines) + "\n"
 
 
