@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
@@ -20,6 +21,10 @@ _LONGEST = 2000
 #: The number of characters by which tabulate makes a column wider than its heading.
 _PADDING = 2
 
+
+# What begins a formula, also in full width, and after blanks or quotes that a spreadsheet ignores.
+_FORMULA = re.compile("[\\s\"']*[=+@\\-\u2212\uff0b\uff0d\uff1d\uff20]")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 T = TypeVar("T")
 
@@ -78,7 +83,7 @@ def as_yaml(value: object) -> str:
 
 
 def as_csv(rows: Sequence[object], keys: Sequence[str]) -> str:
-    """CSV with a heading line; nested values are JSON."""
+    """CSV with a heading line; nested values are JSON. An apostrophe begins what a spreadsheet would run."""
     import csv
     import io
 
@@ -88,9 +93,16 @@ def as_csv(rows: Sequence[object], keys: Sequence[str]) -> str:
     for row in rows:
         cells = [plain(value) for value in shape(row, keys).values()]
         writer.writerow(
-            json.dumps(cell, ensure_ascii=False) if isinstance(cell, dict | list) else cell for cell in cells
+            json.dumps(cell, ensure_ascii=False) if isinstance(cell, dict | list) else _quoted(cell) for cell in cells
         )
     return out.getvalue()
+
+
+def _quoted(cell: object) -> object:
+    """Mark a text as text for spreadsheets (OWASP, "CSV Injection"); a plain number is none."""
+    if isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
 
 
 def as_table(rows: Sequence[T], columns: Sequence[Column[T]], width: int | None) -> str:

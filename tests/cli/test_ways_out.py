@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from intctl.db.connect import Database, connect
 from intctl.db.ids import new_id
 from intctl.db.url import SQLITE
+from intctl.render.rows import as_csv
 
 from ..conftest import ORG_ID
 from .conftest import Intctl, MailHost
@@ -150,6 +154,37 @@ def test_no_manifest_is_quoted_raw(intctl: Intctl, text: str) -> None:
             ran = intctl("apply", "-f", "-", stdin=json.dumps(written), code=None)
             assert ran.code not in (0, 70), ran.err
             assert is_safe(ran.out + ran.err), ran.err
+
+
+# --- CSV
+
+
+@pytest.mark.case("security 8")
+def test_no_cell_is_a_formula(intctl: Intctl) -> None:
+    """In each CSV output, a text that begins like a formula is marked as text; a number is not."""
+    signs = ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t=", "\r=", "\n@", "\u200b="]
+    texts = [
+        f"{before}{sign}1+cmd|' /C calc'!A0" for sign in signs for before in ("", "  ", "'", '"', "\u00a0", "\u3000")
+    ]
+    with connect(intctl.target) as database:
+        for text in texts:
+            integration(database, text, "error")
+    for words in (["list"], ["alerts"], ["metrics"], ["check", "--all"]):
+        ran = intctl(*words, "-o", "csv", code=None)
+        rows = list(csv.reader(io.StringIO(ran.out)))
+        assert len(rows) == len(texts) + 1
+        cells = [cell for row in rows[1:] for cell in row if "cmd|" in cell]
+        assert len(cells) >= len(texts)
+        assert [cell for cell in cells if not cell.startswith(("'", "Run intctl ", "intctl ", "Set the config "))] == []
+
+
+@pytest.mark.case("security 8")
+def test_a_number_is_no_formula() -> None:
+    """Numbers stay numbers, as values and as texts; nested values stay JSON."""
+    values = [-5, 5.5, "-5", "+4.25", "5", "--5", "-5x", {"a": "=1"}, ["=1"], None, True]
+    rows = [SimpleNamespace(name=value) for value in values]
+    written = [row[0] if row else "" for row in csv.reader(io.StringIO(as_csv(rows, ("name",))))][1:]
+    assert written == ["-5", "5.5", "-5", "+4.25", "5", "'--5", "'-5x", '{"a": "=1"}', '["=1"]', "", "True"]
 
 
 # --- names
