@@ -69,6 +69,8 @@ def name_problem(name: str) -> str | None:
         return "a name must not start or end with whitespace"
     if name.startswith("-"):
         return 'a name must not start with "-": it would be read as an option'
+    if name.startswith("::") or "##" in name:
+        return 'a name must not start with "::" or contain "##": CI runners would run it as a command'
     if any(_is_hidden(char) for char in name):
         return "a name must not contain control, bidi or zero-width characters"
     if unicodedata.normalize("NFC", name) != name:

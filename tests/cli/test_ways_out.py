@@ -191,6 +191,39 @@ def test_a_number_is_no_formula() -> None:
 
 
 @pytest.mark.case("security 11")
+@pytest.mark.parametrize(
+    "name",
+    ["##vso[task.setvariable variable=PATH]/evil", "::stop-commands::tok", "::error file=x::y", "##teamcity[x]",
+     "##[group]x", "a ##[error]b", "::", "x##y"],
+)  # fmt: skip
+def test_a_name_is_no_command_of_a_ci_runner(intctl: Intctl, email: MailHost, name: str) -> None:
+    """Each way to a new name refuses one that a CI runner would run; the error does not begin with it either."""
+    manifest = email.manifest(name)
+    changed = json.dumps(json.loads(email.manifest("Email")) | {"name": name})
+    for words, stdin in (
+        (["add", "smtp", "-f", "-"], manifest),
+        (["apply", "-f", "-"], manifest),
+        (["apply", "--dry-run", "-f", "-"], manifest),
+        (["edit", "Email", "-f", "-"], changed),
+        (["org", "create", name], ""),
+        (["init", "--org-name", name], ""),
+    ):
+        ran = intctl(*words, stdin=stdin, code=2, MAIL_PASSWORD="x")
+        assert "CI runners" in ran.err, words
+        assert is_safe(ran.out + ran.err), words
+    intctl("delete", "Email", "--yes")
+    assert "CI runners" in intctl("restore", "Email", "--as", name, code=2).err
+
+
+@pytest.mark.case("security 11")
+@pytest.mark.parametrize("name", ["A::b", "C# #1", "#1 mail", "Mail: EU", "a # b"])
+def test_an_ordinary_name_is_accepted(intctl: Intctl, email: MailHost, name: str) -> None:
+    """Colons and number signs inside a name are no commands."""
+    intctl("add", "smtp", "-f", "-", "--no-test", stdin=email.manifest(name), MAIL_PASSWORD="x")
+    assert f"{name}\n" in intctl("list", "-o", "name").out
+
+
+@pytest.mark.case("security 11")
 def test_a_stored_name_is_shown_as_text(intctl: Intctl) -> None:
     """Existing rows keep their names and work by id; what is shown of them is no command."""
     names = ["##vso[task.x]y", "::error::x", " ::error::x", "##teamcity[x]", "##[group]x"]
