@@ -180,23 +180,19 @@ def plain_http_problem(config: Mapping[str, object], name: str) -> list[FieldPro
 
 
 _FRAMING = {"host", "connection", "content-length", "transfer-encoding", "te", "upgrade", "expect"}
-# What a metadata service requires, so that a request that is only redirected to it cannot read credentials.
-_OF_METADATA = {
-    "metadata",
-    "metadata-flavor",
-    "metadata-token",
-    "x-aws-ec2-metadata-token",
-    "x-aws-ec2-metadata-token-ttl-seconds",
-    "x-google-metadata-request",
-}
 
 
 def header_name_problem(config: Mapping[str, object], field: str) -> list[FieldProblem]:
-    """Return the problem with a field that names a header: HTTP itself, or a cloud's metadata service, uses it."""
+    """Return the problem with a field that names a header: HTTP itself, or a cloud's metadata service, uses it.
+
+    Metadata services require a header, so that a request that is only redirected to them reads no credential. Each has
+    the word in its name: `Metadata`, `Metadata-Flavor`, `Metadata-Token`, `X-aws-ec2-metadata-token`,
+    `X-Google-Metadata-Request`, `X-aliyun-ecs-metadata-token` (the vendors' documents of their metadata services).
+    """
     name = text_of(config, field).lower()
     if name in _FRAMING:
         return [FieldProblem(field, "HTTP itself uses this header: set the API's own")]
-    if name in _OF_METADATA:
+    if "metadata" in name:
         return [FieldProblem(field, "cloud metadata services use this header: it is refused")]
     return []
 

@@ -77,6 +77,17 @@ def test_the_units_deny_what_the_guard_refuses(name: str) -> None:
     assert denied == {net for net, why in REFUSED.items() if "metadata" in why or "link-local" in why}
 
 
+@pytest.mark.case("security 13")
+def test_the_exception_for_a_resolver_opens_nothing_else() -> None:
+    """The drop-in of docs/systemd.md denies what the guard refuses, except the network of the resolver."""
+    text = DOCS.read_text().partition("  IPAddressDeny=\n")[2].partition("```")[0]
+    denied = {
+        ip_network(net) for net in re.findall(r"^  IPAddressDeny=(.*)$", text, re.MULTILINE) for net in net.split()
+    }
+    whole = {net for net, why in REFUSED.items() if "metadata" in why or "link-local" in why}
+    assert denied == whole - {ip_network("169.254.0.0/16")}
+
+
 def test_timer_is_minutely() -> None:
     """The timer fires every minute, to the second: longer ones leave gaps over two intervals."""
     text = (UNITS / "intctl-agent.timer").read_text()

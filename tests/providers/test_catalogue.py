@@ -206,3 +206,30 @@ def test_the_row_names_the_secret_of_the_class(name: str) -> None:
     secrets = [field for field in provider.fields if field.secret]
     expected = next((field.name for field in secrets if field.required), secrets[0].name if secrets else "")
     assert catalogue.secret_field(name) == expected
+
+
+@pytest.mark.case("security 13")
+@pytest.mark.parametrize(
+    ("header", "refused"),
+    [
+        ("Metadata", True),
+        ("metadata-flavor", True),
+        ("Metadata-Token", True),
+        ("X-aws-ec2-metadata-token", True),
+        ("X-AWS-EC2-Metadata-Token-TTL-Seconds", True),
+        ("X-Google-Metadata-Request", True),
+        ("X-aliyun-ecs-metadata-token", True),
+        ("X-Metadata-Token", True),
+        ("X-API-Key", False),
+        ("X-Meta-Key", False),
+    ],
+)
+def test_the_generic_provider_sends_no_header_of_a_metadata_service(header: str, refused: bool) -> None:
+    """A header that only metadata services of clouds require is refused; another is not."""
+    config = {
+        "url": "https://api.example.com/",
+        "auth": "header",
+        "header_name": header,
+        "header_value": Secret("k" * 20),
+    }
+    assert [one.field for one in provider("http").check(config)] == (["header_name"] if refused else [])
