@@ -149,7 +149,7 @@ def apply(context: Context, options: ApplyOptions) -> int:
         raise UsageError("At least one file or folder is required: intctl apply -f PATH")
     if wanted.count("-") > 1:
         raise UsageError("Standard input can be read only once.")
-    files = files_of(wanted)
+    files = files_of(context, wanted)
     manifests = load(context, files, options.assignments, options, partial=True)
     runtime = make_runtime(context, options.deadline_s)
     changes = plan.diff(runtime.database, runtime.keyring, runtime.org_id, manifests)

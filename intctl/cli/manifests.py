@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: One byte above the size limit of a manifest, so that a longer one is detected.
 _STDIN_LIMIT = 1024 * 1024 + 1
+#: The ends of the names of manifests. A subfolder with only .json files may be one of keys: it is not reported.
+_ENDINGS = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +111,12 @@ def load(
     return found
 
 
-def files_of(paths: Sequence[str]) -> list[str]:
-    """Replace each folder among the paths by the YAML files in it."""
+def files_of(context: Context, paths: Sequence[str]) -> list[str]:
+    """Replace each folder among the paths by the manifests in it: its files that end in .yaml, .yml or .json.
+
+    Hidden files are left out, because editors and archives keep copies and locks under such names. Warns of a
+    subfolder with manifests, which is not read. Raises UsageError for a folder without manifests.
+    """
     found = []
     for path in paths:
         if not path:
@@ -116,8 +124,30 @@ def files_of(paths: Sequence[str]) -> list[str]:
         if path == "-" or not Path(path).is_dir():
             found.append(path)
             continue
-        inside = sorted(str(entry) for entry in Path(path).iterdir() if entry.suffix in (".yaml", ".yml", ".json"))
+        inside, below = _inside(Path(path))
+        more = " ".join(f"-f {shlex.quote(clean(folder))}" for folder in below)
         if not inside:
-            raise UsageError(f"There is no .yaml file in {clean(path)}")
+            hint = f", and its subfolders are not read. Name them: {more}" if below else ""
+            raise UsageError(f"There is no .yaml file in {clean(path)}{hint}")
+        if below:
+            context.warn(f"{clean(path)}: its subfolders are not read. To read them too, add: {more}")
         found += inside
     return found
+
+
+def _inside(folder: Path) -> tuple[list[str], list[Path]]:
+    """The manifests in a folder, and its subfolders that have some."""
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError:
+        raise UsageError(f"The folder {clean(folder)} cannot be read by this user. Nothing was read.") from None
+    files = [str(entry) for entry in entries if entry.suffix.lower() in _ENDINGS and not entry.is_dir()]
+    return files, [entry for entry in entries if entry.is_dir() and _has_manifests(entry)]
+
+
+def _has_manifests(folder: Path) -> bool:
+    for _, below, names in os.walk(folder):
+        below[:] = [name for name in below if not name.startswith(".")]
+        if any(not name.startswith(".") and Path(name).suffix.lower() in _ENDINGS[:2] for name in names):
+            return True
+    return False

@@ -143,7 +143,7 @@ def _read(path: Path, limit: int, limit_name: str, *, stream: bool = False) -> t
         # Non-blocking, so that a FIFO without a writer is refused instead of waited for.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except FileNotFoundError:
-        raise Wrong("there is no such file") from None
+        raise Wrong("its link leads to no file" if path.is_symlink() else "there is no such file") from None
     except PermissionError:
         raise Wrong("this user may not read it") from None
     except (OSError, ValueError):

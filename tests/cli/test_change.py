@@ -152,6 +152,45 @@ def test_apply_leaves_what_the_file_does_not_name(intctl: Intctl, email: MailHos
     assert sorted(intctl("list", "-o", "name").out.split()) == ["Email", "Other"]
 
 
+@pytest.mark.case("F19")
+def test_hidden_files_of_a_folder_are_no_manifests(intctl: Intctl, mail_starttls: MailHost, tmp_path: Path) -> None:
+    """Locks and copies that editors and archives leave are skipped; an ending in capitals counts."""
+    (tmp_path / "a.YAML").write_text(mail_starttls.manifest("A"))
+    (tmp_path / "b.Yml").write_text(mail_starttls.manifest("B"))
+    (tmp_path / ".#a.yaml").symlink_to("user@host.1:2")
+    (tmp_path / "._a.yaml").write_bytes(b"\0\5\26\7")
+    (tmp_path / ".old.yaml").write_text(mail_starttls.manifest("A"))
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "x.yaml").write_text("no manifest")
+    ran = intctl("apply", "--dry-run", "-o", "json", str(tmp_path), MAIL_PASSWORD=CANARY)
+    assert [row["name"] for row in ran.json] == ["A", "B"]
+    assert ran.err == ""
+
+
+@pytest.mark.case("F19")
+def test_a_subfolder_with_manifests_is_named(intctl: Intctl, mail_starttls: MailHost, tmp_path: Path) -> None:
+    """Subfolders are not read: a warning gives the options that add them, or an error if there is no other file."""
+    for place in ("eu/west", "keys", "empty"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "eu" / "west" / "b.yaml").write_text(mail_starttls.manifest("B"))
+    (tmp_path / "keys" / "account.json").write_text("{}")
+    alone = intctl("apply", "--dry-run", str(tmp_path), code=2, MAIL_PASSWORD=CANARY)
+    assert f"its subfolders are not read. Name them: -f {tmp_path}/eu\n" in alone.err
+    (tmp_path / "a.yaml").write_text(mail_starttls.manifest("A"))
+    ran = intctl("apply", "--dry-run", "-o", "json", str(tmp_path), MAIL_PASSWORD=CANARY)
+    assert [row["name"] for row in ran.json] == ["A"]
+    assert ran.err.endswith(f"its subfolders are not read. To read them too, add: -f {tmp_path}/eu\n")
+
+
+@pytest.mark.case("F19")
+def test_a_dangling_link_among_manifests_is_named(intctl: Intctl, mail_starttls: MailHost, tmp_path: Path) -> None:
+    """A link that is not hidden is meant as a manifest, so a missing target is an error."""
+    (tmp_path / "a.yaml").write_text(mail_starttls.manifest("A"))
+    (tmp_path / "b.yaml").symlink_to("gone.yaml")
+    ran = intctl("apply", "--dry-run", str(tmp_path), code=2, MAIL_PASSWORD=CANARY)
+    assert ran.err == f"{tmp_path}/b.yaml: its link leads to no file\n"
+
+
 def test_apply_takes_folders_and_files_and_refuses_a_name_twice(
     intctl: Intctl, mail_starttls: MailHost, tmp_path: Path
 ) -> None:
