@@ -226,14 +226,15 @@ def _decode(text: object) -> bytes | None:
 # --- sources of the keyring ----------------------------------------------------------------------
 
 
-def load(environ: Mapping[str, str], home: Path) -> Keyring:
+def load(environ: Mapping[str, str], home: Path | None) -> Keyring:
     """Load the keyring from the first source that exists; explicit sources must agree.
 
     Sources: the systemd credential intctl.keyring, INTCTL_KEYRING_FILE, INTCTL_ENCRYPTION_KEY,
-    keyring.json in the data folder. Raises KeyringError.
+    keyring.json in the data folder `home`, which is required only if no other `is_named`. Raises KeyringError.
     """
     found = _explicit(environ)
     if not found:
+        assert home is not None
         default = home / "keyring.json"
         if not default.exists():
             raise KeyringError(
@@ -266,15 +267,17 @@ def _explicit(environ: Mapping[str, str]) -> list[Keyring]:
     return found
 
 
-def exists(environ: Mapping[str, str], home: Path) -> bool:
-    """Whether any source exists, valid or not."""
+def is_named(environ: Mapping[str, str]) -> bool:
+    """Whether the environment names a source, valid or not: then the data folder is not required."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     return bool(
-        (folder and (Path(folder) / CREDENTIAL).exists())
-        or environ.get(FILE_VARIABLE)
-        or environ.get(KEY_VARIABLE)
-        or (home / "keyring.json").exists()
+        (folder and (Path(folder) / CREDENTIAL).exists()) or environ.get(FILE_VARIABLE) or environ.get(KEY_VARIABLE)
     )
+
+
+def exists(environ: Mapping[str, str], home: Path) -> bool:
+    """Whether any source exists, valid or not."""
+    return is_named(environ) or (home / "keyring.json").exists()
 
 
 def read_file(path: Path, *, credential: bool = False) -> Keyring:

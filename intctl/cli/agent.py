@@ -237,7 +237,6 @@ def _subscribers(context: Context, options: AgentOptions) -> list[Subscriber]:
 
 
 def _serve(context: Context, runner: PassRunner, settings: PassSettings, stop: Stop, every: float) -> None:
-    from intctl import keyring
     from intctl.db.connect import connect
     from intctl.service.loop import Service
     from intctl.service.systemd import ServiceManager
@@ -254,7 +253,7 @@ def _serve(context: Context, runner: PassRunner, settings: PassSettings, stop: S
         runner=runner,
         connect=opened,
         keyring=context.keyring(),
-        reload=lambda: keyring.load(context.environ, context.home),
+        reload=context.load_keyring,
         settings=settings,
         manager=manager,
         every_s=every,

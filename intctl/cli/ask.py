@@ -65,7 +65,7 @@ def _provider(context: Context, kind: str) -> Provider:
     field = Field("provider", "The provider of the service", kind="choice", required=True, choices=names)
     return known(
         _question(
-            context, f"Provider ({', '.join(names)})", "provider", lambda text: str(from_text(field, text, Path.cwd()))
+            context, f"Provider ({', '.join(names)})", "provider", lambda text: str(from_text(field, text, Path()))
         )
     )
 

@@ -61,14 +61,31 @@ class Context:
 
     @functools.cached_property
     def home(self) -> Path:
-        """The data folder: INTCTL_HOME, else the platform's user data folder."""
+        """The data folder: INTCTL_HOME, else the platform's user data folder. Raises UsageError if there is none."""
         from pathlib import Path
 
         if chosen := self.environ.get("INTCTL_HOME"):
-            return Path(chosen).absolute()
+            try:
+                return Path(chosen).absolute()
+            except FileNotFoundError:
+                raise UsageError(
+                    "INTCTL_HOME is a relative path, and the current folder was deleted. Set INTCTL_HOME to an "
+                    "absolute path."
+                ) from None
         from platformdirs import user_data_path
 
-        return user_data_path("intctl")
+        try:
+            return user_data_path("intctl")
+        except RuntimeError:  # no HOME, and no entry in the user database
+            raise UsageError(
+                "This user has no home folder, so there is no place for the data of intctl. Set INTCTL_HOME to a "
+                "folder, such as /var/lib/intctl."
+            ) from None
+
+    @property
+    def is_database_in_home(self) -> bool:
+        """Whether no option and no variable names the database, so that it is in the data folder."""
+        return self.url_file is None and not self.environ.get("INTCTL_DATABASE_URL")
 
     @functools.cached_property
     def target(self) -> Target:
@@ -117,9 +134,15 @@ class Context:
         if self._keyring is None:
             from intctl import keyring
 
-            self._keyring = keyring.load(self.environ, self.home)
+            self._keyring = self.load_keyring()
             self.environ.pop(keyring.KEY_VARIABLE, None)
         return self._keyring
+
+    def load_keyring(self) -> Keyring:
+        """Read the keyring, again at each call. The data folder is used only if no other source is named."""
+        from intctl import keyring
+
+        return keyring.load(self.environ, None if keyring.is_named(self.environ) else self.home)
 
     def policy(self) -> AddressPolicy:
         """The policy on which addresses may be contacted."""
@@ -145,13 +168,17 @@ class Context:
 
         from intctl.db.url import SQLITE
 
-        named = (self.environ.get(name) for name in _OWN_PLACES)
-        database = self.target
-        files = [Path(f"{database.path}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
-        libpq = [database.parameters.get(name) for name in ("passfile", "sslkey", "sslpassword", "servicefile")]
+        own = [self.url_file] if self.url_file else []
+        with contextlib.suppress(UsageError):  # a manifest can be tested without a data folder
+            own.append(self.home)
+        named: list[str | None] = [self.environ.get(name) for name in _OWN_PLACES]
+        if not self.is_database_in_home:
+            database = self.target
+            named += [database.parameters.get(name) for name in ("passfile", "sslkey", "sslpassword", "servicefile")]
+            if database.dialect == SQLITE:
+                named += [f"{database.path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")]
+        own += [Path(place) for place in named if place]
         user = [Path("~/.pgpass"), Path("~/.pg_service.conf"), Path("~/.postgresql")]
-        own = [self.home, *(files if database.dialect == SQLITE else []), *([self.url_file] if self.url_file else [])]
-        own += [Path(place) for place in (*named, *libpq) if place]
         with contextlib.suppress(RuntimeError):  # a user without a home folder
             own += [place.expanduser() for place in user]
         return tuple(own)

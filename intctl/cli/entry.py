@@ -104,6 +104,8 @@ def _run() -> int:
     except IntctlError as error:
         return _end(error)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and _is_folder_gone():
+            return _say("The current folder was deleted. Change to another folder and try again: cd", EXIT_USAGE)
         if not _in_output(error):
             return _bug(error)
         _silence(sys.stdout)
@@ -121,6 +123,16 @@ def _help_width() -> int:
     except (ValueError, OSError):
         found = 80
     return max(min(found, 80) - 2, 50)
+
+
+def _is_folder_gone() -> bool:
+    """Whether the current folder was deleted, as by a pipeline that cleans its workspace."""
+    try:
+        os.stat(".")  # noqa: PTH116 -- without an import
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _in_output(error: OSError) -> bool:

@@ -31,16 +31,15 @@ def init(context: Context, org_name: str, org_slug: str | None, new_key: bool) -
     that INTCTL_DATABASE_URL or --database-url-file names.
     """
     from intctl import keyring
-    from intctl.db.url import SQLITE
     from intctl.schema.setup import prepare
     from intctl.store import organization_changes
 
     _check_name(org_name)
     slug = org_slug or _slug(org_name)
-    there = keyring.exists(context.environ, context.home)
+    there = keyring.is_named(context.environ) or keyring.exists(context.environ, context.home)
     if there:
         context.keyring()  # report an unusable keyring before creating anything
-    if not there or context.target.dialect == SQLITE:
+    if not there or context.is_database_in_home:
         _make_folder(context)
     prepared = prepare(context.target, organization_changes.first_organization(org_name, slug))
     if not there and not new_key:

@@ -11,7 +11,7 @@ from intctl.manifest import tree
 from intctl.manifest.loader import KEYS, Loaded, load
 from intctl.manifest.references import ValueSources, from_file
 from intctl.manifest.template import variable
-from intctl.manifest.values import Wrong, from_node, from_text
+from intctl.manifest.values import Wrong, from_node, from_text, located
 from intctl.providers.base import Field, Provider
 from intctl.text import name_problem
 
@@ -21,11 +21,11 @@ ANSWERS = "<answers>"
 
 def judge(field: Field, text: str, forbidden: tuple[Path, ...] = ()) -> object:
     """Return the answer `text` as a manifest's value; the answer for PEM is the path of a file. Raises Wrong."""
-    here = Path.cwd()
+    here = Path()
     if field.kind == "pem":
         content, _ = from_file(text, here, ValueSources({}, forbidden), secret=field.secret)
         from_text(field, content, here)
-        return {"file": str((here / text).absolute())}
+        return {"file": str(located(here, text))}
     if field.kind != "json":
         return from_text(field, text, here)
     try:
@@ -39,7 +39,7 @@ def judge(field: Field, text: str, forbidden: tuple[Path, ...] = ()) -> object:
 
 def judge_name(text: str) -> str:
     """Return a valid name of an integration. Raises Wrong."""
-    name = str(from_text(KEYS[0], text, Path.cwd()))
+    name = str(from_text(KEYS[0], text, Path()))
     if problem := name_problem(name):
         raise Wrong(problem)
     return name

@@ -113,7 +113,7 @@ def revise(
     Raises SecretsNeeded if the destination changes and a secret was not entered again, ManifestError for any
     other problem.
     """
-    here = Reader(SET, ValueSources(environ), Path.cwd(), stored, True, [])
+    here = Reader(SET, ValueSources(environ), Path(), stored, True, [])
     item = _item(here, tree.Mapping(0, 0, ()), Overrides(tuple(assignments), secrets or {}))
     here.finish()
     return Loaded((item,) if item else (), tuple(here.warnings))
@@ -136,8 +136,8 @@ def same_names(items: Iterable[Manifest]) -> list[Problem]:
 
 
 def _folder(file: str) -> Path:
-    path = Path(file)
-    return Path.cwd() if file.startswith(("/dev/", "/proc/")) else path.parent.absolute()
+    """The base of relative paths; the current folder is never asked for, because it may have been deleted."""
+    return Path() if file.startswith(("/dev/", "/proc/")) else Path(file).parent
 
 
 def _items(here: Reader, root: Node | None) -> list[tree.Mapping]:
@@ -267,7 +267,7 @@ def _assign(one: Field, text: str, into: dict[str, object]) -> None:
     if not text and one not in KEYS:
         into[one.name] = None
         return
-    value = from_text(one, text, Path.cwd())
+    value = from_text(one, text, Path())
     if one is _NAME and (problem := name_problem(text)):
         raise Wrong(problem)
     into[one.name] = value

@@ -17,7 +17,7 @@ from pathlib import Path
 from intctl.errors import ManifestError, Problem
 from intctl.keyring import OWN_VARIABLES, holds_key
 from intctl.manifest.tree import MAX_BYTES
-from intctl.manifest.values import Wrong
+from intctl.manifest.values import Wrong, located
 from intctl.text import clean
 
 MAX_SECRET_BYTES = 64 * 1024
@@ -81,7 +81,7 @@ def from_file(text: str, folder: Path, sources: ValueSources, *, secret: bool) -
     """Return the text of a file, without its final newline, and a warning or "". Raises Wrong."""
     if not text.strip() or "\0" in text:
         raise Wrong("file requires the path of a file")
-    path = folder / text
+    path = located(folder, text)
     shown = clean(path, 200)
     real = Path(os.path.realpath(path))
     try:

@@ -193,8 +193,16 @@ def _email(text: str) -> str:
         raise Wrong("is not a mail address") from None
 
 
+def located(folder: Path, text: str) -> Path:
+    """Return the absolute path of `text` as seen from `folder`. Raises Wrong if that requires a deleted folder."""
+    try:
+        return (folder / text).absolute()
+    except FileNotFoundError:
+        raise Wrong("a relative path requires the current folder, which was deleted") from None
+
+
 def _path(text: str, folder: Path) -> str:
-    path = (folder / text).absolute()
+    path = located(folder, text)
     try:
         usable = path.is_file()
     except OSError:
