@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from intctl import trust
 from intctl.errors import KeyringError, SealError
 
 KEY_VARIABLE = "INTCTL_ENCRYPTION_KEY"
@@ -113,6 +114,8 @@ class Keyring:
             raise KeyringError(f"{source} contains the same key twice.")
         self.keys = tuple(keys)
         self.source = source
+        #: For the operator: other users can read the file, and this user cannot change that.
+        self.warning = ""
         self._ciphers: dict[str, Any] = {}
 
     @property
@@ -281,9 +284,10 @@ def exists(environ: Mapping[str, str], home: Path) -> bool:
 
 
 def read_file(path: Path, *, credential: bool = False) -> Keyring:
-    """Read a keyring file: regular, of this user, not readable by others, at most 64 KiB. Raises KeyringError.
+    """Read a keyring file: regular, of this user or root, at most 64 KiB. Raises KeyringError.
 
-    systemd mounts a credential read-only for one service and owns it, so its mode is not checked.
+    Other users must not be able to read it, unless its mode is the platform's (`trust.is_fixed`): then the keyring has
+    a warning. systemd mounts a credential read-only for one service and owns it, so its mode is not checked.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -296,17 +300,31 @@ def read_file(path: Path, *, credential: bool = False) -> Keyring:
         os.close(descriptor)
         raise KeyringError(f"Keyring {path} is not a regular file.")
     with os.fdopen(descriptor, "rb") as file:
-        if not credential:
-            if facts.st_mode & 0o077:
-                raise KeyringError(
-                    f"Keyring {path} is readable by others (mode {facts.st_mode & 0o7777:04o}). Run: chmod 600 {path}"
-                )
-            if facts.st_uid not in (os.geteuid(), 0):
-                raise KeyringError(f"Keyring {path} belongs to another user.")
+        warning = "" if credential else _judge_file(path, facts, descriptor)
         raw = file.read(_MAX_FILE + 1)
     if len(raw) > _MAX_FILE:
         raise KeyringError(f"Keyring {path} is larger than 64 KiB.")
-    return _parse_file(raw, f"Keyring {path}")
+    keyring = _parse_file(raw, f"Keyring {path}")
+    keyring.warning = warning
+    return keyring
+
+
+def _judge_file(path: Path, facts: os.stat_result, descriptor: int) -> str:
+    """Return a warning or "". Raises KeyringError if other users can change the file, or read it by a wrong mode."""
+    mode = f"mode {stat.S_IMODE(facts.st_mode):04o}"
+    if trust.is_foreign(facts, descriptor):
+        owner = trust.run(f"chown {os.geteuid()}", str(path), facts)
+        raise KeyringError(f"Keyring {path} belongs to another user (uid {facts.st_uid}). {owner}")
+    if trust.is_readable(facts, descriptor) and not trust.is_fixed(facts, descriptor):
+        raise KeyringError(f"Keyring {path} is readable by others ({mode}). Run: chmod 600 {path}")
+    if trust.is_writable(facts, descriptor):
+        raise KeyringError(f"Keyring {path}: {trust.writable(str(path), facts)}")
+    if trust.is_readable(facts, descriptor):
+        return (
+            f"Keyring {path} is readable by others ({mode}), and this user cannot change that. Mount or install it "
+            "with mode 0400, or with 0440 and a group of this user."
+        )
+    return ""
 
 
 def _parse_file(raw: bytes, source: str) -> Keyring:

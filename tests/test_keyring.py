@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +112,23 @@ def test_an_empty_or_doubled_keyring_is_refused() -> None:
             Keyring(keys, "the test")
 
 
+@pytest.mark.case("security 1")
+def test_a_key_in_a_text_is_recognised() -> None:
+    """Whole or cut off, in hex or in base64 at any offset; other texts are not."""
+    text = new_key().text()
+    for known in (text, f"key={text}", text[:30], text.encode().hex().upper()):
+        assert keyring.holds_key(known)
+    for before in ("", "a", "ab"):
+        assert keyring.holds_key(base64.b64encode(f"{before}{text}".encode()).decode())
+    for other in ("", "ick1", "ick1_short", "sk_live_51H8xS2eZvKYlo2C", new_key().kid):
+        assert not keyring.holds_key(other)
+
+
+#: Another user of this machine, and a group.
+OTHER, GROUP = 54321, 54322
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user requires root")
+
+
 # --- files and sources ---------------------------------------------------------------------------
 
 
@@ -148,12 +170,82 @@ def test_a_keyring_that_others_can_read_is_refused_with_the_command_to_run(home:
     assert keyring.read_file(path, credential=True)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="changing the owner of a file requires root")
+@needs_root
 def test_somebody_elses_keyring_is_refused(home: Path) -> None:
     """A keyring that another user owns is rejected, because that user could change it."""
     os.chown(home / "keyring.json", 12345, 12345)
     with pytest.raises(KeyringError, match="another user"):
         keyring.read_file(home / "keyring.json")
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    """Become the other user, in the group."""
+    os.setegid(GROUP)
+    os.seteuid(OTHER)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every user can enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@needs_root
+@pytest.mark.case("F08")
+@pytest.mark.parametrize(
+    ("mode", "group", "words"),
+    [
+        (0o440, GROUP, ""),  # Kubernetes with fsGroup
+        (0o640, GROUP, ""),
+        (0o444, 0, "mode 0444"),  # Docker
+        (0o644, 0, "mode 0644"),  # Kubernetes
+        (0o444, GROUP, "mode 0444"),
+    ],
+)
+def test_a_keyring_of_root_is_accepted(public: Path, mode: int, group: int, words: str) -> None:
+    """A file of root's, whose mode this user cannot change, is used; one that all can read with a warning."""
+    path = public / "keyring.json"
+    keyring.write_file(path, [keyring.new_key()])
+    os.chown(path, 0, group)
+    path.chmod(mode)
+    with another_user():
+        warning = keyring.read_file(path).warning
+    assert words in warning and bool(words) == bool(warning)
+    assert "chmod" not in warning
+
+
+@needs_root
+@pytest.mark.case("F08")
+@pytest.mark.parametrize("mode", [0o666, 0o646, 0o664, 0o660])
+def test_a_keyring_that_others_can_change_is_refused(public: Path, mode: int) -> None:
+    """Whoever owns it, the users of a group or all users could replace the key."""
+    path = public / "keyring.json"
+    keyring.write_file(path, [keyring.new_key()])
+    os.chown(path, 0, GROUP)
+    path.chmod(mode)
+    with another_user(), pytest.raises(KeyringError, match="sudo chmod go-w"):
+        keyring.read_file(path)
+
+
+@pytest.mark.case("F08")
+@pytest.mark.parametrize("mode", [0o440, 0o444, 0o640, 0o644, 0o660, 0o666])
+def test_a_keyring_of_this_user_must_be_private(tmp_path: Path, mode: int) -> None:
+    """Here the mode is this user's, and the command that mends it works."""
+    path = tmp_path / "keyring.json"
+    keyring.write_file(path, [keyring.new_key()])
+    path.chmod(mode)
+    with pytest.raises(KeyringError, match=f"mode {mode:04o}") as caught:
+        keyring.read_file(path)
+    subprocess.run(str(caught.value).partition("Run: ")[2], shell=True, check=True)
+    assert keyring.read_file(path).warning == ""
 
 
 def test_links_folders_and_missing_files_are_refused(home: Path) -> None:

@@ -5,10 +5,8 @@ The command line reads the environment and the wall clock; lower rooms receive t
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
-import stat
 import sys
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,16 +28,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "yaml", "csv", "name")
 
-#: Variables that name a file or folder with secrets of intctl or of its database connection.
-_OWN_PLACES = (
-    "INTCTL_KEYRING_FILE",
-    "CREDENTIALS_DIRECTORY",
-    "PGPASSFILE",
-    "PGSERVICEFILE",
-    "PGSYSCONFDIR",
-    "PGSSLKEY",
-)
-
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,6 +42,7 @@ class Context:
         self.url_file: Path | None = None
         #: Receives warnings instead of standard error, such as an agent's journal.
         self.listener: Callable[[str], None] | None = None
+        self._warned: set[str] = set()
         self._database: Database | None = None
         self._keyring: Keyring | None = None
 
@@ -61,26 +50,18 @@ class Context:
 
     @functools.cached_property
     def home(self) -> Path:
-        """The data folder: INTCTL_HOME, else the platform's user data folder. Raises UsageError if there is none."""
-        from pathlib import Path
+        """The data folder. Raises UsageError if there is none."""
+        from intctl.cli.places import data_folder
 
-        if chosen := self.environ.get("INTCTL_HOME"):
-            try:
-                return Path(chosen).absolute()
-            except FileNotFoundError:
-                raise UsageError(
-                    "INTCTL_HOME is a relative path, and the current folder was deleted. Set INTCTL_HOME to an "
-                    "absolute path."
-                ) from None
-        from platformdirs import user_data_path
+        return data_folder(self.environ)
 
-        try:
-            return user_data_path("intctl")
-        except RuntimeError:  # no HOME, and no entry in the user database
-            raise UsageError(
-                "This user has no home folder, so there is no place for the data of intctl. Set INTCTL_HOME to a "
-                "folder, such as /var/lib/intctl."
-            ) from None
+    def trusted_home(self) -> Path:
+        """The data folder, for reading and writing in it. Raises UsageError if other users can change what it holds."""
+        from intctl import trust
+
+        if problem := trust.folder_problem(str(self.home)):
+            raise UsageError(f"The data folder {problem}")
+        return self.home
 
     @property
     def is_database_in_home(self) -> bool:
@@ -90,25 +71,16 @@ class Context:
     @functools.cached_property
     def target(self) -> Target:
         """The database: --database-url-file, else INTCTL_DATABASE_URL, else SQLite in the data folder."""
+        from intctl.cli.places import read_secret
         from intctl.db.url import parse_url, sqlite_target
 
         if self.url_file is not None:
-            return parse_url(self._read_url(self.url_file), f"The file {self.url_file}")
+            return parse_url(
+                read_secret(self.url_file, "--database-url-file", self.warn_once), f"The file {self.url_file}"
+            )
         if url := self.environ.get("INTCTL_DATABASE_URL"):
             return parse_url(url, "INTCTL_DATABASE_URL")
-        return sqlite_target(self.home / "intctl.db")
-
-    def _read_url(self, path: Path) -> str:
-        try:
-            facts = path.stat()
-            text = path.read_text("utf-8") if stat.S_ISREG(facts.st_mode) and facts.st_size < 65536 else None
-        except (OSError, UnicodeDecodeError):
-            text = None
-        if text is None:
-            raise UsageError(f"--database-url-file: {path} is not a readable text file below 64 KiB.")
-        if facts.st_mode & 0o004:
-            self.warn(f"{path} is readable by all users of this machine. Run: chmod 600 {path}")
-        return text
+        return sqlite_target(self.trusted_home() / "intctl.db")
 
     def database(self) -> Database:
         """The database connection, opened at first use."""
@@ -136,13 +108,15 @@ class Context:
 
             self._keyring = self.load_keyring()
             self.environ.pop(keyring.KEY_VARIABLE, None)
+            if self._keyring.warning:
+                self.warn(self._keyring.warning)
         return self._keyring
 
     def load_keyring(self) -> Keyring:
         """Read the keyring, again at each call. The data folder is used only if no other source is named."""
         from intctl import keyring
 
-        return keyring.load(self.environ, None if keyring.is_named(self.environ) else self.home)
+        return keyring.load(self.environ, None if keyring.is_named(self.environ) else self.trusted_home())
 
     def policy(self) -> AddressPolicy:
         """The policy on which addresses may be contacted."""
@@ -163,25 +137,11 @@ class Context:
 
     @property
     def forbidden_files(self) -> tuple[Path, ...]:
-        """The files and folders that no manifest may refer to: they hold secrets of intctl or of its database."""
-        from pathlib import Path
+        """The files and folders that no manifest may refer to."""
+        from intctl.cli.places import own_files
 
-        from intctl.db.url import SQLITE
-
-        own = [self.url_file] if self.url_file else []
-        with contextlib.suppress(UsageError):  # a manifest can be tested without a data folder
-            own.append(self.home)
-        named: list[str | None] = [self.environ.get(name) for name in _OWN_PLACES]
-        if not self.is_database_in_home:
-            database = self.target
-            named += [database.parameters.get(name) for name in ("passfile", "sslkey", "sslpassword", "servicefile")]
-            if database.dialect == SQLITE:
-                named += [f"{database.path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")]
-        own += [Path(place) for place in named if place]
-        user = [Path("~/.pgpass"), Path("~/.pg_service.conf"), Path("~/.postgresql")]
-        with contextlib.suppress(RuntimeError):  # a user without a home folder
-            own += [place.expanduser() for place in user]
-        return tuple(own)
+        own = own_files(self.environ, None if self.is_database_in_home else self.target)
+        return (*own, *([self.url_file] if self.url_file else []))
 
     @functools.cached_property
     def host(self) -> str:
@@ -223,6 +183,12 @@ class Context:
         """Whether the other end of standard output is open."""
         found = outlet(sys.stdout)
         return found is None or not found.is_closed
+
+    def warn_once(self, text: str) -> None:
+        """Report a warning, unless this run already did."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self.warn(text)
 
     def rows(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def load(
     problems: list[Problem] = []
     for file in files:
         try:
-            data = sys.stdin.buffer.read(_STDIN_LIMIT) if file == "-" else manifest.read_file(Path(file))
+            data = sys.stdin.buffer.read(_STDIN_LIMIT) if file == "-" else _read(context, Path(file))
             loaded = manifest.load(
                 data,
                 file="<stdin>" if file == "-" else file,
@@ -103,12 +104,23 @@ def load(
             continue
         found += loaded.items
         for warning in loaded.warnings:
-            context.warn(warning)
+            context.warn_once(warning)
     if not problems and len(files) > 1:
         problems += manifest.same_names(found)
     if problems:
         raise ManifestError(problems)
     return found
+
+
+def _read(context: Context, path: Path) -> bytes:
+    """Read a manifest, and warn if all users can change it."""
+    from intctl import manifest, trust
+
+    data = manifest.read_file(path)
+    found = path.stat()
+    if stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IWOTH and trust.is_writable(found, str(path)):
+        context.warn(f"{clean(path)}: {trust.writable(str(path), found)}")
+    return data
 
 
 def files_of(context: Context, paths: Sequence[str]) -> list[str]:

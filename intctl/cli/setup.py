@@ -36,7 +36,7 @@ def init(context: Context, org_name: str, org_slug: str | None, new_key: bool) -
 
     _check_name(org_name)
     slug = org_slug or _slug(org_name)
-    there = keyring.is_named(context.environ) or keyring.exists(context.environ, context.home)
+    there = keyring.is_named(context.environ) or keyring.exists(context.environ, context.trusted_home())
     if there:
         context.keyring()  # report an unusable keyring before creating anything
     if not there or context.is_database_in_home:
@@ -54,6 +54,7 @@ def init(context: Context, org_name: str, org_slug: str | None, new_key: bool) -
 
 
 def _make_folder(context: Context) -> None:
+    context.trusted_home()
     try:
         context.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:

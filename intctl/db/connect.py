@@ -14,6 +14,7 @@ import json
 import os
 import re
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ def open_driver(target: Target, *, patient: bool = False) -> Any:
 
 def _open_sqlite(path: Path) -> sqlite3.Connection:
     foreign = StoreError(f"{path} can't be read and written by this user. Run intctl as the user that owns it.")
+    require_own_link(path)
     try:
         there = path.exists()
     except OSError:  # the folder can't be entered
@@ -63,6 +65,23 @@ def _open_sqlite(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         raise sqlite_error(error, str(path)) from None
     return connection
+
+
+def require_own_link(path: Path) -> None:
+    """Raise StoreError if the path of an SQLite file is another user's link, or a link that leads to no file.
+
+    SQLite and open() would follow it, and create or change a file that the other user chose.
+    """
+    try:
+        found = path.lstat()
+    except OSError:
+        return
+    if not stat.S_ISLNK(found.st_mode):
+        return
+    if found.st_uid not in (0, os.geteuid()):
+        raise StoreError(f"{path} is a link that another user made (uid {found.st_uid}). Remove it.")
+    if not path.exists():
+        raise StoreError(f"{path} is a link that leads to no file. Restore that file, or remove the link.")
 
 
 def _quoted(path: Path) -> str:

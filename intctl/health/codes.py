@@ -418,7 +418,8 @@ CODES: dict[str, Cause] = {
         "unknown",
         "us",
         "The file named by ca_file cannot be used",
-        "See that ca_file is readable by the user that runs intctl and holds PEM certificates.",
+        "See that ca_file is readable by the user that runs intctl, cannot be changed by other users, and holds PEM "
+        "certificates.",
     ),
     "self.no_authorities": Cause(
         "unknown",

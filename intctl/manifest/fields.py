@@ -14,6 +14,7 @@ from intctl.manifest.tree import Node, Scalar, quoted
 from intctl.manifest.values import Wrong, from_node, from_text
 from intctl.providers.base import Field, Provider
 from intctl.text import Secret, nearest
+from intctl.trust import EXPOSED
 
 #: The `file` of problems on the command line.
 SET, SECRET = "--set", "--secret"
@@ -170,7 +171,8 @@ def _value(here: Reader, one: Field, node: Node) -> object:
         return from_text(one, from_environment(text, here.sources), here.folder)
     content, warning = from_file(text, here.folder, here.sources, secret=one.secret)
     if warning:
-        here.warnings.append(f"{here.file}:{node.line}:{node.column}: {one.name}: {warning}")
+        place = f"{here.file}:{node.line}:{node.column}: {one.name}: "
+        here.warnings.append(warning if warning == EXPOSED else place + warning)
     return from_text(one, content, here.folder)
 
 

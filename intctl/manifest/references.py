@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from intctl import trust
 from intctl.errors import ManifestError, Problem
 from intctl.keyring import OWN_VARIABLES, holds_key
 from intctl.manifest.tree import MAX_BYTES
@@ -78,7 +78,10 @@ def _not_a_key(text: str, place: str) -> str:
 
 
 def from_file(text: str, folder: Path, sources: ValueSources, *, secret: bool) -> tuple[str, str]:
-    """Return the text of a file, without its final newline, and a warning or "". Raises Wrong."""
+    """Return the text of a file, without its final newline, and a warning or "".
+
+    Raises Wrong, also for a `secret` that other users can change.
+    """
     if not text.strip() or "\0" in text:
         raise Wrong("file requires the path of a file")
     path = located(folder, text)
@@ -102,9 +105,11 @@ def from_file(text: str, folder: Path, sources: ValueSources, *, secret: bool) -
     if not content.strip():
         raise Wrong(f"{shown}: is empty")
     _not_a_key(content, shown)
-    if secret and found.st_mode & stat.S_IROTH:
-        return content, f"{shown} is readable by all users. Run: chmod 600 {clean(shlex.quote(str(path)))}"
-    return content, ""
+    if not secret:
+        return content, ""
+    if trust.is_writable(found, str(real)):
+        raise Wrong(f"{shown}: {trust.writable(str(path), found)}")
+    return content, trust.secret_warning(str(path), found, str(real))
 
 
 def _belongs_to(real: Path, found: os.stat_result, other: Path) -> bool:

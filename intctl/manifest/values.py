@@ -11,6 +11,7 @@ from base64 import b64decode
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from intctl import trust
 from intctl.manifest.tree import Mapping, Node, Scalar
 from intctl.providers.base import Field
 from intctl.text import nearest
@@ -209,6 +210,8 @@ def _path(text: str, folder: Path) -> str:
         usable = False
     if not usable:
         raise Wrong("does not name an existing file")
+    if problem := trust.anchor_problem(str(path), path.stat()):  # the only files that a config names are of authorities
+        raise Wrong(problem)
     return str(path)
 
 

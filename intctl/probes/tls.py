@@ -17,6 +17,7 @@ from intctl.probes.names import descriptors_gone
 from intctl.probes.spec import ClientCertificate
 from intctl.probes.trace import ProbeFailed, Trace
 from intctl.text import clean
+from intctl.trust import anchor_problem
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, Name
@@ -92,9 +93,12 @@ def context(ca_file: str | None, certificate: ClientCertificate | None = None) -
     stamp = 0
     if ca_file is not None:
         try:
-            stamp = os.stat(ca_file).st_mtime_ns  # noqa: PTH116 -- a Path costs five times as much, each check
+            found = os.stat(ca_file)  # noqa: PTH116 -- a Path costs five times as much, each check
         except (OSError, ValueError):
             raise ProbeFailed("self.ca_file", f"{clean(ca_file)} cannot be read") from None
+        if problem := anchor_problem(ca_file, found):
+            raise ProbeFailed("self.ca_file", f"{clean(ca_file)}: {problem}")
+        stamp = found.st_mtime_ns
     if certificate is None:
         return _shared(ca_file, stamp)
     made = _make(ca_file)

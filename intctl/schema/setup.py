@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intctl.db.connect import HEAD, VERSION_TABLE, Database, current_version
+from intctl.db.connect import HEAD, VERSION_TABLE, Database, current_version, require_own_link
 from intctl.db.driver_errors import translate
 from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.errors import IntctlError, StoreError
@@ -260,13 +260,14 @@ def _make_folder(folder: Path) -> None:
 
 
 def _make_file(path: Path) -> bool:
+    require_own_link(path)
     try:
         there = path.stat()
     except FileNotFoundError:
         if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
             raise StoreError(f"The folder {path.absolute().parent} can't be written by this user.") from None
         # Create the file before SQLite opens it: SQLite would make it readable by all users.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)
         return False
     if stat.S_ISDIR(there.st_mode):
