@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -21,6 +21,7 @@ from intctl.cli.context import (
     pass_context,
     timeout_option,
 )
+from intctl.cli.notifiers import chosen_target, notifier_options
 from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError, frames
 from intctl.notify.catalogue import CATALOGUE
 from intctl.text import one_line
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from intctl.service.runner import PassRunner
     from intctl.views.agents import AgentStatus
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 STATUS_KEYS = (
     "host", "org_id", "version", "state", "started_at", "finished_at", "age_s", "failed_at", "failure", "passes",
     "checks", "last", "held_back",
@@ -52,7 +51,7 @@ class Agent(SharedOptions, click.Group):
 
 
 class AgentOptions(NamedTuple):
-    """The options of a pass; `targets` maps each notifier's catalogue name to the value of its option."""
+    """The options of a pass; `targets` maps each notifier's catalogue name to its option, `files` to its file."""
 
     once: bool
     every: float
@@ -62,20 +61,19 @@ class AgentOptions(NamedTuple):
     log_format: str
     metrics_file: str | None
     targets: Mapping[str, str | None]
+    files: Mapping[str, str | None]
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> AgentOptions:
         """Build the options from click's parameters."""
         targets = {name: entry.parameter for name, entry in CATALOGUE.items()}
-        own = {name: value for name, value in given.items() if name not in targets.values()}
-        return cls(**own, targets={name: given[parameter] for name, parameter in targets.items()})
-
-
-def notifier_options(command: F) -> F:
-    """Add the option of each notifier, in the order of the catalogue."""
-    for entry in reversed(CATALOGUE.values()):
-        command = click.option(entry.option, metavar=entry.metavar, help=entry.help)(command)
-    return command
+        files = {name: f"{entry.parameter}_file" for name, entry in CATALOGUE.items() if entry.file_option}
+        own = {name: value for name, value in given.items() if name not in {*targets.values(), *files.values()}}
+        return cls(
+            **own,
+            targets={name: given[parameter] for name, parameter in targets.items()},
+            files={name: given[parameter] for name, parameter in files.items()},
+        )
 
 
 @click.group(cls=Agent, invoke_without_command=True, subcommand_metavar="[COMMAND]")
@@ -225,9 +223,7 @@ def _subscribers(context: Context, options: AgentOptions) -> list[Subscriber]:
 
     found = []
     for name, entry in CATALOGUE.items():
-        target, source = options.targets[name], entry.option
-        if target is None and entry.variable:
-            target, source = context.environ.get(entry.variable), entry.variable
+        target, source = chosen_target(context, entry, options.targets[name], options.files.get(name))
         # An empty value disables a notifier that has a variable; for the others it is an invalid target.
         if target is None or (entry.variable and not target):
             continue

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Entry(NamedTuple):
     """The row of a notifier.
 
-    `variable` is the environment variable that is read if the option is absent. `failed_event` is the journal's event
-    for a failed delivery.
+    `variable` is the environment variable that is read if the option is absent: its target is a secret, which may also
+    be in a file (`file_option`). `failed_event` is the journal's event for a failed delivery.
     """
 
     module: str
@@ -34,6 +34,11 @@ class Entry(NamedTuple):
     def parameter(self) -> str:
         """The option as the name of a function's parameter."""
         return self.option.removeprefix("--").replace("-", "_")
+
+    @property
+    def file_option(self) -> str:
+        """The option for a file that holds the target; "" if the target is no secret."""
+        return f"{self.option}-file" if self.variable else ""
 
 
 CATALOGUE: dict[str, Entry] = {
@@ -51,8 +56,8 @@ CATALOGUE: dict[str, Entry] = {
         events=PASS_EVENTS,
         option="--ping-url",
         metavar="URL",
-        help="Request URL/start, then URL or URL/fail, at each pass, as healthchecks.io expects "
-        "(or set INTCTL_PING_URL, which process lists do not show).",
+        help="Request URL/start, then URL or URL/fail, at each pass, as healthchecks.io expects; {state} or {status} "
+        "in the URL stand for it. Process lists show it: use --ping-url-file or INTCTL_PING_URL.",
         failed_event="ping_failed",
         variable="INTCTL_PING_URL",
     ),

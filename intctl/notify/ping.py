@@ -1,15 +1,18 @@
 """The ping notifier: requests a monitor's URL at the start and end of each pass, so that a missing pass is noticed.
 
-The protocol is that of healthchecks.io (healthchecks.io/docs/http_api): URL/start, URL, URL/fail. The URL is a
-credential: with it, anyone can report that all is well. It is never shown.
+The protocol is that of healthchecks.io (healthchecks.io/docs/http_api): URL/start, URL, URL/fail. A URL with
+placeholders or a query, such as a push URL of Uptime Kuma (github.com/louislam/uptime-kuma/wiki/API-Documentation), has
+a form of its own: see `address`. The URL is a credential: with it, anyone can report that all is well. It is never
+shown.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from intctl.errors import UsageError
 from intctl.notify.event import Event, PassFailed, PassFinished, PassStarted
@@ -28,6 +31,16 @@ _ACCEPTED = frozenset({"ok", "tls.expires_soon"})
 
 #: What each event adds to the path of the URL.
 _SUFFIXES: dict[type[Event], str] = {PassStarted: "/start", PassFinished: "", PassFailed: "/fail"}
+#: The words of each placeholder. A URL with a placeholder that has no word for an event is not requested for it.
+_WORDS: dict[str, dict[type[Event], str]] = {
+    "state": {PassStarted: "start", PassFinished: "success", PassFailed: "fail"},
+    "status": {PassFinished: "up", PassFailed: "down"},
+}
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+#: The parameters of healthchecks.io, which has its suffixes in the path.
+_OF_HEALTHCHECKS = frozenset({"create", "rid"})
+#: The path of a push monitor of Uptime Kuma, below any prefix.
+_KUMA = re.compile(r"/api/push/[^/]+/?$")
 
 
 def build(setting: Setting) -> Ping:
@@ -47,7 +60,33 @@ def parse(text: str, source: str) -> Secret:
         raise wrong
     if parts.username is not None or parts.fragment or not text.isascii() or not text.isprintable() or " " in text:
         raise wrong
+    if any(mark in _PLACEHOLDER.sub("", text) for mark in "{}") or not set(_PLACEHOLDER.findall(text)) <= set(_WORDS):
+        raise UsageError(f"{source} has an unknown placeholder: {{state}} and {{status}} are known.")
+    if _PLACEHOLDER.search(parts.netloc):
+        raise UsageError(f"{source} has a placeholder in its host name: it is allowed in the path and the query.")
     return Secret(text)
+
+
+def address(url: str, event: type[Event]) -> str | None:
+    """Return the address to request for an event; None if the URL has no form for it.
+
+    Placeholders are replaced by the event's word. Uptime Kuma hears of success and failure. Any other query is
+    requested for success only: another address could not be told from it.
+    """
+    found = _PLACEHOLDER.findall(url)
+    if found:
+        if any(event not in _WORDS[name] for name in found):
+            return None
+        return _PLACEHOLDER.sub(lambda placeholder: _WORDS[placeholder[1]][event], url)
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if _KUMA.search(parts.path):
+        if event is PassFailed:
+            return urlunsplit(parts._replace(query=urlencode({**query, "status": "down", "msg": "pass failed"})))
+        return url if event is PassFinished else None
+    if set(query) <= _OF_HEALTHCHECKS:
+        return _with(url, _SUFFIXES[event])
+    return url if event is PassFinished else None
 
 
 class Ping:
@@ -82,7 +121,8 @@ class Ping:
     def deliver(self, events: Sequence[Event]) -> Iterator[Result]:
         """Send a ping for each event, one after another."""
         for event in events:
-            yield self._send(event) if self._accept(event) else Result(event, "skipped")
+            target = address(self._url.reveal(), type(event)) if self._accept(event) else None
+            yield Result(event, "skipped") if target is None else self._send(event, target)
 
     def _accept(self, event: Event) -> bool:
         """Decide whether this event is sent, and remember it."""
@@ -96,7 +136,7 @@ class Ping:
         self._reported, self._reported_at = type(event), self._clock()
         return True
 
-    def _send(self, event: Event) -> Result:
+    def _send(self, event: Event, target: str) -> Result:
         import asyncio
 
         from intctl.health.codes import CODES
@@ -104,12 +144,7 @@ class Ping:
         from intctl.probes.spec import Answer, HttpProbe
 
         suffix = _SUFFIXES[type(event)]
-        probe = HttpProbe(
-            _with(self._url.reveal(), suffix),
-            None,
-            json=False,
-            answers=tuple(Answer(status, "ok") for status in (201, 202, 204)),
-        )
+        probe = HttpProbe(target, None, json=False, answers=tuple(Answer(status, "ok") for status in (201, 202, 204)))
         try:
             outcome = asyncio.run(run_probe(probe, Network(self._policy()), deadline_s=LIMIT_S))
         except Exception as error:

@@ -213,9 +213,43 @@ def test_a_good_pass_is_pinged(fleet: Fleet, provider: Host, monitor: HttpServer
     """The ping URL gets start and success, even if a provider fails."""
     provider.behaviour["/a"] = ["401"]
     fleet.add({"a": f"{provider.url}/a"})
-    ended = finished(fleet.start("agent", "--once", "--ping-url", f"{monitor.url}/{UUID}"))
+    (fleet.home / "ping").write_text(f"{monitor.url}/{UUID}\n")
+    (fleet.home / "ping").chmod(0o600)
+    ended = finished(fleet.start("agent", "--once", "--ping-url-file", str(fleet.home / "ping")))
     assert ended == (0, "checked 1: 1 misconfigured\n", "")
     assert pinged(monitor) == ["/start", ""]
+
+
+@pytest.mark.case("security 19")
+def test_a_ping_url_on_the_command_line_is_a_warning(fleet: Fleet, monitor: HttpServer) -> None:
+    """It works, but every user can read it in the process list."""
+    code, _, err = finished(fleet.start("agent", "--once", "--ping-url", f"{monitor.url}/{UUID}"))
+    assert (code, pinged(monitor)) == (0, ["/start", ""])
+    assert err.startswith("warning: --ping-url: process lists show its secret to all users. Use --ping-url-file FILE")
+    assert err.count("\n") == 1 and UUID not in err
+
+
+@pytest.mark.case("security 19")
+def test_the_file_of_a_ping_url_is_judged(fleet: Fleet, monitor: HttpServer, tmp_path: Path) -> None:
+    """It is read like the file of a database URL; an error never shows its text."""
+    path = tmp_path / "ping"
+    words = ("agent", "--once", "--ping-url-file", str(path))
+    assert "is not a readable text file" in finished(fleet.start(*words))[2]
+    for text, mode, said in (
+        ("\n", 0o600, "is empty"),
+        (f"ftp://{UUID}", 0o600, f"The file {path} is not a URL"),
+        (f"{monitor.url}/{UUID}", 0o622, f"Run: chmod go-w {path}"),
+    ):
+        path.write_text(text)
+        path.chmod(mode)
+        code, _, err = finished(fleet.start(*words))
+        assert code == 2 and said in err and UUID not in err
+    path.chmod(0o644)
+    assert finished(fleet.start(*words, "--ping-url", f"{monitor.url}/{UUID}"))[0] == 2
+    assert pinged(monitor) == []
+    code, _, err = finished(fleet.start(*words, INTCTL_PING_URL="https://not.example/"))
+    assert (code, pinged(monitor)) == (0, ["/start", ""])
+    assert f"Run: chmod 600 {path}" in err
 
 
 def test_the_url_may_come_from_the_environment(fleet: Fleet, monitor: HttpServer) -> None:
@@ -230,7 +264,7 @@ def test_a_failure_is_never_pinged_as_success(
 ) -> None:
     """Any failed pass pings the monitor with a failure, and has the exit code of the failure."""
     fleet.add({"a": f"{provider.url}/a"})
-    words, environ = ["agent", "--once", "--ping-url", f"{monitor.url}/{UUID}"], {}
+    words, environ = ["agent", "--once"], {"INTCTL_PING_URL": f"{monitor.url}/{UUID}"}
     if what == "no database":
         environ["INTCTL_DATABASE_URL"] = f"sqlite:///{tmp_path / 'none.db'}"
     elif what == "no organisation":
@@ -249,7 +283,7 @@ def test_a_pass_that_a_signal_ended_says_nothing(fleet: Fleet, provider: Host, m
     """SIGTERM pings neither success nor failure: the monitor sees a missing end."""
     provider.behaviour["/a"] = ["hang:200"]
     fleet.add({"a": f"{provider.url}/a"})
-    agent = fleet.start("agent", "--once", "--timeout", "60", "--ping-url", f"{monitor.url}/{UUID}")
+    agent = fleet.start("agent", "--once", "--timeout", "60", INTCTL_PING_URL=f"{monitor.url}/{UUID}")
     until(lambda: provider.hits["/a"] == 1 and monitor.requests, "the pass")
     agent.send_signal(signal.SIGTERM)
     assert finished(agent)[:2] == (0, "checked 0; 1 given back\n")
@@ -261,7 +295,7 @@ def test_a_monitor_that_is_away_fails_no_pass(fleet: Fleet, provider: Host) -> N
     fleet.add({"a": f"{provider.url}/a"})
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    code, out, err = finished(fleet.start("agent", "--once", "--ping-url", f"http://127.0.0.1:{port}/{UUID}"))
+    code, out, err = finished(fleet.start("agent", "--once", INTCTL_PING_URL=f"http://127.0.0.1:{port}/{UUID}"))
     assert (code, out, err.count("\n")) == (0, "checked 1: 1 healthy\n", 2)
     assert UUID not in err and all(line.startswith("warning: The ping") for line in err.splitlines())
 
@@ -271,7 +305,7 @@ def test_a_service_pings_its_failure_and_its_recovery(
 ) -> None:
     """A lost database pings a failure at once, and the next pass a success."""
     away, back = doors(fleet.target, request)
-    agent = fleet.start("agent", "--every", "1", "--ping-url", f"{monitor.url}/{UUID}")
+    agent = fleet.start("agent", "--every", "1", INTCTL_PING_URL=f"{monitor.url}/{UUID}")
     until(lambda: pinged(monitor) == ["/start", ""], "the first pass")
     away()
     until(lambda: pinged(monitor) == ["/start", "", "/fail"], "the failure")

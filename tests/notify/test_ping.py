@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from intctl.errors import UsageError
 from intctl.notify.catalogue import CATALOGUE, Subscriber
-from intctl.notify.event import PassFailed, PassFinished, PassStarted
+from intctl.notify.event import Event, PassFailed, PassFinished, PassStarted
 from intctl.notify.notifier import Result
 from intctl.notify.ping import LIMIT_S, Ping, parse
 from intctl.probes.guard import AddressPolicy
@@ -85,6 +86,55 @@ def test_a_url_with_a_query_and_a_slash(monitor: HttpServer) -> None:
     one.pass_started()
     one.pass_ended(PassFailed(), SOON)
     assert asked(monitor) == ["/start?create=1", "/fail?create=1"]
+
+
+EVENTS: tuple[Event, ...] = (PassStarted(), PassFinished(), PassFailed())
+KUMA = f"/api/push/{SECRET}"
+UP, DOWN = f"{KUMA}?status=up&msg=OK&ping=", f"{KUMA}?status=down&msg=pass+failed"
+#: URLs, and what is requested at the start, after a success and after a failure.
+FORMS: dict[str, tuple[str | None, str | None, str | None]] = {
+    f"/{SECRET}": (f"/{SECRET}/start", f"/{SECRET}", f"/{SECRET}/fail"),
+    f"/{SECRET}?create=1": (f"/{SECRET}/start?create=1", f"/{SECRET}?create=1", f"/{SECRET}/fail?create=1"),
+    f"/{SECRET}?rid=5&create=1": (
+        f"/{SECRET}/start?rid=5&create=1",
+        f"/{SECRET}?rid=5&create=1",
+        f"/{SECRET}/fail?rid=5&create=1",
+    ),
+    "/p/K/job?state={state}": ("/p/K/job?state=start", "/p/K/job?state=success", "/p/K/job?state=fail"),
+    "/{state}/x/{state}": ("/start/x/start", "/success/x/success", "/fail/x/fail"),
+    f"{KUMA}?status={{status}}&msg={{state}}": (None, f"{KUMA}?status=up&msg=success", f"{KUMA}?status=down&msg=fail"),
+    UP: (None, UP, f"{DOWN}&ping="),
+    KUMA: (None, KUMA, DOWN),
+    f"/below{KUMA}/?status=up": (None, f"/below{KUMA}/?status=up", f"/below{KUMA}/?status=down&msg=pass+failed"),
+    f"/p/{SECRET}/job?state=complete": (None, f"/p/{SECRET}/job?state=complete", None),
+}
+
+
+@pytest.mark.case("F22")
+@pytest.mark.parametrize("form", FORMS)
+def test_the_forms_of_a_url(form: str) -> None:
+    """Placeholders, Uptime Kuma and other queries have a form of their own; no request is one that the URL has not."""
+    expected = FORMS[form]
+    for event, target in zip(EVENTS, expected, strict=True):
+        found = {} if target is None else {urlsplit(target).path: Answer(200, b"OK")}
+        with http_server(found) as server:
+            one = Ping(parse(server.url + form, "--ping-url"), AddressPolicy)
+            list(one.deliver([PassStarted()] if not isinstance(event, PassStarted) else []))
+            before = len(server.requests)
+            (result,) = one.deliver([event])
+            assert result.status == ("skipped" if target is None else "delivered")
+            assert [request.target for request in server.requests[before:]] == [target] * (target is not None)
+
+
+@pytest.mark.case("F22")
+@pytest.mark.parametrize("end", ["/{}", "/{State}", "/{state", "/state}", "/{{state}}", "/{exit}", "/x?y={status"])
+def test_an_unknown_placeholder_is_refused(end: str) -> None:
+    """The message names the known ones and never the URL."""
+    with pytest.raises(UsageError) as told:
+        parse(f"https://monitor.example/{SECRET}{end}", "INTCTL_PING_URL")
+    assert str(told.value) == "INTCTL_PING_URL has an unknown placeholder: {state} and {status} are known."
+    with pytest.raises(UsageError, match="host name"):
+        parse("https://{state}.example/x", "INTCTL_PING_URL")
 
 
 @pytest.mark.parametrize("status", [201, 202, 204])
