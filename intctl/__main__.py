@@ -2,10 +2,13 @@
 
 import os
 import sys
-from typing import NoReturn
+
+TYPE_CHECKING = False  # not from typing: the current folder is still searched for modules
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
-def main() -> NoReturn:
+def main() -> "NoReturn":
     """Run one command and exit with its code."""
     if not sys.flags.safe_path and sys.path and sys.path[0] in ("", _folder()):
         del sys.path[0]  # python -m searches the current folder first: a yaml.py there would be run
