@@ -27,7 +27,7 @@ from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.errors import StoreError
 
 #: The Alembic revision that this version requires. A test compares it with the newest migration.
-HEAD = "0004"
+HEAD = "0005"
 VERSION_TABLE = "intctl_alembic_version"
 
 # --- opening -------------------------------------------------------------------------------------

@@ -87,9 +87,22 @@ class Transition(SQLModel, table=True):
         default=0,
         sa_column=Column(Integer, nullable=False, server_default=text("0"), info=noted("reports that were started")),
     )
-    told_at: datetime | None = Field(default=None, sa_column=Column(Time, info=noted("when the command ended")))
+    told_at: datetime | None = Field(default=None, sa_column=Column(Time, info=noted("when it was delivered")))
     exit_code: int | None = Field(
         default=None, sa_column=Column(Integer, info=noted("of the command; NULL: killed at its limit, or not run"))
+    )
+    next_attempt_at: datetime | None = Field(
+        default=None, sa_column=Column(Time, info=noted("NULL: due at once", since="0005"))
+    )
+    failed_at: datetime | None = Field(
+        default=None, sa_column=Column(Time, info=noted("a dead letter since then: no attempt is left", since="0005"))
+    )
+    last_error: str | None = Field(
+        default=None,
+        sa_column=Column(Text, info=noted("of the last attempt; never the command's output", since="0005")),
+    )
+    told_with: str | None = Field(
+        default=None, sa_column=Column(Id, info=noted("the newer transition that reported it", since="0005"))
     )
 
 

@@ -40,6 +40,7 @@ UPDATE {VERSION_TABLE} SET version_num = '{HEAD}' WHERE version_num < '{HEAD}';
 def schema_sql() -> str:
     """Return the text of schema.sql."""
     specified = [table for table in TABLES if table.name not in SHARED and table.name not in OURS]
+    ours = [table for table in TABLES if table.name in OURS]
     parts = [
         _HEAD_COMMENT,
         "BEGIN;\n",
@@ -50,7 +51,8 @@ def schema_sql() -> str:
         "-- Columns that intctl adds. Separate, so that a portal's tables get them too.",
         "\n".join(_add(column) for table in specified for column in table.columns if "since" in column.info),
         "\n".join(_options(table) for table in specified if table.dialect_options["postgresql"]["with"]) + "\n",
-        *(_create(table) for table in TABLES if table.name in OURS),
+        *(_create(table) for table in ours),
+        "\n".join(_add(column) for table in ours for column in table.columns if "since" in column.info) + "\n",
         "-- Indexes.",
         "\n".join(_index(index) for table in TABLES for index in _indexes(table)) + "\n",
         _VERSION,

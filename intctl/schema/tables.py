@@ -109,6 +109,14 @@ def _indexes() -> None:
     Index("idx_integration_schedules_due", schedules.c.next_check_at)
     Index("idx_integration_transitions_changed", transitions.c.changed_at)
     Index("idx_integration_transitions_integration", transitions.c.integration_id, transitions.c.changed_at)
+    undelivered = transitions.c.told_at.is_(None)
+    Index(
+        "idx_integration_transitions_undelivered",
+        transitions.c.integration_id,
+        transitions.c.changed_at,
+        postgresql_where=undelivered,
+        sqlite_where=undelivered,
+    )
     left = days.c.rows_left != text("'none'")
     Index(
         "idx_integration_health_days_left",

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
-from intctl.db.connect import HEAD, VERSION_TABLE, connect
+from intctl.db.connect import HEAD, VERSION_TABLE, Database, connect, open_driver
 from intctl.db.url import Target, sqlite_target
 from intctl.schema import ddl
 from intctl.schema.engine import engine
@@ -159,7 +159,7 @@ def test_the_tables_are_in_an_order_that_works() -> None:
     assert seen >= SHARED
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 def test_a_database_at_an_older_revision_is_upgraded(
     revision: str, tmp_path: Path, sqlite_target: Target, empty_postgresql: Target
 ) -> None:
@@ -173,6 +173,34 @@ def test_a_database_at_an_older_revision_is_upgraded(
         assert (prepared.created, prepared.upgraded_from, prepared.changed) == (False, revision, True)
     with connect(_sqlite_at(tmp_path)) as upgraded, connect(sqlite_target) as fresh:
         assert describe.sqlite(upgraded._connection) == describe.sqlite(fresh._connection)
+
+
+@pytest.mark.case("reliability notifications")
+def test_an_upgrade_keeps_pending_notifications_and_no_older_ones(tmp_path: Path, empty_postgresql: Target) -> None:
+    """What the earlier version would still deliver stays pending; what it had given up is not delivered now."""
+    for target in (_sqlite_at(tmp_path), empty_postgresql):
+        made = engine(target)
+        with made.begin() as connection:
+            migrate(connection, "0004")
+        made.dispose()
+        with Database(target, open_driver(target)) as database:  # `connect` refuses an older revision
+            org, id = "0a0a0a0a-0000-4000-8000-000000000001", "0a0a0a0a-0000-4000-8000-000000000002"
+            database.run("INSERT INTO organizations (id, name, slug) VALUES (:id, 'Acme', 'acme')", {"id": org})
+            database.run(
+                "INSERT INTO integrations (id, org_id, name, type, provider, config, config_version)"
+                " VALUES (:id, :org, 'Email', 'email', 'smtp', :config, 1)",
+                {"id": id, "org": org, "config": {}},
+            )
+            for code, hours, attempts in (("new", 1, 0), ("begun", 23, 2), ("old", 25, 0), ("given up", 1, 3)):
+                database.run(
+                    "INSERT INTO integration_transitions (integration_id, from_status, to_status, code, changed_at,"
+                    f" attempts) VALUES (:id, 'active', 'error', :code, {{after {-3600 * hours}}}, :attempts)",
+                    {"id": id, "code": code, "attempts": attempts},
+                )
+        prepare(target, first_organization("Acme", "acme"))
+        with connect(target) as database:
+            rows = database.rows("SELECT code FROM integration_transitions WHERE told_at IS NULL AND failed_at IS NULL")
+        assert sorted(row["code"] for row in rows) == ["begun", "new"]
 
 
 def _sqlite_at(folder: Path) -> Target:
