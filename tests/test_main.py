@@ -74,7 +74,9 @@ def test_a_waiting_command_leaves_no_core(tmp_path: Path) -> None:
 
 
 @pytest.mark.case("security 28")
-@pytest.mark.parametrize("module", ["yaml", "json", "click", "sqlite3", "ctypes", "platformdirs", "typing", "re", "enum", "resource"])
+@pytest.mark.parametrize(
+    "module", ["yaml", "json", "click", "sqlite3", "ctypes", "platformdirs", "typing", "re", "enum", "resource"]
+)
 def test_a_module_of_the_current_folder_is_not_run(module: str, tmp_path: Path) -> None:
     """`python -m intctl` in a folder with a yaml.py of somebody else does not import it."""
     (tmp_path / f"{module}.py").write_text("raise SystemExit('RUN')")

@@ -22,9 +22,9 @@ from intctl.cli.context import (
     timeout_option,
 )
 from intctl.cli.notifiers import chosen_target, notifier_options
-from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError, frames
+from intctl.errors import EXIT_BUG, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, NotFoundError, UsageError, frames
 from intctl.notify.catalogue import CATALOGUE
-from intctl.text import one_line
+from intctl.text import clean, one_line
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,13 +35,16 @@ if TYPE_CHECKING:
     from intctl.render.rows import Column
     from intctl.service.journal import Journal
     from intctl.service.runner import PassRunner
+    from intctl.store.undelivered import Undelivered
     from intctl.views.agents import AgentStatus
 
 STATUS_KEYS = (
     "host", "org_id", "version", "state", "started_at", "finished_at", "age_s", "failed_at", "failure", "passes",
-    "checks", "last", "held_back",
+    "checks", "last", "held_back", "notifications_pending", "notifications_dead",
 )  # fmt: skip
 
+#: How many dead letters `agent status` lists.
+_LISTED_DEAD = 20
 #: The budget of a pass that a timer starts every minute, in seconds.
 _MINUTE_TIMER_S = 55.0
 
@@ -270,17 +273,20 @@ def _serve(context: Context, runner: PassRunner, settings: PassSettings, stop: S
 @output_option
 @pass_context
 def status(context: Context, max_age: str, style: str) -> int:
-    """Show the last pass of each host. Exits 1 if none finished within --max-age.
+    """Show the last pass of each host, and undelivered notifications.
 
-    With --org, only agents that serve that organisation are shown, with the counts of its checks.
+    Exits 1 if no pass finished within --max-age. With --org, only agents that serve that organisation are shown, with
+    the counts of its checks.
     """
     from intctl.render.rows import Column
+    from intctl.store import undelivered
     from intctl.text import rfc3339
     from intctl.views.agents import agents
 
     limit_s = _seconds(max_age)
     org_id = context.org_id() if context.organisation else None
-    rows = agents(context.database(), org_id, limit_s)
+    counts = undelivered.count(context.database(), org_id)
+    rows = agents(context.database(), org_id, limit_s, counts)
 
     def shown(moment: datetime | None) -> str:
         return "-" if moment is None else rfc3339(moment)[:19].replace("T", " ")
@@ -300,10 +306,53 @@ def status(context: Context, max_age: str, style: str) -> int:
     if held_back := sorted({name for row in rows for name in row.held_back}):
         context.say(f"Held back, because another database session keeps the row locked: {', '.join(held_back)}.")
         context.say("Run: intctl explain self.row_locked")
+    if style == "table":
+        context.out(_undelivered(context.database(), org_id, counts))
     if any(row.in_time for row in rows):
         return EXIT_OK
     context.say(f"No pass finished in the last {max_age}. Run: systemctl status intctl-agent")
     return EXIT_NOT_HEALTHY
+
+
+def _undelivered(database: Database, org_id: str | None, counts: Undelivered) -> str:
+    """The lines about undelivered notifications."""
+    from intctl.render.notifications import dead_letter_lines, undelivered_line
+    from intctl.store.undelivered import dead_letters
+
+    if not (line := undelivered_line(counts)):
+        return ""
+    letters = dead_letters(database, org_id, limit=_LISTED_DEAD) if counts.dead else []
+    return "\n".join(["", line, *dead_letter_lines(letters, counts.dead), ""])
+
+
+@agent.command(cls=command.keywords["cls"])
+@click.argument("id", required=False)
+@click.option("--dead", is_flag=True, help="All dead letters.")
+@pass_context
+def retell(context: Context, id: str | None, dead: bool) -> None:
+    """Send undelivered notifications again.
+
+    ID is that of one notification, or the name or id of an integration for all of its
+    notifications. They are due at once, with all their retries; an agent with --on-change
+    delivers them in its next pass. For the IDs of dead letters: intctl agent status
+    """
+    from intctl.store import undelivered
+
+    if (id is None) != dead:
+        raise UsageError("Give the ID of a notification, the name of an integration, or --dead.")
+    org_id = context.org_id() if context.organisation else None
+    if id is None:
+        count = undelivered.retell_dead(context.database(), org_id)
+    elif not (count := undelivered.retell(context.database(), id, org_id)):
+        raise NotFoundError(
+            f'No undelivered notification has the ID or integration "{clean(id, 100)}". '
+            "List dead letters: intctl agent status"
+        )
+    if count == 0:
+        context.out("There are no dead letters.\n")
+        return
+    are = "notification is" if count == 1 else "notifications are"
+    context.out(f"{count} {are} due again; the next pass of an agent with --on-change delivers them.\n")
 
 
 def _seconds(text: str) -> float:

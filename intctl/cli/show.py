@@ -120,25 +120,32 @@ def stats(context: Context, style: str) -> None:
 def alerts(context: Context, exit_code: bool, style: str) -> int:
     """Show failing and uncheckable integrations: since when, impact, cause and next command.
 
-    Integrations in maintenance raise no alert (see intctl maintenance).
+    Integrations in maintenance raise no alert (see intctl maintenance). Notifications of --on-change
+    that failed are shown after the alerts, and with another format than table on standard error.
 
     For cron: intctl alerts --exit-code >alerts.txt 2>&1 || mail -s alerts ops@example.com <alerts.txt
     """
     from intctl.render.dashboard import alert_lines
+    from intctl.render.notifications import undelivered_line
     from intctl.render.words import alert_light, maintained
+    from intctl.store import undelivered
     from intctl.store.clock import now
     from intctl.views import alerts as views
 
     everything = views.alerts(context.database(), context.org_id())
     found = [alert for alert in everything if alert.maintenance_until is None]
+    failed = undelivered_line(undelivered.count(context.database(), context.org_id()))
     if style == "table":
         moment = now(context.database())
         texts = ["\n".join(alert_lines(one, moment, alert_light(one, plain=context.plain))) for one in found]
         texts += [maintained(alert) for alert in everything if alert.maintenance_until is not None]
-        context.out("\n\n".join(texts) + "\n" if texts else "No alerts: nothing is in error.\n")
+        texts = texts or ["No alerts: nothing is in error."]
+        context.out("\n\n".join([*texts, failed] if failed else texts) + "\n")
     else:
         no_columns: list[Column[Alert]] = []
         context.rows(found, no_columns, ALERT_KEYS, style)
+        if failed:
+            context.say(failed)
     return EXIT_NOT_HEALTHY if found and exit_code else EXIT_OK
 
 

@@ -48,7 +48,7 @@ CATALOGUE: dict[str, Entry] = {
         option="--on-change",
         metavar="COMMAND",
         help="Run this, without a shell, when an integration enters or leaves the status error: JSON on its "
-        "standard input, 10 seconds.",
+        "standard input, 10 seconds. A failed run is retried.",
         failed_event="on_change",
     ),
     "ping": Entry(

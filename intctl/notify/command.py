@@ -6,7 +6,6 @@ import json
 import os
 import selectors
 import shlex
-import shutil
 import signal
 import subprocess
 import time
@@ -81,10 +80,8 @@ class Command:
         self.limit_s = limit_s
 
     def obstacle(self) -> str:
-        """The reason why no event can be delivered: the command is not on the PATH."""
-        if shutil.which(self._words[0], path=self._environ.get("PATH")) is not None:
-            return ""
-        return f"command not found: {clean(self._words[0], 100)}; status changes are not being reported"
+        """Always "": a missing command is a failed attempt, so that it ends in a dead letter, which is shown."""
+        return ""
 
     def deliver(self, events: Sequence[Event]) -> Iterator[Result]:
         """Run the command for all of these events at the same time."""
@@ -118,8 +115,7 @@ class Command:
                 start_new_session=True,
             )
         except OSError as error:
-            words = f"{clean(self._words[0], 100)} could not be started (error {error.errno})"
-            return Result(event, "not_started", words)
+            return Result(event, "not_started", self._reason(error))
         assert process.stdin is not None
         with suppress(OSError):  # a command need not read its input
             os.set_blocking(process.stdin.fileno(), False)
@@ -128,6 +124,12 @@ class Command:
         with suppress(OSError):
             process.stdin.close()
         return _Running(event, process, time.monotonic() + self.limit_s)
+
+    def _reason(self, error: OSError) -> str:
+        program = clean(self._words[0], 100)
+        if isinstance(error, FileNotFoundError):
+            return f"command not found: {program}"
+        return f"{program} could not be started (error {error.errno})"
 
     def _has_ended(self, running: _Running) -> bool:
         if running.process.poll() is not None:
@@ -148,7 +150,7 @@ class Command:
             return Result(ended.event, "delivered", exit_code=code)
         end = f"it ended with {code}" if code > 0 else f"it was ended by signal {-code}"
         last_line = clean(ended.stderr_end.decode("utf-8", "replace").strip().rpartition("\n")[2], 200)
-        return Result(ended.event, "failed", end + (f": {last_line}" if last_line else ""), exit_code=code)
+        return Result(ended.event, "failed", end, exit_code=code, reply=last_line)
 
 
 class _StderrReader:

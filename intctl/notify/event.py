@@ -7,11 +7,24 @@ from typing import NamedTuple
 
 from intctl.text import clean, rfc3339
 
+#: How many of the older changes the document lists, the newest of them.
+LISTED_MISSED = 50
+
+
+class MissedChange(NamedTuple):
+    """An older change of the same integration that was not delivered before."""
+
+    id: str
+    from_status: str
+    to_status: str
+    occurred_at: datetime
+    code: str | None
+
 
 class StatusChanged(NamedTuple):
     """A change into or out of the status error. `attempt` counts the deliveries begun, including this one.
 
-    `id` is the same for every attempt.
+    `id` is the same for every attempt. `missed` are older changes, oldest first; this delivery is theirs, too.
     """
 
     id: str
@@ -27,6 +40,7 @@ class StatusChanged(NamedTuple):
     code: str | None
     message: str | None
     attempt: int
+    missed: tuple[MissedChange, ...] = ()
 
 
 class PassStarted:
@@ -76,4 +90,15 @@ def document(event: StatusChanged) -> dict[str, object]:
         "message": None if event.message is None else clean(event.message),
         "next_step": next_step(code, event.name, secret) if code else None,
         "attempt": event.attempt,
+        "missed": [_missed(one) for one in event.missed[-LISTED_MISSED:]],
+    }
+
+
+def _missed(one: MissedChange) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "was": one.from_status,
+        "became": one.to_status,
+        "at": rfc3339(one.occurred_at),
+        "code": one.code,
     }

@@ -15,20 +15,22 @@ if TYPE_CHECKING:
     from intctl.probes.guard import AddressPolicy
 
 #: delivered: the recipient accepted the event. failed: it was sent, and the recipient did not accept it.
-#: not_started: it could not be sent at all. skipped: the notifier has no use for this event.
+#: not_started: it could not be sent at all, which is a failed attempt as well.
+#: skipped: the notifier has no use for this event.
 Status = Literal["delivered", "failed", "not_started", "skipped"]
 
 
 class Result(NamedTuple):
-    """The end of one delivery. `words` give the problem, without a full stop; they never hold a secret.
+    """The end of one delivery. `words` give the problem in intctl's own words, without a full stop or a secret.
 
-    `exit_code` is that of a process that ended by itself.
+    `exit_code` is that of a process that ended by itself. `reply` is what the recipient said; only the journal has it.
     """
 
     event: Event
     status: Status
     words: str = ""
     exit_code: int | None = None
+    reply: str = ""
 
 
 class Notifier(Protocol):
@@ -42,7 +44,10 @@ class Notifier(Protocol):
     limit_s: float
 
     def obstacle(self) -> str:
-        """The reason why no event can be delivered at present, without a full stop; "" if there is none."""
+        """The reason why no event can be delivered at present, without a full stop; "" if there is none.
+
+        While there is one, the events stay due and no attempt is counted.
+        """
         ...
 
     def deliver(self, events: Sequence[Event]) -> Iterator[Result]:

@@ -1,8 +1,8 @@
 """The rules of delivery: which status changes are due, in which order, how often, and not in maintenance.
 
-A transition of the outbox (`store/transitions.py`) is claimed under a lease, given to every notifier of status
-changes, and marked when all of them are done. A failed delivery counts as done; one that could not be started is
-given back, and is due again until its attempts are used up.
+A transition of the outbox (`store/transitions.py`) is claimed under a lease, with the older ones that it missed, and
+given to every notifier of status changes. It is marked as delivered when all of them delivered it. Otherwise the
+schedule (`schedule.py`) decides when it is retried by all of them, or that it is a dead letter.
 """
 
 from __future__ import annotations
@@ -10,28 +10,47 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from itertools import groupby
 
 from intctl.db.connect import Database
 from intctl.db.persist import persist
 from intctl.notify.catalogue import Subscriber
-from intctl.notify.event import StatusChanged
+from intctl.notify.event import MissedChange, StatusChanged
 from intctl.notify.notifier import Result
-from intctl.store import transitions
+from intctl.notify.schedule import Schedule, schedule_of
+from intctl.store import retry_config, transitions
 from intctl.store.maintenance import windows as maintenance_windows
-from intctl.store.transitions import Transition, WaitingTransition
+from intctl.store.transitions import Failure, Transition, WaitingTransition
 
 #: The time by which a lease outlasts the notifiers, for marking the transition, in seconds.
 _MARKING_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """What follows a failed attempt: the next one at `at`, or none.
+
+    `at` is None after the last attempt; `is_kept` then says whether it is a dead letter. `problem` is why the
+    organisation's retry configuration is not used, or "".
+    """
+
+    at: datetime | None
+    is_kept: bool = True
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """The result of one notifier. `was_ours` is False if the lease was lost: another agent delivers it too."""
+    """The result of one notifier, and what follows if any of the notifiers failed.
+
+    `was_ours` is False if the lease was lost: another agent delivers it too.
+    """
 
     subscriber: Subscriber
     result: Result
+    retry: Retry | None = None
     was_ours: bool = True
 
 
@@ -52,11 +71,12 @@ class Outbox:
 
         A claim whose reply was lost is not searched for: its transitions are due again when the lease expires.
         """
-        lease_s = sum(one.notifier.limit_s for one in subscribers) + _MARKING_S
+        limit_s = sum(one.notifier.limit_s for one in subscribers)
+        lease_s = limit_s + _MARKING_S
         at_once = min(one.notifier.at_once for one in subscribers)
 
         def until() -> float:  # a signal ends the retries, not the last attempt
-            return time.monotonic() + (0.0 if self.stop() else lease_s)
+            return time.monotonic() if self.stop() else min(time.monotonic() + lease_s, ends + limit_s)
 
         def claim(_again: bool) -> list[Transition]:
             return transitions.claim(self.database, self.owner, limit=at_once, lease_s=lease_s, org_id=self.org_id)
@@ -66,6 +86,10 @@ class Outbox:
             due = persist(self.database, claim, until)
             if not due:
                 return
+            if self.stop() or time.monotonic() >= ends:  # the database was slow
+                for one in due:
+                    self._give_back(one, until)
+                return
             yield from self._deliver(due, subscribers, until)
 
     def _deliver(
@@ -73,21 +97,54 @@ class Outbox:
     ) -> Iterator[Delivery]:
         """Give the claimed transitions to each notifier, and mark each one after the last of its results."""
         claimed = {one.id: _Claimed(one, len(subscribers)) for one in due}
-        events = [status_changed(one) for one in due]
+        for one in [one for one in claimed.values() if self._has_no_attempt_left(one.transition, until)]:
+            del claimed[one.transition.id]
+            failed = Result(status_changed(one.transition), "failed", "the agent ended during the last attempt")
+            one.results.append((subscribers[0], failed))
+            yield from self._settle(one, until)
+        events = [status_changed(one.transition) for one in claimed.values()]
         for subscriber in subscribers:
             for result in subscriber.notifier.deliver(events):
                 assert isinstance(result.event, StatusChanged)
                 one = claimed[result.event.id]
-                one.results.append(result)
-                yield Delivery(subscriber, result, was_ours=self._mark(one, until) if one.is_done else True)
-        for one in claimed.values():
-            if not one.is_started:
-                self._give_back(one.transition, until)
+                one.results.append((subscriber, result))
+                if one.is_done:
+                    yield from self._settle(one, until)
+
+    def _has_no_attempt_left(self, one: Transition, until: Callable[[], float]) -> bool:
+        """Whether the attempts were used up by agents that were killed, which leaves no result."""
+        return one.attempts > 1 and one.attempts > self._schedule(one.org_id, until)[0].attempts
+
+    def _settle(self, one: _Claimed, until: Callable[[], float]) -> Iterator[Delivery]:
+        """Mark a transition by its results, and yield them."""
+        failed = one.failed
+        if failed is None:
+            was_ours = self._mark(one, until)
+            yield from (Delivery(*pair, was_ours=was_ours) for pair in one.results)
+            return
+        retry, was_ours = self._retry(one.transition, failed, until)
+        yield from (Delivery(*pair, retry, was_ours) for pair in one.results)
 
     def _mark(self, one: _Claimed, until: Callable[[], float]) -> bool:
-        exit_code = next((result.exit_code for result in one.results if result.exit_code is not None), None)
+        exit_code = next((result.exit_code for _, result in one.results if result.exit_code is not None), None)
         mark = partial(transitions.mark_delivered, self.database, self.owner, one.transition, exit_code)
         return persist(self.database, lambda again: mark(again=again), until)
+
+    def _retry(self, one: Transition, failed: Result, until: Callable[[], float]) -> tuple[Retry | None, bool]:
+        """Plan the next attempt, or end the transition after the last. Returns it, and whether the lease was held."""
+        schedule, problem = self._schedule(one.org_id, until)
+        delay_s = schedule.delay_after(one.attempts)
+        if delay_s is None and not schedule.keeps_dead_letters:
+            persist(self.database, lambda _again: transitions.discard(self.database, self.owner, one), until)
+            return Retry(None, is_kept=False, problem=problem), True
+        mark = partial(
+            transitions.mark_failed, self.database, self.owner, one, Failure(failed.words, failed.exit_code, delay_s)
+        )
+        marked = persist(self.database, lambda again: mark(again=again), until)
+        return (Retry(marked.next_attempt_at, problem=problem) if marked.was_ours else None), marked.was_ours
+
+    def _schedule(self, org_id: str, until: Callable[[], float]) -> tuple[Schedule, str]:
+        return schedule_of(persist(self.database, lambda _again: retry_config.find(self.database, org_id), until))
 
     def _give_back(self, transition: Transition, until: Callable[[], float]) -> None:
         persist(self.database, lambda _again: transitions.give_back(self.database, self.owner, transition), until)
@@ -99,17 +156,17 @@ class _Claimed:
 
     transition: Transition
     notifiers: int
-    results: list[Result] = field(default_factory=list)
-
-    @property
-    def is_started(self) -> bool:
-        """Whether every notifier with a result could start."""
-        return all(result.status != "not_started" for result in self.results)
+    results: list[tuple[Subscriber, Result]] = field(default_factory=list)
 
     @property
     def is_done(self) -> bool:
-        """Whether no notifier needs it again."""
-        return len(self.results) == self.notifiers and self.is_started
+        """Whether every notifier has a result."""
+        return len(self.results) == self.notifiers
+
+    @property
+    def failed(self) -> Result | None:
+        """The first result that is a failure."""
+        return next((one for _, one in self.results if one.status in ("failed", "not_started")), None)
 
 
 def status_changed(one: Transition) -> StatusChanged:
@@ -128,6 +185,7 @@ def status_changed(one: Transition) -> StatusChanged:
         code=one.code,
         message=one.message,
         attempt=one.attempts,
+        missed=tuple(MissedChange(*older) for older in one.missed),
     )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from intctl import __version__
 from intctl.health.status import is_enabled
 from intctl.store.gauges import Gauge
+from intctl.store.undelivered import Undelivered
 from intctl.text import clean
 
 _SUCCESS = "intctl_agent_last_pass_success"
@@ -32,6 +33,8 @@ METRICS: dict[str, tuple[str, str]] = {
     "intctl_agent_last_pass_checks": ("gauge", "Checks recorded by the last completed pass, by verdict."),
     "intctl_agent_passes_total": ("counter", "Completed passes of this agent."),
     "intctl_agent_checks_total": ("counter", "Checks recorded by this agent."),
+    "intctl_notifications_pending": ("gauge", "Notifications that were not delivered yet and will be attempted."),
+    "intctl_notifications_dead": ("gauge", "Dead letters: notifications without an attempt left."),
     "intctl_integrations": ("gauge", "Integrations, by status."),
     "intctl_integration_enabled": ("gauge", "1 if the integration is enabled, 0 if it is not."),
     "intctl_integration_up": ("gauge", "1 if the newest check found it working, 0 if failing, absent if unknown."),
@@ -41,6 +44,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "intctl_integration_response_seconds": ("gauge", "Response time of the newest check."),
 }
 _UP = {"healthy": 1, "degraded": 1, "down": 0, "misconfigured": 0}
+_NONE_UNDELIVERED = Undelivered()
 _VERDICTS = ("healthy", "degraded", "down", "misconfigured", "unknown")
 
 
@@ -74,7 +78,7 @@ class _Lines:
         return "\n".join(out) + "\n"
 
 
-def exposition(gauges: Iterable[Gauge], done: Done) -> str:
+def exposition(gauges: Iterable[Gauge], done: Done, undelivered: Undelivered = _NONE_UNDELIVERED) -> str:
     """The text of the whole file."""
     lines = _Lines()
     lines.add("intctl_agent_info", 1, version=__version__)
@@ -85,6 +89,8 @@ def exposition(gauges: Iterable[Gauge], done: Done) -> str:
         lines.add("intctl_agent_last_pass_checks", done.verdicts.get(verdict, 0), verdict=verdict)
     lines.add("intctl_agent_passes_total", done.passes)
     lines.add("intctl_agent_checks_total", done.checks)
+    lines.add("intctl_notifications_pending", undelivered.pending)
+    lines.add("intctl_notifications_dead", undelivered.dead)
     statuses: Counter[str] = Counter(dict.fromkeys(("active", "error", "inactive"), 0))
     for gauge in gauges:
         _integration(lines, gauge)

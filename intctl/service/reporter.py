@@ -11,10 +11,10 @@ from intctl.notify.catalogue import Subscriber
 from intctl.notify.event import Event, PassFailed, PassFinished, PassStarted, StatusChanged
 from intctl.notify.notifier import Result
 from intctl.service.journal import Journal
-from intctl.text import clean
+from intctl.text import clean, rfc3339
 
 if TYPE_CHECKING:
-    from intctl.notify.rules import Outbox
+    from intctl.notify.rules import Outbox, Retry
 
 
 class Reporter:
@@ -63,10 +63,10 @@ class Reporter:
         if not subscribers or self._has_obstacle(subscribers):
             return
         for delivery in outbox.deliver_due(subscribers, ends):
-            self._say(delivery.subscriber, delivery.result)
+            self._say(delivery.subscriber, delivery.result, delivery.retry)
             if not delivery.was_ours:
                 words = "this agent was delayed, and another agent reported the change too"
-                self._warn(delivery.subscriber, words, delivery.result.event)
+                self._warn(delivery.subscriber, f"{words}.", delivery.result.event)
             if delivery.result.status != "not_started":
                 progress()
 
@@ -82,7 +82,7 @@ class Reporter:
             if words := one.notifier.obstacle():
                 self._obstacles[one.entry.option] = words
                 if before.get(one.entry.option) != words:
-                    self._warn(one, words)
+                    self._warn(one, f"{words}.")
         return bool(self._obstacles)
 
     # --- both
@@ -90,20 +90,38 @@ class Reporter:
     def _takers(self, event: type[Event]) -> list[Subscriber]:
         return [one for one in self._subscribers if event in one.entry.events]
 
-    def _say(self, one: Subscriber, result: Result) -> None:
+    def _say(self, one: Subscriber, result: Result, retry: Retry | None = None) -> None:
         if result.status in ("failed", "not_started"):
-            self._warn(one, result.words, result.event)
-        elif result.status == "delivered" and isinstance(result.event, StatusChanged):
+            reply = f": {result.reply}" if result.reply else ""
+            self._warn(one, f"{result.words}{reply}.{_next(result.event, retry)}", result.event, retry)
+        elif result.status == "delivered" and isinstance(result.event, StatusChanged) and retry is None:
             event = result.event
             self._journal.say("info", "told", f"{clean(event.name)}: reported", quiet=True, **_fields(event))
 
-    def _warn(self, one: Subscriber, words: str, event: Event | None = None) -> None:
+    def _warn(self, one: Subscriber, words: str, event: Event | None = None, retry: Retry | None = None) -> None:
+        """Write a warning. `words` are whole sentences."""
         if event is not None and not isinstance(event, StatusChanged):
-            self._journal.say("warning", one.entry.failed_event, f"{words}.")
+            self._journal.say("warning", one.entry.failed_event, words)
             return
         about = f" for {clean(event.name)} ({event.from_status} to {event.to_status})" if event else ""
         fields = _fields(event) if event else {}
-        self._journal.say("warning", one.entry.failed_event, f"{one.entry.option}{about}: {words}.", **fields)
+        if event and retry:
+            at = None if retry.at is None else rfc3339(retry.at)
+            fields |= {"attempt": event.attempt, "next_attempt_at": at}
+        self._journal.say("warning", one.entry.failed_event, f"{one.entry.option}{about}: {words}", **fields)
+
+
+def _next(event: Event, retry: Retry | None) -> str:
+    """What follows a failed attempt, as sentences after a full stop."""
+    if retry is None or not isinstance(event, StatusChanged):
+        return ""
+    if retry.at is not None:
+        text = f" Next attempt: {rfc3339(retry.at)[:19].replace('T', ' ')} UTC."
+    elif retry.is_kept:
+        text = f" It is a dead letter now. To send it again: intctl agent retell {event.id}."
+    else:
+        text = " No attempt is left, and this organisation keeps no dead letters."
+    return text + (f" integration_retry_config is not used: {retry.problem}." if retry.problem else "")
 
 
 def _fields(event: StatusChanged) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from intctl.metrics.retention import maintain_history
 from intctl.notify.event import PassFailed, PassFinished
 from intctl.service.journal import Journal
 from intctl.service.reporter import Reporter
-from intctl.store import gauges, passes
+from intctl.store import gauges, passes, undelivered
 from intctl.store.passes import Agent, NotedPass, PassNote
 
 #: The minimum time of a step that notes the pass, in seconds, even if the budget of the pass is spent.
@@ -177,12 +177,14 @@ def write_metrics(one: DonePass, ends: float) -> None:
 
     noted = one.noted
     done = Done(noted.finished_at, one.duration_s, one.summary.verdicts, noted.passes, noted.checks)
+    org_id = one.agent.org_id
     try:
-        found = persist(one.database, lambda _again: gauges.gauges(one.database, one.agent.org_id), one.until(ends))
+        found = persist(one.database, lambda _again: gauges.gauges(one.database, org_id), one.until(ends))
+        counts = persist(one.database, lambda _again: undelivered.count(one.database, org_id), one.until(ends))
     except IntctlError as error:  # the next pass writes the file
         one.around.journal.say("warning", "metrics_file", f"--metrics-file was not written: {error}")
         return
-    _to_file(one.around, lambda path: write(path, exposition(found, done)))
+    _to_file(one.around, lambda path: write(path, exposition(found, done, counts)))
 
 
 def ping(one: DonePass, ends: float) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from intctl.db.connect import Database
 from intctl.store import agent_passes
+from intctl.store.undelivered import Undelivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class AgentStatus:
     """The last pass of one agent. `age_s` counts from its end; `last` is the summary that the agent recorded.
 
     `held_back` are the integrations that it could not record, because another database session keeps their rows locked.
+    The notifications are those of all agents.
     """
 
     host: str
@@ -30,6 +32,8 @@ class AgentStatus:
     last: Mapping[str, object]
     held_back: tuple[str, ...]
     limit_s: float
+    notifications_pending: int = 0
+    notifications_dead: int = 0
 
     @property
     def in_time(self) -> bool:
@@ -42,9 +46,15 @@ class AgentStatus:
         return "failed" if self.failure is not None else "ok" if self.in_time else "late"
 
 
-def agents(database: Database, org_id: str | None, limit_s: float) -> list[AgentStatus]:
+def agents(database: Database, org_id: str | None, limit_s: float, undelivered: Undelivered) -> list[AgentStatus]:
     """The last pass of each agent, by host; with `org_id`, only of agents that serve it."""
     found = agent_passes.agents(database, org_id)
     return [
-        AgentStatus(**{one.name: getattr(seen, one.name) for one in fields(seen)}, limit_s=limit_s) for seen in found
+        AgentStatus(
+            **{one.name: getattr(seen, one.name) for one in fields(seen)},
+            limit_s=limit_s,
+            notifications_pending=undelivered.pending,
+            notifications_dead=undelivered.dead,
+        )
+        for seen in found
     ]

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -545,6 +546,85 @@ def test_a_pass_that_hangs_is_seen_in_the_status(fleet: Fleet, provider: Host) -
     assert row["started_at"] is not None and row["finished_at"] is None
     provider.release()
     assert finished(agent)[0] == 0
+
+
+# --- undelivered notifications
+
+
+def dead_letters(fleet: Fleet, provider: Host, *names: str) -> dict[str, str]:
+    """Integrations in error whose notifications are dead letters: name -> ID."""
+    for name in names:
+        provider.behaviour[f"/{name}"] = ["401"]
+    fleet.add({name: f"{provider.url}/{name}" for name in names})
+    fleet.once()
+    with connect(fleet.target) as database:
+        database.run("UPDATE integration_transitions SET attempts = 9")
+    assert finished(fleet.start("agent", "--once", "--on-change", "false"))[0] == 0
+    found = fleet.rows(
+        "SELECT i.name, t.id FROM integration_transitions t JOIN integrations i ON i.id = t.integration_id"
+        " WHERE t.failed_at IS NOT NULL"
+    )
+    return {row["name"]: str(row["id"]) for row in found}
+
+
+@pytest.mark.case("reliability notifications")
+def test_a_dead_letter_is_shown_everywhere_until_it_is_sent_again(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
+    """status, alerts and the metrics file show dead letters; retell --dead sends them with the next pass."""
+    ids = dead_letters(fleet, provider, "a", "b")
+    assert ids.keys() == {"a", "b"}
+    words = "2 notifications are dead letters. To send again: intctl agent retell --dead"
+    _, out, _ = finished(fleet.start("agent", "status"))
+    assert words in out
+    assert all(f"  {id}  {name} (active to error), failed " in out for name, id in ids.items())
+    assert "UTC: it ended with 1" in out
+    (row,) = json.loads(finished(fleet.start("agent", "status", "-o", "json"))[1])
+    assert (row["notifications_pending"], row["notifications_dead"]) == (0, 2)
+    assert finished(fleet.start("alerts"))[1].endswith(f"\n\n{words}\n")
+    _, out, err = finished(fleet.start("alerts", "-o", "json"))
+    assert len(json.loads(out)) == 2 and err == f"{words}\n"
+
+    metrics, got = tmp_path / "x.prom", tmp_path / "got"
+    code, out, _ = finished(fleet.start("agent", "retell", "--dead"))
+    assert (code, out.partition(";")[0]) == (0, "2 notifications are due again")
+    (row,) = json.loads(finished(fleet.start("agent", "status", "-o", "json"))[1])
+    assert (row["notifications_pending"], row["notifications_dead"]) == (2, 0)
+    finished(fleet.start("agent", "--once", "--metrics-file", str(metrics)))
+    assert "\nintctl_notifications_pending 2\n" in metrics.read_text()
+    assert "\nintctl_notifications_dead 0\n" in metrics.read_text()
+    tell = ("agent", "--once", "--metrics-file", str(metrics), "--on-change", f"sh -c 'cat >>{got}'")
+    assert finished(fleet.start(*tell))[0] == 0
+    told = [json.loads(line) for line in got.read_text().splitlines()]
+    assert {one["transition_id"] for one in told} == set(ids.values())
+    assert {one["attempt"] for one in told} == {1}
+    assert "\nintctl_notifications_pending 0\n" in metrics.read_text()
+    assert "notification" not in finished(fleet.start("agent", "status"))[1]
+    assert "notification" not in finished(fleet.start("alerts"))[1]
+    assert finished(fleet.start("agent", "retell", "--dead"))[:2] == (0, "There are no dead letters.\n")
+
+
+@pytest.mark.case("reliability notifications")
+@pytest.mark.parametrize("by", ["id", "name"])
+def test_one_notification_is_sent_again(fleet: Fleet, provider: Host, by: str) -> None:
+    """retell ID, or the name of an integration, leaves the others; an unknown one is not found."""
+    ids = dead_letters(fleet, provider, "a", "b")
+    which = ids["a"].upper() if by == "id" else "a"
+    code, out, _ = finished(fleet.start("agent", "retell", which))
+    assert (code, out.partition(";")[0]) == (0, "1 notification is due again")
+    left = fleet.rows("SELECT id FROM integration_transitions WHERE failed_at IS NOT NULL")
+    assert [str(row["id"]) for row in left] == [ids["b"]]
+    assert finished(fleet.start("agent", "--once", "--on-change", "true"))[0] == 0
+    code, _, err = finished(fleet.start("agent", "retell", which))
+    assert code == 3 and "No undelivered notification has the ID or integration" in err
+    assert finished(fleet.start("agent", "retell", "--dead", "--org", str(uuid.uuid4())))[1:] == (
+        "There are no dead letters.\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize("words", [(), ("x", "--dead")])
+def test_retell_needs_one_target(intctl: Intctl, words: tuple[str, ...]) -> None:
+    """Neither or both of ID and --dead are a usage error."""
+    assert "Give the ID of a notification" in intctl("agent", "retell", *words, code=2).err
 
 
 # --- cheap, and without secrets

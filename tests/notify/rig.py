@@ -18,7 +18,7 @@ from intctl.notify.rules import Outbox
 from intctl.service.journal import Journal
 from intctl.service.reporter import Reporter
 
-from ..agent_rig import Fleet, Host
+from ..agent_rig import Fleet, Host, shift
 
 
 class Teller:
@@ -66,6 +66,12 @@ def deliver_to(fleet: Fleet, *subscribers: Subscriber) -> list[dict[str, Any]]:
         outbox = Outbox(database, "me", org_id=None, stop=lambda: False)
         reporter.report_changes(outbox, time.monotonic() + 30, progress=lambda: None)
     return [json.loads(line) for line in lines]
+
+
+def wait(fleet: Fleet, seconds: int) -> None:
+    """Let time pass for the next attempts."""
+    with connect(fleet.target) as database:
+        shift(database, "next_attempt_at", seconds, "integration_transitions")
 
 
 def failing(fleet: Fleet, provider: Host, *names: str) -> None:

@@ -14,7 +14,7 @@ from intctl.errors import UsageError
 from intctl.notify import command
 
 from ..agent_rig import Fleet, Host, until
-from .rig import Teller, deliver, failing
+from .rig import Teller, deliver, failing, wait
 
 SECRET = "canary-7f3a9c-do-not-show"
 
@@ -85,6 +85,7 @@ def test_the_document(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
         "verdict": "misconfigured",
         "code": "http.auth.rejected",
         "attempt": 1,
+        "missed": [],
     }
     assert call["argv"] == ["two words", "$HOME;echo"]
     assert call["environ"]["OWN"] == "theirs" and SECRET not in json.dumps(call)
@@ -94,7 +95,7 @@ def test_the_document(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
 
 
 def test_each_change_once_and_in_order(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """A failure and its recovery are each reported once, in order; a second delivery reports nothing."""
+    """Each change is delivered once, an older one as missed by the newer; a second delivery reports nothing."""
     teller = Teller(tmp_path)
     provider.behaviour = {"/a": ["401", "200"], "/b": ["401"]}
     fleet.add({name: f"{provider.url}/{name}" for name in "ab"})
@@ -103,38 +104,46 @@ def test_each_change_once_and_in_order(fleet: Fleet, provider: Host, tmp_path: P
     fleet.once()
     for _ in range(2):
         deliver(fleet, teller.command)
-    told = teller.told()
-    assert Counter(told) == {("a", "active", "error"): 1, ("b", "active", "error"): 1, ("a", "error", "active"): 1}
-    assert told.index(("a", "active", "error")) < told.index(("a", "error", "active"))
+    assert Counter(teller.told()) == {("b", "active", "error"): 1, ("a", "error", "active"): 1}
+    missed = {call["document"]["integration"]: call["document"]["missed"] for call in teller.calls()}
+    assert missed["b"] == []
+    assert [(one["was"], one["became"]) for one in missed["a"]] == [("active", "error")]
+    assert fleet.rows("SELECT id FROM integration_transitions WHERE told_at IS NULL") == []
 
 
 # --- failures
 
 
+@pytest.mark.case("reliability notifications")
 @pytest.mark.parametrize(
-    ("then", "expected", "exit_code"),
+    ("then", "expected", "reply", "exit_code"),
     [
-        ("sys.stderr.write('first\\nno route to pager\\n'); sys.exit(3)", "it ended with 3: no route to pager", 3),
-        ("os.kill(os.getpid(), signal.SIGTERM)", "it was ended by signal 15", -15),
-        ("sys.stderr.write('x' * 1_000_000 + '\\nlast'); sys.exit(1)", "it ended with 1: last", 1),
+        ("sys.stderr.write('first\\nno route to pager\\n'); sys.exit(3)", "it ended with 3", ": no route to pager", 3),
+        ("os.kill(os.getpid(), signal.SIGTERM)", "it was ended by signal 15", "", -15),
+        ("sys.stderr.write('x' * 1_000_000 + '\\nlast'); sys.exit(1)", "it ended with 1", ": last", 1),
     ],
 )
 def test_a_command_that_fails(
-    fleet: Fleet, provider: Host, tmp_path: Path, then: str, expected: str, exit_code: int
+    fleet: Fleet, provider: Host, tmp_path: Path, then: str, expected: str, reply: str, exit_code: int
 ) -> None:
-    """A failed command is reported with the end of its standard error, recorded, and not run again."""
+    """A failed command is a warning with the next attempt; its output is in the journal and not in the database."""
     teller = Teller(tmp_path, then)
     failing(fleet, provider, "a")
     (said,) = deliver(fleet, teller.command)
-    assert (said["event"], said["level"]) == ("on_change", "warning")
-    assert said["message"] == f"--on-change for a (active to error): {expected}."
-    assert fleet.rows("SELECT exit_code FROM integration_transitions") == [{"exit_code": exit_code}]
+    (row,) = fleet.rows(
+        "SELECT exit_code, last_error, told_at, failed_at, next_attempt_at FROM integration_transitions"
+    )
+    assert (said["event"], said["level"], said["integration"]) == ("on_change", "warning", "a")
+    shown = said["next_attempt_at"][:19].replace("T", " ")
+    assert said["message"] == f"--on-change for a (active to error): {expected}{reply}. Next attempt: {shown} UTC."
+    assert (row["exit_code"], row["last_error"], row["told_at"], row["failed_at"]) == (exit_code, expected, None, None)
     assert deliver(fleet, teller.command) == []
     assert len(teller.calls()) == 1
 
 
+@pytest.mark.case("reliability notifications")
 def test_a_command_that_hangs_is_killed_with_what_it_started(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """At the limit the whole process group is killed; the change counts as delivered."""
+    """At the limit the whole process group is killed; the attempt failed, and is retried later."""
     child = tmp_path / "child"
     teller = Teller(
         tmp_path,
@@ -146,11 +155,11 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(fleet: Fleet, provi
     )
     failing(fleet, provider, "a")
     (said,) = deliver(fleet, teller.command, limit_s=5.0)
-    assert said["message"].endswith("timed out: killed after 5 seconds.")
+    assert "timed out: killed after 5 seconds. Next attempt: " in said["message"]
     until(lambda: not alive(int(child.read_text())), "the end of what it started")
     assert not alive(teller.calls()[0]["pid"])
-    (row,) = fleet.rows("SELECT exit_code, told_at FROM integration_transitions")
-    assert row["exit_code"] is None and row["told_at"] is not None
+    (row,) = fleet.rows("SELECT exit_code, told_at, next_attempt_at FROM integration_transitions")
+    assert (row["exit_code"], row["told_at"]) == (None, None) and row["next_attempt_at"] is not None
     assert deliver(fleet, teller.command) == []
 
 
@@ -177,25 +186,32 @@ def test_a_command_that_reads_nothing(fleet: Fleet, provider: Host) -> None:
     assert [said["event"] for said in deliver(fleet, "true")] == ["told", "told"]
 
 
+@pytest.mark.case("reliability notifications")
 def test_a_command_that_is_not_there(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """A missing command is reported, and the changes stay due until the command exists."""
+    """A missing command is reported, and its attempt failed: the change is delivered when the command exists."""
     failing(fleet, provider, "a")
     (said,) = deliver(fleet, f"{tmp_path}/not-yet --now")
-    assert f"command not found: {tmp_path}/not-yet" in said["message"]
-    assert fleet.rows("SELECT attempts FROM integration_transitions") == [{"attempts": 0}]
+    assert f"command not found: {tmp_path}/not-yet. Next attempt: " in said["message"]
+    assert fleet.rows("SELECT attempts FROM integration_transitions") == [{"attempts": 1}]
     teller = Teller(tmp_path)
+    deliver(fleet, teller.command)
+    assert teller.told() == []
+    wait(fleet, 5)
     deliver(fleet, teller.command)
     assert teller.told() == [("a", "active", "error")]
 
 
-def test_a_command_that_can_not_start(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
-    """A file that is no program is reported, and its change is given back and dropped after three attempts."""
+@pytest.mark.case("reliability notifications")
+@pytest.mark.parametrize(("mode", "number"), [(0o755, 8), (0o644, 13)])
+def test_a_command_that_can_not_start(fleet: Fleet, provider: Host, tmp_path: Path, mode: int, number: int) -> None:
+    """A file that is no program, or not executable, is a failed attempt."""
     program = tmp_path / "broken"
     program.write_bytes(b"\0\1\2 no program")
-    program.chmod(0o755)
+    program.chmod(mode)
     failing(fleet, provider, "a")
-    said = deliver(fleet, str(program))
-    assert [one["event"] for one in said] == ["on_change"] * 3
-    assert "could not be started" in said[0]["message"]
-    assert fleet.rows("SELECT attempts, told_at FROM integration_transitions") == [{"attempts": 3, "told_at": None}]
-    assert deliver(fleet, str(program)) == []
+    said = deliver(fleet, str(program))[-1]
+    assert f"could not be started (error {number}). Next attempt: " in said["message"]
+    (row,) = fleet.rows("SELECT attempts, told_at, last_error FROM integration_transitions")
+    assert (row["attempts"], row["told_at"]) == (1, None)
+    assert row["last_error"] == f"{program} could not be started (error {number})"
+    assert fleet.rows("SELECT id FROM integration_transitions WHERE next_attempt_at IS NULL") == []

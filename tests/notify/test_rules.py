@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from intctl.db.connect import connect
 from intctl.notify.catalogue import CATALOGUE, Subscriber
-from intctl.notify.event import Event, StatusChanged
+from intctl.notify.event import Event, StatusChanged, document
 from intctl.notify.notifier import Notifier, Result, Status
 from intctl.store import changes, organization_changes, transitions
 
 from ..agent_rig import Fleet, Host, finished, shift, until
 from ..store.test_transitions import later
-from .rig import Teller, deliver, deliver_to, failing
+from .rig import Teller, deliver, deliver_to, failing, wait
 
 # --- once, also when agents die
 
@@ -95,7 +97,9 @@ def test_a_failing_command_fails_no_pass(fleet: Fleet, provider: Host) -> None:
     fleet.add({"a": f"{provider.url}/a"})
     code, out, err = finished(fleet.start("agent", "--once", "--on-change", "false"))
     assert (code, out) == (0, "checked 1: 1 misconfigured\n")
-    assert err == "warning: --on-change for a (active to error): it ended with 1.\n"
+    assert re.fullmatch(
+        r"warning: --on-change for a \(active to error\): it ended with 1\. Next attempt: [0-9: -]{19} UTC\.\n", err
+    )
 
 
 def test_sigterm_begins_no_further_command(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
@@ -269,7 +273,8 @@ def test_what_happened_between_two_maintenances_is_told(
             )
     for _ in range(2):
         deliver(fleet, teller.command)
-    assert [(was, became) for _, was, became in teller.told()[before:]] == told
+    (last,) = [call["document"] for call in teller.calls()[before:]]
+    assert [(one["was"], one["became"]) for one in last["missed"]] + [(last["from"], last["to"])] == told
 
 
 # --- several notifiers
@@ -292,7 +297,7 @@ class Recorder:
     def deliver(self, events: Sequence[Event]) -> Iterator[Result]:
         for event in events:
             self.given.append(event)
-            yield Result(event, self._status, "no words" if self._status == "not_started" else "")
+            yield Result(event, self._status, "" if self._status == "delivered" else "it was refused")
 
 
 def subscribers(*notifiers: Notifier) -> list[Subscriber]:
@@ -300,9 +305,9 @@ def subscribers(*notifiers: Notifier) -> list[Subscriber]:
 
 
 def test_each_of_several_notifiers_gets_each_change_once(fleet: Fleet, provider: Host) -> None:
-    """A transition is marked when every notifier is done with it; those beyond a batch come in the next one."""
+    """A transition is marked when every notifier delivered it; those beyond a batch come in the next one."""
     failing(fleet, provider, "a", "b", "c")
-    first, second = Recorder("delivered"), Recorder("failed")
+    first, second = Recorder("delivered"), Recorder("delivered")
     for _ in range(2):
         deliver_to(fleet, *subscribers(first, second))
     given = [[one for one in notifier.given if isinstance(one, StatusChanged)] for notifier in (first, second)]
@@ -310,14 +315,21 @@ def test_each_of_several_notifiers_gets_each_change_once(fleet: Fleet, provider:
     assert names == [dict.fromkeys("abc", 1)] * 2
 
 
-def test_a_change_that_one_notifier_could_not_begin_is_due_again(fleet: Fleet, provider: Host) -> None:
-    """It is given back for every notifier, at most three times; deliveries by the others are not lost."""
+@pytest.mark.parametrize("status", ["failed", "not_started"])
+def test_a_change_that_one_notifier_failed_to_deliver_is_retried_by_all(
+    fleet: Fleet, provider: Host, status: Status
+) -> None:
+    """One failure is enough: the change is due again for every notifier, after the delay."""
     failing(fleet, provider, "a")
-    first, second = Recorder("delivered"), Recorder("not_started")
+    first, second = Recorder("delivered"), Recorder(status)
+    for _ in range(2):
+        deliver_to(fleet, *subscribers(first, second))
+    assert len(first.given) == len(second.given) == 1
+    wait(fleet, 5)
     deliver_to(fleet, *subscribers(first, second))
-    assert len(first.given) == len(second.given) == 3
+    assert len(first.given) == len(second.given) == 2
     (row,) = fleet.rows("SELECT attempts, told_at, lease_owner FROM integration_transitions")
-    assert row == {"attempts": 3, "told_at": None, "lease_owner": None}
+    assert row == {"attempts": 2, "told_at": None, "lease_owner": None}
 
 
 def test_nothing_is_claimed_while_a_notifier_has_an_obstacle(fleet: Fleet, provider: Host) -> None:
@@ -328,3 +340,169 @@ def test_nothing_is_claimed_while_a_notifier_has_an_obstacle(fleet: Fleet, provi
     assert [one["message"] for one in said] == ["--on-change: the recipient is away."]
     assert ready.given == []
     assert fleet.rows("SELECT attempts FROM integration_transitions") == [{"attempts": 0}]
+
+
+# --- retries
+
+
+def refusing(fleet: Fleet, provider: Host) -> Recorder:
+    """A notifier that fails, and an integration in error to report."""
+    failing(fleet, provider, "a")
+    return Recorder("failed")
+
+
+def attempts(fleet: Fleet) -> list[dict[str, Any]]:
+    return fleet.rows("SELECT id, attempts, told_at, failed_at, last_error, told_with FROM integration_transitions")
+
+
+def turn(fleet: Fleet, provider: Host, answer: str) -> None:
+    """Change the status of the integration `a`."""
+    provider.behaviour["/a"] = [answer]
+    fleet.all_due()
+    fleet.once()
+
+
+@pytest.mark.case("reliability notifications")
+def test_the_schedule_then_a_dead_letter(fleet: Fleet, provider: Host) -> None:
+    """Each retry comes after its delay and not before; the last failure is a dead letter, which is not retried."""
+    notifier = refusing(fleet, provider)
+    said = deliver_to(fleet, *subscribers(notifier))
+    for at, delay_s in enumerate((5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)):
+        wait(fleet, delay_s - 4)
+        deliver_to(fleet, *subscribers(notifier))
+        assert len(notifier.given) == at + 1
+        wait(fleet, 4)
+        said = deliver_to(fleet, *subscribers(notifier))
+        assert len(notifier.given) == at + 2
+    (row,) = attempts(fleet)
+    assert (row["attempts"], row["told_at"], row["last_error"]) == (10, None, "it was refused")
+    assert row["failed_at"] is not None
+    (line,) = said
+    assert line["message"].endswith(f"It is a dead letter now. To send it again: intctl agent retell {row['id']}.")
+    wait(fleet, 10**6)
+    assert deliver_to(fleet, *subscribers(notifier)) == []
+
+
+@pytest.mark.case("reliability notifications")
+def test_a_newer_change_is_delivered_at_once_with_those_it_missed(fleet: Fleet, provider: Host) -> None:
+    """A newer change waits for no retry of an older one, and its delivery delivers the older ones, dead ones too."""
+    notifier = refusing(fleet, provider)
+    deliver_to(fleet, *subscribers(notifier))
+    with connect(fleet.target) as database:
+        database.run("UPDATE integration_transitions SET failed_at = {now}, next_attempt_at = NULL")
+    for answer in ("200", "401"):
+        turn(fleet, provider, answer)
+        deliver_to(fleet, *subscribers(notifier))
+    turn(fleet, provider, "200")
+    ready = Recorder("delivered")
+    for _ in range(2):
+        deliver_to(fleet, *subscribers(ready))
+    (event,) = ready.given
+    assert isinstance(event, StatusChanged)
+    missed = document(event)["missed"]
+    assert isinstance(missed, list)
+    assert [(one["was"], one["became"], one["code"]) for one in missed] == [
+        ("active", "error", "http.auth.rejected"),
+        ("error", "active", "ok"),
+        ("active", "error", "http.auth.rejected"),
+    ]
+    rows = {str(row["id"]): row for row in attempts(fleet)}
+    assert [one["id"] for one in missed] == sorted(set(rows) - {event.id})
+    assert all(row["told_at"] is not None and row["failed_at"] is None for row in rows.values())
+    assert {str(rows[one["id"]]["told_with"]) for one in missed} == {event.id}
+
+
+@pytest.mark.case("reliability notifications")
+def test_a_dead_letter_takes_those_it_missed_along(fleet: Fleet, provider: Host) -> None:
+    """When the newest has no attempt left, the older ones do not start again behind it."""
+    configure(fleet, max_retries=0)
+    notifier = refusing(fleet, provider)
+    turn(fleet, provider, "200")
+    deliver_to(fleet, *subscribers(notifier))
+    assert [row["failed_at"] is not None for row in attempts(fleet)] == [True, True]
+    assert deliver_to(fleet, *subscribers(notifier)) == []
+    assert len(notifier.given) == 1
+
+
+def configure(fleet: Fleet, **columns: object) -> None:
+    """Give the organisation a retry configuration."""
+    names = ["org_id", *columns]
+    with connect(fleet.target) as database:
+        org_id = database.rows("SELECT id FROM organizations")[0]["id"]
+        database.run(
+            f"INSERT INTO integration_retry_config ({', '.join(names)}) VALUES ({', '.join(f':{n}' for n in names)})",
+            {"org_id": org_id, **columns},
+        )
+
+
+@pytest.mark.case("reliability notifications")
+@pytest.mark.parametrize(
+    ("strategy", "delays_s"), [("exponential", (7, 14, 28, 30)), ("linear", (7, 14, 21, 28)), ("fixed", (7, 7, 7, 7))]
+)
+def test_the_row_of_an_organisation_decides(
+    fleet: Fleet, provider: Host, strategy: str, delays_s: tuple[int, ...]
+) -> None:
+    """integration_retry_config: the strategy, the delays up to their maximum, and the number of retries."""
+    configure(
+        fleet, retry_strategy=strategy, fixed_delay_seconds=7, max_delay_seconds=30, max_retries=4, enable_jitter=False
+    )
+    notifier = refusing(fleet, provider)
+    deliver_to(fleet, *subscribers(notifier))
+    for at, delay_s in enumerate(delays_s, 1):
+        wait(fleet, delay_s - 2)
+        deliver_to(fleet, *subscribers(notifier))
+        assert len(notifier.given) == at
+        wait(fleet, 2)
+        deliver_to(fleet, *subscribers(notifier))
+        assert len(notifier.given) == at + 1
+    assert attempts(fleet)[0]["failed_at"] is not None
+
+
+@pytest.mark.case("reliability notifications")
+def test_an_organisation_without_dead_letters(fleet: Fleet, provider: Host) -> None:
+    """After the last attempt the notification is discarded, with a warning."""
+    configure(fleet, max_retries=0, enable_dlq=False)
+    (said,) = deliver_to(fleet, *subscribers(refusing(fleet, provider)))
+    assert said["message"].endswith("No attempt is left, and this organisation keeps no dead letters.")
+    assert attempts(fleet) == []
+
+
+@pytest.mark.case("reliability notifications")
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"max_retries": -1}, "max_retries must be from 0 to 100"),
+        ({"max_retries": 2**31 - 1}, "max_retries must be from 0 to 100"),
+        ({"fixed_delay_seconds": 0}, "fixed_delay_seconds must be from 1 to 604800"),
+        ({"max_delay_seconds": -5}, "max_delay_seconds must be from 1 to 604800"),
+        ({"retry_strategy": "sometimes"}, "retry_strategy must be exponential, linear or fixed"),
+    ],
+)
+def test_an_impossible_row_is_not_used(fleet: Fleet, provider: Host, columns: dict[str, object], problem: str) -> None:
+    """An impossible value is a warning that names it, and the default schedule applies."""
+    configure(fleet, **columns)
+    (said,) = deliver_to(fleet, *subscribers(refusing(fleet, provider)))
+    assert said["message"].endswith(f"integration_retry_config is not used: {problem}.")
+    assert attempts(fleet)[0]["failed_at"] is None and said["next_attempt_at"] is not None
+
+
+@pytest.mark.case("reliability notifications")
+def test_an_agent_that_is_killed_in_each_attempt(fleet: Fleet, provider: Host) -> None:
+    """A notification that kills its agent is a dead letter when its attempts are used up."""
+    notifier = refusing(fleet, provider)
+    with connect(fleet.target) as database:
+        database.run("UPDATE integration_transitions SET attempts = 10")
+    (said,) = deliver_to(fleet, *subscribers(notifier))
+    assert notifier.given == []
+    assert "the agent ended during the last attempt. It is a dead letter now." in said["message"]
+    assert attempts(fleet)[0]["failed_at"] is not None
+
+
+@pytest.mark.case("reliability notifications")
+def test_a_next_attempt_from_a_clock_that_was_set_back(fleet: Fleet, provider: Host) -> None:
+    """A next attempt later than any schedule allows is due."""
+    notifier = refusing(fleet, provider)
+    deliver_to(fleet, *subscribers(notifier))
+    wait(fleet, -11 * 86400)
+    deliver_to(fleet, *subscribers(notifier))
+    assert len(notifier.given) == 2

@@ -18,6 +18,7 @@ from intctl.health.log_entry import NO_METADATA, LogMetadata
 from intctl.health.status import Verdict
 from intctl.service.exposition import METRICS, Done, exposition, write, write_failed
 from intctl.store.gauges import Gauge
+from intctl.store.undelivered import Undelivered
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 DONE = Done(NOW, 1.25, {"healthy": 2, "down": 1}, 7, 21)
@@ -125,13 +126,14 @@ def test_what_is_said_of_each() -> None:
 
 def test_what_is_said_of_the_agent() -> None:
     """The file has the end, duration and findings of the pass, and the sums."""
-    found = samples(exposition([], DONE))
+    found = samples(exposition([], DONE, Undelivered(pending=3, retrying=1, dead=2)))
     assert found["intctl_agent_last_pass_success"] == "1"
     assert found["intctl_agent_last_pass_timestamp_seconds"] == str(int(NOW.timestamp()))
     assert found["intctl_agent_last_pass_duration_seconds"] == "1.25"
     assert found['intctl_agent_last_pass_checks{verdict="healthy"}'] == "2"
     assert found['intctl_agent_last_pass_checks{verdict="unknown"}'] == "0"
     assert (found["intctl_agent_passes_total"], found["intctl_agent_checks_total"]) == ("7", "21")
+    assert (found["intctl_notifications_pending"], found["intctl_notifications_dead"]) == ("3", "2")
     assert any(key.startswith("intctl_agent_info{version=") for key in found)
 
 

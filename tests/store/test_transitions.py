@@ -12,7 +12,7 @@ from intctl.errors import StoreError
 from intctl.health.outcome import Outcome
 from intctl.store import changes, results, transitions
 from intctl.store.results import Result
-from intctl.store.transitions import Transition
+from intctl.store.transitions import Failure, Transition
 
 from .. import agent_rig as rig
 from .test_claims import OK, REJECTED, TIMEOUT, add, due, record, shift
@@ -176,35 +176,33 @@ def test_a_death_in_between_is_told_again(database: Database, target: Target, or
     assert not transitions.mark_delivered(database, "a", first, 0, again=True)
 
 
-def test_three_times_and_no_more(database: Database, target: Target, org_id: str) -> None:
-    """A transition that kills the agent three times is dropped; the later ones are reported."""
-    add(target, org_id)
-    for outcome in (REJECTED, OK):
-        check(database, outcome)
-    for attempt in (1, 2, 3):
-        (one,) = take(database, "a")
-        assert (one.to_status, one.attempts) == ("error", attempt)
-        assert take(database, "b") == []
-        later(database, 41)
-    (one,) = take(database, "a")
-    assert one.to_status == "active"
-
-
-def test_of_one_integration_the_earlier_is_told_first(database: Database, target: Target, org_id: str) -> None:
-    """A recovery is never reported before its failure, whichever agent reports."""
+def test_of_one_integration_the_newest_is_claimed(database: Database, target: Target, org_id: str) -> None:
+    """A recovery is delivered with its failure; another agent delivers nothing of that integration at that time."""
     for name in ("Email", "SMS"):
         add(target, org_id, name)
     for outcome in (REJECTED, OK):
         check(database, outcome)
     first = take(database, "a")
-    assert [(one.name, one.to_status) for one in first] in (
-        [("Email", "error"), ("SMS", "error")],
-        [("SMS", "error"), ("Email", "error")],
-    )
-    assert take(database, "b") == []
-    transitions.mark_delivered(database, "a", first[0], 0)
-    (next_,) = take(database, "b")
-    assert (next_.name, next_.to_status) == (first[0].name, "active")
+    assert {one.name: (one.to_status, len(one.missed)) for one in first} == {
+        "Email": ("active", 1),
+        "SMS": ("active", 1),
+    }
+    assert {one.missed[0].to_status for one in first} == {"error"}
+    check(database, REJECTED)
+    assert take(database, "b") == []  # a newer change waits until the delivery of the older one has ended
+    assert all(transitions.mark_delivered(database, "a", one, 0) for one in first)
+    assert [(one.to_status, one.missed) for one in take(database, "b")] == [("error", ())] * 2
+
+
+def test_a_claim_that_is_frozen_stops_no_other_pass(postgresql_target: Target, org_id: str) -> None:
+    """While another agent is inside its claim, a claim takes nothing and does not wait for it."""
+    add(postgresql_target, org_id)
+    with connect(postgresql_target) as database, connect(postgresql_target) as frozen:
+        check(database, REJECTED)
+        with frozen.transaction():
+            assert frozen.row(transitions._ONE_CLAIM) == {"is_locked": True}
+            assert take(database) == []
+        assert len(take(database)) == 1
 
 
 def test_no_more_than_asked_for_and_the_oldest(database: Database, target: Target, org_id: str) -> None:
@@ -216,25 +214,52 @@ def test_no_more_than_asked_for_and_the_oldest(database: Database, target: Targe
     assert len(take(database, "b", limit=2)) == 1
 
 
-def test_what_could_not_begin_is_free_again_at_once(database: Database, target: Target, org_id: str) -> None:
-    """A transition that is given back is due at once; its attempt counts."""
+def test_what_did_not_begin_is_free_again_at_once(database: Database, target: Target, org_id: str) -> None:
+    """A transition that is given back is due at once; no attempt is counted."""
     add(target, org_id)
     check(database, REJECTED)
     (one,) = take(database)
     transitions.give_back(database, "a", one)
     (again,) = take(database, "b")
-    assert (again.id, again.attempts) == (one.id, 2)
+    assert (again.id, again.attempts) == (one.id, 1)
 
 
-def test_yesterday_is_no_news(database: Database, target: Target, org_id: str) -> None:
-    """A new notifier gets the transitions of the last day, not older ones."""
+def test_an_earlier_lease_of_the_same_agent_marks_nothing(database: Database, target: Target, org_id: str) -> None:
+    """The token counts, not only the owner."""
     add(target, org_id)
     check(database, REJECTED)
-    later(database, transitions.NEWS_S - 60, "changed_at")
-    (one,) = take(database)
-    transitions.give_back(database, "a", one)
-    later(database, 61, "changed_at")
-    assert take(database) == []
+    (first,) = take(database, "a")
+    later(database, 41)
+    (second,) = take(database, "a")
+    assert not transitions.mark_delivered(database, "a", first, 0)
+    assert not transitions.mark_failed(database, "a", first, Failure("it ended with 1", 1, None)).was_ours
+    assert transitions.mark_delivered(database, "a", second, 0)
+
+
+@pytest.mark.case("reliability notifications")
+def test_a_failure_that_was_marked_already(database: Database, target: Target, org_id: str) -> None:
+    """A mark whose reply was lost is recognised; an agent whose lease was lost marks nothing."""
+    add(target, org_id)
+    check(database, REJECTED)
+    (one,) = take(database, "a")
+    failure = Failure("it ended with 1", 1, 5.0)
+    first = transitions.mark_failed(database, "a", one, failure)
+    assert first.was_ours and first.next_attempt_at is not None
+    assert transitions.mark_failed(database, "a", one, failure, again=True) == first
+    later(database, 6, "next_attempt_at")
+    (second,) = take(database, "b")
+    assert transitions.mark_failed(database, "a", one, failure, again=True) == (False, None)
+    assert transitions.mark_delivered(database, "b", second, 0)
+
+
+@pytest.mark.case("reliability notifications")
+def test_a_pending_change_is_never_too_old(database: Database, target: Target, org_id: str) -> None:
+    """A change that no agent could deliver for a long time is neither dropped nor deleted."""
+    add(target, org_id)
+    check(database, REJECTED)
+    later(database, 40 * 86_400, "changed_at")
+    assert transitions.prune(database) == 0
+    assert len(take(database)) == 1
 
 
 def test_an_agent_of_one_organisation_tells_of_that(database: Database, target: Target, org_id: str) -> None:
@@ -260,16 +285,21 @@ def test_looking_takes_no_lock(sqlite_target: Target, org_id: str) -> None:
         assert take(database) == []
 
 
-def test_old_ones_are_deleted(database: Database, target: Target, org_id: str) -> None:
-    """A transition is deleted after a week, delivered or not; a newer one stays."""
+@pytest.mark.case("reliability notifications")
+@pytest.mark.parametrize("delay_s", [5.0, None])
+def test_old_ones_are_deleted(database: Database, target: Target, org_id: str, delay_s: float | None) -> None:
+    """A delivered transition and a dead letter are deleted 30 days later; one that is retried stays."""
     for name in ("a", "b"):
         add(target, org_id, name)
     check(database, REJECTED)
+    first, second = take(database)
+    transitions.mark_delivered(database, "a", first, 0)
+    transitions.mark_failed(database, "a", second, Failure("it ended with 1", 1, delay_s))
+    later(database, 90 * 86_400, "changed_at")
     assert transitions.prune(database) == 0
-    later(database, transitions.KEPT_S + 1, "changed_at")
-    check(database, OK)
-    assert transitions.prune(database) == 2
-    assert {row[:2] for row in written(database)} == {("error", "active")}
+    for column in ("told_at", "failed_at"):
+        later(database, 30 * 86_400 + 1, column)
+    assert transitions.prune(database) == (1 if delay_s else 2)
 
 
 def test_deleting_for_good_takes_them_along(database: Database, target: Target, org_id: str) -> None:
