@@ -66,6 +66,11 @@ class AgentOptions(NamedTuple):
     targets: Mapping[str, str | None]
     files: Mapping[str, str | None]
 
+    @property
+    def pass_s(self) -> float | None:
+        """The duration of a pass in seconds; None if it has no limit."""
+        return self.budget or (_MINUTE_TIMER_S if self.once else None)
+
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> AgentOptions:
         """Build the options from click's parameters."""
@@ -230,7 +235,9 @@ def _subscribers(context: Context, options: AgentOptions) -> list[Subscriber]:
         # An empty value disables a notifier that has a variable; for the others it is an invalid target.
         if target is None or (entry.variable and not target):
             continue
-        setting = Setting(target, source, context.environ, context.policy, is_service=not options.once)
+        setting = Setting(
+            target, source, context.environ, context.policy, is_service=not options.once, budget_s=options.pass_s
+        )
         found.append(subscriber(entry, setting))
     return found
 

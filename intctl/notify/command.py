@@ -22,6 +22,8 @@ from intctl.text import clean
 
 #: The deadline of one command, in seconds; then it is killed with every process that it started.
 LIMIT_S = 10.0
+#: The largest share of a pass's budget for one command.
+_SHARE = 0.25
 #: How many commands run at the same time.
 _AT_ONCE = 4
 _TICK_S = 0.02
@@ -34,7 +36,8 @@ _KEPT_VARIABLES = frozenset({"INTCTL_HOME", "INTCTL_ORG"})
 
 def build(setting: Setting) -> Command:
     """Build the notifier of an option. Raises UsageError."""
-    return Command(parse(setting.target), environment(setting.environ))
+    limit_s = LIMIT_S if setting.budget_s is None else min(LIMIT_S, setting.budget_s * _SHARE)
+    return Command(parse(setting.target), environment(setting.environ), limit_s=limit_s)
 
 
 def parse(text: str) -> tuple[str, ...]:

@@ -61,7 +61,8 @@ class Notifier(Protocol):
 class Setting(NamedTuple):
     """The setting of a notifier. `target` is its option's value, `source` the option or variable that gave it.
 
-    `environ` is the agent's environment. `is_service`: one agent process runs many passes.
+    `environ` is the agent's environment. `is_service`: one agent process runs many passes. `budget_s` is the duration
+    of a pass in seconds, None if it has no limit.
     """
 
     target: str
@@ -69,3 +70,4 @@ class Setting(NamedTuple):
     environ: Mapping[str, str]
     policy: Callable[[], AddressPolicy]
     is_service: bool = False
+    budget_s: float | None = None

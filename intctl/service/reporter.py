@@ -71,6 +71,11 @@ class Reporter:
                 progress()
 
     @property
+    def change_limit_s(self) -> float:
+        """The longest delivery of a status change, in seconds; 0 if no notifier is given status changes."""
+        return sum(one.notifier.limit_s for one in self._takers(StatusChanged))
+
+    @property
     def has_change_notifiers(self) -> bool:
         """Whether any notifier is given status changes."""
         return bool(self._takers(StatusChanged))

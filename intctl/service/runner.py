@@ -66,7 +66,7 @@ class PassRunner:
         summary = agent.run_once(
             database,
             keyring,
-            settings,
+            self._checking(settings),
             stop,
             begin=partial(_begin, database, me),
             progress=lambda _batch: around.progress(),
@@ -87,6 +87,12 @@ class PassRunner:
         self._locked |= dict.fromkeys(summary.held_back, now)
         self._locked = {id: at for id, at in self._locked.items() if now - at < _LOCKED_SHOWN_S}
         return sorted(self._locked)[:_LOCKED_SHOWN]
+
+    def _checking(self, settings: PassSettings) -> PassSettings:
+        """The settings without the time that the pass needs for one delivery of status changes."""
+        if settings.budget_s is None or not (reserve_s := self.around.reporter.change_limit_s):
+            return settings
+        return settings._replace(budget_s=max(settings.budget_s - reserve_s, settings.budget_s / 2))
 
     def _report(self, summary: Summary, duration_s: float) -> None:
         journal = self.around.journal

@@ -27,6 +27,8 @@ from intctl.store.passes import Agent, NotedPass, PassNote
 
 #: The minimum time of a step that notes the pass, in seconds, even if the budget of the pass is spent.
 _LEAST_S = 5.0
+#: What remains of the budget after the deliveries: in seconds, at most this share of it.
+_AFTER_TELLING_S, _AFTER_TELLING = 5.0, 0.2
 #: The budget of such a step in seconds: the time for retries of the database, and the last attempt.
 _NOTE_S = GIVE_UP_S + 5.0
 
@@ -69,6 +71,13 @@ class DonePass:
     def is_completed(self) -> bool:
         """Whether no signal ended the pass and a config could be opened."""
         return not self.summary.stopped and not self.summary.keyless
+
+    @property
+    def telling_ends(self) -> float:
+        """The moment by which deliveries must end: the steps after them are inside the budget, too."""
+        if self.budget_s is None:
+            return math.inf
+        return self.began + self.budget_s - min(_AFTER_TELLING_S, self.budget_s * _AFTER_TELLING)
 
     def until(self, ends: float) -> Callable[[], float]:
         """The deadline of database retries: `ends`, the end of the pass's budget, or a signal."""
@@ -132,6 +141,7 @@ def tell(one: DonePass, ends: float) -> None:
     from intctl.notify.rules import Outbox
 
     outbox = Outbox(one.database, one.pass_id, one.agent.org_id, one.stop.__bool__)
+    ends = min(ends, one.telling_ends - around.reporter.change_limit_s)
     around.reporter.report_changes(outbox, ends, around.progress)
 
 

@@ -627,6 +627,31 @@ def test_retell_needs_one_target(intctl: Intctl, words: tuple[str, ...]) -> None
     assert "Give the ID of a notification" in intctl("agent", "retell", *words, code=2).err
 
 
+@pytest.mark.case("reliability 5")
+def test_the_budget_covers_the_notifications(fleet: Fleet, provider: Host) -> None:
+    """With targets and a command that hang, a pass ends within its budget, and what was not tried stays due."""
+    names = [f"n{at}" for at in range(24)]
+    for name in names:
+        provider.behaviour[f"/{name}"] = ["401"]
+    fleet.add({name: f"{provider.url}/{name}" for name in names})
+    fleet.once()
+    for name in names:
+        provider.behaviour[f"/{name}"] = ["hang:60"]
+    fleet.all_due()
+    began = time.monotonic()
+    words = ("agent", "--once", "--budget", "8", "--timeout", "3", "--concurrency", "2", "--on-change", "sleep 60")
+    code, _, err = finished(fleet.start(*words))
+    took_s = time.monotonic() - began
+    (row,) = fleet.rows("SELECT metadata FROM agent_passes")
+    assert code == 0
+    assert row["metadata"]["duration_s"] < 8.0, took_s
+    assert took_s < 9.5  # the start and the end of the process are not in the pass
+    tried = [row["attempts"] for row in fleet.rows("SELECT attempts FROM integration_transitions")]
+    assert sorted(set(tried)) == [0, 1]
+    assert err.count("timed out: killed after 2 seconds") == sum(tried)
+    provider.release()
+
+
 # --- cheap, and without secrets
 
 
