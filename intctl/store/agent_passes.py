@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from intctl.db.connect import Database, among
 from intctl.health import log_entry
@@ -48,36 +48,65 @@ class AgentPass:
     held_back: tuple[str, ...]
 
 
+class _Noted(NamedTuple):
+    """A row of `_LIST`."""
+
+    host: str
+    org_id: str | None
+    version: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    failed_at: datetime | None
+    failure: str | None
+    passes: int
+    checks: int
+    metadata: object
+    now_at: datetime
+
+    @property
+    def note(self) -> Mapping[str, object]:
+        """The note of the last pass; empty if another program wrote the row."""
+        return self.metadata if isinstance(self.metadata, dict) else {}
+
+
 def agents(database: Database, org_id: str | None = None) -> list[AgentPass]:
     """The last pass of each agent, by host; with `org_id` only of the agents that serve it."""
     text = f"{_LIST} WHERE org_id IS NULL OR org_id = :org_id" if org_id else _LIST
-    rows = database.rows(f"{text} ORDER BY host, id", {"org_id": org_id} if org_id else None)
-    notes = [row.pop("metadata") for row in rows]
-    known = [note if isinstance(note, dict) else {} for note in notes]
-    locked = [_ids(note.pop("locked", None)) for note in known]
-    names = _names(database, org_id, sorted({id for ids in locked for id in ids}))
-    if org_id:
-        for place, row in enumerate(rows):
-            if row["org_id"] is None:
-                row["checks"] = None
-                known[place] = _part_of(database, org_id, row, known[place])
-    return [
-        _agent_pass(**row, known=note, held_back=tuple(sorted(names[id] for id in ids if id in names)))
-        for row, note, ids in zip(rows, known, locked, strict=True)
-    ]
+    rows = [_Noted(**row) for row in database.rows(f"{text} ORDER BY host, id", {"org_id": org_id} if org_id else None)]
+    names = _names(database, org_id, sorted({id for row in rows for id in _ids(row.note.get("locked"))}))
+    return [_agent_pass(database, row, org_id, names) for row in rows]
 
 
-def _part_of(database: Database, org_id: str, row: Mapping[str, Any], note: Mapping[str, Any]) -> dict[str, Any]:
+def _agent_pass(database: Database, row: _Noted, org_id: str | None, names: Mapping[str, str]) -> AgentPass:
+    is_part = org_id is not None and row.org_id is None  # of a pass over all organisations
+    note = _part_of(database, str(org_id), row) if is_part else row.note
+    return AgentPass(
+        host=row.host,
+        org_id=row.org_id,
+        version=row.version,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        failed_at=row.failed_at,
+        failure=row.failure,
+        passes=row.passes,
+        checks=None if is_part else row.checks,
+        age_s=None if row.finished_at is None else max((row.now_at - row.finished_at).total_seconds(), 0.0),
+        last={key: note[key] for key in sorted(note) if key != "locked"},  # jsonb does not keep an order
+        held_back=tuple(sorted(names[id] for id in _ids(row.note.get("locked")) if id in names)),
+    )
+
+
+def _part_of(database: Database, org_id: str, row: _Noted) -> Mapping[str, object]:
     """What the note of a pass over all organisations says to one of them, with the counts of its own checks."""
-    finished_at, duration_s = row["finished_at"], note.get("duration_s")
-    if finished_at is None or not isinstance(duration_s, int | float):
+    duration_s = row.note.get("duration_s")
+    if row.finished_at is None or not isinstance(duration_s, int | float):
         return {}
-    window = {"began_at": finished_at - timedelta(seconds=duration_s), "finished_at": finished_at}
+    window = {"began_at": row.finished_at - timedelta(seconds=duration_s), "finished_at": row.finished_at}
     found = database.rows(_CHECKED, {"org_id": org_id, **window})
-    mine = [log for log in map(log_entry.read, (one["metadata"] for one in found)) if log.agent == row["host"]]
+    mine = [log for log in map(log_entry.read, (one["metadata"] for one in found)) if log.agent == row.host]
     verdicts = Counter(log.verdict for log in mine if log.verdict)
     return {
-        **{key: note[key] for key in _COMMON if key in note},
+        **{key: row.note[key] for key in _COMMON if key in row.note},
         "checked": len(mine),
         "verdicts": {verdict: verdicts[verdict] for verdict in sorted(verdicts)},
     }
@@ -93,20 +122,3 @@ def _names(database: Database, org_id: str | None, ids: Sequence[str]) -> dict[s
         return {}
     text, parameters = among(database, _NAMES, ids)
     return {row["id"]: row["name"] for row in database.rows(text, parameters) if org_id in (None, row["org_id"])}
-
-
-def _agent_pass(
-    *,
-    now_at: datetime,
-    finished_at: datetime | None,
-    known: Mapping[str, Any],
-    held_back: tuple[str, ...],
-    **columns: Any,
-) -> AgentPass:
-    return AgentPass(
-        **columns,
-        finished_at=finished_at,
-        age_s=None if finished_at is None else max((now_at - finished_at).total_seconds(), 0.0),
-        last={key: known[key] for key in sorted(known)},  # jsonb does not keep an order
-        held_back=held_back,
-    )

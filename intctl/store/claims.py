@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,8 @@ from intctl.db.url import POSTGRESQL
 from intctl.health.status import DEFAULT_INTERVAL_MINUTES, ENABLED, interval_minutes
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from intctl.health.judge import LastSuccess
     from intctl.store.configs import SealedConfig
 
@@ -268,39 +270,52 @@ class Anomalies:
     ahead: tuple[Ahead, ...] = ()  # due too late: a clock that was ahead scheduled them
 
 
+class _Odd(NamedTuple):
+    """A row of `_ANOMALIES`."""
+
+    id: str
+    attempts: int
+    rejections: int
+    next_check_at: datetime | None
+    now_at: datetime
+    health_check_interval_minutes: int | None
+
+    @property
+    def two_intervals_s(self) -> float:
+        """Two intervals, in seconds."""
+        return 120.0 * interval_minutes(self.health_check_interval_minutes)
+
+    def is_later(self, seconds: float) -> bool:
+        """Whether the check is due later than in so many seconds."""
+        return self.next_check_at is not None and (self.next_check_at - self.now_at).total_seconds() > seconds
+
+
 def find_anomalies(database: Database) -> Anomalies:
     """Find all anomalies in one query without a write: otherwise each idle pass would take SQLite's write lock."""
-    rows = database.rows(_ANOMALIES)
+    rows = [_Odd(**row) for row in database.rows(_ANOMALIES)]
     return Anomalies(
-        stuck=any(row["attempts"] >= MAX_ATTEMPTS for row in rows),
-        suspects=any(row["attempts"] == MAX_ATTEMPTS - 1 for row in rows),
-        ahead=_ahead(database, rows),
+        stuck=any(row.attempts >= MAX_ATTEMPTS for row in rows),
+        suspects=any(row.attempts == MAX_ATTEMPTS - 1 for row in rows),
+        ahead=_ahead(database, [row for row in rows if row.is_later(row.two_intervals_s)]),
     )
 
 
-def _ahead(database: Database, rows: Sequence[Mapping[str, Any]]) -> tuple[Ahead, ...]:
+def _ahead(database: Database, late: Sequence[_Odd]) -> tuple[Ahead, ...]:
     """The rows that are due later than in two intervals without a reason."""
-    late = [row for row in rows if _is_later(row, 120.0 * interval_minutes(row["health_check_interval_minutes"]))]
     if not late:
         return ()
     from intctl.health import judge, log_entry
 
-    text, parameters = among(database, _NEWEST, [row["id"] for row in late])
+    text, parameters = among(database, _NEWEST, [row.id for row in late])
     newest = {row["id"]: row["metadata"] for row in database.rows(text, parameters)}
     found = []
     for row in late:
-        minutes = interval_minutes(row["health_check_interval_minutes"])
-        wait_s = judge.extra_wait_s(minutes, row["rejections"], log_entry.read(newest.get(row["id"])))
-        bound_s = wait_s or 120.0 * minutes
-        if _is_later(row, bound_s):
-            found.append(Ahead(str(row["id"]), bound_s, wait_s))
+        minutes = interval_minutes(row.health_check_interval_minutes)
+        wait_s = judge.extra_wait_s(minutes, row.rejections, log_entry.read(newest.get(row.id)))
+        bound_s = wait_s or row.two_intervals_s
+        if row.is_later(bound_s):
+            found.append(Ahead(str(row.id), bound_s, wait_s))
     return tuple(found)
-
-
-def _is_later(row: Mapping[str, Any], seconds: float) -> bool:
-    """Whether the row is due later than in so many seconds."""
-    next_at = row["next_check_at"]
-    return next_at is not None and (next_at - row["now_at"]).total_seconds() > seconds
 
 
 def pull_forward(database: Database, ahead: Sequence[Ahead]) -> int:

@@ -90,7 +90,7 @@ UPDATE integration_schedules s SET {lease.take("s")} FROM due
     Mutation(
         "claim: the bound of a next time is the same for all",
         "intctl.store.claims:_ahead",
-        "bound_s = wait_s or 120.0 * minutes",
+        "bound_s = wait_s or row.two_intervals_s",
         "bound_s = 7500.0",
         "tests/store/test_claims.py::test_a_clock_that_was_ahead_delays_no_check",
     ),
