@@ -206,7 +206,7 @@ def edit(context: Context, options: EditOptions) -> int:
     elif assignments or secrets:
         manifest = revised(context, stored_config(runtime, sealed, provider), assignments, secrets)
     else:
-        edited = from_editor(context, runtime, sealed, provider)
+        edited = from_editor(context, runtime, sealed, provider, options)
         if edited is None:
             context.out(f"{clean(sealed.name)}: nothing was changed.\n")
             return EXIT_OK

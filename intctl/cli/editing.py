@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from intctl.plan import Runtime
     from intctl.providers.base import Provider
     from intctl.store.configs import SealedConfig
-from intctl.cli.manifests import NO_ACCESS, Access, load
+from intctl.cli.manifests import Access, load
+
+#: The size limit of a key on standard input, in bytes.
+_MAX_KEY = 64 * 1024
 
 
 def provider_of(sealed: SealedConfig) -> Provider:
@@ -72,7 +75,7 @@ def revised(context: Context, stored: StoredConfig, assignments: Sequence[str], 
             raise UsageError(
                 f"--secret: {clean(field, 40)!r} is not a secret field{nearest(field, known)} (secret fields: {has})"
             )
-    given = {field: Secret(context.secret(field)) for field in fields}
+    given = _entered(context, stored.provider, fields)
     try:
         revised = manifest.revise(stored, environ=context.environ, assignments=assignments, secrets=given)
     except manifest.SecretsNeeded as needed:
@@ -81,14 +84,62 @@ def revised(context: Context, stored: StoredConfig, assignments: Sequence[str], 
             options = " ".join(f"--secret {field}" for field in sorted(needed.fields))
             raise UsageError(f"{changed}: add {options}. Nothing was sent or saved.") from None
         context.say(f"{changed}.")
-        given.update({field: Secret(context.secret(field)) for field in sorted(needed.fields)})
+        given.update(_entered(context, stored.provider, sorted(needed.fields)))
         revised = manifest.revise(stored, environ=context.environ, assignments=assignments, secrets=given)
     for warning in revised.warnings:
         context.warn(warning)
     return revised.items[0]
 
 
-def from_editor(context: Context, runtime: Runtime, sealed: SealedConfig, provider: Provider) -> Manifest | None:
+def _entered(context: Context, provider: Provider, names: Sequence[str]) -> dict[str, Secret]:
+    """Read the secrets in this order: prompted for, or from standard input, a line for each."""
+    fields = {field.name: field for field in provider.fields}
+    given = {}
+    for name in names:
+        if fields[name].kind != "pem":
+            given[name] = Secret(context.secret(name))
+        elif sys.stdin.isatty():
+            given[name] = Secret(_from_path(context, name))
+        else:
+            given[name] = Secret(_block(name, is_last=name == names[-1]))
+    return given
+
+
+def _from_path(context: Context, name: str) -> str:
+    """Prompt for the file of a key: its lines cannot be typed at one prompt."""
+    from intctl.errors import Problem
+    from intctl.manifest.references import ValueSources, from_file
+    from intctl.manifest.values import Wrong
+
+    path: str = click.prompt(f"New {name} (path of a PEM file)", err=True)
+    try:
+        content, warning = from_file(path, Path(), ValueSources({}, context.forbidden_files), secret=True)
+    except Wrong as wrong:
+        raise ManifestError([Problem("--secret", 0, 0, f"{name}: {wrong}", (name,))]) from None
+    if warning:
+        context.warn_once(warning)
+    return content
+
+
+def _block(name: str, *, is_last: bool) -> str:
+    """Read a key from standard input: the rest of it for the last secret, else up to the line that ends a PEM block."""
+    data = b""
+    while len(data) <= _MAX_KEY and (line := sys.stdin.buffer.readline(_MAX_KEY + 1)):
+        data += line
+        if not is_last and (b"-----BEGIN" not in data or b"-----END" in line):
+            break
+    try:
+        text = data.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise UsageError(f"{name}: standard input is not UTF-8 text. Nothing was changed.") from None
+    if not text.strip():
+        raise UsageError(f"No {name} was given on standard input. Nothing was changed.")
+    return text
+
+
+def from_editor(
+    context: Context, runtime: Runtime, sealed: SealedConfig, provider: Provider, access: Access
+) -> Manifest | None:
     """Open the manifest in an editor and load the result; None if it is unchanged."""
     import tempfile
 
@@ -113,7 +164,7 @@ def from_editor(context: Context, runtime: Runtime, sealed: SealedConfig, provid
             if path.read_text("utf-8", errors="replace") == before:
                 return None
             try:
-                return load(context, [str(path)], [], NO_ACCESS, stored=stored)[0]
+                return load(context, [str(path)], [], access, stored=stored)[0]
             except ManifestError as error:
                 for problem in error.problems:
                     context.say(str(problem).replace(str(path), "the text"))

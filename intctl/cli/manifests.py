@@ -52,10 +52,6 @@ class Access:
         return manifest.ValueSources(context.environ, context.forbidden_files, self.allow_inline_secrets, names, below)
 
 
-#: Only plain references: for manifests that intctl wrote itself.
-NO_ACCESS = Access(False, None, None)
-
-
 def access_options(function: F) -> F:
     """Add the options of `Access`."""
     for option in (

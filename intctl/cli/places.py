@@ -24,8 +24,19 @@ _OWN_VARIABLES = (
 )
 #: Parameters of a database URL that do the same.
 _OWN_PARAMETERS = ("passfile", "sslkey", "sslpassword", "servicefile")
-#: Files of the operator: libpq's defaults, and those that docs/systemd.md names.
-_OWN_FILES = ("~/.pgpass", "~/.pg_service.conf", "~/.postgresql", "/etc/intctl/environment", "/etc/intctl/ping.url")
+#: Files and folders of the operator: libpq's defaults, those that docs/systemd.md names, and systemd's credentials.
+_OWN_FILES = (
+    "~/.pgpass",
+    "~/.pg_service.conf",
+    "~/.postgresql",
+    "/etc/intctl/environment",
+    "/etc/intctl/database.url",
+    "/etc/intctl/keyring.json",
+    "/etc/intctl/ping.url",
+    "/run/credentials",
+    "/etc/credstore",
+    "/etc/credstore.encrypted",
+)
 
 
 def data_folder(environ: Mapping[str, str]) -> Path:

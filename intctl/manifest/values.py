@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from intctl import trust
+from intctl.keyring import holds_key
 from intctl.manifest.tree import Mapping, Node, Scalar
 from intctl.providers.base import Field
 from intctl.text import nearest
@@ -52,6 +53,8 @@ def from_node(field: Field, node: Node, folder: Path) -> object:
 
 def from_text(field: Field, text: str, folder: Path) -> object:
     """Return the value of a field from text: quoted, by reference, or from --set. Raises Wrong."""
+    if holds_key(text):
+        raise Wrong("that is, or contains, a key of intctl's own keyring")
     if field.kind == "pem":
         return _pem(field, text)
     if not text.strip():
@@ -237,7 +240,7 @@ def _unwrapped(field: Field, text: str) -> str:
     These are `\\n` for a line break, quotes around it, base64 of the whole, blanks for line breaks, and a service
     account's JSON key file, whose private_key is taken. Raises Wrong for a JSON file without one.
     """
-    text = text.strip()
+    text = text.removeprefix("\ufeff").strip()  # some editors on Windows begin a file with it
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1].strip()
     if "-----BEGIN" not in text and (decoded := _from_base64(text)):

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from intctl import cli, keyring
 from intctl.db.url import Target
@@ -93,6 +95,14 @@ def ca() -> Iterator[Authority]:
     """A certificate authority for the servers of these tests."""
     with authority() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def private_key() -> str:
+    """A key in PEM form."""
+    made = rsa.generate_private_key(65537, 2048)
+    form = serialization.PrivateFormat.PKCS8
+    return made.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
 
 
 class MailHost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -11,8 +12,12 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+
+from intctl import keyring
+from intctl.text import MASK
 
 from ..servers import Answer, http_server
 from .conftest import CANARY, Intctl, MailHost
@@ -270,3 +275,53 @@ def test_only_the_fields_of_a_problem_are_asked_again(intctl: Intctl, mail_start
     assert code == 0, terminal.said
     assert "would send the password in plaintext" in terminal.said
     assert terminal.said.count("(not shown): ") == terminal.said.count("username: ") == 1
+
+
+REFUSED = {MASK: "masked form", "****abcd": "masked form", "ab\u202ecd": "bidi", keyring.new_key().text(): "keyring"}
+
+
+@pytest.mark.case("security 7")
+@pytest.mark.parametrize("value", REFUSED, ids=["mask", "end of a mask", "bidi", "key"])
+def test_a_typed_secret_is_judged_like_one_in_a_file(intctl: Intctl, value: str) -> None:
+    """At the prompt of --secret, after a changed destination, and of add without a file."""
+    with http_server({"/": Answer()}) as server:
+        text = f"name: X\nprovider: http\nconfig: {{url: {server.url}/, auth: bearer, token: {{env: TOKEN}}}}\n"
+        intctl("add", "custom", "--no-test", "-f", "-", stdin=text, TOKEN="first-token")
+        for words in (
+            ("edit", "X", "--secret", "token"),
+            ("edit", "X", "--set", "url=http://127.0.0.1:9/", "--no-test"),
+        ):
+            with on_a_terminal(intctl, *words) as terminal:
+                terminal.through(("New token", value))
+                code, _ = terminal.end()
+            assert code == 2 and f"token: {'that' if 'mask' in REFUSED[value] else ''}" in terminal.said
+            assert REFUSED[value] in terminal.said
+        assert server.requests == []
+    with on_a_terminal(intctl, "add", "checkr") as terminal:
+        terminal.through(("Name", "Checks"), ("api_key: ", value))
+        terminal.asked("api_key: ")
+        assert REFUSED[value] in terminal.said
+        terminal.type("\x03")
+        assert terminal.end()[0] == 130
+
+
+@pytest.mark.case("F20")
+def test_a_key_is_given_as_a_file_at_the_prompt(intctl: Intctl, private_key: str, tmp_path: Path) -> None:
+    """The lines of a key cannot be typed at one prompt; a JSON key file is accepted, a public one is not."""
+    text = (
+        "name: X\nprovider: google\nconfig: {service_account: a@b.iam.gserviceaccount.com, private_key: {env: KEY}}\n"
+    )
+    intctl("add", "calendar", "--no-test", "-f", "-", stdin=text, KEY=private_key)
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps({"type": "service_account", "private_key": private_key}))
+    path.chmod(0o600)
+    with on_a_terminal(intctl, "edit", "X", "--secret", "private_key", "--no-test") as terminal:
+        terminal.through(("New private_key (path of a PEM file)", str(path)))
+        code, out = terminal.end()
+    assert code == 0 and "nchanged" in out + terminal.said
+    own = intctl.home / "keyring.json"
+    for wrong, problem in ((tmp_path / "none", "there is no such file"), (own, "reserved for intctl's own keyring")):
+        with on_a_terminal(intctl, "edit", "X", "--secret", "private_key", "--no-test") as terminal:
+            terminal.through(("New private_key", str(wrong)))
+            code, _ = terminal.end()
+        assert code == 2 and problem in terminal.said

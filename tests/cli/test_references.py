@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from intctl import keyring
 from intctl.text import MASK
 
 from ..servers import Answer, HttpServer, http_server
 from .conftest import Intctl, Ran
+from .test_ask import on_a_terminal
 
 KEY = keyring.new_key().text()
 #: The commands that read a manifest and send its secrets.
@@ -167,6 +166,22 @@ def test_no_file_of_intctl_is_sent(intctl: Intctl, author: HttpServer, tmp_path:
 
 
 @pytest.mark.case("security 1")
+def test_the_editor_reads_what_the_options_allow(intctl: Intctl, author: HttpServer, tmp_path: Path) -> None:
+    """--allow-env and --files-below hold for the text of $EDITOR too."""
+    intctl("add", "custom", "--no-test", "-f", "-", stdin=manifest(author, "{env: TOKEN}"), TOKEN="first-token")
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/token: .*/token: {env: OTHER}/' \"$1\"\n")
+    editor.chmod(0o755)
+    intctl.environ |= {"EDITOR": str(editor), "OTHER": "canary-of-editor"}
+    with on_a_terminal(intctl, "edit", "X", "--no-test", "--allow-env", "TOKEN") as terminal:
+        terminal.through(("Edit it again?", "n"))
+        code, _ = terminal.end()
+    assert code == 2 and "OTHER is not in --allow-env" in terminal.said
+    with on_a_terminal(intctl, "edit", "X", "--no-test", "--allow-env", "OTHER") as terminal:
+        assert terminal.end()[0] == 0
+
+
+@pytest.mark.case("security 1")
 @pytest.mark.parametrize("place", ["/proc/self/environ", "/proc/self/cmdline", "/proc/version", "/sys/kernel/notes"])
 def test_no_file_of_the_kernel_is_sent(intctl: Intctl, author: HttpServer, place: str) -> None:
     """/proc shows the environment of processes."""
@@ -222,6 +237,7 @@ def test_a_pipeline_allows_files_of_a_folder(intctl: Intctl, author: HttpServer,
         ("ab\u202ecd", "control"),
         ("x" * 10_000, "longer than"),
         ("x" * 1_048_576, "larger than 64 KiB|longer than"),
+        pytest.param(KEY, "keyring", id="key"),
     ],
 )
 def test_a_secret_is_judged_alike_however_it_comes(
@@ -273,17 +289,10 @@ FORMS: dict[str, Callable[[str], str]] = {
     "one line": lambda key: key.replace("\n", ""),
     "base64": lambda key: base64.b64encode(key.encode()).decode(),
     "base64 in lines": lambda key: base64.encodebytes(key.encode()).decode(),
+    "byte order mark": lambda key: f"\ufeff{key}",
     "JSON key file": lambda key: json.dumps({"type": "service_account", "private_key": key}, indent=2),
     "base64 of a JSON key file": lambda key: base64.b64encode(json.dumps({"private_key": key}).encode()).decode(),
 }
-
-
-@pytest.fixture(scope="session")
-def private_key() -> str:
-    """A key in PEM form."""
-    made = rsa.generate_private_key(65537, 2048)
-    form = serialization.PrivateFormat.PKCS8
-    return made.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
 
 
 @pytest.mark.case("F20")
@@ -294,6 +303,28 @@ def test_a_key_is_accepted_in_the_forms_of_variables(intctl: Intctl, private_key
     intctl("add", "calendar", "--no-test", "-f", "-", stdin=text, KEY=FORMS[form](private_key))
     again = intctl("apply", "--no-test", "-f", "-", stdin=text, KEY=private_key)
     assert again.out.startswith("Unchanged")
-    if "\n" not in (value := FORMS[form](private_key)):
-        edited = intctl("edit", "X", "--secret", "private_key", "--no-test", stdin=f"{value}\n")
-        assert "nchanged" in edited.out + edited.err
+    value = FORMS[form](private_key)
+    edited = intctl("edit", "X", "--secret", "private_key", "--no-test", stdin=f"{value}\n")
+    assert "nchanged" in edited.out + edited.err
+
+
+@pytest.mark.case("F20")
+def test_a_key_is_read_from_standard_input_among_others(intctl: Intctl, private_key: str) -> None:
+    """The lines of a key belong to it, before another secret and after one; others have a line each."""
+    certificate = private_key.replace("PRIVATE KEY", "CERTIFICATE")
+    text = (
+        "name: X\nprovider: adp\nconfig: {client_id: a, client_secret: {env: S}, client_certificate: {env: C}, "
+        "client_private_key: {env: KEY}}\n"
+    )
+    intctl("add", "adp", "--no-test", "-f", "-", stdin=text, KEY=private_key, S="first", C=certificate)
+    names = ("client_private_key", "client_secret")
+    for order in (names, names[::-1]):
+        given = {"client_private_key": private_key, "client_secret": "other\n"}
+        options = [word for name in order for word in ("--secret", name)]
+        intctl("edit", "X", *options, "--no-test", stdin="".join(given[name] for name in order))
+        again = intctl("apply", "--no-test", "-f", "-", stdin=text, KEY=private_key, S="other", C=certificate)
+        assert again.out.startswith("Unchanged")
+        intctl("apply", "--no-test", "-f", "-", stdin=text, KEY=private_key, S="first", C=certificate)
+    for wrong, problem in (("", "No client_private_key was given"), ("\n\n", "No client_private_key"), ("x", "PEM")):
+        ran = intctl("edit", "X", "--secret", names[0], "--no-test", stdin=wrong, code=2)
+        assert problem in ran.err
