@@ -26,6 +26,7 @@ from typing import Any
 
 from intctl import trust
 from intctl.errors import KeyringError, SealError
+from intctl.text import stored_json
 
 KEY_VARIABLE = "INTCTL_ENCRYPTION_KEY"
 FILE_VARIABLE = "INTCTL_KEYRING_FILE"
@@ -168,7 +169,7 @@ class Keyring:
                 f"it is {kid}, and the keyring has {known}",
             )
         try:
-            plain = json.loads(cipher.decrypt(nonce, sealed, _additional(kid, binding)))
+            plain = stored_json(cipher.decrypt(nonce, sealed, _additional(kid, binding)))
         except (InvalidTag, ValueError):
             plain = None
         if not isinstance(plain, dict):

@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 #: The longest external text that is kept or shown, in characters.
 LIMIT = 500
 
+#: How deeply JSON of a row may be nested; intctl itself writes three levels.
+_MAX_DEPTH = 100
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 # Format (bidi, zero-width), control, surrogate, private use and line/paragraph separators.
 _UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
@@ -52,6 +55,29 @@ def _inert(line: str) -> str:
 
 def _is_hidden(char: str) -> bool:
     return unicodedata.category(char) in _UNSHOWN
+
+
+def stored_json(text: str | bytes) -> object:
+    """Decode JSON that another program may have written. Raises ValueError if it is none, or nested too deeply.
+
+    Python's decoder, and whatever walks the result, would end with a RecursionError for one odd row.
+    """
+    import json
+
+    shown = text.decode() if isinstance(text, bytes) else text
+    if shown.count("[") + shown.count("{") > _MAX_DEPTH and _depth(shown) > _MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    return json.loads(shown)
+
+
+def _depth(text: str) -> int:
+    """The depth of the brackets outside strings."""
+    depth = deepest = 0
+    for found in _BRACKETS.finditer(text):
+        if (mark := found[0][0]) != '"':
+            depth += 1 if mark in "[{" else -1
+            deepest = max(deepest, depth)
+    return deepest
 
 
 def rfc3339(moment: datetime) -> str:

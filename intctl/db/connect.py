@@ -25,6 +25,7 @@ from typing import Any
 from intctl.db.driver_errors import connect_error, own_errors, sqlite_error
 from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.errors import StoreError
+from intctl.text import stored_json
 
 #: The Alembic revision that this version requires. A test compares it with the newest migration.
 HEAD = "0005"
@@ -59,6 +60,8 @@ def _open_sqlite(path: Path) -> sqlite3.Connection:
         )
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
+        # An edited or deleted secret leaves no ciphertext in free pages. Some builds of SQLite have it off.
+        connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA journal_mode = WAL")
         # A pass changes the same pages repeatedly: checkpoint less often (every 16 MB of log).
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
@@ -284,7 +287,7 @@ def _json_value(text: object) -> object:
     if not isinstance(text, str):
         return text
     try:
-        return json.loads(text)
+        return stored_json(text)
     except ValueError:
         return text  # a damaged row: the code that opens it reports it, the query does not fail
 

@@ -13,7 +13,10 @@ from typing import Any
 
 import psycopg
 from psycopg.types.datetime import TimestamptzLoader
+from psycopg.types.json import set_json_loads
 from psycopg.types.string import TextLoader
+
+from intctl.text import stored_json
 
 #: The longest wait for a statement's reply, in seconds: longer than the server's own limit.
 CUT_S = 8.0
@@ -68,6 +71,13 @@ class _UtcLoader(TimestamptzLoader):
         return super().load(data).astimezone(UTC)
 
 
+def _json_value(data: str | bytes) -> object:
+    try:
+        return stored_json(data)
+    except ValueError:  # nested too deeply: the code that opens the row reports it, the query does not fail
+        return data.decode() if isinstance(data, bytes) else data
+
+
 def open_connection(parameters: Mapping[str, str], *, patient: bool) -> Bounded:
     """Open a connection in autocommit mode. `patient`: no time limits, for migrations. Raises psycopg.Error."""
     limits = _IDLE if patient else {**_LIMITS, **_IDLE}
@@ -87,6 +97,7 @@ def open_connection(parameters: Mapping[str, str], *, patient: bool) -> Bounded:
             raise
         connection = _connect(given)  # PgBouncer without ignore_startup_parameters = options
     connection.adapters.register_loader("uuid", TextLoader)
+    set_json_loads(_json_value, connection)
     if connection.info.parameter_status("TimeZone") != "UTC":
         connection.adapters.register_loader("timestamptz", _UtcLoader)
     if patient:

@@ -6,11 +6,11 @@ value: a part that does not fit is treated as absent.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from intctl.health.status import LOG_STATUS, PHASES, Verdict
+from intctl.text import stored_json
 
 if TYPE_CHECKING:
     from intctl.health.outcome import Outcome
@@ -108,7 +108,7 @@ def read_code(document: object) -> str:
 def _decoded(document: object) -> Mapping[str, Any]:
     if isinstance(document, str):
         try:
-            document = json.loads(document)
+            document = stored_json(document)
         except ValueError:
             return _NOTHING
     return document if isinstance(document, dict) else _NOTHING

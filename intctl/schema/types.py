@@ -18,6 +18,7 @@ from sqlalchemy.types import TypeDecorator
 
 from intctl.db.connect import time_text, time_value
 from intctl.db.url import POSTGRESQL
+from intctl.text import stored_json
 
 
 class Id(TypeDecorator[str]):
@@ -70,7 +71,7 @@ class Json(TypeDecorator[Any]):
         if dialect.name == POSTGRESQL or not isinstance(value, str):
             return value
         try:
-            return json.loads(value)
+            return stored_json(value)
         except ValueError:
             return value  # a damaged row: the code that opens it reports it
 
@@ -88,7 +89,7 @@ class Texts(TypeDecorator[list[str]]):
         return value if value is None or dialect.name == POSTGRESQL else json.dumps(value)
 
     def process_result_value(self, value: Any, dialect: Any) -> Any:
-        return json.loads(value) if isinstance(value, str) else value
+        return stored_json(value) if isinstance(value, str) else value
 
 
 class NewId(FunctionElement[str]):

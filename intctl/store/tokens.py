@@ -30,7 +30,7 @@ from intctl.failpoint import hit
 from intctl.keyring import Binding, Keyring
 from intctl.probes.spec import Tokens
 from intctl.store.claims import lock_tries
-from intctl.text import Secret
+from intctl.text import Secret, stored_json
 
 #: The delays between attempts to save, in seconds: a rotated token is stored nowhere else.
 _PAUSES_S = (0.2, 1.0, 3.0)
@@ -202,7 +202,7 @@ class SealedTokens:
         if not text:
             return None
         try:
-            return self._keyring.open(json.loads(text), self._binding, self._name)
+            return self._keyring.open(stored_json(text), self._binding, self._name)
         except (ValueError, SealError):
             return None
 
