@@ -96,7 +96,7 @@ def test_what_is_nested_is_counted_outside_strings() -> None:
     assert stored_json(b'{"a": "\\"[{"}') == {"a": '"[{'}
     assert stored_json("[" * 100 + "]" * 100)
     for text in ("[" * 101 + "]" * 101, '["' + '\\"' * 3 + '",' + "[" * 101, "{", b"\xff"):
-        with pytest.raises(ValueError, match="nested|Expecting|decode"):
+        with pytest.raises(ValueError, match=r"nested|Expecting|decode"):
             stored_json(text)
 
 
