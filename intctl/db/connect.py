@@ -325,8 +325,17 @@ def current_version(database: Database) -> str | None:
     return str(found["version_num"]) if found else None
 
 
+def require_no_other_creator(database: Database) -> None:
+    """Raise StoreError if another role of PostgreSQL could make this process run its code (`creators`)."""
+    if database.dialect == POSTGRESQL:
+        from intctl.db.creators import UNTRUSTED, Creator, refuse
+
+        refuse([Creator(**row) for row in database.rows(UNTRUSTED)], database.target.label)
+
+
 def require_ready(database: Database) -> None:
     """Raise StoreError unless the database has this version's revision."""
+    require_no_other_creator(database)
     version = current_version(database)
     if version == HEAD:
         return

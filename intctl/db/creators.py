@@ -1,0 +1,80 @@
+"""Other roles that could make PostgreSQL run their code as intctl.
+
+Whoever may create functions or operators in a schema of the search path can define a better match for a call of ours:
+`lower(varchar)`, or `=` for two varchar columns (CVE-2018-1058; PostgreSQL, "Writing SECURITY DEFINER functions safely"
+and the wiki's guide to that CVE). Trusted are superusers, the database's and the schema's owner, the owner of intctl's
+tables, and this user.
+
+The query itself names every table, function and operator with its schema, for it runs before that is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from intctl.errors import StoreError
+from intctl.text import clean
+
+_EQ = "OPERATOR(pg_catalog.=)"
+#: Selects a `Creator` for each.
+UNTRUSTED = f"""
+WITH path AS (
+  SELECT n.oid, n.nspname, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace n
+   WHERE n.nspname {_EQ} ANY (pg_catalog.current_schemas(false))),
+trusted AS (
+  SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolsuper OR r.rolname {_EQ} current_user
+      OR r.rolname {_EQ} session_user OR r.rolname {_EQ} 'pg_database_owner'
+  UNION ALL SELECT d.datdba FROM pg_catalog.pg_database d WHERE d.datname {_EQ} pg_catalog.current_database()
+  UNION ALL SELECT p.nspowner FROM path p
+  UNION ALL SELECT c.relowner FROM pg_catalog.pg_class c JOIN path p ON c.relnamespace {_EQ} p.oid
+   WHERE c.relname {_EQ} 'integrations')
+SELECT 'creator' AS kind, pg_catalog.quote_ident(p.nspname) AS schema,
+       CASE WHEN a.grantee {_EQ} 0::pg_catalog.oid THEN 'PUBLIC'
+            ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS name
+  FROM path p, LATERAL pg_catalog.aclexplode(
+         coalesce(p.nspacl, pg_catalog.acldefault('n'::pg_catalog."char", p.nspowner))) a
+ WHERE a.privilege_type {_EQ} 'CREATE' AND NOT EXISTS (SELECT 1 FROM trusted t WHERE t.oid {_EQ} a.grantee)
+UNION ALL
+SELECT 'FUNCTION', pg_catalog.quote_ident(p.nspname),
+       pg_catalog.format('%I.%I(%s)', p.nspname, f.proname, pg_catalog.pg_get_function_identity_arguments(f.oid))
+  FROM path p JOIN pg_catalog.pg_proc f ON f.pronamespace {_EQ} p.oid
+ WHERE NOT EXISTS (SELECT 1 FROM trusted t WHERE t.oid {_EQ} f.proowner)
+   AND EXISTS (SELECT 1 FROM pg_catalog.pg_proc b JOIN pg_catalog.pg_namespace n ON n.oid {_EQ} b.pronamespace
+                WHERE b.proname {_EQ} f.proname AND n.nspname {_EQ} 'pg_catalog')
+UNION ALL
+SELECT 'OPERATOR', pg_catalog.quote_ident(p.nspname),
+       pg_catalog.format('%I.%s (%s, %s)', p.nspname, o.oprname, pg_catalog.format_type(o.oprleft, NULL),
+                         pg_catalog.format_type(o.oprright, NULL))
+  FROM path p JOIN pg_catalog.pg_operator o ON o.oprnamespace {_EQ} p.oid
+ WHERE NOT EXISTS (SELECT 1 FROM trusted t WHERE t.oid {_EQ} o.oprowner)
+ LIMIT 20"""
+
+
+class Creator(NamedTuple):
+    """A role that may create in a schema (`kind` is `creator`), or a function or an operator that it created."""
+
+    kind: str
+    schema: str
+    name: str
+
+
+def refuse(found: Sequence[Creator], label: str) -> None:
+    """Raise StoreError, with the statement that mends it, if there is any."""
+    if not found:
+        return
+    schemas: dict[str, list[str]] = {}
+    for one in found:
+        if one.kind == "creator":
+            schemas.setdefault(one.schema, []).append(one.name)
+    if schemas:
+        revoke = " ".join(f"REVOKE CREATE ON SCHEMA {name} FROM {', '.join(of)};" for name, of in schemas.items())
+        raise StoreError(
+            f"{label}: another role may create functions in a schema that intctl uses, and could run code as intctl. "
+            f"As the schema's owner, run: {clean(revoke)}"
+        )
+    drop = " ".join(f"DROP {one.kind} {one.name};" for one in found)
+    raise StoreError(
+        f"{label}: a schema that intctl uses has functions of another role in place of PostgreSQL's own, and would run "
+        f"them. Look at them, then run as an administrator: {clean(drop)}"
+    )
