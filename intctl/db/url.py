@@ -30,8 +30,21 @@ _URL_PARAMETERS = frozenset(
         "gssencmode",
         "sslnegotiation",
         "require_auth",
+        "target_session_attrs",
+        "load_balance_hosts",
     }
 )
+
+
+#: The values of parameters that have a fixed set (libpq, "Parameter Key Words").
+_CHOICES = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "sslnegotiation": ("postgres", "direct"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    "load_balance_hosts": ("disable", "random"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +61,27 @@ class Target:
         if self.dialect == SQLITE:
             return str(self.path)
         shown = self.parameters
-        return f"PostgreSQL {shown.get('dbname', '')} at {shown.get('host') or 'the local socket'}:{shown['port']}"
+        hosts, ports = (shown.get(name, "").split(",") for name in ("host", "port"))
+        ports = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
+        places = (f"{host or 'the local socket'}:{port}" for host, port in zip(hosts, ports, strict=True))
+        return f"PostgreSQL {shown.get('dbname', '')} at {', '.join(places)}"
 
 
 def sqlite_target(path: Path) -> Target:
     """Return the SQLite database in this file."""
     return Target(SQLITE, path=path)
+
+
+def _places(text: str) -> tuple[list[str], list[str]]:
+    """Return the hosts and ports of a URL: one or, separated by commas, several. Raises ValueError."""
+    hosts, ports = [], []
+    for place in text.split(","):
+        found = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._%/-]*)(?::([0-9]{0,5}))?", place)
+        if found is None or int(found[2] or 5432) not in range(1, 65536):
+            raise ValueError
+        hosts.append(unquote(found[1].strip("[]")))
+        ports.append(found[2] or "5432")
+    return hosts, ports
 
 
 def parse_url(url: str, source: str) -> Target:
@@ -79,14 +107,14 @@ def parse_url(url: str, source: str) -> Target:
         raise wrong("password", "; write # as %23")
     if rest.partition("/")[0].count("@") > 1:
         raise wrong("password", "; write @ as %40 and / as %2F")
+    login, _, rest_of = rest.rpartition("@") if "@" in rest.partition("/")[0] else ("", "", rest)
+    places, slash, path = rest_of.partition("/")
     try:
-        parts = urlsplit(f"postgresql://{rest}")
-        port, host = parts.port, parts.hostname or ""
+        hosts, ports = _places(places)
+        parts = urlsplit(f"postgresql://{login}{'@' if login else ''}host{slash}{path}")
     except ValueError:
         raise wrong("host or port", "; write special characters in the password as %XX") from None
-    parameters = {"host": unquote(host), "port": str(port or 5432), "dbname": unquote(parts.path[1:])}
-    if host and not re.fullmatch(r"[A-Za-z0-9._:%/-]+", host):
-        raise wrong("host")
+    parameters = {"host": ",".join(hosts), "port": ",".join(ports), "dbname": unquote(parts.path[1:])}
     if not parameters["dbname"] or "/" in parts.path[1:]:
         raise wrong("database name")
     if parts.username:
@@ -96,9 +124,11 @@ def parse_url(url: str, source: str) -> Target:
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         if key not in _URL_PARAMETERS:
             raise wrong("query", f"; known there: {', '.join(sorted(_URL_PARAMETERS))}")
+        if key in _CHOICES and value not in _CHOICES[key]:
+            raise wrong(key, f"; one of {', '.join(_CHOICES[key])}")
         parameters[key] = value
-    host = parameters["host"]
-    if "sslmode" not in parameters and host not in _LOOPBACK and not host.startswith("/"):
+    local = all(host in _LOOPBACK or host.startswith("/") for host in parameters["host"].split(","))
+    if "sslmode" not in parameters and not local:
         parameters["sslmode"] = "verify-full"
         parameters.setdefault("sslrootcert", "system")
     return Target(POSTGRESQL, parameters=parameters)

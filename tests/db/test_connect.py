@@ -81,7 +81,7 @@ def test_sqlite_urls(url: str, path: str) -> None:
         (f"postgresql://u:x@h:{WORD}/d", "host or port"),
         ("postgresql://h:99999/d", "host or port"),
         (f"postgresql://[{WORD}/d", "host or port"),
-        (f"postgresql://{WORD} x/d", "host"),
+        (f"postgresql://{WORD} x/d", "host or port"),
         (f"postgresql://u:{WORD}@h", "database name"),
         (f"postgresql://u:{WORD}@h/", "database name"),
         (f"postgresql://u:{WORD}@h/a/b", "database name"),
@@ -379,3 +379,52 @@ def test_both_doors_open_the_same_database(target: Target) -> None:
         assert database.row("SELECT name FROM organizations") == {"name": "by the engine"}
         database.close()
         database.close()
+
+
+@pytest.mark.case("F26")
+@pytest.mark.parametrize(
+    ("url", "hosts", "ports", "sslmode"),
+    [
+        ("postgresql://u:p@h1:5432,h2:5433/x?target_session_attrs=primary", "h1,h2", "5432,5433", "verify-full"),
+        ("postgresql://u:p%40@h1,h2/x", "h1,h2", "5432,5432", "verify-full"),
+        ("postgresql://[::1]:1,127.0.0.1:2/x", "::1,127.0.0.1", "1,2", None),
+        ("postgresql://[2001:db8::1],h2:2/x?sslmode=require", "2001:db8::1,h2", "5432,2", "require"),
+        ("postgresql://u@%2Frun%2Fpostgresql:5433/x", "/run/postgresql", "5433", None),
+        ("postgresql:///x?host=/run/postgresql", "/run/postgresql", "5432", None),
+        ("postgresql:///x?host=h1,h2&port=1,2&load_balance_hosts=random", "h1,h2", "1,2", "verify-full"),
+        ("postgresql://127.0.0.1,db.example/x", "127.0.0.1,db.example", "5432,5432", "verify-full"),
+    ],
+)
+def test_a_url_may_name_several_hosts(url: str, hosts: str, ports: str, sslmode: str | None) -> None:
+    """As libpq reads it: a port for each host, and TLS unless all of them are this machine."""
+    found = parse_url(url, "X").parameters
+    assert (found["host"], found["port"], found.get("sslmode")) == (hosts, ports, sslmode)
+
+
+@pytest.mark.case("F26")
+@pytest.mark.parametrize(
+    "query", ["sslmode=no-verify", "target_session_attrs=master", "gssencmode=on", "channel_binding=yes", "sslmode="]
+)
+def test_a_wrong_choice_is_a_wrong_setting(query: str) -> None:
+    """It is no unreachable server: the message names the parameter and its values."""
+    with pytest.raises(UsageError, match=f"part: {query.partition('=')[0]}.*; one of "):
+        parse_url(f"postgresql://u:p@127.0.0.1:1/x?{query}", "INTCTL_DATABASE_URL")
+
+
+@pytest.mark.case("F26")
+@pytest.mark.parametrize("place", ["h1:0", "h1:65536", "h1:5432,h2:x", "h1,[::1", "h 1"])
+def test_a_wrong_host_of_several_is_named(place: str) -> None:
+    """The message says which part is wrong."""
+    with pytest.raises(UsageError, match="part: host or port"):
+        parse_url(f"postgresql://u:p@{place}/x", "INTCTL_DATABASE_URL")
+
+
+@pytest.mark.case("F26")
+def test_the_second_host_answers(postgresql_target: Target) -> None:
+    """With a dead first host, the connection is made to the second."""
+    own = postgresql_target.parameters
+    several = {**own, "host": f"127.0.0.1,{own['host']}", "port": f"1,{own['port']}"}
+    target = replace(postgresql_target, parameters=several)
+    with connect(target) as database:
+        assert database.rows("SELECT 1 AS n") == [{"n": 1}]
+    assert f"127.0.0.1:1, {own['host']}:{own['port']}" in target.label
