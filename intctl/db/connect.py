@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from intctl.db.driver_errors import connect_error, own_errors, sqlite_error
+from intctl.db.driver_errors import connect_error, is_read_only, own_errors, read_only_cause, sqlite_error
 from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.errors import StoreError
 from intctl.text import stored_json
@@ -52,12 +52,12 @@ def _open_sqlite(path: Path) -> sqlite3.Connection:
         raise StoreError(f"There is no database at {path} yet. Run: intctl init")
     if not path.is_file():
         raise StoreError(f"{path} is not a file, so it can't be the database.")
+    if is_read_only(str(path)):
+        return _for_reading(path)
     if not os.access(path, os.R_OK | os.W_OK):
         raise foreign
     try:
-        connection = sqlite3.connect(
-            f"file:{_quoted(path)}?mode=rw", uri=True, isolation_level=None, timeout=5.0, check_same_thread=False
-        )
+        connection = _sqlite(path, "mode=rw")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
         # An edited or deleted secret leaves no ciphertext in free pages. Some builds of SQLite have it off.
@@ -65,8 +65,37 @@ def _open_sqlite(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         # A pass changes the same pages repeatedly: checkpoint less often (every 16 MB of log).
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     except sqlite3.DatabaseError as error:
+        if (error.sqlite_errorcode & 0xFF) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+            return _for_reading(path)  # no room for the index of the log: what is there can be read
         raise sqlite_error(error, str(path)) from None
+    return connection
+
+
+def _sqlite(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"file:{_quoted(path)}?{mode}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0, check_same_thread=False)
+
+
+def _for_reading(path: Path) -> sqlite3.Connection:
+    """Open a file that nobody can write to now: it is on a read-only mount, or on a full disk.
+
+    Without a log the file is complete. A log can be read only with its index, which another process may have made.
+    """
+    log = Path(f"{path}-wal")
+    try:
+        has_log = log.exists() and log.stat().st_size > 0
+        connection = _sqlite(path, "mode=ro" if has_log else "mode=ro&immutable=1")
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except (sqlite3.DatabaseError, OSError) as error:
+        why = read_only_cause(str(path))
+        if not has_log or not isinstance(error, sqlite3.DatabaseError):
+            raise StoreError(f"{path} can't be read: {why}.") from None
+        raise StoreError(
+            f"{path} can't be read: {why}, and its log {log.name} has changes. Copy both files to a folder with room "
+            "for them, and name it in INTCTL_DATABASE_URL."
+        ) from None
     return connection
 
 

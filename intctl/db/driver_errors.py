@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -40,6 +41,19 @@ def connect_error(error: Exception, target: Target) -> StoreError:
     return StoreError(f"Can't connect to {target.label}.", transient=True)
 
 
+def is_read_only(path: str) -> bool:
+    """Whether a file is on a file system that is mounted read-only."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def read_only_cause(path: str) -> str:
+    """Why an SQLite file cannot be written, for messages."""
+    return "its file system is mounted read-only" if is_read_only(path) else "the disk is full or failing"
+
+
 def sqlite_error(error: sqlite3.Error, label: str) -> Exception:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if isinstance(error, sqlite3.IntegrityError):
@@ -52,7 +66,10 @@ def sqlite_error(error: sqlite3.Error, label: str) -> Exception:
         return StoreError(f"{label} is damaged. Restore it from a backup.")
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return StoreError(f"{label} could not be written: the disk is full or failing. Nothing was saved.")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+    if code == sqlite3.SQLITE_READONLY:
+        why = read_only_cause(label) if is_read_only(label) else "the disk is full, or this user lacks the permission"
+        return StoreError(f"{label} can't be opened for writing: {why}. Nothing was saved.")
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return StoreError(f"{label} can't be opened for writing by this user.")
     if "no such" in str(error):
         return StoreError(f"{label} does not have intctl's tables. Run: intctl init")
