@@ -63,7 +63,7 @@ def sqlite_error(error: sqlite3.Error, label: str) -> Exception:
     if code == sqlite3.SQLITE_NOTADB:
         return StoreError(f"{label} is not an SQLite database. It was not touched.")
     if code == sqlite3.SQLITE_CORRUPT:
-        return StoreError(f"{label} is damaged. Restore it from a backup.")
+        return StoreError(f"{label} is damaged. Restore it from a backup (docs/backup.md).")
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return StoreError(f"{label} could not be written: the disk is full or failing. Nothing was saved.")
     if code == sqlite3.SQLITE_READONLY:
