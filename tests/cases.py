@@ -67,12 +67,19 @@ def marked() -> dict[str, list[str]]:
 
 
 def _marks(module: ast.Module) -> Iterator[tuple[str, str]]:
-    for node in ast.walk(module):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            for decorator in node.decorator_list:
-                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.case":
-                    for argument in decorator.args:
-                        yield str(ast.literal_eval(argument)), node.name
+    """Yield each finding and the test that names it; `pytestmark` names it for every test of the module."""
+    tests = [node for node in module.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    for node in module.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark":
+            yield from ((case, test.name) for case in _cases(node.value) for test in tests)
+    for test in tests:
+        yield from ((case, test.name) for decorator in test.decorator_list for case in _cases(decorator))
+
+
+def _cases(mark: ast.expr) -> list[str]:
+    if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.case":
+        return [str(ast.literal_eval(argument)) for argument in mark.args]
+    return []
 
 
 def document() -> str:
