@@ -3,7 +3,8 @@
 Whoever may create functions or operators in a schema of the search path can define a better match for a call of ours:
 `lower(varchar)`, or `=` for two varchar columns (CVE-2018-1058; PostgreSQL, "Writing SECURITY DEFINER functions safely"
 and the wiki's guide to that CVE). Trusted are superusers, the database's and the schema's owner, the owner of intctl's
-tables, and this user.
+tables, and this user. A schema with the name of this user comes first in the default path ("$user"), and whoever may
+create schemas can make it: its owner is not trusted.
 
 The query itself names every table, function and operator with its schema, for it runs before that is checked.
 """
@@ -26,10 +27,10 @@ trusted AS (
   SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolsuper OR r.rolname {_EQ} current_user
       OR r.rolname {_EQ} session_user OR r.rolname {_EQ} 'pg_database_owner'
   UNION ALL SELECT d.datdba FROM pg_catalog.pg_database d WHERE d.datname {_EQ} pg_catalog.current_database()
-  UNION ALL SELECT p.nspowner FROM path p
+  UNION ALL SELECT p.nspowner FROM path p WHERE NOT p.nspname {_EQ} current_user
   UNION ALL SELECT c.relowner FROM pg_catalog.pg_class c JOIN path p ON c.relnamespace {_EQ} p.oid
-   WHERE c.relname {_EQ} 'integrations')
-SELECT 'creator' AS kind, pg_catalog.quote_ident(p.nspname) AS schema,
+   WHERE c.relname {_EQ} 'integrations' AND NOT p.nspname {_EQ} current_user)
+SELECT CASE WHEN a.grantee {_EQ} p.nspowner THEN 'owner' ELSE 'creator' END AS kind, pg_catalog.quote_ident(p.nspname) AS schema,
        CASE WHEN a.grantee {_EQ} 0::pg_catalog.oid THEN 'PUBLIC'
             ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS name
   FROM path p, LATERAL pg_catalog.aclexplode(
@@ -52,7 +53,7 @@ SELECT 'OPERATOR', pg_catalog.quote_ident(p.nspname),
 
 
 class Creator(NamedTuple):
-    """A role that may create in a schema (`kind` is `creator`), or a function or an operator that it created."""
+    """A role that may create in a schema (`kind` is `owner` or `creator`), or a function or operator that it made."""
 
     kind: str
     schema: str
@@ -63,6 +64,12 @@ def refuse(found: Sequence[Creator], label: str) -> None:
     """Raise StoreError, with the statement that mends it, if there is any."""
     if not found:
         return
+    for one in found:
+        if one.kind == "owner":
+            raise StoreError(
+                f"{label}: the schema {one.schema} comes first in the search path and belongs to another role, "
+                f"{one.name}. As an administrator, run: ALTER SCHEMA {one.schema} OWNER TO {one.schema};"
+            )
     schemas: dict[str, list[str]] = {}
     for one in found:
         if one.kind == "creator":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -111,3 +112,31 @@ def test_a_schema_of_its_own_is_judged_alone(postgresql_target: Target, tenant: 
     with connect(postgresql_target) as database:
         (row,) = database.rows("SELECT to_regclass('integrations')::text AS name")
     assert row["name"] == "integrations"
+
+
+def test_a_schema_with_the_name_of_the_user_is_refused(postgresql_target: Target, tenant: str) -> None:
+    """The default path begins with such a schema, which any role with CREATE on the database can make."""
+    user = f"intctl_{uuid.uuid4().hex[:12]}"
+    name = postgresql_target.parameters["dbname"]
+    run(postgresql_target, f"CREATE ROLE {user} LOGIN", f"GRANT CREATE ON DATABASE {name} TO {tenant}")
+    run(
+        postgresql_target,
+        *[f"GRANT SELECT ON {table} TO {user}" for table in ("integrations", "intctl_alembic_version")],
+    )
+    target = replace(postgresql_target, parameters={**postgresql_target.parameters, "user": user})
+    try:
+        with connect(target) as database:
+            assert database.rows("SELECT name FROM integrations") == []
+        run(postgresql_target, f"CREATE SCHEMA {user}", f"GRANT USAGE ON SCHEMA {user} TO PUBLIC", role=tenant)
+        run(postgresql_target, LOWER.replace("{schema}.calls", "public.calls").format(schema=user), role=tenant)
+        with pytest.raises(StoreError) as caught, connect(target):
+            pass
+        (statement,) = re.findall(r"ALTER SCHEMA [^;]*;", str(caught.value))
+        run(postgresql_target, statement)
+        with pytest.raises(StoreError) as caught, connect(target):
+            pass
+        run(postgresql_target, *re.findall(r"DROP [^;]*;", str(caught.value)))
+        with connect(target) as database:
+            assert database.rows("SELECT name FROM integrations") == []
+    finally:
+        run(postgresql_target, f"DROP OWNED BY {user}", f"DROP ROLE {user}")
