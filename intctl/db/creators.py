@@ -30,7 +30,8 @@ trusted AS (
   UNION ALL SELECT p.nspowner FROM path p WHERE NOT p.nspname {_EQ} current_user
   UNION ALL SELECT c.relowner FROM pg_catalog.pg_class c JOIN path p ON c.relnamespace {_EQ} p.oid
    WHERE c.relname {_EQ} 'integrations' AND NOT p.nspname {_EQ} current_user)
-SELECT CASE WHEN a.grantee {_EQ} p.nspowner THEN 'owner' ELSE 'creator' END AS kind, pg_catalog.quote_ident(p.nspname) AS schema,
+SELECT CASE WHEN a.grantee {_EQ} p.nspowner THEN 'owner' ELSE 'creator' END AS kind,
+       pg_catalog.quote_ident(p.nspname) AS schema,
        CASE WHEN a.grantee {_EQ} 0::pg_catalog.oid THEN 'PUBLIC'
             ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS name
   FROM path p, LATERAL pg_catalog.aclexplode(
