@@ -15,6 +15,7 @@ from typing import IO, Any
 import pytest
 
 from intctl.cli import COMMANDS
+from intctl.db.url import SQLITE
 
 from ..agent_rig import until
 from .conftest import Intctl, MailHost
@@ -88,10 +89,11 @@ def run(intctl: Intctl, line: str, **streams: Any) -> tuple[int, str]:
 
 
 @pytest.mark.case("F04")
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_closed_pipe_changes_no_exit_code(both: Intctl, unbuffered: str) -> None:
+def test_a_closed_pipe_changes_no_exit_code(both: Intctl) -> None:
     """For every command, exit code and messages are the same whether or not anybody reads standard output."""
-    both.environ["PYTHONUNBUFFERED"] = unbuffered
+    both.environ["PYTHONUNBUFFERED"] = (
+        "1" if both.target.dialect == SQLITE else ""
+    )  # writes fail at once, or at the end
     with closed_pipe() as nobody:
         found = {line: run(both, line, stdout=nobody, stderr=subprocess.PIPE) for line in LINES}
         blind = {
