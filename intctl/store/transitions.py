@@ -90,15 +90,20 @@ _DISCARD_WITH = "DELETE FROM integration_transitions WHERE id = :id AND told_at 
 _LIST_WAITING = f"""
 SELECT t.id, t.integration_id, i.org_id, t.from_status, t.to_status, t.changed_at, t.quiet_until, {{now}} AS now_at
 {_FROM} WHERE {_WAITING} {{scope}} ORDER BY t.integration_id, t.changed_at, t.id"""
-_QUIET = "UPDATE integration_transitions AS t SET quiet_until = :until WHERE t.id = :id AND t.told_at IS NULL"
-_DROP = f"UPDATE integration_transitions AS t SET told_at = {{now}} WHERE t.id = :id AND {_WAITING}"
+# The row is found first: those of an integration that another session is deleting are locked, and skipped.
+_QUIET = """
+UPDATE integration_transitions SET quiet_until = :until WHERE id IN (
+  SELECT t.id FROM integration_transitions t WHERE t.id = :id AND t.told_at IS NULL{lock})"""
+_DROP = f"""
+UPDATE integration_transitions SET told_at = {{now}} WHERE id IN (
+  SELECT t.id FROM integration_transitions t WHERE t.id = :id AND {_WAITING}{{lock}})"""
 _IS_TOLD = """
 SELECT 1 AS found FROM integration_transitions WHERE id = :id AND lease_token = :lease_token AND told_at IS NOT NULL"""
 _GIVE_BACK = f"UPDATE integration_transitions SET {lease.GIVE_BACK} WHERE {_OURS}"
 _PRUNE = f"""
 DELETE FROM integration_transitions WHERE id IN (
-  SELECT id FROM integration_transitions
-   WHERE coalesce(told_at, failed_at) < {{after -{KEPT_S}}} LIMIT {_PRUNED_AT_ONCE})"""
+  SELECT t.id FROM integration_transitions t
+   WHERE coalesce(t.told_at, t.failed_at) < {{after -{KEPT_S}}} LIMIT {_PRUNED_AT_ONCE}{{lock}})"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +227,16 @@ def waiting(database: Database, org_id: str | None = None) -> list[WaitingTransi
 
 def quieten(database: Database, id: str, until: datetime | None) -> None:
     """Hold a transition back until that moment; None releases it."""
-    database.run(_QUIET, {"id": id, "until": until})
+    database.run(_skipping(database, _QUIET), {"id": id, "until": until})
 
 
 def drop(database: Database, id: str) -> None:
     """Mark a transition as delivered, without delivering it."""
-    database.run(_DROP, {"id": id})
+    database.run(_skipping(database, _DROP), {"id": id})
+
+
+def _skipping(database: Database, sql: str) -> str:
+    return sql.replace("{lock}", lease.lock(database.dialect, "t"))
 
 
 def mark_delivered(
@@ -304,4 +313,4 @@ def _key(owner: str, one: Transition) -> dict[str, object]:
 
 def prune(database: Database) -> int:
     """Delete transitions that were delivered or failed long ago, a limited number at once. Returns how many."""
-    return database.run(_PRUNE)
+    return database.run(_skipping(database, _PRUNE))

@@ -15,7 +15,7 @@ from intctl.db.connect import Database, connect
 from intctl.db.url import Target
 from intctl.health.outcome import Outcome
 from intctl.keyring import Keyring, new_key
-from intctl.store import claims
+from intctl.store import claims, clock, transitions
 from intctl.store import results as recording
 from intctl.store.results import Result
 from intctl.text import Secret
@@ -186,6 +186,27 @@ def test_a_lease_is_given_back_when_a_short_lock_ends(database: Database, target
             time.sleep(0.3)
             assert not given_back.done()
         assert given_back.result() == 20
+
+
+@pytest.mark.case("reliability 1")
+@pytest.mark.parametrize("how", LOCKING)
+def test_transitions_of_a_locked_row_delay_no_other(
+    database: Database, target: Target, ids: list[str], how: str
+) -> None:
+    """Holding back, dropping and pruning transitions wait for no integration that another session is deleting."""
+    results = [Result(one, REJECTED) for one in due(database, slots=50)]
+    write(database, *results)
+    waiting = transitions.waiting(database)
+    assert len(waiting) == 20
+    with locked(target, how), at_once():
+        for one in waiting:
+            transitions.quieten(database, one.id, clock.now(database))
+            transitions.drop(database, one.id)
+        database.run(
+            "UPDATE integration_transitions SET told_at = {after -9000000} WHERE integration_id <> :id", {"id": ids[0]}
+        )
+        assert transitions.prune(database) == 19
+    assert {one.integration_id for one in transitions.waiting(database)} <= {ids[0]}
 
 
 # --- tokens --------------------------------------------------------------------------------------
