@@ -49,6 +49,9 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u2800")
 _MARKS = re.compile("[\u0300-\u034e\u0350-\u036f]")
 _SHAPELESS = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
 
+_ASCII_UNSEEN = re.compile("[\x00-\x20\x7f]+")
+_ASCII_OTHER = re.compile("[^0-9a-z]+")
+
 _PEM = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]*\.(?=[A-Za-z0-9_-]+\.)")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]*", re.IGNORECASE)
@@ -147,11 +150,13 @@ class Masker:
 def normal_form(text: str) -> str:
     """Return the letters and digits of `text` with compatibility form and case undone."""
     if text.isascii():
-        return re.sub("[^0-9a-z]+", "", text.lower())
+        return _ASCII_OTHER.sub("", text.lower())
     return "".join(map(_letters_of, text))
 
 
 def _visible(text: str) -> str:
+    if text.isascii():
+        return _ASCII_UNSEEN.sub("", text.lower())
     return "".join(map(_shape_of, text))
 
 
@@ -169,6 +174,8 @@ def _shape_of(char: str) -> str:
 
 def _places(text: str, form: Callable[[str], str]) -> list[int]:
     """The place in `text` of each character of its normal form."""
+    if form is _letters_of and text.isascii():
+        return [place for place, char in enumerate(text) if char.isalnum()]
     return [place for place, char in enumerate(text) for _ in form(char)]
 
 
@@ -183,10 +190,9 @@ def _spelled(raw: str | bytes) -> Iterator[str]:
     if not text.isascii():
         yield data.decode("latin-1")
     for _ in range(_DEPTH):
-        undone = "".join(char for char, _, _ in unescaped(text))
-        if undone == text:
+        if not ESCAPES.search(text):
             return
-        text = undone
+        text = "".join(char for char, _, _ in unescaped(text))
         yield text
 
 

@@ -71,8 +71,8 @@ MUTATIONS = (
     Mutation(
         "prune: a pending change",
         "intctl.store.transitions:_PRUNE",
-        "coalesce(told_at, failed_at) <",
-        "coalesce(told_at, failed_at, changed_at) <",
+        "coalesce(t.told_at, t.failed_at) <",
+        "coalesce(t.told_at, t.failed_at, t.changed_at) <",
         "tests/store/test_transitions.py::test_a_pending_change_is_never_too_old",
     ),
 )
