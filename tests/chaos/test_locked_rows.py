@@ -74,6 +74,7 @@ def locked(target: Target, locks: Mapping[str, str]) -> Iterator[None]:
         for name, how in locks.items():
             session = psycopg.connect(database_url(target))
             sessions.callback(session.close)
+            sessions.callback(session.rollback)  # awaited, unlike what the server does when a connection closes
             session.execute(LOCKS[how], [name])
         yield
 
