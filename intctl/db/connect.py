@@ -123,12 +123,20 @@ def _quoted(path: Path) -> str:
 def _open_postgresql(target: Target, *, patient: bool) -> Any:
     import psycopg
 
+    from intctl.db.creators import judge
     from intctl.db.postgresql import open_connection
 
     try:
-        return open_connection(target.parameters, patient=patient)
+        connection = open_connection(target.parameters, patient=patient)
     except psycopg.Error as error:
         raise connect_error(error, target) from None
+    try:
+        with own_errors(target.label):
+            judge(connection, target.label)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 # --- named SQL -----------------------------------------------------------------------------------
@@ -354,17 +362,8 @@ def current_version(database: Database) -> str | None:
     return str(found["version_num"]) if found else None
 
 
-def require_no_other_creator(database: Database) -> None:
-    """Raise StoreError if another role of PostgreSQL could make this process run its code (`creators`)."""
-    if database.dialect == POSTGRESQL:
-        from intctl.db.creators import UNTRUSTED, Creator, refuse
-
-        refuse([Creator(**row) for row in database.rows(UNTRUSTED)], database.target.label)
-
-
 def require_ready(database: Database) -> None:
     """Raise StoreError unless the database has this version's revision."""
-    require_no_other_creator(database)
     version = current_version(database)
     if version == HEAD:
         return

@@ -6,20 +6,21 @@ and the wiki's guide to that CVE). Trusted are superusers, the database's and th
 tables, and this user. A schema with the name of this user comes first in the default path ("$user"), and whoever may
 create schemas can make it: its owner is not trusted.
 
-The query itself names every table, function and operator with its schema, for it runs before that is checked.
+The query itself names every table, function and operator with its schema, for it runs before that is checked. It also
+pins the search path to the schemas that it judges, so that one which is made later does not come before them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from intctl.errors import StoreError
 from intctl.text import clean
 
 _EQ = "OPERATOR(pg_catalog.=)"
-#: Selects a `Creator` for each.
-UNTRUSTED = f"""
+#: Pins the search path, which is the first row; selects a `Creator` for each finding.
+_UNTRUSTED = f"""
 WITH path AS (
   SELECT n.oid, n.nspname, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace n
    WHERE n.nspname {_EQ} ANY (pg_catalog.current_schemas(false))),
@@ -30,10 +31,14 @@ trusted AS (
   UNION ALL SELECT p.nspowner FROM path p WHERE NOT p.nspname {_EQ} current_user
   UNION ALL SELECT c.relowner FROM pg_catalog.pg_class c JOIN path p ON c.relnamespace {_EQ} p.oid
    WHERE c.relname {_EQ} 'integrations' AND NOT p.nspname {_EQ} current_user)
-SELECT CASE WHEN a.grantee {_EQ} p.nspowner THEN 'owner' ELSE 'creator' END AS kind,
-       pg_catalog.quote_ident(p.nspname) AS schema,
+SELECT 'path' AS kind, pg_catalog.set_config('search_path', pg_catalog.array_to_string(ARRAY(
+         SELECT pg_catalog.quote_ident(n) FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) n), ', '), false)
+       AS schema, '' AS name
+UNION ALL
+SELECT CASE WHEN a.grantee {_EQ} p.nspowner THEN 'owner' ELSE 'creator' END,
+       pg_catalog.quote_ident(p.nspname),
        CASE WHEN a.grantee {_EQ} 0::pg_catalog.oid THEN 'PUBLIC'
-            ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS name
+            ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
   FROM path p, LATERAL pg_catalog.aclexplode(
          coalesce(p.nspacl, pg_catalog.acldefault('n'::pg_catalog."char", p.nspowner))) a
  WHERE a.privilege_type {_EQ} 'CREATE' AND NOT EXISTS (SELECT 1 FROM trusted t WHERE t.oid {_EQ} a.grantee)
@@ -50,7 +55,7 @@ SELECT 'OPERATOR', pg_catalog.quote_ident(p.nspname),
                          pg_catalog.format_type(o.oprright, NULL))
   FROM path p JOIN pg_catalog.pg_operator o ON o.oprnamespace {_EQ} p.oid
  WHERE NOT EXISTS (SELECT 1 FROM trusted t WHERE t.oid {_EQ} o.oprowner)
- LIMIT 20"""
+ LIMIT 21"""
 
 
 class Creator(NamedTuple):
@@ -61,8 +66,13 @@ class Creator(NamedTuple):
     name: str
 
 
-def refuse(found: Sequence[Creator], label: str) -> None:
-    """Raise StoreError, with the statement that mends it, if there is any."""
+def judge(connection: Any, label: str) -> None:
+    """Pin the search path of an open connection. Raises StoreError if another role could run code as intctl."""
+    found = [Creator(*row) for row in connection.execute(_UNTRUSTED)]
+    _refuse(found[1:], label)
+
+
+def _refuse(found: Sequence[Creator], label: str) -> None:
     if not found:
         return
     for one in found:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intctl.db.connect import HEAD, VERSION_TABLE, Database, current_version, require_no_other_creator, require_own_link
+from intctl.db.connect import HEAD, VERSION_TABLE, Database, current_version, require_own_link
 from intctl.db.driver_errors import translate
 from intctl.db.url import POSTGRESQL, SQLITE, Target
 from intctl.errors import IntctlError, StoreError
@@ -96,7 +96,6 @@ def prepare(target: Target, make_organization: MakeOrganization) -> Prepared:
 
 def _prepare(connection: Connection, target: Target, make_organization: MakeOrganization, tightened: bool) -> Prepared:
     database = Database(target, connection.connection.dbapi_connection)
-    require_no_other_creator(database)
     if target.dialect == POSTGRESQL:
         database.run(f"SELECT pg_catalog.pg_advisory_xact_lock({_ADVISORY_LOCK})")
         database.run("SET LOCAL lock_timeout = '3s'")  # a portal in use must not queue behind this lock

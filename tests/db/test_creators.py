@@ -126,9 +126,15 @@ def test_a_schema_with_the_name_of_the_user_is_refused(postgresql_target: Target
     target = replace(postgresql_target, parameters={**postgresql_target.parameters, "user": user})
     try:
         with connect(target) as database:
-            assert database.rows("SELECT name FROM integrations") == []
-        run(postgresql_target, f"CREATE SCHEMA {user}", f"GRANT USAGE ON SCHEMA {user} TO PUBLIC", role=tenant)
-        run(postgresql_target, LOWER.replace("{schema}.calls", "public.calls").format(schema=user), role=tenant)
+            run(postgresql_target, CALLS.format(schema="public"))
+            run(postgresql_target, f"CREATE SCHEMA {user}", f"GRANT USAGE ON SCHEMA {user} TO PUBLIC", role=tenant)
+            run(postgresql_target, LOWER.replace("{schema}.calls", "public.calls").format(schema=user), role=tenant)
+            with database.transaction():
+                assert database.rows("SELECT name FROM integrations WHERE lower(name) = 'x'") == []
+                assert database.rows("SELECT lower(CAST('X' AS varchar)) AS low") == [{"low": "x"}]
+            assert calls(postgresql_target) == 0  # the path of an open connection stays the one that was judged
+            with pytest.raises(StoreError, match="belongs to another role"):
+                database.reopen()
         with pytest.raises(StoreError) as caught, connect(target):
             pass
         (statement,) = re.findall(r"ALTER SCHEMA [^;]*;", str(caught.value))
