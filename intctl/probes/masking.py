@@ -67,14 +67,12 @@ _HEX_DIGITS = re.compile(r"(?:0x|0X)?([0-9A-Fa-f]{2})")
 class _Form(NamedTuple):
     """One form of a secret that is searched for.
 
-    `before` and `after` are the punctuation around the letters; `gaps` are the places of the punctuation between them.
+    `spelled` is the secret with its punctuation, which is looked at only where the letters are found.
     """
 
     needle: str
     with_punctuation: bool
-    before: str = ""
-    after: str = ""
-    gaps: frozenset[int] = frozenset()
+    spelled: str = ""
 
 
 class _Reading(NamedTuple):
@@ -102,7 +100,10 @@ class Masker:
                 if has_parts:
                     parts.update(dict.fromkeys(_parts(spelled)))
         self._forms = tuple(forms)
-        self._parts = tuple(parts)
+        self._has_punctuation = any(form.with_punctuation for form in forms)
+        self._grams = [
+            (part[at : at + _GRAM], part, at) for part in parts for at in range(0, len(part) - _GRAM + 1, _STRIDE)
+        ]
         self._shortest = min([*forms.values(), *([_PART] if parts else [])], default=0)
 
     def apply(self, text: str) -> str:
@@ -128,11 +129,13 @@ class Masker:
     def _cover(self, covered: bytearray, reading: _Reading) -> None:
         """Mark in `covered` where this reading holds a secret or a part of one."""
         letters = normal_form(reading.text)
-        found = [(form, letters) for form in self._forms if not form.with_punctuation and form.needle in letters]
-        if any(form.with_punctuation for form in self._forms):
-            visible = _visible(reading.text)
-            found += [(form, visible) for form in self._forms if form.with_punctuation and form.needle in visible]
-        grams = [(part, at) for part in self._parts for at in _grams(part) if part[at : at + _GRAM] in letters]
+        visible = _visible(reading.text) if self._has_punctuation else ""
+        found = []
+        for form in self._forms:
+            searched = visible if form.with_punctuation else letters
+            if form.needle in searched:
+                found.append((form, searched))
+        grams = [(part, at) for gram, part, at in self._grams if gram in letters] if len(letters) >= _PART else []
         if not found and not grams:
             return
         spans = [span for form, text in found for span in _whole(form, text, reading.text)]
@@ -200,9 +203,7 @@ def _forms(text: str) -> Iterator[_Form]:
     letters, visible = normal_form(text), _visible(text)
     is_enough = len(letters) >= (_LONG if letters.isalpha() else _ENOUGH)
     if is_enough or (letters == visible and len(letters) >= HIDDEN_MIN):
-        places = _places(text, _letters_of)
-        edges = text[: places[0]].strip(), text[places[-1] + 1 :].strip()
-        yield _Form(letters, False, *edges, frozenset(_gaps(text, places)))
+        yield _Form(letters, False, text)
         if len(letters) >= _ENOUGH and letters != letters[::-1]:
             yield _Form(letters[::-1], False)
     elif len(visible) >= HIDDEN_MIN:
@@ -213,16 +214,13 @@ def _parts(text: str) -> Iterator[str]:
     """The pieces of a long secret of which each part is secret: no armour, JWT header, scheme or host."""
     if len(normal_form(text)) < _LONG:
         return
-    for rule in (_PEM, _JWT, _URL):
-        text = rule.sub("\0", text)
+    for mark, rule in (("-----", _PEM), ("eyJ", _JWT), ("://", _URL)):
+        if mark in text:
+            text = rule.sub("\0", text)
     for piece in map(normal_form, text.split("\0")):
         if len(piece) >= _PART:
             yield piece
             yield piece[::-1]
-
-
-def _grams(part: str) -> range:
-    return range(0, len(part) - _GRAM + 1, _STRIDE)
 
 
 # --- finding them
@@ -231,15 +229,18 @@ def _grams(part: str) -> range:
 def _whole(form: _Form, text: str, reading: str) -> Iterator[tuple[int, int]]:
     """The spans of a reading, whose normal form is `text`, that hold the whole secret."""
     places = _places(reading, _shape_of if form.with_punctuation else _letters_of)
+    own = _places(form.spelled, _letters_of)
+    own_gaps = _gaps(form.spelled, own)
+    left, right = (form.spelled[: own[0]].strip(), form.spelled[own[-1] + 1 :].strip()) if own else ("", "")
     at = text.find(form.needle)
     while at >= 0:
         inside = places[at : at + len(form.needle)]
-        if form.with_punctuation or _is_meant(form, _gaps(reading, inside), len(set(inside))):
+        if form.with_punctuation or _is_meant(form.needle, own_gaps, _gaps(reading, inside), len(set(inside))):
             first, after = inside[0], inside[-1] + 1
-            if form.before and reading[:first].endswith(form.before):
-                first -= len(form.before)
-            if form.after and reading.startswith(form.after, after):
-                after += len(form.after)
+            if left and reading[:first].endswith(left):
+                first -= len(left)
+            if right and reading.startswith(right, after):
+                after += len(right)
             yield first, after
             at = text.find(form.needle, at + len(form.needle))
         else:
@@ -255,18 +256,18 @@ def _gaps(text: str, places: list[int]) -> set[int]:
     }
 
 
-def _is_meant(form: _Form, gaps: set[int], count: int) -> bool:
+def _is_meant(needle: str, own: set[int], gaps: set[int], count: int) -> bool:
     """Whether `count` letters with these gaps are the secret, or the end of one word and the start of the next.
 
-    A secret with digits may be folded once, but not before them: "login 1" is not "login1". Of one that is spelled
-    letter by letter, all are apart.
+    `own` are the gaps of the secret itself. A secret with digits may be folded once, but not before
+    them: "login 1" is not "login1". Of one that is spelled letter by letter, all are apart.
     """
-    if len(form.needle) >= _CERTAIN or gaps <= form.gaps or len(gaps) == count - 1:
+    if len(needle) >= _CERTAIN or gaps <= own or len(gaps) == count - 1:
         return True
-    if len(gaps) > 1 or form.needle.isalpha():
+    if len(gaps) > 1 or needle.isalpha():
         return False
     fold = min(gaps)
-    return form.needle[fold - 1].isalpha() == form.needle[fold].isalpha()
+    return needle[fold - 1].isalpha() == needle[fold].isalpha()
 
 
 def _stretches(grams: list[tuple[str, int]], letters: str) -> Iterator[tuple[int, int]]:
