@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 import psycopg
-from psycopg.types.datetime import TimestamptzLoader
+from psycopg.adapt import Loader
 from psycopg.types.json import set_json_loads
 from psycopg.types.string import TextLoader
 
@@ -28,6 +28,8 @@ _IDLE = {"idle_in_transaction_session_timeout": 10000}
 #: next transaction on another server connection, so each transaction sets its own limits.
 LIMITS = "; ".join(f"SET LOCAL {name} = {value}" for name, value in {**_LIMITS, **_IDLE}.items())
 BEGIN = f"BEGIN; {LIMITS}"
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Cut(psycopg.OperationalError):
@@ -64,11 +66,19 @@ class Bounded(psycopg.Connection[tuple[Any, ...]]):
             return end.value
 
 
-class _UtcLoader(TimestamptzLoader):
-    """Convert times to UTC, for a session in another time zone: PgBouncer may drop the start-up options."""
+class _TimeLoader(Loader):
+    """Read a time in UTC, whatever the zone of the session: PgBouncer may drop the start-up options.
+
+    A time that Python has none for (infinity, before Christ) is another program's. It is the epoch, as on SQLite, so
+    that one odd row does not stop a list.
+    """
 
     def load(self, data: Any) -> datetime:
-        return super().load(data).astimezone(UTC)
+        try:
+            moment = datetime.fromisoformat(bytes(data).decode())
+            return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            return _EPOCH
 
 
 def _json_value(data: str | bytes) -> object:
@@ -91,15 +101,14 @@ def open_connection(parameters: Mapping[str, str], *, patient: bool) -> Bounded:
         **parameters,
     }
     try:
-        connection = _connect({**given, "options": f"{options} -c timezone=UTC"})
+        connection = _connect({**given, "options": f"{options} -c timezone=UTC -c datestyle=ISO"})
     except psycopg.OperationalError as error:
         if "unsupported startup parameter" not in str(error):
             raise
         connection = _connect(given)  # PgBouncer without ignore_startup_parameters = options
     connection.adapters.register_loader("uuid", TextLoader)
     set_json_loads(_json_value, connection)
-    if connection.info.parameter_status("TimeZone") != "UTC":
-        connection.adapters.register_loader("timestamptz", _UtcLoader)
+    connection.adapters.register_loader("timestamptz", _TimeLoader)
     if patient:
         connection.cut_s = None
     return connection

@@ -75,6 +75,29 @@ def test_a_nested_value_affects_only_its_row(
 
 
 @pytest.mark.case("security 4")
+@pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 12:00+00 BC", "294000-01-01 00:00+00"])
+def test_a_time_that_python_has_not_affects_only_its_row(
+    intctl: Intctl, provider: Host, ids: dict[str, str], value: str
+) -> None:
+    """SQLite's times are text, PostgreSQL's may be infinite: both are read as a time of long ago."""
+    with connect(intctl.target) as database:
+        for statement in (
+            "UPDATE integrations SET last_health_check = :at, last_sync = :at, updated_at = :at WHERE name = 'Odd'",
+            "UPDATE integration_health_logs SET checked_at = :at WHERE integration_id = :id",
+            "UPDATE integration_schedules SET next_check_at = {now}",
+            "UPDATE integration_schedules SET next_check_at = :at WHERE integration_id = :id",
+        ):
+            cast = "CAST(:at AS timestamptz)" if intctl.target.dialect == POSTGRESQL else ":at"
+            database.run(statement.replace(":at", cast), {"at": value, "id": ids["Odd"]})
+    before = provider.hits["/Good"]
+    for line in COMMANDS:
+        ran = intctl(*line.split(), code=None)
+        assert ran.code != 70, (line, ran.err)
+    assert provider.hits["/Good"] >= before + 3
+    assert provider.hits["/Odd"] >= 2
+
+
+@pytest.mark.case("security 4")
 def test_a_nested_sealed_value_does_not_open(tmp_path: Path) -> None:
     """Who has the key could seal such a value; it counts as damaged."""
     ring = keyring.Keyring([keyring.new_key()], "the test")
