@@ -332,7 +332,7 @@ class Pass:
 
     async def _probe(self, claimed: Claimed) -> Outcome:
         from intctl.probes.run import run_probe
-        from intctl.probes.spec import HttpProbe
+        from intctl.probes.spec import HttpProbe, SmtpProbe
         from intctl.probes.witness import SUSPECT
         from intctl.vault import OpenedIntegration, PersistentTokenStore, exchanges, open_integration, tokens
 
@@ -345,6 +345,9 @@ class Pass:
         if self._check_type == "scheduled" and claimed.compared and isinstance(probe, HttpProbe):
             # Requests without the credential every few minutes would look like an attack: once, or on demand.
             probe = replace(probe, compare_without=False)
+        if self._check_type == "scheduled" and isinstance(probe, SmtpProbe):
+            asks = probe.is_relay and not claimed.was_asked(self._network.clock())
+            probe = replace(probe, on_demand=False, asks_relay=asks)
         kept = None
         if exchanges(probe):
             sealed = tokens(self.database, self._keyring, claimed.sealed, found.provider, found.config)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intctl.cli.context import Context, affordable, command, output_option, pass_context, takes, timeout_option
-from intctl.errors import EXIT_BUSY, EXIT_OK, IntctlError, UsageError
+from intctl.errors import EXIT_BUSY, EXIT_NOT_HEALTHY, EXIT_OK, IntctlError, UsageError
 from intctl.health.status import is_enabled
 from intctl.text import clean
 
@@ -165,10 +165,23 @@ def test(context: Context, options: TestOptions) -> int:
     else:
         found = _test_file(context, str(options.file), options)
     for one in found if options.send_to else []:
-        if one.code == "ok":
-            accepted = f"was accepted ({one.facts['server_reply']})"
-            context.say(f"{clean(one.integration)}: the test mail to {clean(options.send_to)} {accepted}.")
-    return tell(context, found, options.style)
+        context.say(f"{clean(one.integration)}: the test mail to {clean(options.send_to)} {_sent(one)}.")
+    code = tell(context, found, options.style)
+    return EXIT_NOT_HEALTHY if code == EXIT_OK and options.send_to and any(one.code != "ok" for one in found) else code
+
+
+def _sent(found: Finding) -> str:
+    """What became of the test mail."""
+    step = str(found.facts.get("smtp_step", ""))
+    if found.code == "ok":
+        return f"was accepted ({found.facts['server_reply']})"
+    if step == "DATA" and found.code in _CUT_SHORT:
+        return "may have been sent: the connection ended before the mail server replied to it"
+    return f"was not accepted at {step}, and nothing was sent" if step else "was not sent"
+
+
+#: Ends of a connection that leave open whether the mail server took the mail.
+_CUT_SHORT = ("connection.closed", "connection.reset", "reply.timeout", "deadline", "protocol.error")
 
 
 def _test_stored(context: Context, name: str, options: TestOptions) -> Finding:

@@ -174,6 +174,12 @@ CODES: dict[str, Cause] = {
         "That port does not speak TLS",
         "Use another port or TLS mode: 465 with tls, 587 with starttls.",
     ),
+    "tls.from_start": Cause(
+        "misconfigured",
+        "you",
+        "That port speaks TLS from the start, and waits for it",
+        "Set security: tls, or use port 587 with security: starttls.",
+    ),
     "tls.client_certificate": Cause(
         "misconfigured",
         "you",
@@ -242,15 +248,40 @@ CODES: dict[str, Cause] = {
         "The mail server turned us away",
         "Read its words: it may refuse this machine's address or be closed.",
     ),
+    "helo.refused": Cause(
+        "misconfigured",
+        "you",
+        "The mail server refused the name that this machine gives itself in EHLO",
+        "Set helo_name to a name of this machine that the mail server can resolve: "
+        "intctl edit NAME --set helo_name=agent.example.com.",
+    ),
+    "relay.denied": Cause(
+        "misconfigured",
+        "you",
+        "The mail server takes no mail from this machine for that recipient",
+        "Read its words. Have the mail server's administrator allow this machine to relay, or give username and "
+        "password.",
+        rejection=True,
+    ),
+    "relay.unproven": Cause(
+        "degraded",
+        "you",
+        "The mail server answers, but nothing proves that it takes mail from this machine",
+        "Set from_email and probe_recipient, an address of another domain that it must take mail for. No mail is sent. "
+        "If both are set, the next check asks again.",
+    ),
     "not.smtp": Cause("misconfigured", "you", "What answers there is not a mail server", "Check host and port."),
     "sender.refused": Cause(
-        "misconfigured", "you", "The mail server refused the sender address", "Verify from_email with the provider."
+        "misconfigured",
+        "you",
+        "The mail server refused the sender address",
+        "Verify from_email with the provider: the login may have to own it.",
     ),
     "recipient.refused": Cause(
         "misconfigured",
         "you",
-        "The mail server refused the recipient address",
-        "Check the address given with --send-to.",
+        "The mail server refused the recipient",
+        "Read its words: they may be about the recipient's address, the sender (from_email) or the right to relay.",
     ),
     # HTTP
     "http.auth.rejected": Cause(

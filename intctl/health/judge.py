@@ -30,12 +30,16 @@ RECHECK_S = 60.0
 HELD_BACK_S = 60.0
 #: Consecutive failures from which an outage counts as long and is checked less often.
 LONG_OUTAGE = 10
+# The codes of a check that did not ask the relay.
+_RELAY = ("relay.unproven", "tls.expires_soon")
 #: Replies that neither prove nor disprove a credential.
 NO_PROOF = frozenset({"http.rate_limited", "temporary"})
 #: How long the last proof holds while there are only such replies, in seconds; or two intervals, if that is longer.
 PROOF_HOLDS_S = 3600.0
 #: How far in the future a proof may lie, in seconds: beyond that, the clock was set back.
 CLOCK_TOLERANCE_S = 40.0
+#: How often the schedule asks a relay to take a mail, in seconds.
+RELAY_ASKED_EVERY_S = 3600.0
 #: How much earlier than two intervals a throttled check comes, in seconds: the timer's minute and the check itself.
 BACK_OFF_MARGIN_S = 90.0
 
@@ -213,7 +217,8 @@ def needs_last_proof(outcome: Outcome) -> bool:
 
 def needs_last_success(outcome: Outcome, provider: str) -> bool:
     """Return whether `compare_with_last_success` could change this outcome."""
-    return outcome.verdict in ("healthy", "degraded") and ("account" in outcome.facts or provider == "http")
+    kept = provider == "http" or outcome.code in _RELAY
+    return outcome.verdict in ("healthy", "degraded") and ("account" in outcome.facts or kept)
 
 
 def as_unverified(outcome: Outcome) -> Outcome:
@@ -248,12 +253,14 @@ def compare_with_last_success(outcome: Outcome, last: LastSuccess | None, config
     """Return the outcome of a healthy exchange, given the last success.
 
     A different account is a warning (`account.changed`). It is given only once, so it takes precedence over a high
-    quota, which the next check reports too. The result of a request without the credential is kept for the same
-    config until a later check repeats that request.
+    quota, which the next check reports too. The result of a request without the credential, and of a relay that was
+    asked to take a mail, is kept for the same config until a later check repeats it.
     """
     before, account = _facts(last).get("account"), outcome.facts.get("account")
     if outcome.code in ("ok", "quota.high") and before is not None and account is not None and before != account:
         return replace(outcome, code="account.changed", detail=f"it was {before}, now it is {account}")
+    if outcome.code in _RELAY and "relay_asked_at" not in outcome.facts:
+        return _with_relay(outcome, last, config_version)
     proven = credential_proven(last, config_version)
     if proven is None or "credential_proven" in outcome.facts:
         return outcome
@@ -268,6 +275,33 @@ def credential_proven(last: LastSuccess | None, config_version: int) -> object:
     if last is None or last.metadata.config_version != config_version:
         return None
     return _facts(last).get("credential_proven")
+
+
+def _with_relay(outcome: Outcome, last: LastSuccess | None, config_version: int) -> Outcome:
+    """Return the outcome of a check that did not ask the relay, with what it said when it was asked last."""
+    kept = {name: value for name, value in _facts(last).items() if name in ("relay_asked_at", "relay_proven")}
+    if last is None or last.metadata.config_version != config_version or not kept:
+        return outcome
+    found = replace(outcome, facts={**outcome.facts, **kept})
+    if outcome.code != "relay.unproven":
+        return found
+    if kept.get("relay_proven") is True:
+        return replace(found, code="ok")
+    return replace(found, detail=last.metadata.detail if last.metadata.code == "relay.unproven" else "")
+
+
+def relay_was_asked(last: LastSuccess | None, config_version: int, status: str, now: float) -> bool:
+    """Return whether the relay need not be asked now: it was within the last hour, and has not failed since.
+
+    `now` is a UNIX time in seconds.
+    """
+    if last is None or last.metadata.config_version != config_version or status != "active":
+        return False
+    try:
+        asked_at = datetime.fromisoformat(str(_facts(last).get("relay_asked_at"))).timestamp()
+    except ValueError:
+        return False
+    return 0 <= now - asked_at < RELAY_ASKED_EVERY_S
 
 
 def _proves_nothing(outcome: Outcome) -> bool:

@@ -113,8 +113,9 @@ async def _authenticate(session: Session, method: str, username: str, password: 
 
 def _login_refused(session: Session, reply: SMTPResponse) -> ProbeFailed:
     code = reply.code
-    if 400 <= code < 500:
-        return session.refusal(reply, "temporary")
+    found = session.refusal(reply, "smtp.auth.rejected")
+    if 400 <= code < 500 or found.code == "tls.client_certificate":
+        return found
     if code == 530 and not session.secured:
         return ProbeFailed("tls.required", session.quoted(reply))
     if code in (500, 501, 502, 503, 504, 530, 534, 538):

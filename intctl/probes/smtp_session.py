@@ -1,4 +1,4 @@
-"""One SMTP session: greeting, EHLO, TLS, commands and their replies, QUIT.
+"""One SMTP session: greeting, EHLO, TLS, commands and their replies, QUIT; and whom a refusal is about.
 
 intctl performs the dialog step by step over aiosmtplib's protocol. The client of aiosmtplib would log in
 over a connection without its STARTTLS, and try every method with a password that the server refused.
@@ -7,6 +7,8 @@ over a connection without its STARTTLS, and try every method with a password tha
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 from contextlib import suppress
 from ssl import SSLContext, SSLObject
 
@@ -23,8 +25,14 @@ from intctl.probes.trace import WORDS_LIMIT, ProbeFailed, Trace
 REPLY_LIMIT = 16 * 1024
 #: How long intctl waits for the reply to QUIT, in seconds.
 QUIT_S = 1.0
-#: The name in EHLO. The real name would need a lookup, and the provider does not need to know it.
-EHLO_NAME = b"intctl.invalid"
+#: After this time without a byte, in seconds, the server is asked whether it speaks TLS from the start.
+SILENCE_S = 2.5
+
+_NO_CERTIFICATE = re.compile(r"\bno (client )?certificate\b|\bclient certificate\b", re.IGNORECASE)
+_HELO = re.compile(r"\b(helo|ehlo)\b", re.IGNORECASE)
+# "Send HELO first" and "EHLO is not implemented" refuse no name.
+_UNKNOWN_COMMAND = (500, 502, 503)
+_FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*\.[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]")
 
 
 class _Protocol(SMTPProtocol):
@@ -100,7 +108,7 @@ class Session:
             await self._ehlo()
 
     async def _greet(self) -> None:
-        reply = await self._read()
+        reply = await self._first_reply()
         assert self._protocol is not None
         self._protocol.greeted = True
         self.trace.facts["greeting"] = self.trace.sanitize(reply.message)
@@ -111,10 +119,46 @@ class Session:
             raise self.refusal(reply, "rejected")
         await self._ehlo()
 
+    async def _first_reply(self) -> SMTPResponse:
+        """The greeting. A server that says nothing may be waiting for a TLS handshake: `tls.from_start`."""
+        if self.probe.security == "tls" or not self.probe.on_demand:
+            return await self._read()
+        tasks: set[asyncio.Task[SMTPResponse] | asyncio.Task[bool]] = set()
+        try:
+            reading = asyncio.create_task(self._read())
+            tasks.add(reading)
+            await asyncio.wait(tasks, timeout=SILENCE_S)
+            assert self._protocol is not None
+            if not reading.done() and not self._protocol.reply:
+                looking = asyncio.create_task(self._speaks_tls())
+                tasks.add(looking)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                if not reading.done() and looking.result():
+                    raise ProbeFailed("tls.from_start")
+            return await reading
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _speaks_tls(self) -> bool:
+        """Whether a second connection can make a TLS handshake. Sends nothing else."""
+        aside = Trace()
+        try:
+            async with asyncio.timeout(tls.LOOK_S):
+                stream = wire.Stream(await wire.connect(self.probe.host, self.probe.port, self.network, aside))
+                try:
+                    await stream.secure(tls.unverified(), self.probe.host, self.network, aside)
+                finally:
+                    stream.close()
+        except (ProbeFailed, TimeoutError):
+            return False
+        return True
+
     async def _ehlo(self) -> None:
-        reply = await self.command(b"EHLO", EHLO_NAME)
+        name = self._helo_name()
+        reply = await self.command(b"EHLO", name)
         if 500 <= reply.code < 600:
-            reply = await self.command(b"HELO", EHLO_NAME)
+            reply = await self.command(b"HELO", name)
         if reply.code != 250:
             raise self.refusal(reply, "rejected")
         self.extensions, self.methods = parse_esmtp_extensions(reply.message)
@@ -139,13 +183,35 @@ class Session:
         self.polite = True
         self._note_tls()
 
+    def _helo_name(self) -> bytes:
+        """The name in EHLO: of the config, the full name of this machine, or its address (RFC 5321 §4.1.4).
+
+        A name that cannot be resolved would be refused by servers that look it up. Nothing is looked up here.
+        """
+        if self.probe.helo_name:
+            return self.probe.helo_name.encode("ascii", "replace")
+        name = socket.gethostname()
+        if _FULL_NAME.fullmatch(name) and not name.startswith("localhost."):
+            return name.encode()
+        assert self._protocol is not None
+        assert self._protocol.transport is not None
+        address = str(self._protocol.transport.get_extra_info("sockname")[0]).partition("%")[0]
+        return (f"[IPv6:{address}]" if ":" in address else f"[{address}]").encode()
+
     def _note_tls(self) -> None:
         transport = self._protocol.transport if self._protocol else None
         self.secured = transport.get_extra_info("ssl_object") if transport else None
 
     def refusal(self, reply: SMTPResponse, code: str) -> ProbeFailed:
-        """The failure for a reply: `code` if it is permanent, else `temporary`, `tls.required` or `protocol.error`."""
-        if 400 <= reply.code < 500:
+        """The failure for a reply: `code` if it is permanent and does not name another cause.
+
+        A 4xx is `temporary`, unless it names a cause that time does not mend.
+        """
+        if self.secured and _NO_CERTIFICATE.search(reply.message):
+            code = "tls.client_certificate"
+        elif 400 <= reply.code < 600 and reply.code not in _UNKNOWN_COMMAND and _HELO.search(reply.message):
+            code = "helo.refused"
+        elif 400 <= reply.code < 500:
             code = "temporary"
         elif reply.code == 530 and not self.secured:
             code = "tls.required"

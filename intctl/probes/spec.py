@@ -220,9 +220,12 @@ class HttpProbe:
 
 @dataclass(frozen=True, slots=True)
 class SmtpProbe:
-    """Greeting, EHLO, STARTTLS or TLS, AUTH, NOOP, QUIT. Never MAIL FROM, never DATA.
+    """Greeting, EHLO, STARTTLS or TLS; then AUTH, NOOP, QUIT, or for a relay MAIL, RCPT, QUIT. Never DATA.
 
     With `auth` the login is XOAUTH2: its access token instead of a password, over TLS only.
+    A relay has no user name. It is asked to take a mail from `sender` to `recipient`, if `asks_relay` is set.
+    `helo_name` is the name in EHLO; "" for this machine's name. `on_demand`: a person waits, so that a server that
+    says nothing is also asked whether it speaks TLS from the start.
     """
 
     host: str
@@ -232,6 +235,16 @@ class SmtpProbe:
     password: Secret | None = None
     ca_file: str | None = None
     auth: TokenGrant | None = None
+    sender: str = ""
+    recipient: str = ""
+    helo_name: str = ""
+    asks_relay: bool = True
+    on_demand: bool = True
+
+    @property
+    def is_relay(self) -> bool:
+        """Whether there is no login, so that only the taking of a mail proves anything."""
+        return self.username is None and self.auth is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import ClassVar, cast
 from urllib.parse import urlsplit
 
 from intctl.probes.spec import HttpProbe, Security, SmtpProbe
-from intctl.providers.base import BASE_URL, CA_FILE, Field, FieldProblem, Provider
+from intctl.providers.base import BASE_URL, CA_FILE, Field, FieldProblem, Provider, text_of
 from intctl.text import Secret
 
 #: The default of `security` for a port, and of the port for a `security`.
@@ -31,6 +31,12 @@ _SENDER = (
     Field("max_emails_per_hour", "Sending limit per hour", kind="integer", minimum=1),
     Field("max_emails_per_day", "Sending limit per day", kind="integer", minimum=1),
 )
+_HELO = Field(
+    "helo_name",
+    "Name of this machine in EHLO; the default is its full host name, or its address in brackets",
+    pattern=r"[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?|\[(IPv6:)?[0-9A-Fa-f:.]+\]",
+    example="agent.example.com",
+)
 SMTP_BASE_URL = BASE_URL.replace(
     help="Connect here instead of host and port: smtp://host:port or smtps://host:port",
     choices=("smtp", "smtps"),
@@ -44,7 +50,15 @@ def mail_fields(*first: Field, beside: str = "") -> tuple[Field, ...]:
 
     `beside` is the field that port and security belong to, if the provider has other ways than SMTP.
     """
-    return (first[0], _PORT.replace(beside=beside), _SECURITY.replace(beside=beside), *first[1:], *_SENDER, CA_FILE)
+    return (
+        first[0],
+        _PORT.replace(beside=beside),
+        _SECURITY.replace(beside=beside),
+        *first[1:],
+        *_SENDER,
+        _HELO.replace(beside=beside),
+        CA_FILE,
+    )
 
 
 class MailProvider(Provider):
@@ -100,6 +114,9 @@ class MailProvider(Provider):
             security=cast(Security, security),
             username=str(username) if username is not None else None,
             password=password if isinstance(password, Secret) else None,
+            sender=text_of(full, "from_email"),
+            recipient=text_of(full, "probe_recipient"),
+            helo_name=text_of(full, "helo_name"),
         )
 
     @staticmethod

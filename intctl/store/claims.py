@@ -39,11 +39,11 @@ SELECT {{wanted}} FROM integration_schedules s JOIN integrations i ON i.id = s.i
  ORDER BY s.next_check_at LIMIT :free_slots"""
 _INTEGRATION = """{i}.id, {i}.org_id, {i}.name, {i}.provider, {i}.type, {i}.config, {i}.config_version, {i}.status,
        {i}.health_check_interval_minutes"""
-# Only the probe of http repeats a request without the credential; the last success says whether that is needed.
-_LAST_OF_HTTP = """CASE WHEN {i}.provider = 'http' THEN
+# The probes of these do not ask everything each time: the last success says what is known already.
+_LAST_SUCCESS = """CASE WHEN {i}.provider IN ('http', 'smtp') THEN
        (SELECT l.metadata FROM integration_health_logs l WHERE l.integration_id = {i}.id AND l.status = 'success'
            AND l.checked_at IS NOT NULL ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) END AS last_success"""
-_COLUMNS = f"{_INTEGRATION}, {_LAST_OF_HTTP}, s.lease_token, s.attempts, s.rejections"
+_COLUMNS = f"{_INTEGRATION}, {_LAST_SUCCESS}, s.lease_token, s.attempts, s.rejections"
 
 
 # MATERIALIZED: if inlined, the LIMIT could be evaluated more than once and claim far more rows.
@@ -81,8 +81,8 @@ class Claimed:
 
     `attempts` counts claims without a result, including this one; `rejections` counts refused logins in a row, which
     are zero after any other result. `last_success` is the last successful check where the
-    provider is http, without its times. `valid_until` is the time of this machine's monotonic clock after which nothing
-    may be written under the lease.
+    provider is http or smtp, without its times. `valid_until` is the time of this machine's monotonic clock
+    after which nothing may be written under the lease.
     """
 
     id: str
@@ -111,6 +111,12 @@ class Claimed:
         from intctl.health.judge import credential_proven
 
         return credential_proven(self.last_success, self.config_version) is not None
+
+    def was_asked(self, now: float) -> bool:
+        """Whether the mail server need not be asked to relay at this UNIX time, in seconds."""
+        from intctl.health.judge import relay_was_asked
+
+        return relay_was_asked(self.last_success, self.config_version, self.status, now)
 
     @property
     def sealed(self) -> SealedConfig:
