@@ -69,6 +69,8 @@ def codes() -> str:
             )
         if cause.rejection:
             notes.append("A definite refusal: scheduled logins slow down and stop after three.")
+        if cause.slows:
+            notes.append("Scheduled checks become rare, up to one an hour, and never stop.")
         lines += [
             f"## {code}",
             "",

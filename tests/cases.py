@@ -42,6 +42,7 @@ CASES = {
     "reliability 7": "a full disk or a read-only mount can be read",
     "reliability 8": "the documentation says how to make a backup and restore it",
     "reliability notifications": "a failed notification is delivered later, or is shown as a dead letter",
+    "F02": "a rate limit told as 403 is no refusal, and no 403 stops the checks",
     "F04": "a closed pipe never means that a check failed",
     "F08": "a keyring mounted read-only by the platform is accepted",
     "F13": "without a home folder, the error says what to set",
@@ -54,13 +55,16 @@ CASES = {
     "F05": "a test mail that was not taken is no success",
     "F28": "a refused NOOP changes nothing after an accepted login",
     "real F1": "a relay without a login is healthy only if it takes a mail for another domain",
+    "real F3": "a token for a mail server proves nothing until the mail server accepts it",
     "real F4": "a refusal at RCPT names the sender, the recipient or the relay as the server does",
     "real F5": "a test mail that was not taken is no success, and the step is named",
     "real F6": "the name in EHLO can be resolved, and a refused one names its field",
     "real F7": "a wanted client certificate is named at any reply",
     "real F8": "a TLS port is recognised within seconds by a check on demand",
+    "real F14": "a network fault of the token endpoint names that host",
     "terminal S2": "apply reports every row that it keeps",
     "terminal M24": "an untested edit does not end an alert",
+    "vendors S10": "an error of a token endpoint that a person must mend is not the provider's",
 }
 
 

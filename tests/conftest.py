@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 settings.register_profile("commit", derandomize=True)
 settings.register_profile("long", derandomize=False)
 settings.load_profile("commit")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: the programs under test inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: The one organisation of every prepared database.
 ORG_ID = "0a0a0a0a-0000-4000-8000-00000000acee"

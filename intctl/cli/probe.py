@@ -223,7 +223,6 @@ def _test_file(context: Context, file: str, options: TestOptions) -> list[Findin
 def _say_spent(context: Context, manifest: Manifest, outcome: Outcome) -> None:
     """Warn if the test used up, or may have used up, the file's refresh token."""
     from intctl import plan
-    from intctl.health.codes import CODES
 
     name, single_use, again = _label(manifest), plan.single_use(manifest), "authorise again at the provider"
     if single_use and outcome.facts.get("token_exchanged"):
@@ -231,8 +230,14 @@ def _say_spent(context: Context, manifest: Manifest, outcome: Outcome) -> None:
     elif outcome.facts.get("refresh_token_replaced"):
         refused = f"if add or apply fails, {again}"
         context.warn(f"{name}: the provider sent a new refresh token, which a test does not save: {refused}.")
-    elif single_use and outcome.phase == "auth" and not CODES[outcome.code].rejection and outcome.verdict != "unknown":
+    elif single_use and outcome.phase == "auth" and not _is_refusal(outcome.code) and outcome.verdict != "unknown":
         context.warn(f"{name}: the refresh token in the file may be used up: if add or apply fails, {again}.")
+
+
+def _is_refusal(code: str) -> bool:
+    from intctl.health.codes import CODES
+
+    return CODES[code].rejection or CODES[code].slows
 
 
 def _label(manifest: Manifest) -> str:

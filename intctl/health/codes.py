@@ -28,7 +28,8 @@ class Cause:
 
     `transient`: a timeout or a reset. The check retries it once within the deadline, and scheduled checks put the
     integration into error only at the failure threshold.
-    `rejection`: the credential was definitely refused; a retry may lock the account.
+    `rejection`: the credential was definitely refused; a retry may lock the account, so scheduled checks stop.
+    `slows`: a refusal that locks no account; scheduled checks become rare and never stop.
     """
 
     verdict: Verdict
@@ -37,6 +38,7 @@ class Cause:
     next_step: str
     transient: bool = False
     rejection: bool = False
+    slows: bool = False
 
 
 def _ok(meaning: str) -> Cause:
@@ -185,7 +187,7 @@ CODES: dict[str, Cause] = {
         "you",
         "The server refused or missed our client certificate",
         "Check client_certificate and client_private_key: known to the provider, not expired, belonging together.",
-        rejection=True,
+        slows=True,
     ),
     "tls.handshake_failed": Cause(
         "down", "provider", "The TLS handshake failed", "Check port and TLS mode; then ask the provider."
@@ -204,7 +206,7 @@ CODES: dict[str, Cause] = {
         "you",
         "The mail server offers no way to log in that fits this credential",
         "Check port and TLS mode; some providers want an app password or OAuth.",
-        rejection=True,
+        slows=True,
     ),
     "tls.required": Cause(
         "misconfigured",
@@ -261,7 +263,7 @@ CODES: dict[str, Cause] = {
         "The mail server takes no mail from this machine for that recipient",
         "Read its words. Have the mail server's administrator allow this machine to relay, or give username and "
         "password.",
-        rejection=True,
+        slows=True,
     ),
     "relay.unproven": Cause(
         "degraded",
@@ -297,7 +299,7 @@ CODES: dict[str, Cause] = {
         "you",
         "The provider knows who asks and refuses it",
         "Check what the credential is allowed to do, and address allow-lists, in the provider's settings.",
-        rejection=True,
+        slows=True,
     ),
     "http.scope_missing": Cause(
         "degraded",
@@ -400,6 +402,14 @@ CODES: dict[str, Cause] = {
         "The provider no longer accepts the refresh token",
         "Authorise again at the provider and put the new token in place (intctl edit NAME --secret refresh_token).",
         rejection=True,
+    ),
+    "oauth.refused": Cause(
+        "misconfigured",
+        "you",
+        "The token endpoint refuses this client, or what it asks for",
+        "Read its words, and compare with the provider's settings: the kind of the app, its permissions (scope), and "
+        "the account, tenant and client fields.",
+        slows=True,
     ),
     "odd.token": Cause(
         "degraded",

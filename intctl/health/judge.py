@@ -138,6 +138,8 @@ def settle(standing: Standing, outcome: Outcome, check_type: str) -> Settled:
         # Repeated logins with a wrong password lock accounts: slow down, then stop.
         rejections += 1
         next_in_s = None if rejections >= MAX_REJECTIONS else _slowed_down(interval_s, rejections)
+    elif cause.slows:
+        next_in_s = max(_slowed_down(interval_s, min(count, MAX_REJECTIONS)), float(outcome.retry_after_s or 0))
     if not is_enabled(standing.status):
         status, next_in_s = standing.status, None
     return Settled(status, count, message, rejections, next_in_s)
@@ -195,13 +197,13 @@ def _slowed_down(interval_s: float, rejections: int) -> float:
 def extra_wait_s(interval_minutes: int, rejections: int, last: LogMetadata) -> float:
     """Return how long the next check may wait beyond two intervals, in seconds from now; 0 if it may not.
 
-    `last` is the newest log: a refused login, a Retry-After and a pause have delays of their own. A check that is due
+    `last` is the newest log: a refusal, a Retry-After and a pause have delays of their own. A check that is due
     later was scheduled by a clock that was ahead.
     """
     waits = [float(last.retry_after_s or 0)]
     if rejections > 0:
         waits.append(_slowed_down(interval_minutes * 60.0, min(rejections, MAX_REJECTIONS)))
-    if last.code == "self.set_aside":
+    if last.code == "self.set_aside" or (last.code in CODES and CODES[last.code].slows):
         waits.append(PAUSE_S)
     longest_s = min(max(waits), PAUSE_S)
     return longest_s if longest_s > 120.0 * interval_minutes else 0.0
@@ -305,9 +307,13 @@ def relay_was_asked(last: LastSuccess | None, config_version: int, status: str, 
 
 
 def _proves_nothing(outcome: Outcome) -> bool:
-    """Return whether the provider throttled the request before it accepted the login or issued a token."""
-    accepted = outcome.facts.get("token_exchanged") or (outcome.code == "temporary" and outcome.phase == "api")
-    return outcome.code in NO_PROOF and not accepted
+    """Return whether the provider throttled the request before it accepted the login or issued a token.
+
+    A token of a mail provider proves nothing: the mail server is another party.
+    """
+    if outcome.code == "temporary":
+        return outcome.phase != "api"
+    return outcome.code in NO_PROOF and not outcome.facts.get("token_exchanged")
 
 
 def _proven_at(last: LastSuccess) -> datetime | None:

@@ -47,12 +47,20 @@ _AADSTS = {
 }
 _OAUTH = {
     "invalid_client": "http.auth.rejected",
-    "unauthorized_client": "http.auth.rejected",
     "invalid_grant": "http.auth.rejected",
     "access_denied": "http.forbidden",
-    "invalid_scope": "http.forbidden",
     "temporarily_unavailable": "server.error",
+    "server_error": "server.error",
+    "slow_down": "http.rate_limited",
+    "unauthorized_client": "oauth.refused",
+    "unsupported_grant_type": "oauth.refused",
+    "invalid_request": "oauth.refused",
+    "invalid_scope": "oauth.refused",
+    "invalid_target": "oauth.refused",
 }
+# A person must log in again: OpenID Connect Core §3.1.2.6; Microsoft, "Microsoft Entra authentication and authorization
+# error codes" (AADSTS50076 asks for a second factor).
+_LOG_IN_AGAIN = frozenset({"interaction_required", "consent_required", "login_required", "account_selection_required"})
 
 
 _TIME = re.compile(r"\b(iat|exp|nbf|time\w*|clock|expired|lived)\b", re.IGNORECASE)
@@ -212,7 +220,12 @@ class GrantAuth(Authenticator, httpx.Auth):
         if self._store is not None and not await self._reserved(self._store):
             raise ProbeFailed("self.row_locked")
         hit("token_before_call")
-        reply = await self._send(request)
+        try:
+            reply = await self._send(request)
+        except ProbeFailed as found:  # of another host than the provider's, for mail
+            where = f"token endpoint {request.url.host}"
+            detail = f"{where}: {found.detail}" if found.detail else where
+            raise ProbeFailed(found.code, detail, retry_after_s=found.retry_after_s) from None
         hit("token_answer_read")
         return reply
 
@@ -282,7 +295,10 @@ class GrantAuth(Authenticator, httpx.Auth):
         note_clock(reply, self._trace, self._clock())
         # A reply of a failing or throttling server proves nothing about the token, whatever its body says.
         judged = reply.status < 500 and reply.status != 429
-        if judged and isinstance(self._grant, RefreshToken) and _error(document) == "invalid_grant":
+        error = _error(document)
+        if judged and error in _LOG_IN_AGAIN:
+            raise ProbeFailed("reauthorise", f"token endpoint: {_aadsts(document) or error}")
+        if judged and isinstance(self._grant, RefreshToken) and error == "invalid_grant":
             now = await self._load()
             if last or self._refresh_token(now) == self._refresh_token(stored):
                 raise ProbeFailed("reauthorise", self._why_refused(self._grant, document))
@@ -314,8 +330,10 @@ class GrantAuth(Authenticator, httpx.Auth):
         error = _error(document)
         if judged:
             code = _OAUTH.get(error, code)
-        given = number or error
-        said = f", {given if given in _OAUTH else self._trace.sanitize(given, 60)}" if given else ""
+            if code == "unexpected.reply" and reply.status == 400 and isinstance(document, dict):
+                code = "oauth.refused"  # what a token endpoint calls a bad request is this client's request
+        given = number or error or (_words(document) if code == "oauth.refused" else "")
+        said = f", {given if given in _OAUTH else self._trace.sanitize(given, 100)}" if given else ""
         wait = retry_after(reply.headers.get("retry-after", ""), self._clock()) if reply.status in (429, 503) else None
         return ProbeFailed(code, f"{where}: {detail}{said}", retry_after_s=wait)
 
@@ -327,6 +345,14 @@ def _sendable(token: str) -> bool:
 def _error(document: Any) -> str:
     error = document.get("error") if isinstance(document, dict) else None
     return error if isinstance(error, str) else ""
+
+
+def _words(document: Any) -> str:
+    """The vendor's sentence in an error reply that is not OAuth's, or ""."""
+    for name in ("message", "error_description", "errorMessage", "detail", "title"):
+        if isinstance(found := document.get(name), str):
+            return found
+    return ""
 
 
 def _of_its_time(document: Any) -> bool:

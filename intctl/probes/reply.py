@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -82,10 +83,14 @@ def judge(probe: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement
     note_clock(reply, trace, now)
     document = reply.json()
     wait = retry_after(reply.headers.get("retry-after", ""), now)
+    limited = _limited(reply, document) if reply.status == 403 else ""
     for answer in probe.answers:
-        if _matches(answer, reply, document):
+        # That each 403 is a missing permission, for example, does not hold for one that tells of a rate limit.
+        if _matches(answer, reply, document) and (answer.pointer or answer.contains or not limited):
             _note_facts(probe, document, trace)
             return answer.code, answer.detail, wait
+    if limited:
+        return "http.rate_limited", f"HTTP 403, {limited}", _until_reset(reply, now) if wait is None else wait
     if reply.status != probe.expect_status:
         return *by_status(reply, trace), wait if reply.status in (429, 503) else None
     complaint = _complaint(probe, reply, document)
@@ -93,6 +98,59 @@ def judge(probe: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement
         return "unexpected.reply", complaint, None
     _note_facts(probe, document, trace)
     return "ok", "", None
+
+
+# The reasons and sentences of a rate limit that is told as 403. Google: "Handle API errors" of Calendar and the
+# domain-wide "Resolve errors"; in the newer form ErrorInfo.reason. GitHub: "Rate limits for the REST API".
+_LIMIT_REASONS = frozenset(
+    {
+        "ratelimitexceeded", "userratelimitexceeded", "quotaexceeded", "dailylimitexceeded", "limitexceeded",
+        "calendarusagelimitsexceeded", "dailylimitexceededunreg", "concurrentlimitexceeded", "resourceexhausted",
+        "ratelimited", "toomanyrequests", "throttled", "throttling", "requestlimitexceeded",
+    }
+)  # fmt: skip
+_LIMIT_SENTENCE = re.compile(rb"\b(rate limit|secondary rate|too many requests|abuse detection)", re.IGNORECASE)
+_NO_MORE = re.compile(r"(?:^|[;,\s])(?:remaining|r)\s*=\s*0(?:$|[;,\s])", re.IGNORECASE)
+
+
+def _limited(reply: Reply, document: Any) -> str:
+    """Why a 403 is a rate limit and no refusal, or ""."""
+    headers = reply.headers
+    if "retry-after" in headers:
+        return "with Retry-After"
+    for name in ("x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining"):
+        if headers.get(name, "").strip() == "0":
+            return "nothing remains of the rate limit"
+    if _NO_MORE.search(headers.get("ratelimit", "")):
+        return "nothing remains of the rate limit"
+    if document is not MISSING and any(
+        re.sub("[^a-z]", "", text.lower()) in _LIMIT_REASONS for text in _texts(document)
+    ):
+        return "a rate limit"
+    return "a rate limit" if _LIMIT_SENTENCE.search(reply.body) else ""
+
+
+def _texts(document: Any) -> Iterator[str]:
+    """The texts of a document, at any depth: a vendor's reason may be in a list of errors."""
+    todo = [document]
+    while todo:
+        found = todo.pop()
+        if isinstance(found, str):
+            yield found
+        elif isinstance(found, dict):
+            todo += found.values()
+        elif isinstance(found, list):
+            todo += found
+
+
+def _until_reset(reply: Reply, now: float) -> int | None:
+    """The seconds until a rate limit resets: GitHub sends a UNIX time, others seconds. None if not told."""
+    for name in ("x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset"):
+        word = reply.headers.get(name, "").strip()
+        if word.isascii() and word.isdecimal() and len(word) <= 12:
+            seconds = float(word) if float(word) <= MAX_RETRY_AFTER_S else float(word) - now
+            return int(min(max(seconds, 0), MAX_RETRY_AFTER_S))
+    return None
 
 
 def by_status(reply: Reply, trace: Trace) -> tuple[str, str]:

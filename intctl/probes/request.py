@@ -100,6 +100,8 @@ def request_for(probe: HttpProbe, auth: Authenticator | None) -> Request:
 
 def _body_wanted(probe: HttpProbe, status: int) -> bool:
     """Whether the body can change the verdict: if not, intctl does not wait for it."""
+    if status == 403:  # it may tell of a rate limit
+        return True
     if any(answer.status == status and (answer.pointer or answer.contains) for answer in probe.answers):
         return True
     wanted = probe.json or probe.expect_text or probe.expect_json or probe.require or probe.facts

@@ -365,3 +365,28 @@ def test_a_check_that_a_lock_prevented_is_repeated_within_a_minute() -> None:
 def test_the_delays_longer_than_two_intervals(minutes: int, rejections: int, last: LogMetadata, wait_s: float) -> None:
     """Only a Retry-After, a refused login and a pause may delay a check beyond two intervals, up to one hour."""
     assert extra_wait_s(minutes, rejections, last) == wait_s
+
+
+@pytest.mark.case("F02")
+@pytest.mark.parametrize("code", [code for code, cause in CODES.items() if cause.slows])
+def test_a_refusal_that_locks_no_account_never_stops_the_checks(code: str) -> None:
+    """They become rare: four times as late each time, up to an hour, which the bound of a next time allows for."""
+    waits = []
+    standing = STANDING
+    for _ in range(8):
+        settled = settle(standing, Outcome(code), "scheduled")
+        assert settled.status == "error"
+        assert settled.rejections == 0
+        assert settled.next_in_s is not None
+        waits.append(settled.next_in_s)
+        standing = standing._replace(error_count=settled.error_count, status=settled.status)
+    assert waits == [1200.0] + [PAUSE_S] * 7
+    assert extra_wait_s(5, 0, LogMetadata(code=code)) == PAUSE_S
+    assert extra_wait_s(5, 0, LogMetadata(code="server.error")) == 0
+    assert settle(standing, OK, "scheduled").next_in_s == pytest.approx(300 * jitter(STANDING.id))
+
+
+def test_only_refusals_of_a_credential_stop_the_checks() -> None:
+    """What cannot lock an account is no rejection."""
+    stops = {code for code, cause in CODES.items() if cause.rejection}
+    assert stops == {"smtp.auth.rejected", "http.auth.rejected", "reauthorise"}

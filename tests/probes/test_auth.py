@@ -117,17 +117,31 @@ def test_the_token_exchange_alone_can_be_the_proof() -> None:
     assert (outcome.code, outcome.phase) == ("ok", "auth")
 
 
+@pytest.mark.case("vendors S10")
 @pytest.mark.parametrize(
     ("answer", "code", "words"),
     [
         (Answer(400, {"error": "invalid_client"}), "http.auth.rejected", "invalid_client"),
         (Answer(401, {"error": "invalid_client"}), "http.auth.rejected", "invalid_client"),
         (Answer(401, b"no"), "http.auth.rejected", "HTTP 401"),
-        (Answer(400, {"error": "unauthorized_client"}), "http.auth.rejected", "unauthorized_client"),
+        (Answer(400, {"error": "unauthorized_client"}), "oauth.refused", "unauthorized_client"),
+        (Answer(400, {"error": "unsupported_grant_type"}), "oauth.refused", "unsupported_grant_type"),
+        (Answer(400, {"error": "invalid_request", "error_description": "x"}), "oauth.refused", "invalid_request"),
+        (Answer(400, {"message": "client_id=a does not contain a valid client ID suffix"}), "oauth.refused", "suffix"),
+        (Answer(400, b"bad"), "unexpected.reply", "HTTP 400"),
+        (Answer(503, {"error": "invalid_request"}), "server.error", "HTTP 503"),
+        (Answer(429, {"error": "unauthorized_client"}, {"Retry-After": "30"}), "http.rate_limited", "HTTP 429"),
+        (Answer(400, {"error": "consent_required"}), "reauthorise", "consent_required"),
+        (Answer(401, {"error": "login_required"}), "reauthorise", "login_required"),
+        (
+            Answer(400, {"error": "interaction_required", "error_description": "AADSTS50076: MFA client-geheim"}),
+            "reauthorise",
+            "token endpoint: AADSTS50076",
+        ),
         (Answer(400, {"error": "invalid_grant"}), "http.auth.rejected", "invalid_grant"),
-        (Answer(400, {"error": "invalid_scope"}), "http.forbidden", "invalid_scope"),
-        (Answer(400, {"error": "strange client-geheim\x07"}), "unexpected.reply", "the reply repeated the credential"),
-        (Answer(400, {"error": {"code": 1}}), "unexpected.reply", "HTTP 400"),
+        (Answer(400, {"error": "invalid_scope"}), "oauth.refused", "invalid_scope"),
+        (Answer(400, {"error": "strange client-geheim\x07"}), "oauth.refused", "the reply repeated the credential"),
+        (Answer(400, {"error": {"code": 1}}), "oauth.refused", "HTTP 400"),
         (Answer(403, b""), "http.forbidden", "HTTP 403"),
         (Answer(404, b""), "not.found", "HTTP 404"),
         (Answer(429, {}, {"Retry-After": "30"}), "http.rate_limited", "HTTP 429"),

@@ -428,3 +428,44 @@ def test_what_refuses_who_has_no_credential(bare: Answer) -> None:
     with http_server({"/": answer}) as server:
         probe = HttpProbe(server.url + "/", Bearer(TOKEN), compare_without=True, expect_json={"/ok": 1})
         assert (check(probe).code, check(probe).facts["credential_proven"]) == ("ok", True)
+
+
+@pytest.mark.case("F02")
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        (Answer(403, {"message": "API rate limit exceeded for user"}, {"X-RateLimit-Remaining": "0"}), None),
+        (Answer(403, b"", {"Retry-After": "60"}), 60),
+        (Answer(403, b"", {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "120"}), 120),
+        (Answer(403, b"", {"RateLimit": "limit=100, remaining=0, reset=50"}), None),
+        (Answer(403, b"", {"RateLimit": '"default";r=0;t=50'}), None),
+        (Answer(403, {"message": "You have exceeded a secondary rate limit"}), None),
+        (Answer(403, {"error": {"errors": [{"reason": "rateLimitExceeded"}], "code": 403}}), None),
+        (Answer(403, {"error": {"errors": [{"reason": "quotaExceeded"}]}}), None),
+        (Answer(403, {"error": {"errors": [{"reason": "dailyLimitExceeded"}]}}), None),
+        (Answer(403, {"error": {"errors": [{"reason": "calendarUsageLimitsExceeded"}]}}), None),
+        (Answer(403, {"error": {"details": [{"@type": "x", "reason": "RATE_LIMIT_EXCEEDED"}]}}), None),
+        (Answer(403, {"error": {"status": "RESOURCE_EXHAUSTED"}}), None),
+    ],
+)
+def test_a_rate_limit_may_be_told_as_403(answer: Answer, seconds: int | None) -> None:
+    """It is no refusal, even where a provider states that each 403 is a missing permission."""
+    for answers in ((), (Special(403, "http.scope_missing"),)):
+        outcome = _found(answer, answers=answers)
+        assert (outcome.code, outcome.retry_after_s) == ("http.rate_limited", seconds)
+
+
+@pytest.mark.case("F02")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(403, {"message": "Forbidden"}),
+        Answer(403, b"", {"X-RateLimit-Remaining": "10"}),
+        Answer(403, b"", {"RateLimit": "limit=100, remaining=05"}),
+        Answer(403, {"message": "IP address not allowed"}, {"X-RateLimit-Reset": "5"}),
+        Answer(403, {"error": {"errors": [{"reason": "forbidden"}]}}),
+    ],
+)
+def test_other_403s_are_refusals(answer: Answer) -> None:
+    """Headers that each reply has, and other reasons, tell of no limit."""
+    assert _found(answer).code == "http.forbidden"

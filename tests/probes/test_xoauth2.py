@@ -6,11 +6,13 @@ import base64
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiosmtpd.smtp import AuthResult
 
+from intctl.health import judge
 from intctl.probes.spec import ClientCredentials, SmtpProbe, Tokens
 from intctl.text import Secret
 from tests.probes import check
@@ -134,3 +136,39 @@ def test_no_token_goes_in_clear(ca: Authority) -> None:
         found = check(_probe(mail, web, ca, security="none"))
         assert web.requests == []
     assert found.code == "tls.required"
+
+
+@pytest.mark.case("real F3")
+@pytest.mark.parametrize("reply", ["454 4.7.0 Temporary authentication failure", "421 4.7.0 try again later"])
+def test_a_token_proves_no_login(ca: Authority, reply: str) -> None:
+    """The token endpoint is another party than the mail server: only 235 proves the login."""
+
+    async def later(server: Any, args: list[str]) -> AuthResult:
+        return AuthResult(success=False, handled=False, message=reply)
+
+    with servers(ca) as (mail, web):
+        mail.auth_XOAUTH2 = later
+        found = check(_probe(mail, web, ca), tokens=Store())
+    assert (found.code, found.facts["token_exchanged"]) == ("temporary", True)
+    assert judge.as_unverified(found).code == "provider.busy"
+
+
+@pytest.mark.case("real F14")
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("https://127.0.0.1:1/token", "connect.refused"),
+        ("https://no.such.host.invalid/token", "dns.nxdomain"),
+        ("https://169.254.169.254/token", "blocked.address"),
+    ],
+)
+def test_a_fault_of_the_token_endpoint_names_it(ca: Authority, url: str, code: str) -> None:
+    """The mail server answered; the other host is named."""
+    with servers(ca) as (mail, web):
+        grant = ClientCredentials(url, "client-1", Secret("geheim"))
+        found = check(replace(_probe(mail, web, ca), auth=grant), tokens=Store())
+    host = url.split("/")[2].partition(":")[0]
+    if code == "dns.nxdomain" and found.code == "dns.failure":
+        code = "dns.failure"  # a machine without a name server
+    assert (found.code, found.phase) == (code, "auth")
+    assert f"token endpoint {host}" in found.message
