@@ -44,7 +44,7 @@ demo: $(VENV)/.demo
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" intctl sandbox run -- sh examples/demo.sh
 
 # More workers than two cores, because many tests wait. The keyring's own tests must cover all of it.
-PYTEST := -m pytest -n 3 --dist worksteal
+PYTEST := -m pytest -n 4 --dist worksteal
 test: $(VENV)/.test
 	@$(PY) -m coverage erase
 	@$(PY) -m coverage run -m pytest tests/test_keyring.py >/dev/null

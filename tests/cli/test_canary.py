@@ -278,14 +278,16 @@ def test_no_command_lets_a_secret_out(intctl: Intctl, box: Sandbox, hunt: Hunt) 
     assert process(intctl, hunt, "test", "-f", "-", stdin=bad, **wrong) == 1
     assert process(intctl, hunt, "apply", "-f", "-", "--no-test", stdin=bad, **wrong) == 0
     assert process(intctl, hunt, "check", "--all") == 1
-    for one in wrong_manifests(box):
+    # One by one, all on SQLite and a third on PostgreSQL: what differs there is the database, not the provider.
+    part = 1 if intctl.target.dialect == SQLITE else 3
+    for one in wrong_manifests(box)[::part]:
         text = json.dumps({**one, "name": f"Other {one['name']}"})
         refused = None if one["provider"] in UNPROVEN else 1
         intctl("add", one["provider"], "-f", "-", "-o", "json", stdin=text, code=refused, **wrong)
         assert one["name"] in intctl("show", one["name"]).out
         intctl("test", one["name"], "-o", "yaml", code=refused)
         intctl("reconnect", one["name"], code=refused)
-    for one in manifests(box):
+    for one in manifests(box)[::part]:
         provider = catalogue.get(one["provider"])
         assert provider is not None
         for secret in sorted(provider.secrets & one["config"].keys()):
@@ -300,7 +302,7 @@ def test_no_command_lets_a_secret_out(intctl: Intctl, box: Sandbox, hunt: Hunt) 
     for style in ("table", "json", "yaml", "csv", "name"):
         for words in (["list"], ["alerts"], ["logs", "--limit", "500"], ["metrics"], ["org", "list"]):
             intctl(*words, "-o", style)
-        for one in (*manifests(box), *wrong_manifests(box)):
+        for one in (*manifests(box), *wrong_manifests(box))[::part]:
             if style in ("json", "csv"):
                 intctl("show", one["name"], "-o", style)
     for words in (["dashboard"], ["stats"], ["check", "--nagios", "Wrong smtp"], ["show", "Company mail", "--reveal"]):

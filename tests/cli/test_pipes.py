@@ -94,12 +94,14 @@ def test_a_closed_pipe_changes_no_exit_code(both: Intctl) -> None:
     both.environ["PYTHONUNBUFFERED"] = (
         "1" if both.target.dialect == SQLITE else ""
     )  # writes fail at once, or at the end
+    # What reads no database is run beside one of them.
+    lines = {line: code for line, code in LINES.items() if both.target.dialect == SQLITE or "--help" not in line}
     with closed_pipe() as nobody:
-        found = {line: run(both, line, stdout=nobody, stderr=subprocess.PIPE) for line in LINES}
+        found = {line: run(both, line, stdout=nobody, stderr=subprocess.PIPE) for line in lines}
         blind = {
             line: run(both, line, stdout=nobody, stderr=nobody)[0] for line in ("list", "check Bad", "show nobody")
         }
-    assert {line: code for line, (code, _) in found.items()} == LINES
+    assert {line: code for line, (code, _) in found.items()} == lines
     assert not any("Traceback" in err or "Errno" in err or "Broken" in err for _, err in found.values())
     assert blind == {"list": 0, "check Bad": 1, "show nobody": 3}
 

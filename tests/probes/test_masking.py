@@ -231,15 +231,16 @@ WEAK = [
 
 
 @pytest.mark.case("security 20")
-def test_weak_secrets_mask_only_themselves() -> None:
-    """Of 200 weak secrets in 500 sentences, only what is the whole secret is masked."""
+@pytest.mark.parametrize("part", [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_weak_secrets_mask_only_themselves(part: int) -> None:
+    """Of 200 weak secrets in 500 sentences, only the whole secret is masked. By default, a sixth of the pairs."""
     assert len(WEAK) == 200
     plain = [sentence for sentence in sentences() if "UGFzc3dv" not in sentence]
     masked = 0
-    for secret in WEAK:
+    for number, secret in enumerate(WEAK):
         trace = Trace()
         trace.add_secret(Secret(secret))
-        for sentence in plain:
+        for sentence in plain[number % part :: part]:
             told = trace.sanitize(sentence, 1000)
             if told == sentence:
                 continue
@@ -248,7 +249,7 @@ def test_weak_secrets_mask_only_themselves() -> None:
             if told != REPEATED:
                 assert secret not in told.lower()
                 assert len(told) >= len(sentence) - sentence.lower().count(secret) * len(secret)
-    assert masked > 100
+    assert masked > 100 / part
 
 
 @pytest.mark.case("security 20")
