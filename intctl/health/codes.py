@@ -180,12 +180,13 @@ CODES: dict[str, Cause] = {
         "misconfigured",
         "you",
         "That port speaks TLS from the start, and waits for it",
-        "Set security: tls, or use port 587 with security: starttls.",
+        "For mail, set security: tls, or use port 587 with security: starttls. For HTTP, use https:// in url or "
+        "base_url.",
     ),
     "tls.client_certificate": Cause(
         "misconfigured",
         "you",
-        "The server refused or missed our client certificate",
+        "The server refused or missed a client certificate",
         "Check client_certificate and client_private_key: known to the provider, not expired, belonging together.",
         slows=True,
     ),
@@ -204,8 +205,9 @@ CODES: dict[str, Cause] = {
     "auth.method": Cause(
         "misconfigured",
         "you",
-        "The mail server offers no way to log in that fits this credential",
-        "Check port and TLS mode; some providers want an app password or OAuth.",
+        "The server offers no way to log in that fits this credential",
+        "Read its words. For mail, check port and TLS mode; some providers want an app password or OAuth. For HTTP, "
+        "set auth to a way that the server names.",
         slows=True,
     ),
     "tls.required": Cause(

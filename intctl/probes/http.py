@@ -1,24 +1,25 @@
 """HTTP: intctl's own transport under httpx, and the probe that uses it.
 
 One connection per request: no pool, no redirects, no proxy, no netrc. It uses intctl's resolver,
-address guard and phase clock. Bodies are cut at a limit and never decompressed. httpx's timeouts
-are not used: the probe's deadline covers everything.
+address guard and phase clock, and its own reader of replies (`http1`). Bodies are cut at a limit. httpx's timeouts are
+not used: the probe's deadline covers everything.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from ssl import SSLContext
 
-import h11
 import httpx
 
 from intctl.health.outcome import Outcome
 from intctl.probes import tls, usage, wire
 from intctl.probes.auth import Authenticator, TokenStore
 from intctl.probes.authenticators import authenticator
+from intctl.probes.http1 import Reader
 from intctl.probes.network import Network
 from intctl.probes.reply import Judgement, Reply, judge
 from intctl.probes.request import Request, place_of, request_for
@@ -26,19 +27,11 @@ from intctl.probes.spec import HttpProbe
 from intctl.probes.trace import ProbeFailed, Trace
 from intctl.text import Secret
 
-#: The most bytes of status line and headers in one reply, informational ones included.
-HEAD_LIMIT = 100 * 1024
-
 #: How long intctl waits for the vendor's quota reply, in seconds: it does not change the verdict.
 QUOTA_PATIENCE_S = 5.0
 
-#: A body in more pieces than this is cut like one that is too long: chunks of one byte would cost a second of CPU.
-MAX_PIECES = 4096
-
 #: Statuses of the second reply that prove nothing about the credential.
 _NO_REFUSAL = frozenset({304, 408, 409, 423, 425, 429})
-
-_STATUS_LINE = b"HTTP/1."
 
 
 async def probe_http(probe: HttpProbe, network: Network, trace: Trace, tokens: TokenStore | None) -> Outcome:
@@ -176,19 +169,28 @@ class Transport(httpx.AsyncBaseTransport):
         ours = Request(request.method, place_of(request.url), headers, request.content)
         ours.phase = request.extensions.get("phase", ours.phase)
         ours.body_wanted = request.extensions.get("body_wanted", ours.body_wanted)
+        ours.max_body = request.extensions.get("max_body")
+        ours.partial = request.extensions.get("partial")
         return await self.exchange(ours)
 
     async def exchange(self, request: Request) -> Reply:
         """Send the request and return its reply. Raises ProbeFailed."""
         place = request.place
-        exchange = _Exchange(self._trace, request, self._max_body)  # before connecting: it may raise
+        head = request.encoded()  # before connecting: it may raise
+        limit = request.max_body or self._max_body
+        reader = Reader(limit, request.body_wanted, is_head=request.method == "HEAD")
+        if request.partial is not None:
+            request.partial.append(partial(_reply, reader, limit))
         stream = await self._open(place.host, place.port, self._context() if place.secure else None)
         try:
             self._trace.enter(request.phase)
-            await exchange.run(stream)
+            await stream.send(head)
+            await _read(stream, reader, self._trace)
         finally:
             stream.close()
-        return Reply(exchange.status, exchange.headers, bytes(exchange.body), exchange.cut)
+        if reader.dropped:
+            self._trace.facts["header_lines_dropped"] = reader.dropped
+        return _reply(reader, limit)
 
     async def _open(self, host: str, port: int, context: SSLContext | None) -> wire.Stream:
         network, trace = self._network, self._trace
@@ -206,6 +208,11 @@ class Transport(httpx.AsyncBaseTransport):
             if isinstance(found, ProbeFailed) and found.code in tls.CERTIFICATE_CODES:
                 raise await look_at_certificate(found, host, port, network, trace) from None
             raise
+
+
+def _reply(reader: Reader, limit: int) -> Reply:
+    """The reply as far as it has come."""
+    return Reply(reader.status, reader.headers, bytes(reader.body), reader.cut, reader.fault).inflated(limit)
 
 
 def _response(reply: Reply, request: httpx.Request) -> httpx.Response:
@@ -231,73 +238,17 @@ async def look_at_certificate(found: ProbeFailed, host: str, port: int, network:
         return found
 
 
-def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by lower-case name, as h11 gives it. Repeated headers are joined with commas."""
-    found: dict[str, str] = {}
-    for raw_name, raw in headers:
-        name, value = raw_name.decode("ascii"), raw.decode("utf-8", "replace")
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
-
-
-class _Exchange:
-    """One request and its reply, read up to the limits."""
-
-    def __init__(self, trace: Trace, request: Request, max_body: int) -> None:
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
-        self._trace = trace
-        self._head = b"".join([self._h11.send(event) or b"" for event in request.events()])
-        self._max_body = max_body
-        self._body_wanted = request.body_wanted
-        self._head_bytes = 0
-        self._pieces = 0
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.body = bytearray()
-        self.cut = False
-
-    async def run(self, stream: wire.Stream) -> None:
-        """Send the request and read its reply. Raises ProbeFailed."""
-        self._trace.received_any = False
-        await stream.send(self._head)
-        data = b"first"
-        while data:
+async def _read(stream: wire.Stream, reader: Reader, trace: Trace) -> None:
+    """Read a reply as far as it is needed. Raises ProbeFailed if no status line comes."""
+    trace.received_any = done = False
+    while not done:
+        try:
             data = await stream.receive()
-            self._trace.received_any = self._trace.received_any or bool(data)
-            if data and not self._head_bytes and not _STATUS_LINE.startswith(data[: len(_STATUS_LINE)]):
-                raise ProbeFailed("protocol.error")  # a banner, TLS or noise: h11 would wait for the end of the line
-            if not self.status:
-                self._head_bytes += len(data)
+        except ProbeFailed as found:
             try:
-                self._h11.receive_data(data)
-                if self._known():
-                    return
-            except h11.RemoteProtocolError:
-                # h11 reports an end of file in the middle of a reply in the same way.
-                raise ProbeFailed("protocol.error" if data else "connection.closed") from None
-        raise ProbeFailed("connection.closed")
-
-    def _known(self) -> bool:
-        """Read h11's events. Return whether all that is needed of the reply has arrived."""
-        while True:
-            event = self._h11.next_event()
-            if isinstance(event, h11.Data):
-                room = self._max_body - len(self.body)
-                self.body += event.data[:room]
-                self._pieces += 1
-                if len(event.data) > room or self._pieces > MAX_PIECES:
-                    self.cut = True
-                    return True
-            elif isinstance(event, h11.Response):
-                self.status, self.headers = event.status_code, _by_name(event.headers)
-                if not self._body_wanted(self.status):
-                    return True
-            elif isinstance(event, h11.EndOfMessage):
-                return True
-            elif isinstance(event, h11.ConnectionClosed):
-                raise ProbeFailed("connection.closed")
-            elif not isinstance(event, h11.InformationalResponse):
-                break  # NEED_DATA, or PAUSED after the reply
-        if not self.status and self._head_bytes > HEAD_LIMIT:
-            raise ProbeFailed("protocol.error")
-        return False
+                done = reader.end(found.code)
+            except ProbeFailed:
+                raise found from None
+            return
+        trace.received_any = trace.received_any or bool(data)
+        done = reader.feed(data)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -13,6 +14,7 @@ from math import isfinite
 from typing import Any
 
 from intctl import __version__
+from intctl.probes import refusals
 from intctl.probes.masking import REPEATED
 from intctl.probes.spec import Answer, HttpProbe
 from intctl.probes.trace import Trace
@@ -32,6 +34,9 @@ HEADERS = {
 
 MISSING = object()
 
+#: zlib's window sizes for each coding: gzip; zlib, and the bare data that some servers send as deflate.
+_WINDOWS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+
 #: Code, detail, Retry-After.
 Judgement = tuple[str, str, int | None]
 
@@ -46,17 +51,34 @@ _BY_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply. Header names are in lower case. `cut` says that the body was longer than the limit."""
+    """One reply. Header names are in lower case. `cut` says that the body was longer than the limit.
+
+    `fault` is the code of an error after the status line: the rest is what came until then.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     cut: bool
+    fault: str = ""
 
     @property
     def opaque(self) -> bool:
         """Whether the body cannot be read: cut, or compressed although the request asked for identity."""
         return self.cut or self.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+
+    def inflated(self, limit: int) -> Reply:
+        """Return the reply with a compressed body inflated, up to `limit` bytes. Some servers compress unasked."""
+        coding = self.headers.get("content-encoding", "").strip().lower()
+        if coding not in _WINDOWS or not self.body:
+            return self
+        for window in _WINDOWS[coding]:
+            inflating = zlib.decompressobj(window)
+            with suppress(zlib.error):
+                body = inflating.decompress(self.body, limit + 1)
+                headers = {name: value for name, value in self.headers.items() if name != "content-encoding"}
+                return replace(self, headers=headers, body=body[:limit], cut=self.cut or len(body) > limit)
+        return self
 
     def json(self, *, constants: bool = False) -> Any:
         """Return the body as JSON, or MISSING. With `constants`, NaN and Infinity become strings."""
@@ -83,7 +105,7 @@ def judge(probe: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement
     note_clock(reply, trace, now)
     document = reply.json()
     wait = retry_after(reply.headers.get("retry-after", ""), now)
-    limited = _limited(reply, document) if reply.status == 403 else ""
+    limited = refusals.rate_limit(reply.headers, document, reply.body) if reply.status == 403 else ""
     for answer in probe.answers:
         # That each 403 is a missing permission, for example, does not hold for one that tells of a rate limit.
         if _matches(answer, reply, document) and (answer.pointer or answer.contains or not limited):
@@ -91,56 +113,17 @@ def judge(probe: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement
             return answer.code, answer.detail, wait
     if limited:
         return "http.rate_limited", f"HTTP 403, {limited}", _until_reset(reply, now) if wait is None else wait
+    if found := refusals.known(probe.auth, reply.status, reply.headers, reply.body):
+        return *found, None
     if reply.status != probe.expect_status:
         return *by_status(reply, trace), wait if reply.status in (429, 503) else None
+    if reply.fault:
+        return reply.fault, f"HTTP {reply.status}, and then an incomplete reply", None
     complaint = _complaint(probe, reply, document)
     if complaint:
         return "unexpected.reply", complaint, None
     _note_facts(probe, document, trace)
     return "ok", "", None
-
-
-# The reasons and sentences of a rate limit that is told as 403. Google: "Handle API errors" of Calendar and the
-# domain-wide "Resolve errors"; in the newer form ErrorInfo.reason. GitHub: "Rate limits for the REST API".
-_LIMIT_REASONS = frozenset(
-    {
-        "ratelimitexceeded", "userratelimitexceeded", "quotaexceeded", "dailylimitexceeded", "limitexceeded",
-        "calendarusagelimitsexceeded", "dailylimitexceededunreg", "concurrentlimitexceeded", "resourceexhausted",
-        "ratelimited", "toomanyrequests", "throttled", "throttling", "requestlimitexceeded",
-    }
-)  # fmt: skip
-_LIMIT_SENTENCE = re.compile(rb"\b(rate limit|secondary rate|too many requests|abuse detection)", re.IGNORECASE)
-_NO_MORE = re.compile(r"(?:^|[;,\s])(?:remaining|r)\s*=\s*0(?:$|[;,\s])", re.IGNORECASE)
-
-
-def _limited(reply: Reply, document: Any) -> str:
-    """Why a 403 is a rate limit and no refusal, or ""."""
-    headers = reply.headers
-    if "retry-after" in headers:
-        return "with Retry-After"
-    for name in ("x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining"):
-        if headers.get(name, "").strip() == "0":
-            return "nothing remains of the rate limit"
-    if _NO_MORE.search(headers.get("ratelimit", "")):
-        return "nothing remains of the rate limit"
-    if document is not MISSING and any(
-        re.sub("[^a-z]", "", text.lower()) in _LIMIT_REASONS for text in _texts(document)
-    ):
-        return "a rate limit"
-    return "a rate limit" if _LIMIT_SENTENCE.search(reply.body) else ""
-
-
-def _texts(document: Any) -> Iterator[str]:
-    """The texts of a document, at any depth: a vendor's reason may be in a list of errors."""
-    todo = [document]
-    while todo:
-        found = todo.pop()
-        if isinstance(found, str):
-            yield found
-        elif isinstance(found, dict):
-            todo += found.values()
-        elif isinstance(found, list):
-            todo += found
 
 
 def _until_reset(reply: Reply, now: float) -> int | None:

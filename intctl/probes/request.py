@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-import h11
 import httpx
 
 from intctl.probes.auth import Authenticator, plain
-from intctl.probes.reply import HEADERS
+from intctl.probes.reply import HEADERS, Reply
 from intctl.probes.spec import HttpProbe
 from intctl.probes.trace import ProbeFailed
 
 _COMMON = {name.lower(): (name.encode(), value.encode()) for name, value in HEADERS.items()}
-_END = h11.EndOfMessage()
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+_VALUE = re.compile(rb"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
 
 
 class Place(NamedTuple):
@@ -63,16 +65,23 @@ class Request:
     headers: list[tuple[bytes, bytes]]
     content: bytes = b""
     phase: str = "api"
+    #: The most bytes of the body; None for the transport's limit.
+    max_body: int | None = None
+    #: Is given a function that returns the reply as far as it has come, for who is cancelled while it comes.
+    partial: list[Callable[[], Reply]] | None = None
     body_wanted: Callable[[int], bool] = lambda _status: True
 
-    def events(self) -> list[h11.Event]:
-        """Return the request as h11 events. Raises ProbeFailed."""
-        headers = [(b"Host", self.place.authority), *self.headers]
-        try:
-            head = h11.Request(method=self.method, target=self.place.target, headers=headers)
-        except (h11.LocalProtocolError, ValueError):
-            raise ProbeFailed("credential.malformed") from None
-        return [head, h11.Data(data=self.content), _END] if self.content else [head, _END]
+    def encoded(self) -> bytes:
+        """Return the request as it is sent. Raises ProbeFailed for a line break, or what else no header may have."""
+        method, target = self.method.encode("ascii"), self.place.target
+        if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
+            raise ProbeFailed("self.config_invalid", "the URL cannot be used")
+        lines = [b"%s %s HTTP/1.1" % (method, target)]
+        for name, value in ((b"Host", self.place.authority), *self.headers):
+            if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+                raise ProbeFailed("credential.malformed")
+            lines.append(b"%s: %s" % (name, value))
+        return b"\r\n".join([*lines, b"", self.content])
 
 
 def request_for(probe: HttpProbe, auth: Authenticator | None) -> Request:
@@ -100,7 +109,7 @@ def request_for(probe: HttpProbe, auth: Authenticator | None) -> Request:
 
 def _body_wanted(probe: HttpProbe, status: int) -> bool:
     """Whether the body can change the verdict: if not, intctl does not wait for it."""
-    if status == 403:  # it may tell of a rate limit
+    if status in (400, 403):  # their words decide (`refusals`)
         return True
     if any(answer.status == status and (answer.pointer or answer.contains) for answer in probe.answers):
         return True

@@ -110,7 +110,9 @@ def test_a_body_that_nobody_needs_is_not_waited_for() -> None:
 
 UNREADABLE = [
     floods(b'{"a": 1}' * 999, first=HEAD + b"\r\n"),
-    says(HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b'{"ok": 1}')),
+    says(HEAD + b"Content-Encoding: br\r\n\r\n" + gzip.compress(b'{"ok": 1}')),
+    says(HEAD + b"Content-Encoding: gzip\r\n\r\n" + b'{"ok": 1}'),
+    says(HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b" " * 10**8 + b'{"ok": 1}')),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import time
 from email.utils import formatdate
 from typing import Any
@@ -22,7 +23,7 @@ from intctl.probes.tls import context
 from intctl.probes.trace import Trace
 from intctl.text import MASK, Secret
 from tests.probes import check
-from tests.servers import Answer, Authority, Request, http_server, in_days
+from tests.servers import Answer, Authority, RawServer, Request, http_server, in_days, raw_server
 
 TOKEN = Secret("tok-geheim-123")
 
@@ -469,3 +470,85 @@ def test_a_rate_limit_may_be_told_as_403(answer: Answer, seconds: int | None) ->
 def test_other_403s_are_refusals(answer: Answer) -> None:
     """Headers that each reply has, and other reasons, tell of no limit."""
     assert _found(answer).code == "http.forbidden"
+
+
+@pytest.mark.case("F10")
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"HTTP/1.1 401 no\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", "http.auth.rejected"),
+        (b"HTTP/1.1 401 no\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", "http.auth.rejected"),
+        (b"HTTP/1.1 429 no\r\nX/Y: z\r\nContent-Length: 9\r\n\r\n", "http.rate_limited"),
+        (b'HTTP/1.1 200 OK\r\nX Y: z\r\nContent-Length: 10\r\n\r\n{"ok": 1}\n', "ok"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", "protocol.error"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"ok": 1}', "connection.closed"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "protocol.error"),
+    ],
+)
+def test_an_odd_reply_is_judged_by_its_status(raw: bytes, code: str) -> None:
+    """A refusal stays one; and nothing is healthy without the body that is required."""
+
+    async def serve(reader: Any, writer: Any, server: RawServer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(raw)
+
+    with raw_server(serve) as server:
+        probe = HttpProbe(f"http://127.0.0.1:{server.port}/", Bearer(Secret("geheim-123")), require=("/ok",))
+        outcome = check(probe)
+    assert outcome.code == code
+    assert outcome.facts.get("header_lines_dropped", 0) == (b"X/Y" in raw or b"X Y" in raw)
+
+
+@pytest.mark.case("F23")
+def test_a_body_that_was_compressed_unasked_proves_as_much() -> None:
+    """Identity was asked for; some servers and proxies compress all the same."""
+    body = gzip.compress(b'{"ok": 1}')
+    answer = Answer(200, body, {"Content-Encoding": "gzip", "Content-Type": "application/json"})
+    assert _found(answer, require=("/ok",)).code == "ok"
+    assert _found(answer, require=("/other",)).code == "unexpected.reply"
+
+
+@pytest.mark.case("real F12")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (b"<center>No required SSL certificate was sent</center>", "tls.client_certificate"),
+        (b"<center>The SSL certificate error</center>", "tls.client_certificate"),
+        (b"<center>The plain HTTP request was sent to HTTPS port</center>", "tls.from_start"),
+        (b"Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />", "tls.from_start"),
+        (b"Client sent an HTTP request to an HTTPS server.\n", "tls.from_start"),
+        (b"<center>Bad Request</center>", "unexpected.reply"),
+    ],
+)
+def test_a_400_may_speak_of_tls(words: bytes, code: str) -> None:
+    """The pages of nginx, Apache and Go."""
+    outcome = _found(Answer(400, b"<html>" + words + b"</html>", {"Content-Type": "text/html"}))
+    assert outcome.code == code
+
+
+BASIC, BEARER = Basic("user", Secret("geheim-123")), Bearer(Secret("geheim-123"))
+
+
+@pytest.mark.case("real F13")
+@pytest.mark.parametrize(
+    ("auth", "asked", "code"),
+    [
+        (BASIC, 'Digest realm="a, Basic b", nonce="x", qop="auth"', "auth.method"),
+        (BASIC, "Negotiate", "auth.method"),
+        (BASIC, "Negotiate, NTLM", "auth.method"),
+        (BASIC, 'Bearer realm="api"', "auth.method"),
+        (BASIC, 'Digest realm="a", nonce="x", Basic realm="a"', "http.auth.rejected"),
+        (BASIC, 'basic realm="a"', "http.auth.rejected"),
+        (BASIC, "", "http.auth.rejected"),
+        (BEARER, "Digest realm=a, nonce=b", "auth.method"),
+        (BEARER, 'Basic realm="api"', "http.auth.rejected"),
+        (BEARER, 'Bearer error="invalid_token"', "http.auth.rejected"),
+        (BEARER, 'Bearer realm="a", error="insufficient_scope", scope="b"', "http.scope_missing"),
+        (Header("X-Key", Secret("geheim-123")), "Digest realm=a", "http.auth.rejected"),
+    ],
+)
+def test_a_401_may_want_another_login(auth: Any, asked: str, code: str) -> None:
+    """A right password is refused where the server wants Digest: the password is not to blame."""
+    headers = {"WWW-Authenticate": asked} if asked else {}
+    with http_server({"/": Answer(401, {}, headers)}) as server:
+        assert check(HttpProbe(server.url + "/", auth)).code == code
