@@ -2,7 +2,8 @@
 
 A rotated refresh token is saved before its access token is used: the old one may already be
 revoked, and a crash in between must not lose the new one. It can be lost only between the
-provider's reply and the end of that save; nothing else happens in that window.
+provider's reply and the end of that save; nothing else happens in that window. Whatever came of the reply is read
+for it (`token_reply`), saved first and judged afterwards.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import re
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +23,7 @@ from intctl.failpoint import hit
 from intctl.probes.auth import Authenticator, Send, TokenStore, plain
 from intctl.probes.reply import HEADERS, MISSING, Judgement, Reply, by_status, judge, note_clock, retry_after, value_at
 from intctl.probes.spec import ClientCredentials, HttpProbe, RefreshToken, SignedJwt, TokenGrant, Tokens
+from intctl.probes.token_reply import TOKEN_BODY, issued
 from intctl.probes.trace import ProbeFailed, Trace
 from intctl.text import Secret
 
@@ -159,13 +162,14 @@ class GrantAuth(Authenticator, httpx.Auth):
             return stored.refresh_token
         return self._grant.refresh_token
 
-    async def _keep(self, access: Secret, document: dict[str, Any], stored: Tokens | None) -> Secret:
+    async def _keep(self, access: Secret | None, document: dict[str, Any], stored: Tokens | None) -> Secret | None:
         """Save the issued tokens. Return the access token to use: another process may have saved one first."""
-        self._trace.add_secret(access)
-        lifetime = self._lifetime(document.get("expires_in", MISSING))
-        tokens = Tokens(access, self._clock() + lifetime, scope=self._grant.scope)
-        if self.odd or not _sendable(access.reveal()):  # not stored: the next check must see the same problem
-            tokens = Tokens(None, None, scope=self._grant.scope)
+        tokens = Tokens(None, None, scope=self._grant.scope)
+        if access is not None:
+            self._trace.add_secret(access)
+            lifetime = self._lifetime(document.get("expires_in", MISSING))
+            if not self.odd and _sendable(access.reveal()):  # else the next check must see the same problem
+                tokens = Tokens(access, self._clock() + lifetime, scope=self._grant.scope)
         used = self._refresh_token(stored)
         if used is not None and isinstance(self._grant, RefreshToken):
             given = document.get("refresh_token")
@@ -222,6 +226,10 @@ class GrantAuth(Authenticator, httpx.Auth):
         hit("token_before_call")
         try:
             reply = await self._send(request)
+        except asyncio.CancelledError:  # the deadline, in the middle of a reply that may have the new refresh token
+            if partial := request.extensions["partial"]:
+                await self._rescue(partial[-1](), stored)
+            raise
         except ProbeFailed as found:  # of another host than the provider's, for mail
             where = f"token endpoint {request.url.host}"
             detail = f"{where}: {found.detail}" if found.detail else where
@@ -243,7 +251,8 @@ class GrantAuth(Authenticator, httpx.Auth):
         as_json = not isinstance(grant, SignedJwt) and grant.body == "json"
         content: dict[str, Any] = {"json": fields} if as_json else {"data": fields}
         try:
-            return httpx.Request("POST", grant.token_url, headers=headers, extensions={"phase": "auth"}, **content)
+            extensions = {"phase": "auth", "max_body": TOKEN_BODY, "partial": []}
+            return httpx.Request("POST", grant.token_url, headers=headers, extensions=extensions, **content)
         except (httpx.InvalidURL, ValueError, TypeError):
             raise ProbeFailed("self.config_invalid", "the URL of the token endpoint cannot be used") from None
 
@@ -282,15 +291,12 @@ class GrantAuth(Authenticator, httpx.Auth):
         If the provider refused the refresh token because another process had just used it, that
         process's access token is used, or its refresh token once, if the access token has expired.
         """
-        document = reply.json(constants=True)
-        pointer = self._grant.token_at if isinstance(self._grant, ClientCredentials) else "/access_token"
-        granted = value_at(document, pointer) if isinstance(document, dict) and reply.status == 200 else None
-        if isinstance(granted, str) and granted:
-            self._trace.facts["token_exchanged"] = True
-            access = await self._keep(Secret(granted), value_at(document, pointer.rpartition("/")[0]), stored)
+        access = await self._issued(reply, stored)
+        if access is not None:
             if not _sendable(access.reveal()):  # raised after the save: its refresh token may be the only valid one
                 raise ProbeFailed("unexpected.reply", "the token has characters that are not allowed in a header")
             return access
+        document = reply.json(constants=True)
         self._trace.facts["http_status"] = reply.status
         note_clock(reply, self._trace, self._clock())
         # A reply of a failing or throttling server proves nothing about the token, whatever its body says.
@@ -306,6 +312,24 @@ class GrantAuth(Authenticator, httpx.Auth):
             return theirs or await self._granted(await self._call(now), now, last=True)
         raise self._refused(reply, document, judged=judged)
 
+    async def _issued(self, reply: Reply, stored: Tokens | None) -> Secret | None:
+        """Save the tokens of a token reply, as far as it can be read. Return the access token to use, if it has one."""
+        pointer = self._grant.token_at if isinstance(self._grant, ClientCredentials) else "/access_token"
+        document = issued(reply, pointer)
+        place = value_at(document, pointer.rpartition("/")[0])
+        if not isinstance(place, dict):
+            return None
+        granted = value_at(document, pointer)
+        access = Secret(granted) if isinstance(granted, str) and granted else None
+        if access is not None:
+            self._trace.facts["token_exchanged"] = True
+        return await self._keep(access, place, stored)
+
+    async def _rescue(self, reply: Reply, stored: Tokens | None) -> None:
+        """Save what can be read of a reply whose end was not waited for."""
+        with suppress(ProbeFailed):  # the check has ended already
+            await self._issued(reply, stored)
+
     @staticmethod
     def _why_refused(grant: RefreshToken, document: Any) -> str:
         if number := _aadsts(document):
@@ -315,7 +339,9 @@ class GrantAuth(Authenticator, httpx.Auth):
 
     def _refused(self, reply: Reply, document: Any, *, judged: bool) -> ProbeFailed:
         where = "token endpoint"
-        if reply.status == 200:
+        if 200 <= reply.status < 300:
+            if reply.fault:
+                return ProbeFailed(reply.fault, f"{where}: the reply is not complete")
             why = "the reply has no access token" if isinstance(document, dict) else "the reply is not JSON"
             return ProbeFailed("unexpected.reply", f"{where}: {why}")
         number = _aadsts(document)
