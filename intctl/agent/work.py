@@ -334,6 +334,7 @@ class Pass:
         from intctl.probes.run import run_probe
         from intctl.probes.spec import HttpProbe, SmtpProbe
         from intctl.probes.witness import SUSPECT
+        from intctl.providers.hints import with_hints
         from intctl.vault import OpenedIntegration, PersistentTokenStore, exchanges, open_integration, tokens
 
         if claimed.rejections and not await self._in_database(claims.can_lock, self.database, claimed.id):
@@ -356,4 +357,4 @@ class Pass:
         outcome = await run_probe(probe, self._network, deadline_s=self.settings.deadline_s, tokens=kept)
         if outcome.code in SUSPECT:
             self._hosts[claimed.id] = found.host
-        return outcome
+        return with_hints(outcome, found.provider, found.config)

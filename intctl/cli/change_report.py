@@ -129,10 +129,10 @@ def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change
         outcome, name = change.outcome, clean(change.name)
         if outcome is not None and outcome.verdict != "healthy":
             if saved is not None and change in saved:
-                context.warn(f"{name}: {outcome.message}. {next_step(outcome.code, change.name)}")
+                context.warn(f"{name}: {outcome.message}. {next_step(outcome.code, change.name, outcome.facts)}")
                 continue
             context.say(f"{name}: {outcome.verdict} — {outcome.message} ({outcome.code})")
-            context.say(f"  Next: {next_step(outcome.code, change.name, saved=False)}")
+            context.say(f"  Next: {next_step(outcome.code, change.name, outcome.facts, saved=False)}")
         if _is_kept(change, saved):
             _say_kept(context, change)
     if saved is not None and all(change.action == "unchanged" for change in saved) and _is_any_missing(changes):

@@ -46,7 +46,7 @@ def _ok(meaning: str) -> Cause:
 
 
 _LOOK_UP = (
-    "Look the name up by hand (getent hosts NAME): if other names resolve, the domain's own name servers fail; "
+    "Look the name up by hand (getent hosts HOST): if other names resolve, the domain's own name servers fail; "
     "if none does, check /etc/resolv.conf and the resolver."
 )
 
@@ -198,7 +198,7 @@ CODES: dict[str, Cause] = {
         "misconfigured",
         "you",
         "The mail server refused user name or password",
-        "Put the right password in place: intctl edit NAME --secret password. "
+        "Put the right password in place: intctl edit NAME --secret FIELD. "
         "If it was put right at the provider: intctl reconnect NAME.",
         rejection=True,
     ),
@@ -402,7 +402,7 @@ CODES: dict[str, Cause] = {
         "down",
         "you",
         "The provider no longer accepts the refresh token",
-        "Authorise again at the provider and put the new token in place (intctl edit NAME --secret refresh_token).",
+        "Authorise again at the provider and put the new token in place (intctl edit NAME --secret FIELD).",
         rejection=True,
     ),
     "oauth.refused": Cause(

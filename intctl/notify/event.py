@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from intctl.text import clean, rfc3339
@@ -24,7 +26,8 @@ class MissedChange(NamedTuple):
 class StatusChanged(NamedTuple):
     """A change into or out of the status error. `attempt` counts the deliveries begun, including this one.
 
-    `id` is the same for every attempt. `missed` are older changes, oldest first; this delivery is theirs, too.
+    `facts` are those of the check. `id` is the same for every attempt. `missed` are older changes, oldest first; this
+    delivery is theirs, too.
     """
 
     id: str
@@ -40,6 +43,7 @@ class StatusChanged(NamedTuple):
     code: str | None
     message: str | None
     attempt: int
+    facts: Mapping[str, object] = MappingProxyType({})
     missed: tuple[MissedChange, ...] = ()
 
 
@@ -69,12 +73,9 @@ PASS_EVENTS = (PassStarted, PassFinished, PassFailed)
 
 def document(event: StatusChanged) -> dict[str, object]:
     """The JSON document that describes a status change. Its keys are stable."""
-    from intctl.health.codes import CODES
-    from intctl.providers.catalogue import secret_field
     from intctl.views.steps import next_step
 
     code = event.code or ""
-    secret = secret_field(event.provider) if code in CODES and CODES[code].rejection else ""
     return {
         "transition_id": event.id,
         "at": rfc3339(event.occurred_at),
@@ -88,7 +89,7 @@ def document(event: StatusChanged) -> dict[str, object]:
         "verdict": event.verdict,
         "code": event.code,
         "message": None if event.message is None else clean(event.message),
-        "next_step": next_step(code, event.name, secret) if code else None,
+        "next_step": next_step(code, event.name, event.facts) if code else None,
         "attempt": event.attempt,
         "missed": [_missed(one) for one in event.missed[-LISTED_MISSED:]],
     }

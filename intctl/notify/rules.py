@@ -185,6 +185,7 @@ def status_changed(one: Transition) -> StatusChanged:
         code=one.code,
         message=one.message,
         attempt=one.attempts,
+        facts=one.metadata.facts if one.metadata.code == one.code else {},
         missed=tuple(MissedChange(*older) for older in one.missed),
     )
 

@@ -18,6 +18,7 @@ from intctl.plan.changes import Change
 from intctl.plan.commit import insert_drafts
 from intctl.plan.runtime import Call, Runtime, sealed_tokens
 from intctl.probes.spec import RefreshToken
+from intctl.providers.hints import with_hints
 from intctl.store import claims, results
 from intctl.vault import MemoryTokenStore
 
@@ -57,6 +58,7 @@ async def _test_all(runtime: Runtime, changes: Sequence[Change]) -> None:
             if given:
                 tokens = _token_store(runtime, change, call)
                 outcome = await run_probe(probe, network, deadline_s=runtime.deadline_s, tokens=tokens)
+                outcome = with_hints(outcome, change.provider, change.manifest.config)
             else:
                 outcome = Outcome("self.busy")
         if change.stored is not None and judge.needs_last_success(outcome, change.provider.name):

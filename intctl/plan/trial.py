@@ -20,6 +20,7 @@ from intctl.manifest import Manifest
 from intctl.plan.exchange import right_to_ask, single_use
 from intctl.plan.runtime import CONCURRENCY, Runtime
 from intctl.probes.spec import HttpProbe, Probe, RefreshToken, SmtpProbe, TestMail
+from intctl.providers.hints import with_hints
 from intctl.store import clock, configs, results
 from intctl.store.integrations import Integration
 from intctl.store.tokens import SealedTokens
@@ -49,7 +50,10 @@ def test_manifests(
         if not no
     ]
     found = map(judge.as_unverified, _probe_all(probes, policy, deadline_s, send_to, concurrency))
-    return [Outcome("self.token_single_use") if no else next(found) for no in refused]
+    return [
+        Outcome("self.token_single_use") if no else with_hints(next(found), one.provider, one.config)
+        for one, no in zip(manifests, refused, strict=True)
+    ]
 
 
 def test_stored(runtime: Runtime, integration: Integration, send_to: str | None = None) -> Outcome:
@@ -66,6 +70,7 @@ def test_stored(runtime: Runtime, integration: Integration, send_to: str | None 
     known = tokens.load()
     passing = vault.MemoryTokenStore(replace(known, access_token=None, expires_at=None) if known else None)
     outcome = _probe_all([(opened.probe, opened.config, passing)], runtime.policy, runtime.deadline_s, send_to)[0]
+    outcome = with_hints(outcome, opened.provider, opened.config)
     return judge.apply_throttling(
         outcome,
         results.last_success(runtime.database, integration.id),
@@ -92,9 +97,10 @@ def troubleshoot_stored(runtime: Runtime, integration: Integration) -> Outcome:
                 if not given:
                     return Outcome("self.busy")
                 kept = vault.PersistentTokenStore(tokens, call, fresh=True)
-                return await run_probe(
+                outcome = await run_probe(
                     opened.probe, Network(runtime.policy), deadline_s=runtime.deadline_s, tokens=kept
                 )
+                return with_hints(outcome, opened.provider, opened.config)
 
     return asyncio.run(asking()) if rotates else test_stored(runtime, integration)
 

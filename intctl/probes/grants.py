@@ -232,6 +232,8 @@ class GrantAuth(Authenticator, httpx.Auth):
             raise
         except ProbeFailed as found:  # of another host than the provider's, for mail
             where = f"token endpoint {request.url.host}"
+            if found.code.startswith("dns."):
+                self._trace.facts["host"] = request.url.host
             detail = f"{where}: {found.detail}" if found.detail else where
             raise ProbeFailed(found.code, detail, retry_after_s=found.retry_after_s) from None
         hit("token_answer_read")

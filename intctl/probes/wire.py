@@ -46,7 +46,11 @@ async def connect(
     With `loopback_only` any other address is refused as `http.plain`. Raises ProbeFailed.
     """
     trace.enter("dns")
-    targets = await network.names.look_up(host, port)
+    try:
+        targets = await network.names.look_up(host, port)
+    except ProbeFailed:
+        trace.facts["host"] = host
+        raise
     for target in targets:  # one refused address is enough: whoever controls the name added it on purpose
         if why := network.policy.refusal(_ip(target)):
             raise ProbeFailed("blocked.address", f"{_ip(target)} ({why})")

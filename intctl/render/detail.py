@@ -111,13 +111,20 @@ _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 
 def nagios(findings: Sequence[Finding]) -> tuple[str, int]:
-    """The line of a monitoring plugin, and its exit code: the worst of all findings."""
+    """The line of a monitoring plugin, and its exit code: the worst of all findings that can be proven.
+
+    Of several, those without a known probe do not count: a plugin that is never OK is switched off.
+    """
+    provable = [one for one in findings if one.code != "self.no_probe"]
+    never = len(findings) - len(provable) if provable else 0
+    findings = provable or findings
     if not findings:
         return "INTCTL UNKNOWN - nothing to check\n", 3
     # critical is worse than unknown, unknown worse than a warning
     code = max((_NAGIOS[one.verdict] for one in findings), key=(0, 1, 3, 2).index)
     bad = [one for one in findings if one.verdict != "healthy"]
-    said = "; ".join(f"{clean(one.integration)} {one.verdict} ({clean(one.code)})" for one in bad)
+    said = "; ".join(f"{clean(one.integration)} {one.verdict} ({clean(one.code)}): {clean(one.message)}" for one in bad)
     said = said or f"{len(findings)} healthy"
+    said += f"; {never} cannot be proven" if never else ""
     times = " ".join(f"'{clean(one.integration).replace(chr(39), ' ')}'={one.response_time_ms}ms" for one in findings)
     return f"INTCTL {_WORDS[code]} - {said.replace('|', ' ')} | {times.replace('|', ' ')}\n", code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +33,7 @@ class OpenAlert:
     code: str
     phase: str
     since: datetime | None
+    facts: Mapping[str, object]
 
 
 def find_all(database: Database, org_id: str) -> list[OpenAlert]:
@@ -41,15 +43,19 @@ def find_all(database: Database, org_id: str) -> list[OpenAlert]:
     unchecked = [one for one in active if one.verdict == "unknown" and one.code not in _NO_ALERT]
     return [
         *(_failing(database, one) for one in failing),
-        *(OpenAlert(one, one.verdict, one.code, one.phase, _since(database, one, "unknown")) for one in unchecked),
+        *(_open(one, _since(database, one, "unknown")) for one in unchecked),
     ]
 
 
 def _failing(database: Database, one: Integration) -> OpenAlert:
     since = _since(database, one, "failure")
     for log in logs.newest(database, one.org_id, id=one.id, limit=1, failures=True):
-        return OpenAlert(one, log.verdict, log.code, log.phase, since)
-    return OpenAlert(one, one.verdict, one.code, one.phase, since)
+        return OpenAlert(one, log.verdict, log.code, log.phase, since, log.facts)
+    return _open(one, since)
+
+
+def _open(one: Integration, since: datetime | None) -> OpenAlert:
+    return OpenAlert(one, one.verdict, one.code, one.phase, since, one.facts)
 
 
 def _since(database: Database, one: Integration, status: str) -> datetime | None:

@@ -78,6 +78,7 @@ class Integration:
     phase: str
     phases_ms: Mapping[str, float]
     facts: Mapping[str, object]
+    detail: str = ""
 
 
 class Selection(NamedTuple):
@@ -177,4 +178,5 @@ def _decoded(*, metadata: object, off_at: datetime | None, **columns: Any) -> In
         phase=newest.phase,
         phases_ms=newest.ordered_phases_ms,
         facts=facts,
+        detail=newest.detail,
     )

@@ -20,6 +20,8 @@ from intctl.db import lease
 from intctl.db.connect import Database
 from intctl.db.ids import new_log_id
 from intctl.db.url import POSTGRESQL
+from intctl.health import log_entry
+from intctl.health.log_entry import NO_METADATA, LogMetadata
 from intctl.health.outcome import Outcome
 
 #: How long a delivered transition and a dead letter are kept, in seconds, and how many are deleted at once.
@@ -57,7 +59,9 @@ UPDATE integration_transitions t SET {_TAKE} FROM due WHERE t.id = due.id RETURN
 _CLAIM_SQLITE = f"UPDATE integration_transitions AS t SET {_TAKE} WHERE t.id IN ({_CANDIDATES}) RETURNING id"
 _CLAIMED = f"""
 SELECT t.id, t.integration_id, t.from_status, t.to_status, t.verdict, t.code, t.message, t.changed_at,
-       t.lease_token, t.attempts, i.name, i.org_id, i.provider, i.type{_FROM}
+       t.lease_token, t.attempts, i.name, i.org_id, i.provider, i.type,
+       (SELECT l.metadata FROM integration_health_logs l WHERE l.integration_id = t.integration_id
+           AND l.status = 'failure' ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) AS metadata{_FROM}
  WHERE t.lease_owner = :owner AND t.told_at IS NULL ORDER BY t.changed_at, t.id"""
 _MISSED = """
 SELECT o.id, o.from_status, o.to_status, o.changed_at, o.code
@@ -135,6 +139,7 @@ class Missed(NamedTuple):
 class Transition:
     """A transition that this process may deliver now, under `lease_token`; `attempts` includes this one.
 
+    `metadata` is that of the newest failure, for the next step.
     `missed` are the older ones of its integration that were not delivered, oldest first. They are delivered with it.
     """
 
@@ -152,6 +157,7 @@ class Transition:
     org_id: str
     provider: str
     type: str
+    metadata: LogMetadata = NO_METADATA
     missed: tuple[Missed, ...] = ()
 
 
@@ -206,7 +212,10 @@ def claim(database: Database, owner: str, *, limit: int, lease_s: float, org_id:
         rows = database.rows(text, {**parameters, "owner": owner, "limit": limit, "lease_s": lease_s})
         taken = {row["id"] for row in rows}
         found = [row for row in database.rows(_CLAIMED, {"owner": owner}) if row["id"] in taken]
-        return [Transition(**row, missed=_missed(database, row["id"])) for row in found]
+        return [
+            Transition(**{**row, "metadata": log_entry.read(row["metadata"])}, missed=_missed(database, row["id"]))
+            for row in found
+        ]
 
 
 def _missed(database: Database, id: object) -> tuple[Missed, ...]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from intctl.db.connect import Database
 from intctl.health.codes import CODES
 from intctl.health.status import Verdict
 from intctl.store import alerts as store
+from intctl.store import clock
 from intctl.store.alerts import OpenAlert
 from intctl.views.maintenance import maintenance_ends, maintenance_until
-from intctl.views.steps import next_step, quoted
+from intctl.views.steps import edit_command, fields_of, next_step, quoted
 
 #: What stops when an integration of a type fails, for `alerts`.
 IMPACT: dict[str, str] = {
@@ -28,6 +30,14 @@ IMPACT: dict[str, str] = {
     "crm": "CRM data not syncing",
     "custom": "This service cannot be used",
 }
+
+
+#: How long a provider may put intctl off until waiting is no longer the next step.
+_PUT_OFF = timedelta(hours=3)
+_PUT_OFF_STEP = (
+    "It has put intctl off for hours: read its words, look at its limits and its status page, and check less often "
+    "(intctl interval)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +65,16 @@ def alerts(database: Database, org_id: str) -> list[Alert]:
     """The integrations in error, then those that cannot be checked, including those in maintenance."""
     found = store.find_all(database, org_id)
     ends = maintenance_ends(database, org_id)
-    return [_alert(one, maintenance_until(ends, one.integration.id)) for one in found]
+    now = clock.now(database) if any(one.code == "provider.busy" for one in found) else None
+    return [_alert(one, maintenance_until(ends, one.integration.id), now) for one in found]
 
 
-def _alert(one: OpenAlert, until: datetime | None) -> Alert:
+def _alert(one: OpenAlert, until: datetime | None, now: datetime | None) -> Alert:
     stored = one.integration
     failing = stored.status == "error"
+    step = next_step_of(one.code, stored.name, one.facts, rejections=stored.rejections)
+    if one.code == "provider.busy" and now and one.since and now - one.since > _PUT_OFF:
+        step = _PUT_OFF_STEP
     return Alert(
         id=stored.id,
         name=stored.name,
@@ -69,13 +83,13 @@ def _alert(one: OpenAlert, until: datetime | None) -> Alert:
         status=stored.status,
         verdict=one.verdict,
         code=one.code,
-        message=message_of(one.code, stored.error_message, failing=failing),
+        message=message_of(one.code, stored.error_message, stored.detail, failing=failing),
         impact=impact_of(stored.type, failing=failing),
         since=one.since,
         error_count=stored.error_count,
         scheduled_checks_stopped=has_stopped(stored.rejections),
-        next_step=next_step_of(one.code, stored.name, stored.provider, rejections=stored.rejections),
-        command=command_of(one.code, stored.name, stored.provider, failing=failing),
+        next_step=step,
+        command=command_of(one.code, stored.name, one.facts, failing=failing),
         maintenance_until=until,
     )
 
@@ -83,10 +97,10 @@ def _alert(one: OpenAlert, until: datetime | None) -> Alert:
 # --- the parts of an alert, for callers without a stored row ----------------------------------------
 
 
-def message_of(code: str, error_message: str | None, *, failing: bool) -> str:
-    """What happened: the message of the failure, or why the integration cannot be checked."""
+def message_of(code: str, error_message: str | None, detail: str = "", *, failing: bool) -> str:
+    """What happened: the message of the failure, or why the integration cannot be checked, in the server's words."""
     if not failing and code in CODES:
-        return CODES[code].meaning
+        return f"{CODES[code].meaning}: {detail}" if detail else CODES[code].meaning
     return error_message or "in error; no check recorded the cause"
 
 
@@ -102,25 +116,16 @@ def has_stopped(rejections: int | None) -> bool:
     return (rejections or 0) >= MAX_REJECTIONS
 
 
-def next_step_of(code: str, name: str, provider: str, *, rejections: int | None = 0) -> str:
+def next_step_of(code: str, name: str, facts: Mapping[str, object], *, rejections: int | None = 0) -> str:
     """The next step, with commands to paste, and a note if scheduled logins stopped."""
-    step = next_step(code if code in CODES else "", name, refused_secret(code, provider))
+    step = next_step(code, name, facts)
     if has_stopped(rejections):
         step += f" Scheduled logins stopped after {rejections} rejections, to avoid locking the account."
     return step
 
 
-def command_of(code: str, name: str, provider: str, *, failing: bool) -> str:
+def command_of(code: str, name: str, facts: Mapping[str, object], *, failing: bool) -> str:
     """The command to run next."""
-    if secret := refused_secret(code, provider):
-        return f"intctl edit {quoted(name)} --secret {secret}"
+    if code in CODES and CODES[code].rejection:
+        return edit_command(name, fields_of(facts))
     return f"intctl {'reconnect' if failing else 'check'} {quoted(name)}"
-
-
-def refused_secret(code: str, provider: str) -> str:
-    """The secret to replace if the provider rejected the credential; "" for any other cause."""
-    if code not in CODES or not CODES[code].rejection:
-        return ""
-    from intctl.providers.catalogue import secret_field
-
-    return secret_field(provider)

@@ -39,7 +39,7 @@ class Finding:
             code=outcome.code,
             phase=outcome.phase,
             message=outcome.message,
-            next_step=next_step(outcome.code, name, saved=id is not None),
+            next_step=next_step(outcome.code, name, outcome.facts, saved=id is not None),
             response_time_ms=outcome.response_time_ms,
             phases_ms=outcome.phases_ms,
             facts=outcome.facts,

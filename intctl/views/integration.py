@@ -63,7 +63,7 @@ def integration_page(
         integration=integration,
         maintenance_until=maintenance_until(maintenance_ends(database, org_id), id),
         title=title(integration.provider),
-        next_step=next_step(integration.code, integration.name),
+        next_step=next_step(integration.code, integration.name, integration.facts),
         config=config,
         config_problem=problem,
         metrics=of_day(database, org_id, id),

@@ -121,7 +121,7 @@ def steps(outcome: Outcome, name: str) -> list[str]:
     if outcome.verdict == "healthy":
         return []
     cause = CODES[outcome.code]
-    found = [next_step(outcome.code, name)]
+    found = [next_step(outcome.code, name, outcome.facts)]
     if outcome.phase in _LOOK and cause.actor != "us":
         found.append(_LOOK[outcome.phase].replace("NAME", quoted(name)))
     if outcome.verdict != "degraded" and "intctl reconnect" not in found[0]:

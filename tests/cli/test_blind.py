@@ -100,3 +100,12 @@ def test_the_second_organisation_is_announced(intctl: Intctl) -> None:
     """With two organisations, commands require --org."""
     assert "--org" in intctl("org", "create", "Other").err
     intctl("list", code=2)
+
+
+def test_a_plugin_does_not_count_what_cannot_be_proven(intctl: Intctl, email: MailHost) -> None:
+    """An integration without a known probe is never OK, so it says nothing about the others; alone it is UNKNOWN."""
+    manifest = '{"name": "Shelf", "provider": "hireright", "config": {"password": {"env": "K"}}}'
+    intctl("add", "hireright", "-f", "-", "--no-test", stdin=manifest, K="geheim-12345")
+    ran = intctl("check", "--all", "--nagios")
+    assert ran.out.startswith("INTCTL OK - 1 healthy; 1 cannot be proven | ")
+    intctl("check", "Shelf", "--nagios", code=3)

@@ -106,7 +106,7 @@ def test_degraded_saves_with_a_warning(intctl: Intctl, tmp_path: Path) -> None:
             ran = intctl("add", "smtp", "-f", "-", stdin=manifest, MAIL_PASSWORD=CANARY)
             assert "degraded" in ran.out and "expires soon" in ran.err
             ran = intctl("check", "Email", "--nagios", code=1)
-            assert ran.out.startswith("INTCTL WARNING - Email degraded (tls.expires_soon) | ")
+            assert ran.out.startswith("INTCTL WARNING - Email degraded (tls.expires_soon): It works, but ")
 
 
 # --- apply

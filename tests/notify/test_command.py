@@ -72,7 +72,7 @@ def test_the_document(fleet: Fleet, provider: Host, tmp_path: Path) -> None:
     assert document.pop("at").endswith("Z")
     assert document == {
         "message": "The provider refused the credential: HTTP 401",
-        "next_step": "Put the right credential in place: intctl edit Email --secret token. "
+        "next_step": "Put the right credential in place: intctl edit Email. "
         "If it was put right at the provider: intctl reconnect Email.",
         "transition_id": written["id"],
         "integration": "Email",

@@ -198,16 +198,6 @@ def test_answers_use_known_codes() -> None:
             assert all(answer.code in CODES for answer in probe.answers)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_row_names_the_secret_of_the_class(name: str) -> None:
-    """The secret that an alert names is the first required one of the provider's fields, else the first."""
-    provider = catalogue.get(name)
-    assert provider is not None
-    secrets = [field for field in provider.fields if field.secret]
-    expected = next((field.name for field in secrets if field.required), secrets[0].name if secrets else "")
-    assert catalogue.secret_field(name) == expected
-
-
 @pytest.mark.case("security 13")
 @pytest.mark.parametrize(
     ("header", "refused"),

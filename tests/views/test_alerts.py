@@ -12,11 +12,12 @@ from intctl.views.steps import next_step
 
 def test_a_refused_credential_is_replaced() -> None:
     """The command names the secret, and the next step reports stopped scheduled logins."""
-    command = alerts.command_of("smtp.auth.rejected", "Company mail", "smtp", failing=True)
+    facts = {"secret_fields": ["password"]}
+    command = alerts.command_of("smtp.auth.rejected", "Company mail", facts, failing=True)
     assert command == "intctl edit 'Company mail' --secret password"
-    going_on = alerts.next_step_of("smtp.auth.rejected", "Company mail", "smtp", rejections=MAX_REJECTIONS - 1)
-    assert going_on == next_step("smtp.auth.rejected", "Company mail", "password")
-    stopped = alerts.next_step_of("smtp.auth.rejected", "Company mail", "smtp", rejections=MAX_REJECTIONS)
+    going_on = alerts.next_step_of("smtp.auth.rejected", "Company mail", facts, rejections=MAX_REJECTIONS - 1)
+    assert going_on == next_step("smtp.auth.rejected", "Company mail", facts)
+    stopped = alerts.next_step_of("smtp.auth.rejected", "Company mail", facts, rejections=MAX_REJECTIONS)
     assert (
         stopped
         == f"{going_on} Scheduled logins stopped after {MAX_REJECTIONS} rejections, to avoid locking the account."
@@ -28,16 +29,17 @@ def test_a_refused_credential_is_replaced() -> None:
 def test_any_other_cause_is_tried_again(failing: bool, command: str) -> None:
     """A failure suggests reconnect, an uncheckable integration check; an unknown code works too."""
     for code in ("connect.timeout", "of.another.version", ""):
-        assert alerts.command_of(code, "A", "smtp", failing=failing) == command
-        assert alerts.refused_secret(code, "smtp") == ""
-    assert alerts.refused_secret("smtp.auth.rejected", "of_another_version") == ""
-    assert alerts.next_step_of("of.another.version", "A", "smtp") == "Run intctl check A."
+        assert alerts.command_of(code, "A", {}, failing=failing) == command
+    assert alerts.command_of("smtp.auth.rejected", "A", {"secret_fields": ["x y", 5]}, failing=True) == "intctl edit A"
+    assert alerts.next_step_of("of.another.version", "A", {}) == "Run intctl check A."
 
 
 def test_message_and_impact() -> None:
     """A failure has its own message; an uncheckable integration has its code's meaning and no known impact."""
     meaning = CODES["self.key_missing"].meaning
     assert alerts.message_of("self.key_missing", "old", failing=False) == meaning
+    busy = alerts.message_of("provider.busy", "old", "421 No client certificate presented", failing=False)
+    assert busy == f"{CODES['provider.busy'].meaning}: 421 No client certificate presented"
     assert alerts.message_of("self.key_missing", "It said no", failing=True) == "It said no"
     assert alerts.message_of("", None, failing=True) == "in error; no check recorded the cause"
     assert alerts.impact_of("email", failing=True) == "Emails not sending"
