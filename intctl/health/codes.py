@@ -170,6 +170,13 @@ CODES: dict[str, Cause] = {
         "The server speaks no TLS version that is still safe",
         "The server must offer TLS 1.2 or newer.",
     ),
+    "tls.weak": Cause(
+        "down",
+        "provider",
+        "The server's certificate or key exchange is too weak to be safe",
+        "The server needs a certificate with a stronger key (RSA of 2,048 bits or more) and a SHA-256 signature, and "
+        "ECDHE or DH parameters of 2,048 bits.",
+    ),
     "tls.not_spoken": Cause(
         "misconfigured",
         "you",

@@ -139,7 +139,7 @@ def _warnings(auth: Authenticator | None, trace: Trace, network: Network) -> tup
     """The code of a successful exchange: "ok" or a warning."""
     left = tls.days_left(trace, network.clock())
     if left is not None:
-        return "tls.expires_soon", f"in {left} days, on {str(trace.facts['certificate_not_after'])[:10]}"
+        return "tls.expires_soon", tls.ends(trace, left)
     if auth is not None and auth.odd:
         return "odd.token", auth.odd
     return "ok", ""
@@ -230,8 +230,7 @@ async def look_at_certificate(found: ProbeFailed, host: str, port: int, network:
             stream = wire.Stream(await wire.connect(host, port, network, aside))
             try:
                 await stream.secure(tls.unverified(), host, network, aside)
-                assert stream.secured is not None
-                return tls.note_refused(stream.secured.getpeercert(binary_form=True) or b"", trace, found)
+                return tls.note_refused(stream.secured, network.clock(), trace, found)
             finally:
                 stream.close()
     except (ProbeFailed, TimeoutError):

@@ -41,8 +41,7 @@ async def probe_smtp(probe: SmtpProbe, network: Network, trace: Trace, tokens: T
                 raise session.refusal(reply, "protocol.error")
         left = tls.days_left(trace, network.clock())
         if left is not None and (code == "ok" or not probe.asks_relay):
-            until = str(trace.facts["certificate_not_after"])[:10]
-            code, detail = "tls.expires_soon", f"in {left} days, on {until}"
+            code, detail = "tls.expires_soon", tls.ends(trace, left)
         return trace.outcome(code, detail)
 
 
@@ -208,8 +207,7 @@ async def _look_at_certificate(probe: SmtpProbe, network: Network, trace: Trace,
     try:
         async with asyncio.timeout(tls.LOOK_S):
             await aside.open(tls.unverified())
-        certificate = aside.secured.getpeercert(binary_form=True) if aside.secured else None
-        return tls.note_refused(certificate or b"", trace, found)
+        return tls.note_refused(aside.secured, network.clock(), trace, found)
     except (ProbeFailed, TimeoutError):
         return found
     finally:

@@ -23,5 +23,5 @@ async def probe_tcp(probe: TcpProbe, network: Network, trace: Trace) -> Outcome:
         stream.close()
     left = tls.days_left(trace, network.clock())
     if left is not None:
-        return trace.outcome("tls.expires_soon", f"in {left} days, on {str(trace.facts['certificate_not_after'])[:10]}")
+        return trace.outcome("tls.expires_soon", tls.ends(trace, left))
     return trace.outcome("ok")

@@ -20,10 +20,12 @@ from intctl.text import clean
 from intctl.trust import anchor_problem
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate, Name
+    from cryptography.x509 import Certificate, Name, ObjectIdentifier
 
 #: A certificate that expires within this time causes a warning, in seconds.
 EXPIRES_SOON_S = 14 * 86400
+
+_DER = 2  # _ssl.ENCODING_DER
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 _CAPATH = "/etc/ssl/certs"
@@ -37,17 +39,13 @@ _NOT_TLS = {
     "UNEXPECTED_MESSAGE",
     "BAD_RECORD_TYPE",
 }
-_TOO_OLD = {
-    "UNSUPPORTED_PROTOCOL",
-    "TLSV1_ALERT_PROTOCOL_VERSION",
-    "NO_PROTOCOLS_AVAILABLE",
-    "VERSION_TOO_LOW",
-    "DH_KEY_TOO_SMALL",
-    "EE_KEY_TOO_SMALL",
-    "CA_KEY_TOO_SMALL",
-    "CA_MD_TOO_WEAK",
-    "INSUFFICIENT_SECURITY",
-    "TLSV1_ALERT_INSUFFICIENT_SECURITY",
+_TOO_OLD = {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE", "VERSION_TOO_LOW"}
+_WEAK = {
+    "DH_KEY_TOO_SMALL": "its Diffie-Hellman parameters are too short",
+    "EE_KEY_TOO_SMALL": "the key of its certificate is too weak",
+    "CA_KEY_TOO_SMALL": "the key of an authority in its chain is too weak",
+    "CA_MD_TOO_WEAK": "a signature in its chain is too weak",
+    "EE_KEY_NOT_SUPPORTED": "the key of its certificate is too weak",
 }
 _CLIENT_CERTIFICATE = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED",
@@ -72,13 +70,13 @@ _VERIFY = {
     23: ("tls.untrusted", "it was revoked"),
     62: ("tls.wrong_host", ""),
     64: ("tls.wrong_host", ""),
-    66: ("tls.too_old", "the key of its certificate is too weak"),
-    67: ("tls.too_old", "the key of an authority in its chain is too weak"),
-    68: ("tls.too_old", "a signature in its chain is too weak"),
+    66: ("tls.weak", _WEAK["EE_KEY_TOO_SMALL"]),
+    67: ("tls.weak", _WEAK["CA_KEY_TOO_SMALL"]),
+    68: ("tls.weak", _WEAK["CA_MD_TOO_WEAK"]),
 }
 
 #: The codes for which a second handshake reads details of the refused certificate.
-CERTIFICATE_CODES = frozenset({"tls.expired", "tls.not_yet_valid", "tls.wrong_host", "tls.untrusted"})
+CERTIFICATE_CODES = frozenset({"tls.expired", "tls.not_yet_valid", "tls.wrong_host", "tls.untrusted", "tls.weak"})
 
 #: The time limit of that handshake, in seconds.
 LOOK_S = 2.0
@@ -111,6 +109,7 @@ def unverified() -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
+    made.set_ciphers("ALL:@SECLEVEL=0")
     return made
 
 
@@ -187,6 +186,8 @@ def fault(error: OSError) -> ProbeFailed:
             return ProbeFailed("tls.not_spoken")
         if reason in _TOO_OLD:
             return ProbeFailed("tls.too_old")
+        if reason in _WEAK:
+            return ProbeFailed("tls.weak", _WEAK[reason])
         if reason in _CLIENT_CERTIFICATE:
             return ProbeFailed("tls.client_certificate")
         return ProbeFailed("tls.handshake_failed", reason.lower().replace("_", " "))
@@ -209,26 +210,61 @@ def lost(error: BaseException | None) -> ProbeFailed:
 
 
 def note(secured: ssl.SSLObject, trace: Trace) -> None:
-    """Record protocol, expiry, issuer and names of a verified certificate; of several, the one that expires first."""
+    """Record protocol, expiry, issuer and names of a verified certificate, and the first end in its chain.
+
+    `certificate_not_after` is that end; `certificate_ends_first` is the subject of the certificate if it is another's.
+    """
     trace.facts["tls_version"] = secured.version()
-    der = secured.getpeercert(binary_form=True)
-    if der is not None:
-        _keep(_read(der), trace)
+    seen = [found for der in _chain(secured, "get_verified_chain") if (found := _read(der))]
+    if not seen:
+        return
+    known = trace.facts.get("certificate_not_after")
+    first = min(seen, key=lambda one: str(one["not_after"]))
+    if isinstance(known, str) and known <= first["not_after"]:
+        return
+    _keep(seen[0], trace)
+    if first is not seen[0]:
+        trace.facts["certificate_not_after"] = first["not_after"]
+        trace.facts["certificate_ends_first"] = trace.sanitize(first["subject"])
 
 
-def note_refused(der: bytes, trace: Trace, found: ProbeFailed) -> ProbeFailed:
-    """Return `found` with the details of the refused certificate."""
-    seen = _read(der)
-    if seen is None:
+def note_refused(secured: ssl.SSLObject | None, now: float, trace: Trace, found: ProbeFailed) -> ProbeFailed:
+    """Return `found` with the details of the certificate that was refused: the server's, or one of its chain."""
+    seen = [read for der in _chain(secured, "get_unverified_chain") if (read := _read(der))] if secured else []
+    if not seen:
         return found
-    _keep(seen, trace)
+    moment = _iso(datetime.fromtimestamp(now, UTC))
+    at_fault = {
+        "tls.expired": [one for one in seen if one["not_after"] < moment],
+        "tls.not_yet_valid": [one for one in seen if one["not_before"] > moment],
+        "tls.weak": [one for one in seen if one["weakness"]],
+    }
+    one = (at_fault.get(found.code) or seen)[0]
+    _keep(seen[0], trace)
+    trace.facts["certificate_not_after"] = one["not_after"]
+    if one is not seen[0]:
+        trace.facts["certificate_ends_first"] = trace.sanitize(one["subject"])
+    it = "it" if one is seen[0] else f"the certificate {trace.sanitize(one['subject'])} in its chain"
     detail = {
-        "tls.expired": f"it expired on {seen['not_after'][:10]}",
-        "tls.not_yet_valid": f"it is valid from {seen['not_before'][:10]}",
-        "tls.wrong_host": f"it is valid for {', '.join(map(trace.sanitize, seen['names'][:3])) or 'no name'}",
-        "tls.untrusted": f"{found.detail}; issued by {trace.sanitize(seen['issuer'])}",
+        "tls.expired": f"{it} expired on {one['not_after'][:10]}",
+        "tls.not_yet_valid": f"{it} is valid from {one['not_before'][:10]}",
+        "tls.wrong_host": f"it is valid for {', '.join(map(trace.sanitize, seen[0]['names'][:3])) or 'no name'}",
+        "tls.untrusted": f"{found.detail}; issued by {trace.sanitize(seen[0]['issuer'])}",
+        "tls.weak": f"{it} has {one['weakness']}" if one["weakness"] else found.detail,
     }.get(found.code, found.detail)
     return ProbeFailed(found.code, detail)
+
+
+def _chain(secured: ssl.SSLObject, method: str) -> list[bytes]:
+    """The certificates of a connection, the server's first. The methods are public from Python 3.13 on."""
+    public = getattr(secured, method, None)
+    if public is not None:
+        return [bytes(der) for der in public()]
+    private = getattr(getattr(secured, "_sslobj", None), method, None)
+    if private is None:
+        der = secured.getpeercert(binary_form=True)
+        return [der] if der else []
+    return [one.public_bytes(_DER) for one in private() or ()]
 
 
 def days_left(trace: Trace, now: float) -> int | None:
@@ -240,12 +276,14 @@ def days_left(trace: Trace, now: float) -> int | None:
     return max(0, int(left // 86400)) if left < EXPIRES_SOON_S else None
 
 
-def _keep(seen: dict[str, Any] | None, trace: Trace) -> None:
-    if seen is None:
-        return
-    known = trace.facts.get("certificate_not_after")
-    if isinstance(known, str) and known <= seen["not_after"]:
-        return
+def ends(trace: Trace, left: int) -> str:
+    """When a certificate of this exchange expires, in words."""
+    which = trace.facts.get("certificate_ends_first")
+    said = f"in {left} days, on {str(trace.facts['certificate_not_after'])[:10]}"
+    return f"{said}: the certificate {which} in its chain" if which else said
+
+
+def _keep(seen: dict[str, Any], trace: Trace) -> None:
     trace.facts["certificate_not_after"] = seen["not_after"]
     trace.facts["certificate_issuer"] = trace.sanitize(seen["issuer"])
     trace.facts["certificate_names"] = [trace.sanitize(name) for name in seen["names"][:5]]
@@ -262,6 +300,8 @@ def _read(der: bytes) -> dict[str, Any] | None:
             "not_before": _iso(certificate.not_valid_before_utc),
             "not_after": _iso(certificate.not_valid_after_utc),
             "issuer": "an unreadable issuer",
+            "subject": "an unreadable subject",
+            "weakness": _weakness(certificate),
             "names": [],
         }
     except ValueError:
@@ -269,6 +309,7 @@ def _read(der: bytes) -> dict[str, Any] | None:
     # OpenSSL accepts certificates that cryptography cannot parse fully: the dates are kept anyway.
     with suppress(ValueError):
         seen["issuer"] = _organisation(certificate.issuer)
+        seen["subject"] = _common_name(certificate.subject)
     with suppress(ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         seen["names"] = _names(certificate)
     return seen
@@ -278,13 +319,41 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _weakness(certificate: Certificate) -> str:
+    """What is too weak about a certificate, or ""."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    with suppress(ValueError, UnsupportedAlgorithm):
+        key = certificate.public_key()
+        if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
+            return f"an RSA key of {key.key_size} bits"
+        if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < 224:
+            return f"an elliptic-curve key of {key.curve.key_size} bits"
+    with suppress(ValueError, UnsupportedAlgorithm):
+        digest = certificate.signature_hash_algorithm
+        if digest is not None and digest.name in ("md5", "sha1") and certificate.issuer != certificate.subject:
+            return f"a signature with {digest.name.upper().replace('SHA1', 'SHA-1')}"
+    return ""
+
+
+def _common_name(name: Name) -> str:
+    from cryptography.x509.oid import NameOID
+
+    return _first(name, NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME) or "without a name"
+
+
 def _organisation(name: Name) -> str:
     from cryptography.x509.oid import NameOID
 
-    for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
+    return _first(name, NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME) or "an issuer without a name"
+
+
+def _first(name: Name, *oids: ObjectIdentifier) -> str:
+    for oid in oids:
         for attribute in name.get_attributes_for_oid(oid):
             return str(attribute.value)
-    return "an issuer without a name"
+    return ""
 
 
 def _names(certificate: Certificate) -> list[str]:

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import pytest
@@ -204,7 +205,8 @@ def test_names_that_cannot_be_read_hide_no_date(odd: bytes) -> None:
         .sign(key, hashes.SHA256())
     )
     trace = Trace()
-    found = tls.note_refused(made.public_bytes(Encoding.DER), trace, ProbeFailed("tls.wrong_host"))
+    chain: Any = SimpleNamespace(get_unverified_chain=lambda: [made.public_bytes(Encoding.DER)])
+    found = tls.note_refused(chain, time.time(), trace, ProbeFailed("tls.wrong_host"))
     assert found.detail == "it is valid for no name"
     assert trace.facts["certificate_issuer"] == "Odd Authority"
     assert tls.days_left(trace, time.time()) == 2
