@@ -61,6 +61,7 @@ CASES = {
     "F05": "a test mail that was not taken is no success",
     "F28": "a refused NOOP changes nothing after an accepted login",
     "real F1": "a relay without a login is healthy only if it takes a mail for another domain",
+    "real F2": "a CalDAV server that asks for no credential does not prove one",
     "real F3": "a token for a mail server proves nothing until the mail server accepts it",
     "real F4": "a refusal at RCPT names the sender, the recipient or the relay as the server does",
     "real F5": "a test mail that was not taken is no success, and the step is named",
@@ -74,6 +75,10 @@ CASES = {
     "terminal S1": "the command to type names the secrets that this way to log in uses",
     "terminal S2": "apply reports every row that it keeps",
     "terminal M24": "an untested edit does not end an alert",
+    "vendors S2": "a wrong key and a narrow key are told apart",
+    "vendors S3": "an account that lives but may not act is not healthy",
+    "vendors S8": "a missing permission is degraded wherever the vendor says that the key lives",
+    "vendors S9": "each provider requires a field of its own answer",
     "vendors S10": "an error of a token endpoint that a person must mend is not the provider's",
 }
 

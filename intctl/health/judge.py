@@ -219,7 +219,7 @@ def needs_last_proof(outcome: Outcome) -> bool:
 
 def needs_last_success(outcome: Outcome, provider: str) -> bool:
     """Return whether `compare_with_last_success` could change this outcome."""
-    kept = provider == "http" or outcome.code in _RELAY
+    kept = provider in ("http", "caldav") or outcome.code in _RELAY
     return outcome.verdict in ("healthy", "degraded") and ("account" in outcome.facts or kept)
 
 

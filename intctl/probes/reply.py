@@ -110,7 +110,7 @@ def judge(probe: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement
         # That each 403 is a missing permission, for example, does not hold for one that tells of a rate limit.
         if _matches(answer, reply, document) and (answer.pointer or answer.contains or not limited):
             _note_facts(probe, document, trace)
-            return answer.code, answer.detail, wait
+            return answer.code, _detail(answer, document, trace), wait
     if limited:
         return "http.rate_limited", f"HTTP 403, {limited}", _until_reset(reply, now) if wait is None else wait
     if found := refusals.known(probe.auth, reply.status, reply.headers, reply.body):
@@ -194,6 +194,13 @@ def _matches(answer: Answer, reply: Reply, document: Any) -> bool:
             return (answer.contains in found) != answer.unless
         return isinstance(found, str) and answer.contains.lower() in found.lower()
     return found is not MISSING and _same(found, answer.equals) != answer.unless
+
+
+def _detail(answer: Answer, document: Any, trace: Trace) -> str:
+    """The sentence of an answer, with the vendor's own reason where it gives one."""
+    reason = value_at(document, answer.detail_at) if answer.detail_at and document is not MISSING else None
+    said = trace.sanitize(reason, 100) if isinstance(reason, str) else ""
+    return ": ".join(filter(None, (answer.detail, said)))
 
 
 def _same(found: Any, wanted: object) -> bool:

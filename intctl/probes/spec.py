@@ -131,7 +131,8 @@ class Answer:
     Matches when the HTTP status is `status` and, if `pointer` is given, the JSON body's value
     there (RFC 6901) equals `equals`, or differs from it when `unless` is set; or contains
     `contains` (case-insensitive, text values). Without `pointer`, `equals` is the whole JSON body
-    and `contains` a part of the body's text, in any format. `detail` is added to the outcome's message.
+    and `contains` a part of the body's text, in any format. `detail` is added to the outcome's message, and
+    the vendor's own text at the pointer `detail_at`.
     """
 
     status: int
@@ -141,6 +142,7 @@ class Answer:
     unless: bool = False
     contains: str = ""
     detail: str = ""
+    detail_at: str = ""
 
 
 Period = Literal["", "hour", "day", "month"]

@@ -42,5 +42,7 @@ class BambooHR(Provider):
             f"{host}/api/v1/company_information",
             Basic(secret_of(config, "api_key"), "x"),
             headers={"Accept": "application/json"},
+            require=("/displayName",),
+            facts={"account": "/displayName"},
             answers=(Answer(403, "http.scope_missing", detail="the key may not read company information"),),
         )

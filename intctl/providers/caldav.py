@@ -63,4 +63,5 @@ class CalDav(Provider):
                 Answer(207, "http.auth.rejected", contains="unauthenticated", detail="the server treats it as no user"),
                 Answer(405, "not.found", detail="the server does not allow PROPFIND there: check url"),
             ),
+            compare_without=True,
         )

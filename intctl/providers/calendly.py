@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.spec import HttpProbe
+from intctl.probes.spec import Answer, HttpProbe
 from intctl.providers.base import CLIENT, OAUTH, REFRESH_TOKEN, Field, Provider, auth_from_config, refresh_token
 
 
@@ -21,7 +21,7 @@ class Calendly(Provider):
     type = "calendar"
     speaks = "oauth"
     proof = "GET of the user, with OAuth after a refresh of the access token"
-    scopes = "none: any token of the user"
+    scopes = "users:read"
     cost = "1 request, and a token call when the stored token has expired"
     limits = "500 a minute for a user, 50 on the free plan; 8 token calls a minute"
     docs = "https://developer.calendly.com"
@@ -38,5 +38,9 @@ class Calendly(Provider):
         url = "https://auth.calendly.com/oauth/token"
         auth = auth_from_config(config) or refresh_token(config, url, client_in="basic", single_use=True)
         return HttpProbe(
-            "https://api.calendly.com/users/me", auth, require=("/resource/uri",), facts={"account": "/resource/email"}
+            "https://api.calendly.com/users/me",
+            auth,
+            require=("/resource/uri",),
+            facts={"account": "/resource/email"},
+            answers=(Answer(403, "http.scope_missing", detail="the token lacks the scope users:read"),),
         )

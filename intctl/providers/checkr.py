@@ -13,7 +13,9 @@ class Checkr(Provider):
 
     HTTP Basic: the secret key as user, an empty password; GET /v1/account. Staging is
     `https://api.checkr-staging.com` with its own keys: set it as base_url. 401 is a bad key; 403
-    "Request blocked" is from Checkr's edge, which does not check the key (third-party sources).
+    "Request blocked" is from Checkr's edge, which does not check the key (third-party sources). The
+    account's `authorized` and `api_authorized` say whether it may order checks, and
+    `account_deauthorization.reason` why not (Checkr's OpenAPI description).
     """
 
     name = "checkr"
@@ -30,7 +32,21 @@ class Checkr(Provider):
         return HttpProbe(
             "https://api.checkr.com/v1/account",
             Basic(secret_of(config, "api_key"), ""),
+            require=("/id",),
+            expect_json={"/object": "account"},
+            facts={"account": "/name"},
             answers=(
+                *(
+                    Answer(
+                        200,
+                        "http.account_inactive",
+                        pointer=f"/{fact}",
+                        equals=False,
+                        detail=f"it may not order: {fact} is false",
+                        detail_at="/account_deauthorization/reason",
+                    )
+                    for fact in ("authorized", "api_authorized")
+                ),
                 Answer(
                     403,
                     "rejected",

@@ -9,11 +9,8 @@ from intctl.providers.base import CLIENT, OAUTH, REFRESH_TOKEN, Field, Provider,
 
 _TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105
 _SCOPE = "https://www.googleapis.com/auth/calendar.readonly"
-_SAID = {
-    "rateLimitExceeded": "http.rate_limited",
-    "userRateLimitExceeded": "http.rate_limited",
-    "insufficientPermissions": "http.scope_missing",
-}
+_SAID = {"insufficientPermissions": "http.scope_missing", "accessNotConfigured": "http.scope_missing"}
+_NARROW = ("ACCESS_TOKEN_SCOPE_INSUFFICIENT", "SERVICE_DISABLED")
 
 
 class Google(Provider):
@@ -70,8 +67,12 @@ class Google(Provider):
             if robot
             else refresh_token(config, _TOKEN_URL),
             expect_json={"/kind": "calendar#calendarList"},
-            answers=tuple(
-                Answer(403, code, pointer="/error/errors/0/reason", equals=reason, detail=reason)
-                for reason, code in _SAID.items()
+            answers=(
+                *(
+                    Answer(403, code, pointer="/error/errors/0/reason", equals=reason, detail=reason)
+                    for reason, code in _SAID.items()
+                ),
+                # The newer form of Google's errors: google.rpc.ErrorInfo.
+                *(Answer(403, "http.scope_missing", contains=f'"{reason}"', detail=reason) for reason in _NARROW),
             ),
         )

@@ -35,6 +35,6 @@ class Gusto(Provider):
             "https://api.gusto.com/v1/token_info",
             refresh_token(config, "https://api.gusto.com/oauth/token", single_use=True, body="json"),
             headers={"X-Gusto-API-Version": "2025-06-15"},
-            require=("/scope",),
+            require=("/scope", "/resource/type"),
             facts={"account": "/resource/uuid"},
         )

@@ -33,5 +33,6 @@ class HiBob(Provider):
         return HttpProbe(
             "https://api.hibob.com/v1/company/named-lists",
             Basic(text_of(config, "service_user_id"), secret_of(config, "token")),
+            require=("/0/name",),
             answers=(Answer(403, "http.scope_missing", detail="the service user may not read named lists"),),
         )

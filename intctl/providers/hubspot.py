@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.spec import Bearer, HttpProbe, Quota
+from intctl.probes.spec import Answer, Bearer, HttpProbe, Quota
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -34,6 +34,16 @@ class HubSpot(Provider):
             Bearer(secret_of(config, "access_token")),
             require=("/portalId",),
             facts={"account": "/portalId"},
+            answers=(
+                Answer(
+                    403,
+                    "http.scope_missing",
+                    pointer="/category",
+                    equals="MISSING_SCOPES",
+                    detail="MISSING_SCOPES",
+                    detail_at="/message",
+                ),
+            ),
             quotas=(
                 Quota(used="/results/0/currentUsage", limit="/results/0/usageLimit", period="day", unit="requests"),
             ),

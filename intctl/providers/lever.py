@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.spec import Basic, HttpProbe
+from intctl.probes.spec import Answer, Basic, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -27,5 +27,8 @@ class Lever(Provider):
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(
-            "https://api.lever.co/v1/users?limit=1", Basic(secret_of(config, "api_key"), ""), require=("/data",)
+            "https://api.lever.co/v1/users?limit=1",
+            Basic(secret_of(config, "api_key"), ""),
+            require=("/data", "/hasNext"),
+            answers=(Answer(403, "http.scope_missing", detail="the key may not read users"),),
         )

@@ -38,7 +38,7 @@ class Mailgun(Provider):
         return HttpProbe(
             f"https://{host}/v4/domains?limit=1",
             Basic("api", secret_of(config, "api_key")),
-            require=("/items",),
+            require=("/items", "/total_count"),
             quotas=(Quota(used="/current", limit="/limit", period="month", unit="emails"),),
             quota_url=f"https://{host}/v5/accounts/limit/custom/monthly",
         )

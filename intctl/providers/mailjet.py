@@ -32,4 +32,6 @@ class Mailjet(Provider):
         return HttpProbe(
             "https://api.mailjet.com/v3/REST/myprofile",
             Basic(secret_of(config, "api_key"), secret_of(config, "secret_key")),
+            require=("/Count", "/Data/0"),
+            facts={"account": "/Data/0/CompanyName"},
         )

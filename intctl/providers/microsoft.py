@@ -70,6 +70,6 @@ class Microsoft(Provider):
         return HttpProbe(
             f"{_GRAPH}/v1.0/me/calendar?$select=id",
             refresh_token(config, url, scope=f"{_GRAPH}/Calendars.Read offline_access"),
-            require=("/id",),
+            require=("/id", "/@odata.context"),
             answers=(Answer(403, "http.scope_missing", detail="the token lacks Calendars.Read"),),
         )

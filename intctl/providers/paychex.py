@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.spec import HttpProbe
+from intctl.probes.spec import Answer, HttpProbe
 from intctl.providers.base import Field, Provider, client_credentials
 
 
@@ -35,4 +35,10 @@ class Paychex(Provider):
             "https://api.paychex.com/companies",
             client_credentials(config, "https://api.paychex.com/auth/oauth/v2/token"),
             headers={"Accept": "application/json"},
+            require=("/content",),
+            facts={"account": "/content/0/displayName"},
+            answers=(
+                Answer(200, "http.no_account", pointer="/content", equals=[]),
+                Answer(403, "http.scope_missing", detail="no company administrator has granted access yet"),
+            ),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.spec import Header, HttpProbe, Quota
+from intctl.probes.spec import Answer, Header, HttpProbe, Quota
 from intctl.providers.base import Field, Provider, secret_of, text_of
 
 
@@ -43,6 +43,8 @@ class Pipedrive(Provider):
             f"{own if 'subdomain' in config else 'https://api.pipedrive.com/v1'}/users/me",
             Header("x-api-token", secret_of(config, "api_token")),
             expect_json={"/success": True},
+            require=("/data/id",),
+            answers=(Answer(403, "http.scope_missing", detail="the token may not read its user"),),
             facts={"account": "/data/company_name"},
             quotas=(
                 Quota(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.spec import Header, HttpProbe
+from intctl.probes.spec import Answer, Header, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -31,4 +31,6 @@ class Postmark(Provider):
             "https://api.postmarkapp.com/deliverystats",
             Header("X-Postmark-Server-Token", secret_of(config, "server_token")),
             headers={"Accept": "application/json"},
+            require=("/InactiveMails",),
+            answers=(Answer(422, "http.auth.rejected", pointer="/ErrorCode", equals=10, detail="ErrorCode 10"),),
         )

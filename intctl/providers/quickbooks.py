@@ -59,5 +59,7 @@ class QuickBooks(Provider):
             f"https://{host}/v3/company/{realm}/companyinfo/{realm}",
             refresh_token(config, url, client_in="basic"),
             headers={"Accept": "application/json"},
-            answers=tuple(said),
+            require=("/CompanyInfo/CompanyName",),
+            facts={"account": "/CompanyInfo/CompanyName"},
+            answers=(*said, Answer(403, "http.scope_missing", detail="the token may not read the company")),
         )

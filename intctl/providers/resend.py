@@ -50,6 +50,8 @@ class Resend(Provider):
                     for status in (401, 403)
                 ),
                 Answer(403, "http.auth.rejected", pointer="/name", equals="invalid_api_key", detail="invalid_api_key"),
+                Answer(403, "http.account_inactive", pointer="/name", equals="suspended_api_key", detail="suspended"),
+                Answer(400, "http.auth.rejected", pointer="/message", contains="API key is invalid", detail="HTTP 400"),
             ),
             quotas=(
                 Quota(used=_DAILY, limit=100, period="day", unit="emails", hard=True),

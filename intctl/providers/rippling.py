@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.spec import Bearer, HttpProbe
+from intctl.probes.spec import Answer, Bearer, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -26,4 +26,9 @@ class Rippling(Provider):
     fields = (Field("api_token", "API token", secret=True, required=True),)
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
-        return HttpProbe("https://rest.ripplingapis.com/workers", Bearer(secret_of(config, "api_token")))
+        return HttpProbe(
+            "https://rest.ripplingapis.com/workers",
+            Bearer(secret_of(config, "api_token")),
+            require=("/results/0/id",),
+            answers=(Answer(403, "http.scope_missing", detail="the token may not read workers"),),
+        )

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from intctl.probes.spec import Answer, Bearer, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
+_FAULTS = ("request_timeout", "internal_error", "fatal_error", "service_unavailable")
+
 
 class Slack(Provider):
     """Slack's Web API (its OpenAPI description, read directly).
@@ -30,12 +32,21 @@ class Slack(Provider):
             **dict.fromkeys(("invalid_auth", "not_authed", "token_revoked", "token_expired"), "http.auth.rejected"),
             "account_inactive": "http.account_inactive",
             "ratelimited": "http.rate_limited",
-            "request_timeout": "server.error",
-        }
+            **dict.fromkeys(_FAULTS, "server.error"),
+            **dict.fromkeys(("missing_scope", "not_allowed_token_type"), "http.scope_missing"),
+            **dict.fromkeys(
+                (
+                    "access_denied", "accesslimited", "org_login_required", "ekm_access_denied",
+                    "team_access_not_granted",
+                ),
+                "http.forbidden",
+            ),
+        }  # fmt: skip
         return HttpProbe(
             "https://slack.com/api/auth.test",
             Bearer(secret_of(config, "token")),
             expect_json={"/ok": True},
+            require=("/team_id",),
             facts={"account": "/team", "user": "/user"},
             answers=tuple(
                 Answer(200, code, pointer="/error", equals=error, detail=error) for error, code in said.items()

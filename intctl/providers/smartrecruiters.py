@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.spec import Header, HttpProbe
+from intctl.probes.spec import Answer, Header, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -28,4 +28,7 @@ class SmartRecruiters(Provider):
         return HttpProbe(
             "https://api.smartrecruiters.com/configuration/company",
             Header("X-SmartToken", secret_of(config, "api_key")),
+            require=("/identifier",),
+            facts={"account": "/name"},
+            answers=(Answer(403, "http.scope_missing", detail="the key may not read the company's configuration"),),
         )

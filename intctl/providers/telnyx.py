@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.spec import Balance, Bearer, HttpProbe
+from intctl.probes.spec import Answer, Balance, Bearer, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of
 
 
@@ -29,6 +29,9 @@ class Telnyx(Provider):
             "https://api.telnyx.com/v2/balance",
             Bearer(secret_of(config, "api_key")),
             expect_json={"/data/record_type": "balance"},
+            answers=(
+                Answer(403, "http.scope_missing", pointer="/errors/0/code", equals="10010", detail="error 10010"),
+            ),
             facts={"balance": "/data/balance", "currency": "/data/currency"},
             quotas=(Balance("/data/available_credit", "/data/currency"),),
         )

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from intctl.probes.spec import Answer, Balance, Basic, HttpProbe
 from intctl.providers.base import Field, Provider, secret_of, text_of
 
+# twilio.com/docs/api/errors/70051 and /20403.
+_NARROW = "the API key is restricted and may not read messages (70051)"
+_CLOSED = Answer(403, "http.account_inactive", pointer="/code", equals=20403, detail="suspended or closed (20403)")
+
 
 class Twilio(Provider):
     """Twilio's REST API 2010-04-01 (its OpenAPI description, read directly).
@@ -46,16 +50,22 @@ class Twilio(Provider):
         url = f"https://api.twilio.com/2010-04-01/Accounts/{account}"
         if "api_key_sid" in config:
             auth = Basic(text_of(config, "api_key_sid"), secret_of(config, "api_key_secret"))
-            return HttpProbe(f"{url}/Messages.json?PageSize=1", auth, require=("/messages",))
+            narrow = (Answer(401, "http.scope_missing", pointer="/code", equals=70051, detail=_NARROW),)
+            return HttpProbe(
+                f"{url}/Messages.json?PageSize=1", auth, require=("/messages",), answers=(*narrow, _CLOSED)
+            )
         return HttpProbe(
             f"{url}.json",
             Basic(account, secret_of(config, "auth_token")),
             require=("/sid",),
             expect_json={"/status": "active"},
             facts={"account": "/friendly_name", "account_status": "/status"},
-            answers=tuple(
-                Answer(200, "http.account_inactive", pointer="/status", equals=status, detail=f"its status is {status}")
-                for status in ("suspended", "closed")
+            answers=(
+                *(
+                    Answer(200, "http.account_inactive", pointer="/status", equals=one, detail=f"its status is {one}")
+                    for one in ("suspended", "closed")
+                ),
+                _CLOSED,
             ),
             quotas=(Balance("/balance", "/currency", stops=True),),
             quota_url=f"{url}/Balance.json",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from intctl.probes.spec import HttpProbe
+from intctl.probes.spec import Answer, HttpProbe
 from intctl.providers.base import Field, Provider, auth_from_config, client_credentials, secret_of, text_of
 
 #: The path of the token endpoint, for products that have one.
@@ -63,7 +63,12 @@ class Ukg(Provider):
         if product == "hcm":
             key = {"US-Customer-Api-Key": secret_of(config, "customer_api_key")}
             return HttpProbe(
-                f"https://{host}/configuration/v1/company-details?per_page=1", auth_from_config(config), headers=key
+                f"https://{host}/configuration/v1/company-details?per_page=1",
+                auth_from_config(config),
+                headers=key,
+                require=("/0/companyID",),
+                facts={"account": "/0/companyID"},
+                answers=(Answer(403, "http.scope_missing", detail="the account lacks View on Company Configuration"),),
             )
         url, more = f"https://{host}{_TOKEN[product].format(tenant=tenant)}", {}
         if product == "wfm":

@@ -38,14 +38,17 @@ class Zoom(Provider):
                 grant="account_credentials",
                 extra={"account_id": text_of(config, "account_id")},
             ),
+            require=("/id", "/type"),
+            facts={"account": "/account_id"},
             answers=tuple(
                 Answer(
                     status,
                     "http.scope_missing",
                     pointer="/code",
-                    equals=4711,
+                    equals=number,
                     detail="the app has no scope to read its user (such as user:read:user:admin)",
                 )
                 for status in (400, 401, 403)
+                for number in (4711, 4700)
             ),
         )

@@ -58,6 +58,7 @@ _GOOGLE_SCOPE = Reply(
     },
 )
 _GRAPH_SCOPE = Reply(403, {"error": {"code": "ErrorAccessDenied", "message": "Access is denied."}})
+_CALENDAR = {"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users", "id": "calendar"}
 _GRAPH_REFUSAL = Reply(
     401, {"error": {"code": "InvalidAuthenticationToken", "message": "Access token is missing or invalid."}}
 )
@@ -116,7 +117,7 @@ VENDORS: dict[str, Vendor] = {
         tuple(
             Route("GET", path, guarded(basic("{api_key}", ANYTHING), Reply(401), body))
             for path, body in (
-                ("/api/v1/company_information", {"legalName": "Sandbox Ltd"}),
+                ("/api/v1/company_information", {"legalName": "Sandbox Ltd", "displayName": "Sandbox"}),
                 ("/api/v1/meta/fields", [{"id": 1, "name": "First name", "type": "text"}]),
             )
         ),
@@ -144,7 +145,13 @@ VENDORS: dict[str, Vendor] = {
                 guarded(
                     basic("{api_key}", ""),
                     Reply(401, {"error": "Bad authentication error"}),
-                    {"object": "account", "name": "Sandbox", "authorized": True},
+                    {
+                        "id": "sandbox",
+                        "object": "account",
+                        "name": "Sandbox",
+                        "authorized": True,
+                        "api_authorized": True,
+                    },
                 ),
             ),
         ),
@@ -205,8 +212,8 @@ VENDORS: dict[str, Vendor] = {
             Route("POST", "/{tenant_id}/oauth2/v2.0/token", _ENTRA_TOKEN),
             Route("POST", "/*/oauth2/v2.0/token", always(_NO_TENANT)),
             Route("GET", "/v1.0/me", guarded(bearer(), _GRAPH_REFUSAL, {"id": "sandbox-user"})),
-            Route("GET", "/v1.0/me/calendar", guarded(bearer(), _GRAPH_REFUSAL, {"id": "calendar"})),
-            Route("GET", "/v1.0/users/*/calendar", guarded(bearer(), _GRAPH_REFUSAL, {"id": "calendar"})),
+            Route("GET", "/v1.0/me/calendar", guarded(bearer(), _GRAPH_REFUSAL, _CALENDAR)),
+            Route("GET", "/v1.0/users/*/calendar", guarded(bearer(), _GRAPH_REFUSAL, _CALENDAR)),
         ),
         scope_refusal=_GRAPH_SCOPE,
         ways={"application": Way(("tenant_id", "client_id", "client_secret"))},

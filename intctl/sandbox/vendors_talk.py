@@ -165,7 +165,7 @@ VENDORS: dict[str, Vendor] = {
                 guarded(
                     bearer(),
                     Reply(401, {"code": 124, "message": "Invalid access token."}),
-                    {"id": "sandbox", "type": 2},
+                    {"id": "sandbox", "type": 2, "account_id": "sandbox"},
                 ),
             ),
         ),

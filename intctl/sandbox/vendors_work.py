@@ -114,7 +114,7 @@ VENDORS: dict[str, Vendor] = {
         "HIBOB_TOKEN",
         "/v1/company/named-lists",
         basic("{service_user_id}", "{token}"),
-        {"department": {"name": "department", "values": []}},
+        [{"name": "department", "values": []}],
         service_user_id="SERVICE-{hex}",
     ),
     "workday": replace(
@@ -125,9 +125,7 @@ VENDORS: dict[str, Vendor] = {
         _exchange("PERSONIO", "/v2/auth/token", Route("POST", "/v1/auth", _personio)),
         ways={"v2": Way(tuple(_CLIENT), {"api": "v2"})},
     ),
-    "rippling": _key(
-        "api_token", "RIPPLING_API_TOKEN", "/workers", bearer("api_token"), {"results": [], "next_link": None}
-    ),
+    "rippling": _key("api_token", "RIPPLING_API_TOKEN", "/workers", bearer("api_token"), {"results": [{"id": "1"}]}),
     "ukg": replace(
         _exchange(
             "UKG",
@@ -140,7 +138,7 @@ VENDORS: dict[str, Vendor] = {
                 guarded(
                     both(basic("{username}", "{password}"), header("US-Customer-Api-Key", "{customer_api_key}")),
                     _UNAUTHORIZED,
-                    [{"companyId": "SANDBOX"}],
+                    [{"companyID": "SANDBOX"}],
                 ),
             ),
             tenant="{hex}",
@@ -170,7 +168,11 @@ VENDORS: dict[str, Vendor] = {
     "paychex": _exchange(
         "PAYCHEX",
         "/auth/oauth/v2/token",
-        Route("GET", "/companies", guarded(bearer(), _UNAUTHORIZED, {"content": [], "links": []})),
+        Route(
+            "GET",
+            "/companies",
+            guarded(bearer(), _UNAUTHORIZED, {"content": [{"companyId": "1", "displayName": "Sandbox"}], "links": []}),
+        ),
     ),
     "quickbooks": _refresh(
         "QUICKBOOKS",
@@ -225,8 +227,8 @@ VENDORS: dict[str, Vendor] = {
         _exchange(
             "GREENHOUSE",
             "/token",
-            Route("GET", "/v3/users", guarded(bearer(), _UNAUTHORIZED, [])),
-            Route("GET", "/v1/users", guarded(basic("{api_key}", ""), _UNAUTHORIZED, [])),
+            Route("GET", "/v3/users", guarded(bearer(), _UNAUTHORIZED, [{"id": 1}])),
+            Route("GET", "/v1/users", guarded(basic("{api_key}", ""), _UNAUTHORIZED, [{"id": 1}])),
         ),
         more={"api_key": "{token}"},
         ways={"v1": Way(("api_key",))},
@@ -239,14 +241,17 @@ VENDORS: dict[str, Vendor] = {
         bearer("api_token"),
         {"accounts": [{"subdomain": "sandbox"}]},
     ),
-    "ashby": _key(
-        "api_key",
-        "ASHBY_API_KEY",
-        "/apiKey.info",
-        basic("{api_key}", ""),
-        {"success": True, "results": {"title": "Sandbox", "scopes": []}},
-        Reply(200, {"success": False, "errors": ["invalid_api_key"]}),
-        "POST",
+    "ashby": replace(
+        _key(
+            "api_key",
+            "ASHBY_API_KEY",
+            "/apiKey.info",
+            basic("{api_key}", ""),
+            {"success": True, "results": {"title": "Sandbox", "scopes": []}},
+            Reply(200, {"success": False, "errors": ["invalid_api_key"]}),
+            "POST",
+        ),
+        scope_refusal=Reply(403, {"success": False, "errors": ["missing_endpoint_permission"]}),
     ),
     "smartrecruiters": _key(
         "api_key",

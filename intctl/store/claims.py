@@ -40,7 +40,7 @@ SELECT {{wanted}} FROM integration_schedules s JOIN integrations i ON i.id = s.i
 _INTEGRATION = """{i}.id, {i}.org_id, {i}.name, {i}.provider, {i}.type, {i}.config, {i}.config_version, {i}.status,
        {i}.health_check_interval_minutes"""
 # The probes of these do not ask everything each time: the last success says what is known already.
-_LAST_SUCCESS = """CASE WHEN {i}.provider IN ('http', 'smtp') THEN
+_LAST_SUCCESS = """CASE WHEN {i}.provider IN ('http', 'caldav', 'smtp') THEN
        (SELECT l.metadata FROM integration_health_logs l WHERE l.integration_id = {i}.id AND l.status = 'success'
            AND l.checked_at IS NOT NULL ORDER BY l.checked_at DESC, l.id DESC LIMIT 1) END AS last_success"""
 _COLUMNS = f"{_INTEGRATION}, {_LAST_SUCCESS}, s.lease_token, s.attempts, s.rejections"
@@ -81,7 +81,7 @@ class Claimed:
 
     `attempts` counts claims without a result, including this one; `rejections` counts refused logins in a row, which
     are zero after any other result. `last_success` is the last successful check where the
-    provider is http or smtp, without its times. `valid_until` is the time of this machine's monotonic clock
+    provider is http, caldav or smtp, without its times. `valid_until` is the time of this machine's monotonic clock
     after which nothing may be written under the lease.
     """
 

@@ -81,7 +81,7 @@ class Vendor:
         self.before_api()
         if request.headers.get("authorization", "").removeprefix("Bearer ") not in self.access:
             return Answer(401, {"error": "bad token"})
-        body = {"kind": "calendar#calendarList", "id": "AAMk", "items": []}
+        body = {"kind": "calendar#calendarList", "id": "AAMk", "@odata.context": "x", "items": []}
         return Answer(self.api_status, body if self.api_status == 200 else {"error": "broken"})
 
     def manifest(self, **config: object) -> str:

@@ -93,7 +93,7 @@ def test_mailgun_in_europe() -> None:
         ("slack", 200, {"ok": False, "error": "ratelimited"}, "http.rate_limited"),
         ("slack", 200, {"ok": False, "error": "request_timeout"}, "server.error"),
         ("slack", 200, {"ok": False, "error": "unheard_of"}, "unexpected.reply"),
-        ("slack", 200, {"ok": True}, "ok"),
+        ("slack", 200, {"ok": True, "team_id": "T0"}, "ok"),
         ("plivo", 200, {"auth_id": "MA" + "1" * 18}, "unexpected.reply"),
         ("telnyx", 429, {"errors": []}, "http.rate_limited"),
     ],
@@ -118,7 +118,7 @@ def test_what_an_answer_means(name: str, status: int, body: object, code: str) -
             {"data": {"record_type": "balance", "balance": "300.00", "currency": "USD"}},
             {"balance": "300.00", "currency": "USD"},
         ),
-        ("slack", {"ok": True, "team": "Acme", "user": "bot"}, {"account": "Acme", "user": "bot"}),
+        ("slack", {"ok": True, "team_id": "T0", "team": "Acme", "user": "bot"}, {"account": "Acme", "user": "bot"}),
     ],
 )
 def test_what_is_told_besides(name: str, body: object, facts: dict[str, object]) -> None:

@@ -52,11 +52,12 @@ def test_zoom() -> None:
         (400, {"code": 4711}, "http.scope_missing"),
         (401, {"code": 4711}, "http.scope_missing"),
         (401, {"code": 124}, "http.auth.rejected"),
-        (200, {"id": "u"}, "ok"),
+        (401, {"code": 4700}, "http.scope_missing"),
+        (200, {"id": "u", "type": 2}, "ok"),
     ],
 )
 def test_zoom_without_the_scope(status: int, body: object, code: str) -> None:
-    """4711 is a valid token, with every HTTP status."""
+    """4711 (and 4700) is a valid token, with every HTTP status."""
     with http_server({"/oauth/token": GRANTED, "/v2/users/me": Answer(status, body)}) as server:
         assert check(asked("zoom", **ZOOM, base_url=server.url)).code == code
 
@@ -151,7 +152,10 @@ def _multistatus(inside: str) -> Answer:
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (_multistatus("<d:current-user-principal><d:href>/p/</d:href></d:current-user-principal>"), "ok"),
+        (
+            _multistatus("<d:current-user-principal><d:href>/p/</d:href></d:current-user-principal>"),
+            "credential.unproven",
+        ),
         (
             _multistatus("<d:current-user-principal><d:unauthenticated/></d:current-user-principal>"),
             "http.auth.rejected",
@@ -169,11 +173,25 @@ def test_caldav_asks_whose_credential_it_is(answer: Answer, code: str) -> None:
     with http_server({"/dav": answer}) as server:
         config: dict[str, object] = {"url": "https://cloud.example.com/dav", "username": "u", "password": S}
         found = check(asked("caldav", **config, base_url=server.url))
-        [request] = server.requests
+        request = server.requests[0]
     assert found.code == code
     assert (request.method, request.headers["depth"]) == ("PROPFIND", "0")
     assert b"<current-user-principal/>" in request.body
     assert request.headers["content-type"].startswith("application/xml")
+
+
+@pytest.mark.case("real F2")
+def test_caldav_is_compared_without_the_credential() -> None:
+    """Healthy only where the server refuses the same question without it."""
+
+    def answer(request: Request) -> Answer:
+        principal = _multistatus("<d:current-user-principal><d:href>/p/</d:href></d:current-user-principal>")
+        return principal if "authorization" in request.headers else Answer(401, b"")
+
+    with http_server({"/dav": answer}) as server:
+        found = check(asked("caldav", url="https://x.example/dav", username="u", password=S, base_url=server.url))
+        assert len(server.requests) == 2
+    assert (found.code, found.facts["credential_proven"]) == ("ok", True)
 
 
 def test_caldav_by_a_token() -> None:

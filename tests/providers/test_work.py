@@ -127,7 +127,7 @@ def test_ashby_posts_and_reads_the_flag() -> None:
     """A POST that changes nothing; success: false under HTTP 200 is a refusal."""
     probe = http("ashby", api_key=S)
     assert (probe.method, probe.body_json, probe.expect_json) == ("POST", {}, {"/success": True})
-    assert codes(probe, 200) == {"http.auth.rejected"}
+    assert codes(probe, 200) == {"http.auth.rejected", "http.scope_missing"}
 
 
 def test_workday_as_a_user_and_as_a_client() -> None:
@@ -165,7 +165,7 @@ def test_quickbooks_asks_for_its_company(environment: dict[str, object], host: s
     assert probe.url == f"https://{host}/v3/company/1234567890/companyinfo/1234567890"
     url = "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"
     assert probe.auth == RefreshToken(url, "c", S, S, client_in="basic")
-    assert (codes(probe, 401), codes(probe, 403)) == ({"http.auth.rejected"}, {"not.found"})
+    assert (codes(probe, 401), codes(probe, 403)) == ({"http.auth.rejected"}, {"not.found", "http.scope_missing"})
 
 
 def test_xero_as_a_user_and_as_a_custom_connection() -> None:
