@@ -60,6 +60,7 @@ CASES = {
     "F26": "a database address may name several hosts",
     "F05": "a test mail that was not taken is no success",
     "F28": "a refused NOOP changes nothing after an accepted login",
+    "F29": "a value that is hardly what the vendor gives is a warning before the first login",
     "real F1": "a relay without a login is healthy only if it takes a mail for another domain",
     "real F2": "a CalDAV server that asks for no credential does not prove one",
     "real F3": "a token for a mail server proves nothing until the mail server accepts it",

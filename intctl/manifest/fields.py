@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,11 +108,23 @@ def read_config(
     if len(here.problems) > before:
         return {}, frozenset()
     full = filled(provider, values)
+    _warn_of_unusual(here, provider, full, kept)
     if here.stored:
         for name in sorted(needs_secret_again(provider, here.stored.config, full) & kept):
             here.needed.add(name)
             here.at(nodes.get(name), f"{name}: changing the destination requires re-entering the secret", name)
     return full, frozenset(kept)
+
+
+def _warn_of_unusual(here: Reader, provider: Provider, full: Mapping[str, object], kept: Set[str]) -> None:
+    """Warn of new values that are hardly what the vendor gives. Never shows a value."""
+    for one in provider.fields:
+        value = full.get(one.name)
+        text = value.reveal() if isinstance(value, Secret) else value
+        if not one.usual or not isinstance(text, str) or one.name in kept or "base_url" in full:
+            continue
+        if not re.fullmatch(one.usual, text):
+            here.warnings.append(f"{here.file}: {one.name}: {one.unusual}")
 
 
 def _entered(here: Reader, provider: Provider, secrets: Mapping[str, Secret]) -> dict[str, Secret]:

@@ -96,6 +96,8 @@ async def _compared(probe: HttpProbe, transport: Transport, network: Network, tr
         bare = await _send(probe, transport, None)
     except ProbeFailed:
         return "credential.uncompared"
+    if bare.fault and bare.status == probe.expect_status:
+        return "credential.uncompared"
     if judge(probe, bare, Trace(), network.clock())[0] == "ok":
         trace.facts["credential_proven"] = False
         return "credential.unproven"

@@ -64,7 +64,8 @@ class Field:
     the secret. For a url, `choices` are the allowed schemes (http and https when empty). `pattern`
     must match the whole value; `example` shows a valid one. `beside` names a field without which this
     one has no meaning, or such a field and its values, as in `api: v2, v3`. `needed_with`, in the same
-    form, names a field that requires this one.
+    form, names a field that requires this one. A value that the pattern `usual` does not match may be right, but is
+    hardly what the vendor gives: the warning `unusual` says so. It is not shown where base_url leads elsewhere.
     """
 
     name: str
@@ -81,6 +82,8 @@ class Field:
     example: str = ""
     beside: str = ""
     needed_with: str = ""
+    usual: str = ""
+    unusual: str = ""
 
     def replace(self, **changes: object) -> Field:
         """Return this field with some of its attributes changed."""

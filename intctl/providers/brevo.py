@@ -27,7 +27,16 @@ class Brevo(Provider):
     docs = "https://developers.brevo.com"
     confidence = "in use"
     status_page = "https://status.brevo.com/api/v2/status.json"
-    fields = (Field("api_key", "API key (xkeysib-…)", secret=True, required=True),)
+    fields = (
+        Field(
+            "api_key",
+            "API key (xkeysib-…)",
+            secret=True,
+            required=True,
+            usual="xkeysib-.+",
+            unusual="Brevo's API keys begin with xkeysib-; xsmtpsib- is the password of its mail server",
+        ),
+    )
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(

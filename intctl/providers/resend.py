@@ -31,7 +31,16 @@ class Resend(Provider):
     limits = "no figure; 429 with Retry-After"
     docs = "https://resend.com/docs/api-reference/domains/list-domains"
     confidence = "vendor"
-    fields = (Field("api_key", "API key (re_…)", secret=True, required=True),)
+    fields = (
+        Field(
+            "api_key",
+            "API key (re_…)",
+            secret=True,
+            required=True,
+            usual="re_.+",
+            unusual="Resend's API keys begin with re_",
+        ),
+    )
 
     def build_probe(self, config: Mapping[str, object]) -> HttpProbe:
         return HttpProbe(

@@ -8,6 +8,8 @@ from intctl.probes.spec import Answer, Bearer, HttpProbe, Quota, SmtpProbe
 from intctl.providers.base import Field, FieldProblem, secret_of, text_of
 from intctl.providers.mail import HOST, PASSWORD, SMTP_BASE_URL, USERNAME, MailProvider, mail_fields
 
+_USER = "SendGrid's user name is the word apikey for every account"
+
 
 class SendGrid(MailProvider):
     """SendGrid by SMTP (the user name is the word `apikey`, the password an API key) or by its API.
@@ -31,7 +33,7 @@ class SendGrid(MailProvider):
     fields = (
         *mail_fields(
             HOST.replace(required=False, default="smtp.sendgrid.net"),
-            USERNAME.replace(default="apikey", help="The word apikey", example="apikey"),
+            USERNAME.replace(default="apikey", help="The word apikey", usual="apikey", unusual=_USER),
             PASSWORD.replace(help="API key (SG.…) with the permission Mail Send; or use api_key"),
             beside="password",
         ),

@@ -41,7 +41,12 @@ class Ses(MailProvider):
                 example="email-smtp.eu-west-1.amazonaws.com",
             ),
             USERNAME.replace(required=True, help="SMTP user name from the SES console", example="AKIA…"),
-            PASSWORD.replace(required=True, help="SMTP password from the SES console (not the secret access key)"),
+            PASSWORD.replace(
+                required=True,
+                help="SMTP password from the SES console (not the secret access key)",
+                usual=r"(?!.{40}$).*",
+                unusual="a secret access key has 40 characters, an SMTP password 44: it is derived from the key",
+            ),
         ),
     )
 

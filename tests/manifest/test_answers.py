@@ -11,6 +11,7 @@ from intctl.manifest.values import Wrong
 from intctl.providers import catalogue
 from intctl.providers.base import Field
 from intctl.text import Secret
+from tests.manifest.test_examples import UNUSUAL
 
 from .test_examples import CERTIFICATE, FOLDER, example
 from .test_template import provider_of
@@ -34,7 +35,7 @@ def test_answers_make_what_the_example_makes(name: str, tmp_path: Path) -> None:
             text = str(path)
         answers[field.name] = judge(field, text)
     loaded = load_answers(provider, "Näme", answers)
-    assert loaded.warnings == ()
+    assert [one for one in loaded.warnings if not any(one.endswith(known) for known in UNUSUAL)] == []
     (item,) = loaded.items
     assert (item.name, item.config) == ("Näme", wanted)
 

@@ -20,6 +20,10 @@ CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIBpub\n-----END CERTIFICATE-----\n
 KEY = f"-----BEGIN PRIVATE KEY-----\n{CANARY.replace('-', '+')}\n-----END PRIVATE KEY-----\n"
 
 
+_PROVIDERS = [one for one in map(catalogue.get, catalogue.names()) if one is not None]
+UNUSUAL = {field.unusual for one in _PROVIDERS for field in one.fields if field.unusual}
+
+
 def environment(text: str) -> dict[str, str]:
     """A value for each variable that the text refers to."""
     names = re.findall(r"\{env: ([A-Z0-9_]+)\}", text)
@@ -31,7 +35,8 @@ def example(path: Path) -> manifest.Manifest:
     """The one integration of an example."""
     data = manifest.read_file(path)
     loaded = manifest.load(data, file=str(path), sources=manifest.ValueSources(environment(data.decode())))
-    assert loaded.warnings == ()
+    # The values are not like the vendor's (test_unusual.py).
+    assert [one for one in loaded.warnings if not any(one.endswith(known) for known in UNUSUAL)] == []
     (item,) = loaded.items
     return item
 

@@ -16,6 +16,9 @@ from intctl.text import Secret
 
 from .test_examples import FOLDER, example
 
+_PROVIDERS = [one for one in map(catalogue.get, catalogue.names()) if one is not None]
+UNUSUAL = {field.unusual for one in _PROVIDERS for field in one.fields if field.unusual}
+
 
 def provider_of(name: str) -> Provider:
     """A provider of the catalogue."""
@@ -54,7 +57,8 @@ def test_loads_once_filled_in(name: str) -> None:
     provider = provider_of(name)
     text, environ = filled_in(provider)
     loaded = manifest.load(text.encode(), file="filled.yaml", sources=manifest.ValueSources(environ))
-    assert loaded.warnings == ()
+    # The values are not like the vendor's (test_unusual.py).
+    assert [one for one in loaded.warnings if not any(one.endswith(known) for known in UNUSUAL)] == []
     (item,) = loaded.items
     assert (item.name, item.provider) == (provider.title, provider)
     assert item.config == example(FOLDER / f"{name}.yaml").config
