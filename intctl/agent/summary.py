@@ -76,6 +76,8 @@ _OWN_FAULTS = frozenset(
         "self.no_network",
         "self.no_descriptors",
         "self.no_authorities",
+        "self.denied_address",
+        "self.clock",
         "self.key_missing",
         "self.database",
     }

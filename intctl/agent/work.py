@@ -50,6 +50,11 @@ _LOCKED_MARGIN_S = 5.0
 _HOLD_S = 8.0
 
 
+# Verdicts on a certificate by this machine's clock, and how far it may be from the database's, in seconds.
+_BY_THE_CLOCK = ("tls.expired", "tls.not_yet_valid")
+_CLOCK_OFF_S = 300.0
+
+
 class Source(Protocol):
     """The source of the work of a pass."""
 
@@ -357,4 +362,17 @@ class Pass:
         outcome = await run_probe(probe, self._network, deadline_s=self.settings.deadline_s, tokens=kept)
         if outcome.code in SUSPECT:
             self._hosts[claimed.id] = found.host
+        if outcome.code in _BY_THE_CLOCK:
+            outcome = await self._unless_clock(outcome)
         return with_hints(outcome, found.provider, found.config)
+
+    async def _unless_clock(self, outcome: Outcome) -> Outcome:
+        """The outcome, unless this machine's clock differs from the database's by more than any certificate allows."""
+        from intctl.store import clock
+
+        off_s = self._network.clock() - (await self._in_database(clock.now, self.database)).timestamp()
+        if abs(off_s) <= _CLOCK_OFF_S:
+            return outcome
+        side = "ahead of" if off_s > 0 else "behind"
+        detail = f"{abs(off_s):.0f} s {side} the database's; {outcome.message}"
+        return replace(outcome, code="self.clock", detail=detail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -313,12 +313,29 @@ def status(context: Context, max_age: str, style: str) -> int:
     if held_back := sorted({name for row in rows for name in row.held_back}):
         context.say(f"Held back, because another database session keeps the row locked: {', '.join(held_back)}.")
         context.say("Run: intctl explain self.row_locked")
+    for line in _own_faults(rows):
+        context.say(line)
     if style == "table":
         context.out(_undelivered(context.database(), org_id, counts))
     if any(row.in_time for row in rows):
         return EXIT_OK
     context.say(f"No pass finished in the last {max_age}. Run: systemctl status intctl-agent")
     return EXIT_NOT_HEALTHY
+
+
+def _own_faults(rows: Sequence[AgentStatus]) -> list[str]:
+    """What is wrong with the hosts of the agents by their last passes: a line for each host and cause."""
+    from intctl.health.codes import CODES
+
+    found = []
+    for row in rows:
+        faults = row.last.get("faults")
+        for code in sorted(faults if isinstance(faults, dict) else {}):
+            if code in CODES:
+                cause = CODES[code]
+                step = cause.next_step.replace(", then run intctl check NAME", "")
+                found.append(f"On {clean(row.host)}: {cause.meaning} ({code}). {step}")
+    return found
 
 
 def _undelivered(database: Database, org_id: str | None, counts: Undelivered) -> str:

@@ -452,6 +452,12 @@ CODES: dict[str, Cause] = {
         "It works, but the credential now belongs to another account than before",
         "If that was meant, nothing to do: the next check is compared with the new account.",
     ),
+    "self.denied_address": Cause(
+        "unknown",
+        "us",
+        "This machine's INTCTL_DENY_NETWORKS refuses the address of the host",
+        "Change INTCTL_DENY_NETWORKS on this machine, or check it from one that may contact that network.",
+    ),
     "self.no_descriptors": Cause(
         "unknown",
         "us",
@@ -461,7 +467,7 @@ CODES: dict[str, Cause] = {
     "self.clock": Cause(
         "unknown",
         "us",
-        "This machine's clock is too far off for a signed request",
+        "This machine's clock is too far off",
         "Set this machine's clock (NTP), then run intctl check NAME.",
     ),
     "self.ca_file": Cause(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -78,6 +78,10 @@ class AddressPolicy:
             if why is not None:
                 return why if form == outer else f"{why}, {form} inside"
         return None
+
+    def is_own_rule(self, address: str) -> bool:
+        """Whether a refused address is refused by this machine's INTCTL_DENY_NETWORKS alone."""
+        return replace(self, deny=()).refusal(address) is None
 
     def _refused(self, address: Address) -> str | None:
         allowed = _narrowest(self.allow, address)

@@ -53,7 +53,8 @@ async def connect(
         raise
     for target in targets:  # one refused address is enough: whoever controls the name added it on purpose
         if why := network.policy.refusal(_ip(target)):
-            raise ProbeFailed("blocked.address", f"{_ip(target)} ({why})")
+            code = "self.denied_address" if network.policy.is_own_rule(_ip(target)) else "blocked.address"
+            raise ProbeFailed(code, f"{_ip(target)} ({why})")
     if loopback_only:
         targets = [target for target in targets if is_loopback(_ip(target))]
         if not targets:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from intctl.db.connect import Database, among
 from intctl.health import log_entry
+from intctl.health.codes import CODES
 
 _LIST = """
 SELECT host, org_id, version, started_at, finished_at, failed_at, failure, passes, checks, metadata, {now} AS now_at
@@ -105,10 +106,12 @@ def _part_of(database: Database, org_id: str, row: _Noted) -> Mapping[str, objec
     found = database.rows(_CHECKED, {"org_id": org_id, **window})
     mine = [log for log in map(log_entry.read, (one["metadata"] for one in found)) if log.agent == row.host]
     verdicts = Counter(log.verdict for log in mine if log.verdict)
+    faults = Counter(log.code for log in mine if log.code in CODES and CODES[log.code].actor == "us")
     return {
         **{key: row.note[key] for key in _COMMON if key in row.note},
         "checked": len(mine),
         "verdicts": {verdict: verdicts[verdict] for verdict in sorted(verdicts)},
+        **({"faults": {str(code): faults[code] for code in sorted(map(str, faults))}} if faults else {}),
     }
 
 

@@ -75,7 +75,7 @@ def test_no_packet_reaches_a_denied_address(host: str) -> None:
         probe = HttpProbe(f"http://{host}:{server.port}/", None)
         assert check(probe).code == "ok"
         outcome = check(probe, network={"policy": AddressPolicy.parse("loopback", "")})
-        assert (outcome.code, outcome.phase, outcome.verdict) == ("blocked.address", "dns", "misconfigured")
+        assert (outcome.code, outcome.phase, outcome.verdict) == ("self.denied_address", "dns", "unknown")
         assert len(server.requests) == 1
 
 

@@ -1,0 +1,64 @@
+"""A setting of one host, or its clock, never changes the status that all hosts share."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from intctl.db.connect import connect
+from intctl.probes.network import Network
+
+from ..servers import Answer, Authority, http_server, in_days
+from .conftest import Intctl
+
+
+def due(intctl: Intctl, **environ: str) -> str:
+    with connect(intctl.target) as database:
+        database.run("UPDATE integration_schedules SET next_check_at = {now}")
+    return intctl("agent", "--once", **environ).err
+
+
+def transitions(intctl: Intctl) -> int:
+    with connect(intctl.target) as database:
+        (row,) = database.rows("SELECT count(*) AS n FROM integration_transitions")
+    return int(row["n"])
+
+
+def test_two_hosts_that_differ_make_nothing_flap(intctl: Intctl) -> None:
+    """One host denies the network: its checks are unknown, the status stays, and agent status has one finding."""
+    with http_server({"/": Answer(200, {})}) as server:
+        for number in range(4):
+            manifest = {"name": f"A{number}", "provider": "http", "config": {"url": f"{server.url}/"}}
+            intctl("add", "http", "-f", "-", stdin=json.dumps(manifest))
+        for _ in range(3):
+            due(intctl)
+            assert {row["status"] for row in intctl("list", "-o", "json").json} == {"active"}
+            due(intctl, INTCTL_DENY_NETWORKS="loopback")
+            assert {row["status"] for row in intctl("list", "-o", "json").json} == {"active"}
+            log = intctl("logs", "A1", "-o", "json").json[0]
+            assert (log["code"], log["status"]) == ("self.denied_address", "unknown")
+            said = intctl("agent", "status").err
+            assert said.count("INTCTL_DENY_NETWORKS refuses the address") == 1
+    assert transitions(intctl) == 0
+
+
+def test_a_clock_that_is_wrong_blames_no_certificate(
+    intctl: Intctl, ca: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of this machine is compared with the database's before a certificate counts as expired."""
+    context = ca.server_context("localhost", not_after=in_days(-1))
+    with http_server({"/": Answer(200, {})}, context=context) as server:
+        config = {"url": f"https://localhost:{server.port}/", "ca_file": ca.file}
+        manifest = {"name": "A", "provider": "http", "config": config}
+        intctl("add", "http", "-f", "-", "--no-test", stdin=json.dumps(manifest))
+        monkeypatch.setitem(Network.__init__.__kwdefaults__, "clock", lambda: time.time() + 86400)
+        due(intctl)
+        log = intctl("logs", "A", "-o", "json").json[0]
+        assert log["code"] == "self.clock"
+        assert intctl("list", "-o", "json").json[0]["status"] == "active"
+        monkeypatch.setitem(Network.__init__.__kwdefaults__, "clock", time.time)
+        due(intctl)
+        assert intctl("logs", "A", "-o", "json").json[0]["code"] == "tls.expired"
+        assert intctl("list", "-o", "json").json[0]["status"] == "error"
