@@ -48,6 +48,7 @@ CASES = {
     "F07": "the next step names the right field, host and command, and none that intctl refuses",
     "F08": "a keyring mounted read-only by the platform is accepted",
     "F10": "a reply that other HTTP clients accept is read, and one with a status line is judged by it",
+    "F11": "requests take the proxy of the environment, and a proxy's fault is not the provider's",
     "F13": "without a home folder, the error says what to set",
     "F14": "a deleted working folder is a clear error",
     "F16": "the certificate of the chain that is at fault is named, and the chain's first end counts",

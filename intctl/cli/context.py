@@ -119,11 +119,14 @@ class Context:
         return keyring.load(self.environ, None if keyring.is_named(self.environ) else self.trusted_home())
 
     def policy(self) -> AddressPolicy:
-        """The policy on which addresses may be contacted."""
+        """The policy on which addresses may be contacted, and through which proxy."""
+        from dataclasses import replace
+
         from intctl.probes.guard import AddressPolicy
+        from intctl.probes.proxies import Proxies
 
         deny, allow = self.environ.get("INTCTL_DENY_NETWORKS", ""), self.environ.get("INTCTL_ALLOW_NETWORKS", "")
-        return AddressPolicy.parse(deny, allow)
+        return replace(AddressPolicy.parse(deny, allow), proxies=Proxies.parse(self.environ))
 
     @property
     def witness(self) -> str:

@@ -129,6 +129,25 @@ CODES: dict[str, Cause] = {
         "The other side does not keep to the protocol",
         "Check host and port: something else may listen there.",
     ),
+    # A proxy of this machine
+    "proxy.auth": Cause(
+        "unknown",
+        "us",
+        "The proxy on the way asks for a user name and password",
+        "Put them into HTTPS_PROXY on this machine: http://user:password@proxy.example.com:3128.",
+    ),
+    "proxy.refused": Cause(
+        "unknown",
+        "us",
+        "The proxy on the way gives no connection, which says nothing about the provider",
+        "Check HTTPS_PROXY and NO_PROXY on this machine, and ask the proxy's administrator whether it allows the host.",
+    ),
+    "self.proxy_policy": Cause(
+        "unknown",
+        "us",
+        "With INTCTL_DENY_NETWORKS set, a name is not sent to a proxy, which could lead it to a denied network",
+        "Add the host to NO_PROXY, or leave the choice of networks to the proxy and unset INTCTL_DENY_NETWORKS.",
+    ),
     # TLS
     "tls.expired": Cause(
         "down",

@@ -7,7 +7,7 @@ from typing import Literal
 Verdict = Literal["healthy", "degraded", "down", "misconfigured", "unknown"]
 
 #: The phases of an exchange, in the order in which they happen.
-PHASES = ("dns", "tcp", "tls", "greet", "auth", "api")
+PHASES = ("dns", "tcp", "proxy", "tls", "greet", "auth", "api")
 
 #: The `status` column of a health log, by verdict.
 LOG_STATUS: dict[Verdict, str] = {

@@ -21,6 +21,8 @@ from intctl.manifest.values import Wrong, located
 from intctl.text import clean
 
 MAX_SECRET_BYTES = 64 * 1024
+# Their values may have the proxy's password.
+_PROXIES = ("https_proxy", "http_proxy", "all_proxy")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 #: File systems in which the kernel shows processes, with their environment and open files.
 _KERNEL = ("/proc", "/sys")
@@ -60,7 +62,7 @@ def from_environment(name: str, sources: ValueSources) -> str:
     environ = sources.environ
     if not _VARIABLE.fullmatch(name):
         raise Wrong("env requires the name of an environment variable")
-    if name.startswith(OWN_VARIABLES):
+    if name.startswith(OWN_VARIABLES) or name.lower() in _PROXIES:
         raise Wrong(f"environment variable {name} belongs to intctl or to its database connection: use another name")
     if sources.allow_env is not None and name not in sources.allow_env:
         raise Wrong(f"environment variable {name} is not in --allow-env")

@@ -8,6 +8,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from intctl.errors import UsageError
+from intctl.probes.proxies import NO_PROXIES, Proxies
 
 Address = IPv4Address | IPv6Address
 NetworkRange = IPv4Network | IPv6Network
@@ -54,10 +55,14 @@ _COMPATIBLE = ip_network("::/96")
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """The addresses that may be contacted. Of the rules that match, the narrowest wins; on a tie, `allow`."""
+    """The addresses that may be contacted. Of the rules that match, the narrowest wins; on a tie, `allow`.
+
+    `proxies` are this machine's: their own addresses are judged alike.
+    """
 
     deny: tuple[NetworkRange, ...] = ()
     allow: tuple[NetworkRange, ...] = ()
+    proxies: Proxies = NO_PROXIES
 
     @classmethod
     def parse(cls, deny: str = "", allow: str = "") -> AddressPolicy:

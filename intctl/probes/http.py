@@ -15,16 +15,19 @@ from ssl import SSLContext
 
 import httpx
 
+from intctl.health.codes import CODES
 from intctl.health.outcome import Outcome
 from intctl.probes import tls, usage, wire
 from intctl.probes.auth import Authenticator, TokenStore
 from intctl.probes.authenticators import authenticator
 from intctl.probes.http1 import Reader
 from intctl.probes.network import Network
+from intctl.probes.proxies import Proxy
 from intctl.probes.reply import Judgement, Reply, judge
 from intctl.probes.request import Request, place_of, request_for
 from intctl.probes.spec import HttpProbe
 from intctl.probes.trace import ProbeFailed, Trace
+from intctl.probes.tunnel import judge_target, tunnel
 from intctl.text import Secret
 
 #: How long intctl waits for the vendor's quota reply, in seconds: it does not change the verdict.
@@ -178,7 +181,8 @@ class Transport(httpx.AsyncBaseTransport):
     async def exchange(self, request: Request) -> Reply:
         """Send the request and return its reply. Raises ProbeFailed."""
         place = request.place
-        head = request.encoded()  # before connecting: it may raise
+        proxy = None if place.secure else self.proxy(place.host, place.port, secure=False)
+        head = request.encoded(proxy)  # before connecting: it may raise
         limit = request.max_body or self._max_body
         reader = Reader(limit, request.body_wanted, is_head=request.method == "HEAD")
         if request.partial is not None:
@@ -194,10 +198,37 @@ class Transport(httpx.AsyncBaseTransport):
             self._trace.facts["header_lines_dropped"] = reader.dropped
         return _reply(reader, limit)
 
+    def proxy(self, host: str, port: int, *, secure: bool) -> Proxy | None:
+        """The proxy for a server. An unencrypted request takes one only where the config allows such requests."""
+        return self._network.policy.proxies.way(host, port, secure=secure) if secure or self._plain_ok else None
+
+    async def _through(self, host: str, port: int, *, secure: bool) -> wire.Stream:
+        """A connection to the proxy, and for TLS through it to the server. Raises ProbeFailed."""
+        network, trace = self._network, self._trace
+        proxy = self.proxy(host, port, secure=secure)
+        assert proxy is not None
+        judge_target(host, network)
+        trace.facts["via"] = proxy.name
+        trace.add_secret(proxy.credential)
+        try:
+            stream = wire.Stream(await wire.connect(proxy.host, proxy.port, network, trace))
+        except ProbeFailed as found:
+            raise ProbeFailed("proxy.refused", f"{proxy.name}: {CODES[found.code].meaning}") from None
+        if secure:
+            try:
+                await tunnel(stream, proxy, host, port, network, trace)
+            except BaseException:
+                stream.close()
+                raise
+        return stream
+
     async def _open(self, host: str, port: int, context: SSLContext | None) -> wire.Stream:
         network, trace = self._network, self._trace
         loopback_only = context is None and not self._plain_ok
-        stream = wire.Stream(await wire.connect(host, port, network, trace, loopback_only=loopback_only))
+        if self.proxy(host, port, secure=context is not None) is not None:
+            stream = await self._through(host, port, secure=context is not None)
+        else:
+            stream = wire.Stream(await wire.connect(host, port, network, trace, loopback_only=loopback_only))
         if context is None:
             return stream
         try:

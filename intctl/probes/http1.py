@@ -38,12 +38,12 @@ _CHUNK = re.compile(rb"\r?\n?([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 
 
 class Reader:
-    """One reply. `fault` is the code of what went wrong after the status line; `cut`: the body was too long."""
+    """One reply. `fault`: the code of an error after the status line; `cut`: too long; `rest`: what was not read."""
 
     def __init__(self, max_body: int, wanted: Callable[[int], bool], *, is_head: bool = False) -> None:
         """`wanted` says by the status whether the body is read; `is_head` that the request was HEAD."""
         self._max_body, self._wanted, self._is_head = max_body, wanted, is_head
-        self._buffer, self.body = bytearray(), bytearray()
+        self.rest, self.body = bytearray(), bytearray()
         self._ended = self.fault = ""
         self._pieces = self._spent = self.status = self.dropped = 0
         self.headers: dict[str, str] = {}
@@ -52,7 +52,7 @@ class Reader:
 
     def feed(self, data: bytes) -> bool:
         """Take the next bytes, b"" at the end. Return whether all that is needed has come. Raises ProbeFailed."""
-        self._buffer += data
+        self.rest += data
         return self.end("connection.closed") if not data else next(self._steps, True)
 
     def end(self, code: str) -> bool:
@@ -81,17 +81,17 @@ class Reader:
     def _head(self) -> Iterator[bool]:
         scanned = 0
         while True:
-            if not _START.startswith(self._buffer[: len(_START)]):
+            if not _START.startswith(self.rest[: len(_START)]):
                 raise ProbeFailed("protocol.error")  # a banner, TLS or noise
-            found = _HEAD_END.search(self._buffer, max(scanned - 3, 0))
-            size = scanned = found.end() if found else len(self._buffer)
+            found = _HEAD_END.search(self.rest, max(scanned - 3, 0))
+            size = scanned = found.end() if found else len(self.rest)
             stop = "protocol.error" if self._spent + size > HEAD_LIMIT else "" if found else self._ended
             if found or stop:
                 break
             yield False
         self._spent += size
-        head, newline, _ = bytes(self._buffer[:size]).rpartition(b"\n")
-        del self._buffer[:size]
+        head, newline, _ = bytes(self.rest[:size]).rpartition(b"\n")
+        del self.rest[:size]
         if newline:
             self._parse(head.split(b"\n"))
         if stop and (not newline or self.status < 200):
@@ -116,16 +116,16 @@ class Reader:
 
     def _chunks(self) -> Iterator[bool]:
         while not self.fault and not self.cut:
-            found = _CHUNK.match(self._buffer)
+            found = _CHUNK.match(self.rest)
             if found is not None:
                 size = int(found[1], 16)  # first: the match looks into the buffer
                 self._spent += found.end()
-                del self._buffer[: found.end()]
+                del self.rest[: found.end()]
                 if not size:
                     return
                 self.fault = "protocol.error" if self._spent > 2 * HEAD_LIMIT else ""
                 yield from self._body(size)
-            elif len(self._buffer) > CHUNK_LINE_LIMIT or b"\n" in self._buffer[2:]:
+            elif len(self.rest) > CHUNK_LINE_LIMIT or b"\n" in self.rest[2:]:
                 self.fault = "protocol.error"
             elif self._ended:
                 self.fault = self._ended
@@ -135,16 +135,16 @@ class Reader:
     def _body(self, left: int | None) -> Iterator[bool]:
         """Take so many bytes, or all until the connection ends."""
         while left != 0 and not self.fault and not self.cut:
-            if not self._buffer and self._ended:
+            if not self.rest and self._ended:
                 self.fault = "" if left is None and self._ended == "connection.closed" else self._ended
                 return
-            if not self._buffer:
+            if not self.rest:
                 yield False
                 continue
-            size = len(self._buffer) if left is None else min(len(self._buffer), left)
+            size = len(self.rest) if left is None else min(len(self.rest), left)
             room = self._max_body - len(self.body)
             self._pieces += 1
-            self.body += self._buffer[: min(size, room)]
-            del self._buffer[:size]
+            self.body += self.rest[: min(size, room)]
+            del self.rest[:size]
             self.cut = size > room or self._pieces > MAX_PIECES
             left = None if left is None else left - size

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import httpx
 
 from intctl.probes.auth import Authenticator, plain
+from intctl.probes.proxies import Proxy
 from intctl.probes.reply import HEADERS, Reply
 from intctl.probes.spec import HttpProbe
 from intctl.probes.trace import ProbeFailed
@@ -71,13 +72,13 @@ class Request:
     partial: list[Callable[[], Reply]] | None = None
     body_wanted: Callable[[int], bool] = lambda _status: True
 
-    def encoded(self) -> bytes:
-        """Return the request as it is sent. Raises ProbeFailed for a line break, or what else no header may have."""
-        method, target = self.method.encode("ascii"), self.place.target
+    def encoded(self, proxy: Proxy | None = None) -> bytes:
+        """Return the request as it is sent: to a `proxy`, with the whole URL. Raises ProbeFailed for a line break."""
+        method, target = self.method.encode("ascii"), self.place.target if proxy is None else self.place.url.encode()
         if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
             raise ProbeFailed("self.config_invalid", "the URL cannot be used")
         lines = [b"%s %s HTTP/1.1" % (method, target)]
-        for name, value in ((b"Host", self.place.authority), *self.headers):
+        for name, value in ((b"Host", self.place.authority), *self.headers, *(proxy.headers if proxy else ())):
             if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
                 raise ProbeFailed("credential.malformed")
             lines.append(b"%s: %s" % (name, value))

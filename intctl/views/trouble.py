@@ -18,6 +18,7 @@ from intctl.views.steps import next_step, quoted
 _EVIDENCE = {
     "dns": ("address",),
     "tcp": ("address", "port"),
+    "proxy": ("via",),
     "tls": ("tls_version", "certificate_issuer", "certificate_not_after", "certificate_names"),
     "greet": ("greeting",),
     "auth": ("auth_method", "token_exchanged"),
@@ -123,7 +124,9 @@ def steps(outcome: Outcome, name: str) -> list[str]:
     cause = CODES[outcome.code]
     found = [next_step(outcome.code, name, outcome.facts)]
     if outcome.phase in _LOOK and cause.actor != "us":
-        found.append(_LOOK[outcome.phase].replace("NAME", quoted(name)))
+        look = _LOOK[outcome.phase].replace("NAME", quoted(name))
+        host = outcome.facts.get("host")
+        found.append(look.replace("HOST", quoted(host)) if isinstance(host, str) else look)
     if outcome.verdict != "degraded" and "intctl reconnect" not in found[0]:
         found.append(f"Then run: intctl reconnect {quoted(name)}")
     return found

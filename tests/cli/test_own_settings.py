@@ -62,3 +62,27 @@ def test_a_clock_that_is_wrong_blames_no_certificate(
         due(intctl)
         assert intctl("logs", "A", "-o", "json").json[0]["code"] == "tls.expired"
         assert intctl("list", "-o", "json").json[0]["status"] == "error"
+
+
+def test_a_proxy_of_the_environment_reaches_every_command(intctl: Intctl) -> None:
+    """test, add, check and the agent take it; what it refuses is unknown, and the log has its name and no password."""
+    config = {"url": "https://api.provider.example/me", "auth": "bearer", "token": {"env": "TOK"}}
+    manifest = json.dumps({"name": "A", "provider": "http", "config": config})
+    with http_server({}) as server:  # it answers CONNECT as an HTTP server does: with an error
+        environ = {"HTTPS_PROXY": f"http://user:geheim-proxy@127.0.0.1:{server.port}", "TOK": "geheim-token"}
+        said = intctl("test", "-f", "-", stdin=manifest, code=1, **environ)
+        assert "proxy.refused" in said.out and f"127.0.0.1:{server.port}" in said.out
+        intctl("add", "http", "-f", "-", "--no-test", stdin=manifest, **environ)
+        intctl("check", "A", code=1, **environ)
+        due(intctl, **environ)
+        logs = intctl("logs", "A", "-o", "json").json
+        assert [log["code"] for log in logs] == ["proxy.refused"] * 2
+        with connect(intctl.target) as database:
+            facts = [row["metadata"]["facts"] for row in database.rows("SELECT metadata FROM integration_health_logs")]
+        assert [one["via"] for one in facts] == [f"127.0.0.1:{server.port}"] * 2
+        assert intctl("list", "-o", "json").json[0]["status"] == "active"
+        assert "HTTPS_PROXY" in intctl("agent", "status").err
+    assert "geheim" not in intctl.said
+    wrong = intctl("check", "A", code=2, HTTPS_PROXY="socks5://user:geheim@127.0.0.1:1")
+    assert "HTTPS_PROXY is not the address of an HTTP proxy" in wrong.err
+    assert "geheim" not in wrong.err

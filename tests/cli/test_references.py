@@ -49,7 +49,7 @@ def refused(ran: Ran, author: HttpServer, *secrets: str) -> None:
 #: Variables that hold a secret of intctl, libpq or systemd, or lead to one.
 OWN = (
     "INTCTL_ENCRYPTION_KEY", "INTCTL_DATABASE_URL", "INTCTL_PING_URL", "INTCTL_KEYRING_FILE", "INTCTL_HOME",
-    "PGPASSWORD", "PGPASSFILE", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET",
+    "PGPASSWORD", "PGPASSFILE", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "HTTPS_PROXY", "all_proxy",
 )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def test_nagios_says_the_worst(verdicts: list[str], word: str, code: int) -> Non
 def test_nagios_line_keeps_its_form_whatever_the_names() -> None:
     """The line has one bar, even for names with bars, quotes and escapes."""
     text, _ = nagios([outcome("it's|a\x1b[31m\nname", "down")])
-    assert text == "INTCTL CRITICAL - it's a[31m name down (x.y) | 'it s a[31m name'=12ms\n"
+    assert text == "INTCTL CRITICAL - it's a[31m name down (x.y): It said no | 'it s a[31m name'=12ms\n"
     text, _ = nagios([outcome("A", "healthy"), outcome("B", "healthy")])
     assert text == "INTCTL OK - 2 healthy | 'A'=12ms 'B'=12ms\n"
 

@@ -79,7 +79,9 @@ def test_last_sync(values: dict[str, object], text: str) -> None:
 def test_next_steps_can_be_typed() -> None:
     """Commands have the quoted name; an unknown code suggests a check."""
     fielded = next(code for code, cause in CODES.items() if "--secret FIELD" in cause.next_step)
-    assert "intctl edit 'Company mail' --secret api_key" in next_step(fielded, "Company mail", "api_key")
+    assert "intctl edit 'Company mail' --secret api_key" in next_step(
+        fielded, "Company mail", {"secret_fields": ["api_key"]}
+    )
     assert next_step("of.another.version", "it's") == "Run intctl check 'it'\"'\"'s'."
     for code in CODES:
         assert "NAME" not in next_step(code, "x")
