@@ -39,6 +39,24 @@ class Outcome:
 
     @property
     def message(self) -> str:
-        """A description for people: the meaning of the code, then the particulars."""
-        meaning = CODES[self.code].meaning
+        """A description for people: the meaning of the code, then the particulars. Of `ok`, what was proved."""
+        meaning = _proof(self) if self.code == "ok" else CODES[self.code].meaning
         return f"{meaning}: {self.detail}" if self.detail else meaning
+
+
+def _proof(outcome: Outcome) -> str:
+    """What a healthy exchange proved."""
+    facts = outcome.facts
+    if "auth_method" in facts:
+        return "The mail server accepted the login"
+    if facts.get("relay_proven") is True:
+        return "The mail server takes mail from this machine for another domain"
+    if facts.get("credential_proven") is True:
+        return "The provider answers with the credential, and refuses the same request without it"
+    if facts.get("takes_credential") is False:
+        return "It answers as expected; there is no credential to prove"
+    if facts.get("token_exchanged") is True and outcome.phase == "auth":
+        return "The token endpoint accepted the credential"
+    if "http_status" in facts:
+        return "The provider accepted the credential"
+    return CODES["ok"].meaning

@@ -50,7 +50,10 @@ async def probe_http(probe: HttpProbe, network: Network, trace: Trace, tokens: T
         plain_ok = probe.auth is None or probe.allow_plain_http
         return Transport(network, on, make_context, max_body=probe.max_body_bytes, plain_ok=plain_ok)
 
-    trace.add_secret(*(value for value in probe.headers.values() if isinstance(value, Secret)))
+    secrets = [value for value in probe.headers.values() if isinstance(value, Secret)]
+    trace.add_secret(*secrets)
+    if probe.auth is None and probe.client_certificate is None and not secrets:
+        trace.facts["takes_credential"] = False
     own = transport(trace)
     auth = authenticator(probe.auth, tokens, own.send, trace, network.clock)
     (code, detail, retry_after), reply = await _exchange(probe, own, auth, network, trace)

@@ -11,6 +11,7 @@ from intctl.probes.trace import Trace
 
 async def probe_tcp(probe: TcpProbe, network: Network, trace: Trace) -> Outcome:
     """Connect, and verify the certificate if TLS is configured. Raises ProbeFailed."""
+    trace.facts["takes_credential"] = False
     context = tls.context(probe.ca_file) if probe.security == "tls" else None
     stream = wire.Stream(await wire.connect(probe.host, probe.port, network, trace))
     try:
