@@ -22,7 +22,7 @@ from intctl.errors import EXIT_CODES
 from intctl.health.codes import ACTORS, CODES
 from intctl.manifest.template import takes, template
 from intctl.providers import catalogue
-from intctl.providers.base import CONFIDENCE, TYPES, Field, Provider
+from intctl.providers.base import CONFIDENCE, OWN_GRANT, TYPES, Field, Provider
 from intctl.render.providers import facts, need
 from intctl.views.providers import provider_view
 
@@ -166,11 +166,18 @@ def page(name: str) -> str:
     lines += [f"- Speaks: {one.speaks} (`intctl add {one.speaks}` accepts it)"] if one.speaks else []
     known = facts(view)
     lines += [f"- Proven by: {known.pop('Proof')}", *(f"- {label}: {text}" for label, text in known.items())]
+    if is_single_use(one):
+        lines += ["", f"{OWN_GRANT[0].upper()}{OWN_GRANT[1:]}"]
     lines += ["", "| field | value | | meaning |", "|---|---|---|---|"]
     needs = {shown.name: need(shown) for shown in view.fields}
     lines += [f"| `{field.name}` | {_takes(field)} | {needs[field.name]} | {_help(field)} |" for field in one.fields]
     lines += ["", f"A manifest to fill in (`intctl providers template {name} > {name}.yaml`):", ""]
     return "\n".join([*lines, f"```yaml\n{template(one)}```"]) + "\n"
+
+
+def is_single_use(one: Provider) -> bool:
+    """Whether the provider declares that a refresh token can be used once."""
+    return "single_use=True" in Path(str(sys.modules[type(one).__module__].__file__)).read_text("utf-8")
 
 
 def _provider(name: str) -> Provider:

@@ -123,6 +123,8 @@ def _totals(rows: Sequence[ReportedChange], *, dry_run: bool) -> str:
 
 def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change] | None) -> None:
     """Print failed tests, warnings and kept drafts on standard error."""
+    from intctl import plan
+    from intctl.providers.base import OWN_GRANT
     from intctl.views.steps import next_step
 
     for change in changes:
@@ -135,6 +137,8 @@ def _notices(context: Context, changes: Sequence[Change], saved: Sequence[Change
             context.say(f"  Next: {next_step(outcome.code, change.name, outcome.facts, saved=False)}")
         if _is_kept(change, saved):
             _say_kept(context, change)
+        elif saved is not None and change in saved and change.action == "create" and plan.single_use(change.manifest):
+            context.say(f"{name}: {OWN_GRANT}")
     if saved is not None and all(change.action == "unchanged" for change in saved) and _is_any_missing(changes):
         context.say(_nothing(changes))
 

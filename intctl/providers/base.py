@@ -27,6 +27,12 @@ from intctl.probes.spec import (
 )
 from intctl.text import Secret
 
+#: What a person must know of a vendor that revokes a refresh token when it is used.
+OWN_GRANT = (
+    "a refresh token of this provider can be used only once, and intctl uses it. The application needs a grant of its "
+    "own: a copy of this token no longer works there."
+)
+
 Kind = Literal["text", "integer", "boolean", "choice", "host", "port", "url", "email", "pem", "path", "json"]
 
 #: The types of providers.

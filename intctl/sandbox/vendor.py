@@ -177,10 +177,12 @@ def token(
     wrong_client: Reply = Reply(401, {"error": "invalid_client"}),  # noqa: B008 -- immutable
     wrong_grant: Reply = Reply(400, {"error": "invalid_grant"}),  # noqa: B008
     rotates: bool = False,
+    revokes: bool = False,
 ) -> Answer:
     """An OAuth token endpoint.
 
-    `rotates`: each reply has a new refresh token; as at Microsoft, the older ones stay valid.
+    `rotates`: each reply has a new refresh token; as at Microsoft, the older ones stay valid, unless it `revokes` the
+    one that was used.
     """
 
     def answer(request: Request, account: Account) -> Reply:
@@ -200,6 +202,8 @@ def token(
         if grant == "refresh_token" and rotates:
             body["refresh_token"] = successor = random_text("rt-{token}")
             account.refresh_tokens.add(successor)
+            if revokes:
+                account.refresh_tokens.discard(form["refresh_token"])
         return Reply(200, body, {"Cache-Control": "no-store"})
 
     return answer

@@ -175,7 +175,7 @@ VENDORS: dict[str, Vendor] = {
         {"token": "{token}"},
         {"CALENDLY_TOKEN": "token"},
         (
-            Route("POST", "/oauth/token", token("refresh_token", rotates=True)),
+            Route("POST", "/oauth/token", token("refresh_token", rotates=True, revokes=True)),
             Route(
                 "GET",
                 "/users/me",

@@ -47,7 +47,7 @@ def _refresh(name: str, path: str, *more: Route, rotates: bool = False, **fields
     return Vendor(
         {**fields, **_REFRESHED},
         {f"{name}_CLIENT_SECRET": "client_secret", f"{name}_REFRESH_TOKEN": "refresh_token"},
-        (Route("POST", path, token("refresh_token", "client_credentials", rotates=rotates)), *more),
+        (Route("POST", path, token("refresh_token", "client_credentials", rotates=rotates, revokes=rotates)), *more),
     )
 
 

@@ -165,7 +165,7 @@ def process(intctl: Intctl, hunt: Hunt, *words: str, stdin: str = "", script: st
     return ran.returncode
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     with Sandbox(tmp_path_factory.mktemp("canary-sandbox")) as made:
         yield made

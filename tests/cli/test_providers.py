@@ -161,7 +161,7 @@ def test_a_file_a_row_and_an_example_are_a_provider(
 
     def company(request: Request) -> Answer:
         right = request.headers.get("authorization") == f"Basic {b64encode(f'{CANARY}:x'.encode()).decode()}"
-        return Answer(200, {"legalName": "Acme"}) if right else Answer(401, None)
+        return Answer(200, {"legalName": "Acme", "displayName": "Acme"}) if right else Answer(401, None)
 
     assert "acmepeople" in intctl("providers", "list", "--type", "hris", "-o", "name").out.split()
     assert acme.proof in intctl("providers", "show", "acmepeople").out

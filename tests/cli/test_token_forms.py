@@ -100,7 +100,8 @@ def add(intctl: Intctl, port: int) -> None:
         "base_url": f"http://127.0.0.1:{port}",
     }  # fmt: skip
     manifest = json.dumps({"name": "X", "provider": "xero", "config": config})
-    intctl("add", "xero", "-f", "-", "--no-test", stdin=manifest, CS="geheim-cs", RT="rt-0")
+    said = intctl("add", "xero", "-f", "-", "--no-test", stdin=manifest, CS="geheim-cs", RT="rt-0").err
+    assert "The application needs a grant of its own" in said
 
 
 @pytest.mark.case("F01")

@@ -54,6 +54,7 @@ class TestProxy:
             writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
             return
         there, back = await asyncio.open_connection("127.0.0.1", self.routes[name])
+        server.transports.append(back.transport)
         writer.write(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 test\r\n\r\n")
 
         async def copy(source: Any, sink: Any) -> None:
@@ -61,7 +62,10 @@ class TestProxy:
                 sink.write(data)
             sink.close()
 
-        await asyncio.gather(copy(reader, back), copy(there, writer))
+        try:
+            await asyncio.gather(copy(reader, back), copy(there, writer))
+        finally:
+            back.close()
 
     def policy(self, credential: str = "", **more: str) -> AddressPolicy:
         environ = {"HTTPS_PROXY": f"http://{credential}127.0.0.1:{self.server.port}", **more}
