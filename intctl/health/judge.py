@@ -261,7 +261,7 @@ def compare_with_last_success(outcome: Outcome, last: LastSuccess | None, config
     before, account = _facts(last).get("account"), outcome.facts.get("account")
     if outcome.code in ("ok", "quota.high") and before is not None and account is not None and before != account:
         return replace(outcome, code="account.changed", detail=f"it was {before}, now it is {account}")
-    if outcome.code in _RELAY and "relay_asked_at" not in outcome.facts:
+    if outcome.code in _RELAY and "relay_proven" not in outcome.facts:
         return _with_relay(outcome, last, config_version)
     proven = credential_proven(last, config_version)
     if proven is None or "credential_proven" in outcome.facts:
@@ -280,12 +280,15 @@ def credential_proven(last: LastSuccess | None, config_version: int) -> object:
 
 
 def _with_relay(outcome: Outcome, last: LastSuccess | None, config_version: int) -> Outcome:
-    """Return the outcome of a check that did not ask the relay, with what it said when it was asked last."""
+    """Return the outcome of a check that the relay did not answer, with what it said when it was asked last.
+
+    A 4xx at RCPT is no answer: the check is degraded, and the earlier proof holds for those that follow.
+    """
     kept = {name: value for name, value in _facts(last).items() if name in ("relay_asked_at", "relay_proven")}
     if last is None or last.metadata.config_version != config_version or not kept:
         return outcome
-    found = replace(outcome, facts={**outcome.facts, **kept})
-    if outcome.code != "relay.unproven":
+    found = replace(outcome, facts={**kept, **outcome.facts})
+    if outcome.code != "relay.unproven" or "relay_asked_at" in outcome.facts:
         return found
     if kept.get("relay_proven") is True:
         return replace(found, code="ok")

@@ -59,15 +59,16 @@ async def _ask_relay(session: Session, probe: SmtpProbe, network: Network, trace
     trace.enter("auth")
     sender, recipient = probe.sender, probe.recipient or probe.sender
     trace.facts["relay_asked_at"] = datetime.fromtimestamp(network.clock(), UTC).isoformat(timespec="seconds")
-    trace.facts["relay_proven"] = False
     await _mail_from(session, sender)
     reply = await _recipient(session, recipient)
+    trace.facts["relay_proven"] = False
     if reply.code in _TAKEN:
         trace.facts["relay_proven"] = bool(probe.recipient)
         return ("ok", "") if probe.recipient else ("relay.unproven", "probe_recipient is not set")
     found = _refused_recipient(session, reply, sender, recipient, "relay.denied")
     if found.code != "temporary":
         raise found
+    del trace.facts["relay_proven"]  # an earlier proof still holds
     return "relay.unproven", f"RCPT: {found.detail}"
 
 

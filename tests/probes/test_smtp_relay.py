@@ -133,6 +133,11 @@ def test_the_schedule_asks_a_relay_once_an_hour() -> None:
     assert not judge.relay_was_asked(again, 3, "error", at + 60)
     assert not judge.relay_was_asked(again, 2, "active", at + 60)
     assert not judge.relay_was_asked(None, 3, "active", at + 60)
+    put_off = replace(quiet, facts={"relay_asked_at": "2026-12-01T11:00:00+00:00"}, detail="RCPT: 450 later")
+    later = judge.compare_with_last_success(put_off, last, 3)
+    assert (later.code, later.facts["relay_proven"]) == ("relay.unproven", True)
+    after = judge.LastSuccess(LogMetadata(config_version=3, code=later.code, facts=later.facts, detail=later.detail))
+    assert judge.compare_with_last_success(quiet, after, 3).code == "ok"
     unproven = {"relay_asked_at": asked["relay_asked_at"], "relay_proven": False}
     words = LogMetadata(config_version=3, code="relay.unproven", facts=unproven, detail="RCPT: 450 later")
     found = judge.compare_with_last_success(quiet, judge.LastSuccess(words), 3)
