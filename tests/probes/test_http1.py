@@ -204,6 +204,7 @@ def test_a_body_is_cut() -> None:
         ("gzip, gzip", gzip.compress(gzip.compress(BODY)), None),
         ("gzip", b"", None),
     ],
+    ids=range(9),
 )
 def test_a_compressed_body_is_inflated(coding: str, body: bytes, inflated: bytes | None) -> None:
     """A body that cannot be inflated cannot be read."""
