@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from ..servers import Answer, Authority, http_server, in_days
 from .conftest import Intctl
 
 
-def due(intctl: Intctl, **environ: str) -> str:
+def due(intctl: Intctl, **environ: Any) -> str:
     with connect(intctl.target) as database:
         database.run("UPDATE integration_schedules SET next_check_at = {now}")
     return intctl("agent", "--once", **environ).err
@@ -53,12 +54,14 @@ def test_a_clock_that_is_wrong_blames_no_certificate(
         config = {"url": f"https://localhost:{server.port}/", "ca_file": ca.file}
         manifest = {"name": "A", "provider": "http", "config": config}
         intctl("add", "http", "-f", "-", "--no-test", stdin=json.dumps(manifest))
-        monkeypatch.setitem(Network.__init__.__kwdefaults__, "clock", lambda: time.time() + 86400)
+        defaults = Network.__init__.__kwdefaults__
+        assert defaults is not None
+        monkeypatch.setitem(defaults, "clock", lambda: time.time() + 86400)
         due(intctl)
         log = intctl("logs", "A", "-o", "json").json[0]
         assert log["code"] == "self.clock"
         assert intctl("list", "-o", "json").json[0]["status"] == "active"
-        monkeypatch.setitem(Network.__init__.__kwdefaults__, "clock", time.time)
+        monkeypatch.setitem(defaults, "clock", time.time)
         due(intctl)
         assert intctl("logs", "A", "-o", "json").json[0]["code"] == "tls.expired"
         assert intctl("list", "-o", "json").json[0]["status"] == "error"
@@ -69,7 +72,10 @@ def test_a_proxy_of_the_environment_reaches_every_command(intctl: Intctl) -> Non
     config = {"url": "https://api.provider.example/me", "auth": "bearer", "token": {"env": "TOK"}}
     manifest = json.dumps({"name": "A", "provider": "http", "config": config})
     with http_server({}) as server:  # it answers CONNECT as an HTTP server does: with an error
-        environ = {"HTTPS_PROXY": f"http://user:geheim-proxy@127.0.0.1:{server.port}", "TOK": "geheim-token"}
+        environ: dict[str, Any] = {
+            "HTTPS_PROXY": f"http://user:geheim-proxy@127.0.0.1:{server.port}",
+            "TOK": "geheim-token",
+        }
         said = intctl("test", "-f", "-", stdin=manifest, code=1, **environ)
         assert "proxy.refused" in said.out and f"127.0.0.1:{server.port}" in said.out
         intctl("add", "http", "-f", "-", "--no-test", stdin=manifest, **environ)

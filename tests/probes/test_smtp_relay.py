@@ -14,7 +14,6 @@ import pytest
 from intctl.health import judge
 from intctl.health.log_entry import LogMetadata
 from intctl.health.outcome import Outcome
-from intctl.probes import smtp_session
 from intctl.probes.run import Network
 from intctl.probes.smtp import send_test_mail
 from intctl.probes.spec import SmtpProbe, TestMail
@@ -157,7 +156,7 @@ def test_the_schedule_asks_a_relay_once_an_hour() -> None:
 )
 def test_the_name_in_ehlo(monkeypatch: pytest.MonkeyPatch, host: str, helo_name: str, sent: bytes) -> None:
     """The field, else the machine's full name, else its address: never a name that no server can resolve."""
-    monkeypatch.setattr(smtp_session.socket, "gethostname", lambda: host)
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
     with raw_server(speaking({})) as server:
         check(relay(server.port, helo_name=helo_name))
         assert bytes(server.got).split(b"\r\n")[0] == b"EHLO " + sent
