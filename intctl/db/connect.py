@@ -154,12 +154,21 @@ _AFTER = {
 }
 
 
+# PostgreSQL prefers a function whose parameters fit better, in whatever schema of the path: these are its own.
+_FUNCTIONS = re.compile(
+    r"(?<![\w.])(abs|clock_timestamp|count|current_setting|gen_random_uuid|jsonb_array_elements|jsonb_to_recordset"
+    r"|jsonb_typeof|length|lower|make_interval|max|min|pg_try_advisory_xact_lock|random|replace|round|set_config"
+    r"|statement_timestamp|string_agg|substr|sum|to_regclass|unnest)\("
+)
+
+
 @lru_cache(maxsize=256)
 def prepared(sql: str, dialect: str) -> str:
-    """Translate `sql` for the driver: the database's clock, and the style of the parameters."""
+    """Translate `sql` for the driver: the database's clock, its functions, and the style of the parameters."""
     text = sql.replace("{now}", _NOW[dialect]).replace("{start}", _START[dialect])
     text = re.sub(r"\{after ([^}]+)\}", _AFTER[dialect], text)
     if dialect == POSTGRESQL:
+        text = _FUNCTIONS.sub(r"pg_catalog.\1(", text)
         text = _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
     return text
 

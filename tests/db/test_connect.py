@@ -349,11 +349,12 @@ def test_times_as_sqlite_keeps_them() -> None:
 
 
 def test_named_parameters_in_each_drivers_words() -> None:
-    """One text for both: parameters, the clock, per cents; a cast's colons are no parameter."""
+    """One text for both: parameters, the clock, functions, per cents; a cast's colons are no parameter."""
     text = "SELECT :a, '50%', x::text, {now}, {after :n}"
     assert prepared(text, SQLITE).startswith("SELECT :a, '50%', x::text, strftime(")
     assert prepared(text, POSTGRESQL) == (
-        "SELECT %(a)s, '50%%', x::text, clock_timestamp(), (clock_timestamp() + make_interval(secs => %(n)s))"
+        "SELECT %(a)s, '50%%', x::text, pg_catalog.clock_timestamp(), "
+        "(pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => %(n)s))"
     )
 
 

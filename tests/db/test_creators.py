@@ -12,7 +12,7 @@ import pytest
 
 from intctl.db.connect import connect
 from intctl.db.url import Target
-from intctl.errors import StoreError
+from intctl.errors import NotFoundError, StoreError
 from intctl.schema.setup import prepare
 from intctl.store import changes, integrations, organization_changes
 from intctl.store.claims import claim_due
@@ -88,6 +88,18 @@ def test_a_role_that_may_create_is_refused(postgresql_target: Target, tenant: st
     with connect(postgresql_target) as database:
         assert integrations.find_all(database, ORG_ID) == []
         assert claim_due(database, "a", free_slots=1, deadline_s=20.0) == []
+    assert calls(postgresql_target) == 0
+
+
+def test_functions_are_named_with_their_schema(postgresql_target: Target) -> None:
+    """A better match that a trusted role made is not run either: functions are PostgreSQL's own by name."""
+    run(postgresql_target, CALLS.format(schema="public"), LOWER.format(schema="public"))
+    with connect(postgresql_target) as database:
+        for name in ("Email", "email", "no such"):
+            with pytest.raises(NotFoundError):
+                integrations.find(database, ORG_ID, name)
+        integrations.find_all(database, ORG_ID, integrations.Selection(search="mail"))
+        assert database.rows("SELECT lower(CAST('X' AS varchar)) AS low, count(*) AS n") == [{"low": "x", "n": 1}]
     assert calls(postgresql_target) == 0
 
 
