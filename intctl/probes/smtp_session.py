@@ -193,9 +193,9 @@ class Session:
         name = socket.gethostname()
         if _FULL_NAME.fullmatch(name) and not name.startswith("localhost."):
             return name.encode()
-        assert self._protocol is not None
-        assert self._protocol.transport is not None
-        address = str(self._protocol.transport.get_extra_info("sockname")[0]).partition("%")[0]
+        transport = self._protocol.transport if self._protocol else None
+        own = transport.get_extra_info("sockname") if transport else None  # None if the connection was just lost
+        address = str(own[0]).partition("%")[0] if own else "127.0.0.1"
         return (f"[IPv6:{address}]" if ":" in address else f"[{address}]").encode()
 
     def _note_tls(self) -> None:

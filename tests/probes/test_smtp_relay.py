@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from intctl.health.log_entry import LogMetadata
 from intctl.health.outcome import Outcome
 from intctl.probes.run import Network
 from intctl.probes.smtp import send_test_mail
+from intctl.probes.smtp_session import Session
 from intctl.probes.spec import SmtpProbe, TestMail
+from intctl.probes.trace import Trace
 from intctl.text import Secret
 from tests.probes import check
 from tests.servers import Authority, RawServer, raw_server, smtp_server
@@ -160,6 +163,17 @@ def test_the_name_in_ehlo(monkeypatch: pytest.MonkeyPatch, host: str, helo_name:
     with raw_server(speaking({})) as server:
         check(relay(server.port, helo_name=helo_name))
         assert bytes(server.got).split(b"\r\n")[0] == b"EHLO " + sent
+
+
+def test_a_connection_that_is_lost_at_the_greeting_is_no_crash() -> None:
+    """The name in EHLO is asked of a transport that may be gone."""
+    session = Session(SmtpProbe("127.0.0.1", 25, "none"), Network(), Trace())
+    assert session._helo_name() in (b"[127.0.0.1]", socket.gethostname().encode())
+    session._protocol = SimpleNamespace(transport=None)  # type: ignore[assignment]
+    assert session._helo_name() in (b"[127.0.0.1]", socket.gethostname().encode())
+    lost = SimpleNamespace(get_extra_info=lambda _name: None)
+    session._protocol = SimpleNamespace(transport=lost)  # type: ignore[assignment]
+    assert session._helo_name() in (b"[127.0.0.1]", socket.gethostname().encode())
 
 
 @pytest.mark.case("real F6")
