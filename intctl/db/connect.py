@@ -154,11 +154,12 @@ _AFTER = {
 }
 
 
-# PostgreSQL prefers a function whose parameters fit better, in whatever schema of the path: these are its own.
+# PostgreSQL prefers a function whose parameters fit better, in whatever schema of the path: these are its own. Of
+# several arrays, `unnest` is syntax and always its own.
 _FUNCTIONS = re.compile(
     r"(?<![\w.])(abs|clock_timestamp|count|current_setting|gen_random_uuid|jsonb_array_elements|jsonb_to_recordset"
     r"|jsonb_typeof|length|lower|make_interval|max|min|pg_try_advisory_xact_lock|random|replace|round|set_config"
-    r"|statement_timestamp|string_agg|substr|sum|to_regclass|unnest)\("
+    r"|statement_timestamp|string_agg|substr|sum|to_regclass)\("
 )
 
 
