@@ -261,7 +261,8 @@ def compare_with_last_success(outcome: Outcome, last: LastSuccess | None, config
     before, account = _facts(last).get("account"), outcome.facts.get("account")
     if outcome.code in ("ok", "quota.high") and before is not None and account is not None and before != account:
         return replace(outcome, code="account.changed", detail=f"it was {before}, now it is {account}")
-    if outcome.code in _RELAY and "relay_proven" not in outcome.facts:
+    is_relay = outcome.code == "relay.unproven" or "relay_asked_at" in _facts(last)
+    if is_relay and outcome.code in _RELAY and "relay_proven" not in outcome.facts:
         return _with_relay(outcome, last, config_version)
     proven = credential_proven(last, config_version)
     if proven is None or "credential_proven" in outcome.facts:

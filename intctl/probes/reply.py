@@ -105,7 +105,10 @@ def judge(probe: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement
     note_clock(reply, trace, now)
     document = reply.json()
     wait = retry_after(reply.headers.get("retry-after", ""), now)
-    limited = refusals.rate_limit(reply.headers, document, reply.body) if reply.status == 403 else ""
+    is_expected = reply.status == probe.expect_status
+    limited = ""
+    if reply.status == 403 and not is_expected:
+        limited = refusals.rate_limit(reply.headers, document, reply.body)
     for answer in probe.answers:
         # That each 403 is a missing permission, for example, does not hold for one that tells of a rate limit.
         if _matches(answer, reply, document) and (answer.pointer or answer.contains or not limited):
@@ -113,9 +116,9 @@ def judge(probe: HttpProbe, reply: Reply, trace: Trace, now: float) -> Judgement
             return answer.code, _detail(answer, document, trace), wait
     if limited:
         return "http.rate_limited", f"HTTP 403, {limited}", _until_reset(reply, now) if wait is None else wait
-    if found := refusals.known(probe.auth, reply.status, reply.headers, reply.body):
+    if not is_expected and (found := refusals.known(probe.auth, reply.status, reply.headers, reply.body)):
         return *found, None
-    if reply.status != probe.expect_status:
+    if not is_expected:
         return *by_status(reply, trace), wait if reply.status in (429, 503) else None
     if reply.fault:
         return reply.fault, f"HTTP {reply.status}, and then an incomplete reply", None

@@ -286,6 +286,7 @@ def test_what_a_url_says_without_the_credential_stays_known(
     last = success(version=version, facts={} if known is None else {"credential_proven": known})
     judged = compare_with_last_success(Outcome(code), last, 3)
     assert judged.code == found
+    assert judged.facts.get("credential_proven") == (known if version == 3 else None)
     assert credential_proven(last, 3) == (known if version == 3 else None)
     fresh = Outcome("ok", facts={"credential_proven": True})
     assert compare_with_last_success(fresh, last, 3) == fresh

@@ -552,3 +552,17 @@ def test_a_401_may_want_another_login(auth: Any, asked: str, code: str) -> None:
     headers = {"WWW-Authenticate": asked} if asked else {}
     with http_server({"/": Answer(401, {}, headers)}) as server:
         assert check(HttpProbe(server.url + "/", auth)).code == code
+
+
+@pytest.mark.parametrize(
+    ("answer", "auth"),
+    [
+        (Answer(403, b"rate limit exceeded", {"Retry-After": "5"}), BEARER),
+        (Answer(401, b"", {"WWW-Authenticate": "Digest realm=a"}), BASIC),
+        (Answer(400, b"No required SSL certificate was sent"), BEARER),
+    ],
+)
+def test_an_expected_status_is_no_refusal(answer: Answer, auth: Any) -> None:
+    """A config may expect any status: what servers say in their words counts for the others only."""
+    with http_server({"/": answer}) as server:
+        assert check(HttpProbe(server.url + "/", auth, expect_status=answer.status, json=False)).code == "ok"
